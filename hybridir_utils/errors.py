@@ -1,0 +1,37 @@
+"""Errors a user can act on: what was expected, what was found, what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HybridIRError(Exception):
+    """Base of every error this package raises on purpose; the command line prints it without a traceback."""
+
+
+class InputError(HybridIRError):
+    """A file, table or text given by the user cannot be used; the message names file and place."""
+
+
+class UnknownName(HybridIRError):
+    """A name (language, strategy, profile, key …) that does not exist; the message offers the nearest one."""
+
+    def __init__(self, kind: str, found: object, known: Iterable[object]):
+        names = [str(name) for name in known]
+        super().__init__(f"unknown {kind} {str(found)!r}{did_you_mean(found, names)} Known: {', '.join(names)}.")
+
+
+class MissingInput(HybridIRError):
+    """An earlier step has not been run; the message names the notebook and the command."""
+
+
+class Busy(HybridIRError):
+    """Another run holds the same folder."""
+
+
+def did_you_mean(found: object, known: Iterable[str]) -> str:
+    """`" (did you mean 'x'?)."` for the nearest of `known`, or `"."` when nothing is near."""
+    near = difflib.get_close_matches(str(found).lower(), {name.lower(): name for name in known}, n=1, cutoff=0.5)
+    originals = {name.lower(): name for name in known}
+    return f" (did you mean {originals[near[0]]!r}?)." if near else "."
