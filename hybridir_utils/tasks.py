@@ -87,6 +87,17 @@ class RetrievalTask:
         return cls(name, *frames)
 
 
+def task_from_pairs(name: str, pairs) -> RetrievalTask:
+    """Questions of parallel pairs against their own passages; every translation of the answer passage is relevant."""
+    frame = pairs.to_pandas()
+    queries = pd.DataFrame({"id": frame["language"] + ":" + frame["id"], "group": frame["id"], "language": frame["language"], "text": frame["question"]})
+    candidates = frame.assign(id=frame["language"] + ":" + frame["passage_id"], group=frame["passage_id"], text=frame["passage"])
+    candidates = candidates.drop_duplicates("id")[TEXT_COLUMNS]
+    wanted = queries[["id"]].assign(group=frame["passage_id"].to_numpy())
+    relevance = wanted.merge(candidates[["id", "group"]], on="group", suffixes=("_query", "_candidate"))
+    return RetrievalTask(name, queries, candidates, relevance.rename(columns={"id_query": "query", "id_candidate": "candidate"})[["query", "candidate"]])
+
+
 def _codes(languages: pd.Series, order: tuple[str, ...]) -> np.ndarray:
     return pd.Categorical(languages, categories=order).codes.astype(np.int64)
 

@@ -1,0 +1,63 @@
+"""The suite's own base encoders: small stand-ins, made from nothing, for the paper's two (DESIGN §4).
+
+`unaligned` stands for XLM-R and mBERT: one vocabulary, no notion of translation. `aligned` stands for LaBSE: the same
+start, trained by translation ranking on CLDR names and on the training passages. Both are bags of subwords
+(StaticEmbedding), which train in seconds on a CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from .batching import plan_batches
+from .pairs import pairs_from_rows
+from .training import TrainingSettings, train_encoder
+from .worldnames import name_of, named_items
+
+UNKNOWN = "[UNK]"
+
+
+def make_unaligned(folder: Path, texts: Iterable[str], vocabulary: int, dimension: int, seed: int) -> None:
+    """Save a StaticEmbedding encoder with a WordPiece tokenizer trained on `texts` and random vectors of a seed."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
+
+    tokenizer = train_tokenizer(texts, vocabulary)
+    weights = torch.randn(tokenizer.get_vocab_size(), dimension, generator=torch.Generator().manual_seed(seed)) * 0.05
+    model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=weights), Normalize()], device="cpu")
+    model.save(str(folder), create_model_card=False)
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary: int):
+    """WordPiece over scripts split apart, NFKC and lower case."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN, max_input_chars_per_word=400))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.UnicodeScripts(), pre_tokenizers.BertPreTokenizer()])
+    trainer = trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=[UNKNOWN], show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def bitext(pairs, languages: tuple[str, ...]):
+    """Translations to rank: CLDR names and the training passages, as parallel pairs whose question is the text itself."""
+    names = [
+        (f"{kind}:{code}", f"{kind}:{code}", language, name, name, "cldr-names")
+        for kind, code in named_items()
+        for language in languages
+        if (name := name_of(language, kind, code))
+    ]
+    passages = [(f"passage:{r['id']}", f"passage:{r['passage_id']}", r["language"], r["passage"], r["passage"], "passages") for r in pairs]
+    return pairs_from_rows(names + passages)
+
+
+def make_aligned(folder: Path, unaligned: Path, pairs, languages: tuple[str, ...], steps: int, batch_size: int, seed: int) -> None:
+    """Save the unaligned encoder after `steps` of translation ranking (cross batches over `bitext`)."""
+    texts = bitext(pairs, languages)
+    plan = plan_batches(texts, "X-Y", steps=steps, batch_size=batch_size, seed=seed)
+    settings = TrainingSettings(learning_rate=2e-2, query_prefix="", passage_prefix="")
+    model, _ = train_encoder(unaligned, texts, plan, settings)
+    model.save(str(folder), create_model_card=False)

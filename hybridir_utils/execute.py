@@ -1,0 +1,24 @@
+"""Child process of the suite: `python -m hybridir_utils.execute NOTEBOOK OUTPUT PARAMETERS_AS_JSON`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+
+def main(notebook: str, output: str, parameters: str) -> int:
+    """Execute with papermill, cells saved as they end; 1 when a cell fails (the suite reads the error from the copy)."""
+    import papermill
+
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    try:
+        papermill.execute_notebook(notebook, output, json.loads(parameters), cwd=str(Path(notebook).parent), progress_bar=True, log_output=False)
+    except papermill.PapermillExecutionError:
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

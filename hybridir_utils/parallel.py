@@ -1,0 +1,39 @@
+"""Independent jobs in processes of their own, one thread each, with one progress bar."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+
+
+def run_jobs(run_job: Callable, jobs: list[tuple], workers: int, label: str) -> list:
+    """Call `run_job(*job)` for every job, `workers` side by side; results in the jobs' order.
+
+    One thread a worker keeps results the same whatever the number of cores. The first error stops what has not begun.
+    """
+    from tqdm import tqdm
+
+    if not jobs:
+        return []
+    workers = max(1, min(workers, len(jobs), os.cpu_count() or 1))
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        futures = [pool.submit(run_job, *job) for job in jobs]
+        try:
+            for future in tqdm(as_completed(futures), total=len(futures), desc=label, unit="run"):
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [future.result() for future in futures]
+
+
+def _one_thread() -> None:
+    import logging
+
+    import torch
+
+    torch.set_num_threads(1)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    logging.getLogger("sentence_transformers").setLevel(logging.ERROR)

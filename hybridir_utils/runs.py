@@ -1,0 +1,119 @@
+"""Artefacts that know where they came from: made once, found again by fingerprint, never half-written.
+
+An artefact is a folder `<kind>/<name>-<fingerprint>`. Its fingerprint covers the recipe (parameters, seeds, fingerprints
+of inputs), the package code that makes it, and the pinned versions; `artefact.json` inside records all of them with a
+hash of every file. The folder is filled under a temporary name and renamed, so a kill leaves nothing that looks done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from .errors import Busy, InputError
+from .fingerprints import code_fingerprint, file_fingerprint, fingerprint, versions
+
+RECORD = "artefact.json"
+
+
+def artefact(folder: Path, name: str, recipe: dict, module: str, make: Callable[[Path], None]) -> Path:
+    """Folder of the artefact `name`; `make(temporary folder)` fills it unless it is there, whole and up to date.
+
+    folder: the room of its kind. recipe: JSON-able values that decide the content. module: the package module whose code
+    (with all it imports) makes it. Raises Busy when another process is making it, InputError on a full or read-only disk.
+    """
+    final = artefact_path(folder, name, recipe, module)
+    if is_whole(final):
+        return final
+    with writing(final), hold(final):
+        if is_whole(final):
+            return final
+        temporary = final.with_name(f".{final.name}.{os.getpid()}")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        started = time.time()
+        try:
+            make(temporary)
+            _record(temporary, name, recipe, module, time.time() - started)
+            shutil.rmtree(final, ignore_errors=True)
+            temporary.rename(final)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return final
+
+
+def artefact_path(folder: Path, name: str, recipe: dict, module: str) -> Path:
+    """Where the artefact of this recipe lies or would lie."""
+    return Path(folder) / f"{name}-{_recipe_fingerprint(recipe, module)[:10]}"
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether the artefact is finished and every file still has the hash it was written with."""
+    try:
+        files = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
+        return all(file_fingerprint(folder / name) == digest for name, digest in files.items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def recipe_of(folder: Path) -> dict:
+    """The record of a finished artefact: name, recipe, fingerprint, code, versions, seconds, files."""
+    return json.loads((Path(folder) / RECORD).read_text(encoding="utf-8"))
+
+
+def _record(folder: Path, name: str, recipe: dict, module: str, seconds: float) -> None:
+    files = {str(p.relative_to(folder)): file_fingerprint(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+    record = {
+        "name": name,
+        "recipe": recipe,
+        "fingerprint": _recipe_fingerprint(recipe, module),
+        "code": code_fingerprint(module),
+        "versions": versions(),
+        "seconds": round(seconds, 2),
+        "files": files,
+    }
+    (folder / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False, sort_keys=True), encoding="utf-8")
+
+
+def _recipe_fingerprint(recipe: dict, module: str) -> str:
+    return fingerprint({"recipe": recipe, "code": code_fingerprint(module), "versions": versions()})
+
+
+@contextmanager
+def hold(path: Path):
+    """Hold the lock beside `path`; raises Busy at once when another process has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    owner = path.with_name(f".{path.name}.owner")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = owner.read_text(encoding="utf-8") if owner.exists() else "another process"
+        raise Busy(f"{path}: being written by {who}. Wait until it ends, or set HYBRIDIR_OUTPUT to another folder.") from None
+    try:
+        owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextmanager
+def writing(path: Path):
+    """Turn the operating system's complaints about `path` (no space, no permission) into an InputError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, (FileNotFoundError, IsADirectoryError, NotADirectoryError)):
+            raise
+        advice = "Free some space" if error.errno == 28 else "Check the permissions"
+        where = error.filename or path
+        raise InputError(f"{where}: cannot be written ({error.strerror or error}). {advice}, or set HYBRIDIR_OUTPUT to another folder. Earlier results are untouched.") from error

@@ -1,0 +1,152 @@
+"""Leak search: planted leaks are found, with the right kind; strangers are not; the arithmetic equals plain Python sets."""
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hybridir_utils import leakage
+from hybridir_utils.errors import InputError
+from hybridir_utils.leakage import LEAK_COLUMNS, drop_leaks, leaks, normalise
+from hybridir_utils.pairs import pairs_from_rows
+from hybridir_utils.squad import xquad_r
+from hybridir_utils.tasks import RetrievalTask
+
+COLUMNS = ["id", "group", "language", "text"]
+ANSWER = "The treaty was signed in the winter of 1648 after five long years of talks in two towns."
+GERMAN = "Der Vertrag wurde im Winter 1648 nach fünf langen Jahren in zwei Städten unterschrieben."
+UNUSED = "This candidate answers no question, so training on it gives nothing away to the model."
+
+
+@pytest.fixture
+def task():
+    queries = pd.DataFrame([("en:q", "q", "en", "When was the treaty signed, and in which two towns?")], columns=COLUMNS)
+    candidates = [("en:0", "en:0", "en", ANSWER), ("en:1", "en:1", "en", UNUSED), ("de:0", "de:0", "de", GERMAN)]
+    relevance = pd.DataFrame([("en:q", "en:0"), ("en:q", "de:0")], columns=["query", "candidate"])
+    return RetrievalTask("t", queries, pd.DataFrame(candidates, columns=COLUMNS), relevance)
+
+
+def pairs(*rows):
+    """Rows of (id, language, question, passage)."""
+    return pairs_from_rows((id_, id_, language, question, passage, "s") for id_, language, question, passage in rows)
+
+
+def kinds(found):
+    return set(found[["kind", "pair", "field", "match"]].itertuples(index=False, name=None))
+
+
+def test_each_kind_of_leak_is_found(task):
+    found = leaks(
+        pairs(
+            ("exact", "en", "WHEN was the treaty signed — and in which two towns", "Nothing to see here at all."),
+            ("near", "en", "When was the treaty signed, and in which two towns then?", "Nothing else to see."),
+            ("inside", "en", "Tell me more.", f"A long section begins far away from it. {ANSWER} And it goes on for very long after that."),
+            ("german", "de", "Was war?", GERMAN.upper()),
+            (
+                "template",
+                "en",
+                "When was the treaty signed, and in which two towns? And who wrote it all down later?",
+                "A question.",
+            ),
+            ("stranger", "en", "How is bread baked?", "Bread is baked in an oven, at a temperature of about two hundred degrees."),
+        ),
+        task,
+    )
+    assert list(found.columns) == LEAK_COLUMNS
+    assert kinds(found) == {
+        ("exact", "exact", "question", "en:q"),
+        ("near", "near", "question", "en:q"),
+        ("contained", "inside", "passage", "en:0"),
+        ("exact", "german", "passage", "de:0"),
+    }
+    assert found.set_index("pair")["match_text"]["german"] == GERMAN
+    assert found.set_index("pair")["similarity"]["exact"] == 1
+
+
+def test_only_same_field_same_language_and_relevant_candidates_count(task):
+    found = leaks(
+        pairs(
+            ("other language", "de", "When was the treaty signed, and in which two towns?", ANSWER),
+            ("other field", "en", ANSWER, "When was the treaty signed, and in which two towns?"),
+            ("not relevant", "en", "Why?", UNUSED),
+        ),
+        task,
+    )
+    assert found.empty and list(found.columns) == LEAK_COLUMNS
+
+
+def test_short_texts_are_not_contained_by_chance(task):
+    task = RetrievalTask("t", task.queries, task.candidates.assign(text=[GERMAN, "Winter 1648.", UNUSED]), task.relevance)
+    assert leaks(pairs(("p", "en", "Why?", f"{ANSWER} Winter 1648.")), task).empty
+
+
+def test_threshold_is_inclusive_and_checked(task):
+    """abcdefghij against abcdefghijk: 6 of 7 5-grams are shared."""
+    query = task.queries.assign(text="abcdefghij")
+    task = RetrievalTask("t", query, task.candidates, task.relevance)
+    ours = pairs(("p", "en", "abcdefghijk", "Nothing."))
+    assert list(leaks(ours, task, threshold=6 / 7)["similarity"]) == [6 / 7]
+    assert leaks(ours, task, threshold=6 / 7 + 1e-9).empty
+    for threshold in (0, 1.1):
+        with pytest.raises(InputError, match="above 0 and at most 1"):
+            leaks(ours, task, threshold=threshold)
+
+
+def plain_shingles(text):
+    text = normalise(text).ljust(5)
+    return {text[i : i + 5] for i in range(len(text) - 4)}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    ours=st.lists(st.text("ab ก।中", min_size=1).filter(str.strip), min_size=1, max_size=6),
+    known=st.lists(st.text("ab ก।中", min_size=1).filter(str.strip), min_size=1, max_size=6),
+)
+def test_resemblance_equals_plain_sets(ours, known):
+    queries = pd.DataFrame([(f"q{n}", f"q{n}", "en", text) for n, text in enumerate(known)], columns=COLUMNS)
+    candidates = pd.DataFrame([("c", "c", "de", ANSWER)], columns=COLUMNS)
+    relevance = pd.DataFrame([(id_, "c") for id_ in queries["id"]], columns=["query", "candidate"])
+    found = leaks(
+        pairs(*((f"p{n}", "en", text, "Nothing.") for n, text in enumerate(ours))), RetrievalTask("t", queries, candidates, relevance), 0.3
+    )
+    expected = {}
+    for i, a in enumerate(map(plain_shingles, ours)):
+        for j, b in enumerate(map(plain_shingles, known)):
+            if len(a & b) / len(a | b) >= 0.3:
+                expected[f"p{i}", f"q{j}"] = pytest.approx(len(a & b) / len(a | b))
+    assert dict(zip(zip(found["pair"], found["match"], strict=True), found["similarity"], strict=True)) == expected
+
+
+def test_blocks_do_not_change_the_result(task, monkeypatch):
+    ours = pairs(*((f"p{n}", "en", f"When was the treaty signed, and in which two towns {n}?", ANSWER) for n in range(7)))
+    whole = leaks(ours, task)
+    monkeypatch.setattr(leakage, "BLOCK_CELLS", 2)
+    pd.testing.assert_frame_equal(leaks(ours, task), whole)
+    assert len(whole) == 14
+
+
+def test_dropping_takes_the_whole_parallel_group(task):
+    ours = pairs(("a", "en", "Q?", ANSWER), ("a", "th", "ใคร", "คำตอบ"), ("b", "en", "Q?", "Something else."))
+    kept = drop_leaks(ours, leaks(ours, task))
+    assert list(kept["id"]) == ["b"]
+    with pytest.raises(InputError, match="all 2 training pairs"):
+        drop_leaks(ours.select([0, 1]), leaks(ours, task))
+
+
+def test_normalise_levels_form_case_and_punctuation_but_keeps_vowel_signs():
+    assert normalise("  ＡＢＣ—“Straße”!\n") == "abc strasse"
+    assert normalise("हिन्दी।") == "हिन्दी" and normalise("ที่นี่") == "ที่นี่"
+    assert normalise("+") != normalise("=")
+
+
+def test_planted_real_questions_and_sentences_are_found(real_data):
+    """The training pair (question, a section around the answer sentence) leaks in both fields, in every language."""
+    task = xquad_r(real_data / "xquad-r")
+    text, language = (task.candidates.set_index("id")[column] for column in ("text", "language"))
+    answers = {(row.query, language[row.candidate]): text[row.candidate] for row in task.relevance.itertuples()}
+    sample = [row for row in task.queries.sample(120, random_state=0).itertuples() if len(answers[row.id, row.language]) > 90]
+    ours = pairs(*((row.id, row.language, row.text, f"{answers[row.id, row.language]} {'xyz ' * 200}") for row in sample))
+    found = leaks(ours, task)
+    assert len(sample) > 20 and set(found["language"]) >= {"ar", "de", "hi", "ru", "th"}
+    for field in ("question", "passage"):
+        assert set(found.loc[found["field"] == field, "pair"]) == set(ours["id"])

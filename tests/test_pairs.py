@@ -1,0 +1,157 @@
+"""Parallel pairs: what may stand in them, and how sections of documents become pairs."""
+
+import gzip
+import json
+
+import pytest
+from datasets import Dataset
+
+from hybridir_utils.errors import InputError, UnknownName
+from hybridir_utils.languages import XQUAD_R_LANGUAGES
+from hybridir_utils.pairs import (
+    PAIR_COLUMNS,
+    check_pairs,
+    pairs_from_rows,
+    read_pairs_jsonl,
+    read_sections,
+    section_counts,
+    section_languages,
+)
+
+LONG = "This sentence is long enough to be kept as a passage of its own. "
+ROW = {"id": "a", "passage_id": "a", "language": "en", "question": "Why?", "passage": "So.", "source": "s"}
+
+
+def write_sections(folder, name, rows):
+    folder.mkdir(exist_ok=True)
+    with gzip.open(folder / f"{name}.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    return folder
+
+
+def section(id_, heading, text=None, **keys):
+    return {"id": id_, "heading": heading, "text": text or f"{LONG}{heading}"} | keys
+
+
+def test_rows_become_strings_in_arrow():
+    pairs = pairs_from_rows([ROW.values()])
+    assert pairs.column_names == PAIR_COLUMNS
+    assert {feature.dtype for feature in pairs.features.values()} == {"string"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([ROW, ROW | {"passage": " "}], r"row 1 \(id 'a'\) has no passage"),
+        ([ROW | {"question": None}], r"row 0 \(id 'a'\) has no question"),
+        ([ROW, ROW], r"\('a', 'en'\) stands twice"),
+        ([{key: value for key, value in ROW.items() if key != "source"}], "column 'source' is missing"),
+    ],
+)
+def test_check_pairs_refuses(rows, message):
+    with pytest.raises(InputError, match=message):
+        check_pairs(Dataset.from_list(rows))
+
+
+def test_check_pairs_refuses_no_rows_and_takes_translations():
+    with pytest.raises(InputError, match="no rows"):
+        pairs_from_rows([])
+    assert len(check_pairs(Dataset.from_list([ROW, ROW | {"language": "de"}]))) == 2
+
+
+def test_own_pairs_from_jsonl(tmp_path):
+    path = tmp_path / "faq.jsonl"
+    rows = [{"id": "1", "language": "en", "question": "Why?", "passage": "So."}, ROW | {"id": "2", "passage_id": "1", "language": "de"}]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    assert [tuple(row.values()) for row in read_pairs_jsonl(path)] == [
+        ("1", "1", "en", "Why?", "So.", "faq"),
+        ("2", "1", "de", "Why?", "So.", "s"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"question": ""}, InputError, r"faq\.jsonl, line 1: 'question' must be a text that is not empty"),
+        ({"id": 7}, InputError, "line 1: 'id' must be a text"),
+        ({"language": "german"}, UnknownName, "unknown language 'german'"),
+    ],
+)
+def test_own_pairs_with_a_fault(tmp_path, change, error, message):
+    path = tmp_path / "faq.jsonl"
+    path.write_text(json.dumps(ROW | change), encoding="utf-8")
+    with pytest.raises(error, match=message):
+        read_pairs_jsonl(path)
+
+
+def test_sections_become_pairs(tmp_path):
+    english = [
+        section("x#1", "Setup", title="Guide"),
+        section("x#2", "Guide", title="Guide"),
+        section("x#3", "Again", f"{LONG}Setup", title="G"),
+    ]
+    folder = write_sections(tmp_path / "s", "en", english)
+    write_sections(folder, "zh-CN", [section("x#3", "再", "这一段足够长，可以作为一个段落保留下来，因此不会被删除。")])
+    pairs = read_sections(folder, ["en", "zh"], "s").to_pandas()
+    assert list(pairs["id"]) == ["s:x#1", "s:x#2", "s:x#3", "s:x#3"]
+    assert list(pairs["passage_id"]) == ["s:x#1", "s:x#2", "s:x#1", "s:x#1"]  # x#3 has the English passage of x#1
+    assert list(pairs["language"]) == ["en", "en", "en", "zh"]
+    assert list(pairs["question"]) == ["Guide: Setup", "Guide", "G: Again", "再"]
+    assert set(pairs["source"]) == {"s"}
+
+
+def test_dropped_sections_are_counted_by_reason(tmp_path):
+    links = " | ".join(f"Language {n}" for n in range(30))
+    english = [
+        section("1", "Kept"), section("2", "Translations", links), section("3", "Short", "Too little."), section("4", "Size"),
+        section("5", "Size", LONG + "Another one."), section("6", "Code", "x[0] = {1: (2 + 3) / 4}; " * 5), section("7", " "),
+        section("8", "Badges", LONG + "-9333EA?style=for-the-badge"),
+    ]  # fmt: skip
+    folder = write_sections(tmp_path / "s", "en", english)
+    german = [section(str(n), "Deutsch", f"Ein deutscher Abschnitt, der lang genug ist, um zu bleiben, Nummer {n}.") for n in range(1, 9)]
+    write_sections(folder, "de", [section("1", "Kept"), *german[1:]])
+    counts = section_counts(folder, ["en", "de"])
+    assert counts.loc["en"].to_dict() == {
+        "kept": 1, "code or numbers": 1, "list of links": 2, "no heading": 1, "not translated": 0,
+        "question stands for several passages": 2, "too short": 1,
+    }  # fmt: skip
+    assert counts.loc["de", ["kept", "not translated"]].to_dict() == {"kept": 0, "not translated": 1}
+    assert list(read_sections(folder, ["en"], "s")["id"]) == ["s:1"]
+
+
+def test_long_passage_is_cut_at_a_sentence_boundary(tmp_path):
+    text = "First sentence of the section here. Second sentence, which is longer than the first one. Third."
+    folder = write_sections(tmp_path / "s", "en", [section("1", "Q", text)])
+    passages = {n: read_sections(folder, ["en"], "s", max_chars=n)["passage"][0] for n in (len(text), 90, 88, 87, 35, 20)}
+    assert passages == {len(text): text, 90: text[:88], 88: text[:88], 87: text[:35], 35: text[:35], 20: "First sentence of"}
+
+
+def test_absent_language_is_named_with_those_there(tmp_path):
+    folder = write_sections(tmp_path / "s", "en", [section("1", "Q")])
+    write_sections(folder, "pt_BR", [section("1", "Q")])
+    write_sections(folder, "zh-TW", [section("1", "Q")])
+    assert section_languages(folder) == ("en", "pt")
+    with pytest.raises(InputError, match=r"no de\.jsonl\.gz; languages there: en, pt"):
+        read_sections(folder, ["en", "de"], "s")
+
+
+def test_section_without_a_key_is_named(tmp_path):
+    folder = write_sections(tmp_path / "s", "en", [section("1", "Q"), {"id": "2", "text": LONG}])
+    with pytest.raises(InputError, match=r"en\.jsonl\.gz, line 2: key 'heading' is missing"):
+        read_sections(folder, ["en"], "s")
+
+
+def test_real_course_sections(real_data):
+    pairs = read_sections(real_data / "mscourses", XQUAD_R_LANGUAGES, "mscourses", max_chars=600).to_pandas()
+    counts = section_counts(real_data / "mscourses", XQUAD_R_LANGUAGES)
+    assert pairs["language"].value_counts().to_dict() == counts["kept"].to_dict()
+    assert (pairs.groupby("id")["language"].nunique() == 11).sum() == 1287
+    assert not pairs["passage"].str.contains("Arabic | Bengali", regex=False).any()
+    assert pairs["passage"].str.len().max() <= 600
+    assert set(counts["list of links"]) <= set(range(3, 7))
+
+
+def test_bitcoin_faq_maps_its_chinese_file(real_data):
+    assert {"zh", "pt"} <= set(section_languages(real_data / "bitcoin-faq"))
+    pairs = read_sections(real_data / "bitcoin-faq", ["zh"], "bitcoin-faq")
+    assert set(pairs["language"]) == {"zh"} and len(pairs) == 164
