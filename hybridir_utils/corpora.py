@@ -9,7 +9,7 @@ import numpy as np
 
 from . import beir, squad, worldfacts
 from .errors import InputError, UnknownName
-from .fingerprints import file_fingerprint, folder_fingerprint, fingerprint
+from .fingerprints import file_fingerprint, fingerprint, folder_fingerprint
 from .pairs import join_pairs, read_pairs_jsonl, read_sections
 from .places import WORLDFACTS, data_folder
 from .profiles import PAIR_SETS, TASKS, Profile

@@ -8,8 +8,8 @@ from pathlib import Path
 from .batching import BatchPlan, plan_batches
 from .encoding import encode_task
 from .metrics import per_query, scores
-from .ranking import dot_scores, rank_task
 from .pairs import read_split
+from .ranking import dot_scores, rank_task
 from .runs import artefact
 from .tasks import RetrievalTask, task_from_pairs
 from .training import TrainingSettings, save_encoder, train_encoder
@@ -53,5 +53,7 @@ def _card(recipe: dict, train, plan: BatchPlan, history, model, task: RetrievalT
         "data": {"pairs": len(train), "sources": ", ".join(sorted(set(train["source"]))), "languages": " ".join(languages)},
         "plan": {"strategy": plan.strategy, "alpha": plan.alpha, "steps": plan.steps, "batch size": plan.batch_size, "seed": plan.seed},
         "training": {**recipe["settings"], "last training loss": round(float(history[history["split"] == "train"]["loss"].iloc[-1]), 4)},
-        "scores": {f"validation {row.setting} {row.metric}": round(row.value, 4) for row in macro.itertuples() if row.metric in ("mAP", "R@1")},
+        "scores": {
+            f"validation {row.setting} {row.metric}": round(row.value, 4) for row in macro.itertuples() if row.metric in ("mAP", "R@1")
+        },
     }

@@ -109,7 +109,11 @@ def training_cost(encoders: dict[EncoderKey, Path]) -> pd.DataFrame:
 def plans(run: Run, prepared: PreparedPairs, seed: int):
     """The batch plan of every strategy for one seed, as the training runs draw it."""
     p = run.profile
-    return {s: plan_batches(prepared.train, s, steps=p.steps, batch_size=p.batch_size, seed=seed, alpha=p.alpha) for s in STRATEGIES if s in p.strategies}
+    return {
+        s: plan_batches(prepared.train, s, steps=p.steps, batch_size=p.batch_size, seed=seed, alpha=p.alpha)
+        for s in STRATEGIES
+        if s in p.strategies
+    }
 
 
 def _safe(name: str) -> str:

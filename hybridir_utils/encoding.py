@@ -35,7 +35,9 @@ def _encode(encode, frame: pd.DataFrame, batch_size: int) -> np.ndarray:
     broken = ~np.isfinite(vectors).all(axis=1)
     if broken.any():
         row = int(np.flatnonzero(broken[codes])[0])
-        raise InputError(f"the embedding of {frame['id'].iloc[row]!r} is not finite ({int(broken.sum())} such texts); the encoder is broken or diverged.")
+        raise InputError(
+            f"the embedding of {frame['id'].iloc[row]!r} is not finite ({int(broken.sum())} such texts); the encoder is broken or diverged."
+        )
     return vectors[codes]
 
 

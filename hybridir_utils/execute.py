@@ -14,7 +14,9 @@ def main(notebook: str, output: str, parameters: str) -> int:
 
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     try:
-        papermill.execute_notebook(notebook, output, json.loads(parameters), cwd=str(Path(notebook).parent), progress_bar=True, log_output=False)
+        papermill.execute_notebook(
+            notebook, output, json.loads(parameters), cwd=str(Path(notebook).parent), progress_bar=True, log_output=False
+        )
     except papermill.PapermillExecutionError:
         return 1
     return 0

@@ -2,14 +2,17 @@
 
 Texts of one language are compared by their sets of character 5-grams (shingles), which need no word boundaries and so serve
 every script alike: resemblance |A n B| / |A u B| and containment |A n B| / min(|A|, |B|), both of Broder (1997), "On the resemblance
-and containment of documents". Containment finds the evaluation sentence inside a long training section. A translation leak
-across languages is caught through the group: one leaked language drops the pair in all.
+and containment of documents". A shingle weighs ln(N / texts that have it), so that a frame which many texts share, such as the
+fixed part of a question, says little; a shingle the task lacks weighs as much as its rarest one. Containment finds the
+evaluation sentence inside a training section at least twice as long. A translation leak across languages is caught through the group: one leaked language drops the pair in all.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -22,6 +25,8 @@ from .tasks import RetrievalTask
 SHINGLE = 5  # characters
 MIN_CONTAINED = 40  # shingles (44 characters): shorter sentences are contained in some section by chance
 BLOCK_CELLS = 4_000_000  # of one block of intersection counts: bounds memory at some 100 MB
+KINDS = ("", "exact", "near", "contained")
+MATCH_COLUMNS = ("kind", "pair", "match", "similarity", "pair_text", "match_text")
 LEAK_COLUMNS = ["kind", "language", "pair", "field", "match", "similarity", "pair_text", "match_text"]
 
 _POWERS = np.array([pow(0x9E3779B97F4A7C15, power, 2**64) for power in range(1, SHINGLE + 1)], dtype=np.uint64)
@@ -32,8 +37,8 @@ def leaks(pairs: Dataset, task: RetrievalTask, threshold: float = 0.8) -> pd.Dat
 
     Questions are compared with the task's queries and passages with its relevant candidates, within each language. kind: `exact`
     (equal once case, white space and punctuation are levelled), `near` (resemblance >= threshold) or, for passages, `contained`
-    (containment >= threshold, the shorter text having at least MIN_CONTAINED shingles; questions are mostly template, so that one
-    lies in many others). similarity is the resemblance, for `contained` the containment.
+    (containment >= threshold, the shorter text having at least MIN_CONTAINED shingles and the longer twice as many; questions are
+    mostly template, so that one lies in many others). similarity is the resemblance, for `contained` the containment.
     All pairs of texts are compared, without sampling. Raises InputError for a threshold outside (0, 1].
     """
     if not 0 < threshold <= 1:
@@ -69,34 +74,62 @@ def normalise(text: str) -> str:
 
 def _compare(ours: pd.DataFrame, known: pd.DataFrame, threshold: float, contain: bool) -> pd.DataFrame:
     """Leaks between two frames (id, text) of one language; containment counts where `contain`."""
+    if ours.empty:
+        return pd.DataFrame(columns=MATCH_COLUMNS)
     our_texts, known_texts = ours["text"].map(normalise).to_numpy(), known["text"].map(normalise).to_numpy()
-    known_sets = [_shingles(text) for text in known_texts]
-    vocabulary = np.unique(np.concatenate(known_sets))
-    transposed = _matrix(known_sets, vocabulary).T.tocsc()
-    known_sizes = np.array([len(shingles) for shingles in known_sets])
-    block, rows = max(1, BLOCK_CELLS // len(known)), []
+    vocabulary = np.unique(np.concatenate([_shingles(text) for text in known_texts]))
+    mine, theirs = _Side.of(our_texts, vocabulary), _Side.of(known_texts, vocabulary)
+    weight = _weights(mine.matrix, theirs.matrix)
+    weighed = (theirs.matrix * weight[None, :]).tocsr().T
+    sizes = mine.size(weight), theirs.size(weight)
+    block, tables = max(1, BLOCK_CELLS // len(known)), []
     for start in range(0, len(ours), block):
-        texts = our_texts[start : start + block]
-        for i, j, kind, similarity in _block(texts, transposed, known_sizes, vocabulary, known_texts, threshold, contain):
-            ids = (ours["id"].iloc[start + i], known["id"].iloc[j])
-            rows.append((kind, *ids, similarity, ours["text"].iloc[start + i], known["text"].iloc[j]))
-    return pd.DataFrame(rows, columns=["kind", "pair", "match", "similarity", "pair_text", "match_text"])
+        common = (mine.matrix[start : start + block] @ weighed).tocoo()
+        i, j = common.row + start, common.col
+        sums = (common.data, sizes[0][i], sizes[1][j], mine.count[i], theirs.count[j])
+        kind, similarity = _judge(*sums, our_texts[i] == known_texts[j], contain, threshold)
+        hit = np.flatnonzero(kind)
+        one, other = ours.iloc[i[hit]], known.iloc[j[hit]]
+        columns = (np.array(KINDS)[kind[hit]], one["id"], other["id"], similarity[hit], one["text"], other["text"])
+        tables.append(pd.DataFrame(dict(zip(MATCH_COLUMNS, map(np.asarray, columns), strict=True))))
+    return pd.concat(tables, ignore_index=True)
 
 
-def _block(texts, transposed, known_sizes, vocabulary, known_texts, threshold, contain) -> Iterator[tuple[int, int, str, float]]:
-    """(our row, known row, kind, similarity) of every leak of a block of our texts."""
-    sets = [_shingles(text) for text in texts]
-    sizes = np.array([len(shingles) for shingles in sets])
-    common = (_matrix(sets, vocabulary) @ transposed).tocoo()
-    i, j, shared = common.row, common.col, common.data
-    smaller = np.minimum(sizes[i], known_sizes[j])
-    resemblance, containment = shared / (sizes[i] + known_sizes[j] - shared), shared / smaller
-    exact = texts[i] == known_texts[j]
-    near = resemblance >= threshold
-    contained = contain & (containment >= threshold) & (smaller >= MIN_CONTAINED)
-    for k in np.flatnonzero(exact | near | contained):
-        kind = "exact" if exact[k] else "near" if near[k] else "contained"
-        yield int(i[k]), int(j[k]), kind, float(containment[k] if kind == "contained" else resemblance[k])
+def _judge(shared, our_size, known_size, our_count, known_count, exact, contain: bool, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """(index into KINDS, similarity) of pairs of texts, given as aligned arrays; containment of a text in a much longer one."""
+    shorter, longer = np.minimum(our_count, known_count), np.maximum(our_count, known_count)
+    resemblance, containment = shared / (our_size + known_size - shared), shared / np.minimum(our_size, known_size)
+    reached = threshold - 1e-9  # of sums whose rounding differs
+    near = resemblance >= reached
+    contained = contain & (containment >= reached) & (shorter >= MIN_CONTAINED) & (longer >= 2 * shorter)
+    return np.select([exact, near, contained], [1, 2, 3], 0), np.select([exact, near], [1.0, resemblance], containment)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Texts as sets of shingles: matrix [texts, vocabulary] of those the vocabulary has, foreign [texts] the number of others."""
+
+    matrix: sparse.csr_array
+    foreign: np.ndarray
+
+    @classmethod
+    def of(cls, texts: np.ndarray, vocabulary: np.ndarray) -> _Side:
+        sets = [_shingles(text) for text in texts]
+        matrix = _matrix(sets, vocabulary)
+        return cls(matrix, np.array([len(shingles) for shingles in sets]) - matrix.sum(1))
+
+    @cached_property
+    def count(self) -> np.ndarray:
+        return self.matrix.sum(1) + self.foreign
+
+    def size(self, weight: np.ndarray) -> np.ndarray:
+        return self.matrix @ weight + self.foreign * weight.max(initial=0.0)
+
+
+def _weights(mine: sparse.csr_array, theirs: sparse.csr_array) -> np.ndarray:
+    """[vocabulary] inverse document frequency ln(N / df) over both sides; at least a trace, so that equal texts resemble."""
+    frequency = theirs.sum(0) + mine.sum(0)
+    return np.maximum(np.log((theirs.shape[0] + mine.shape[0]) / np.maximum(frequency, 1)), 1e-3)
 
 
 def _shingles(text: str) -> np.ndarray:
@@ -116,4 +149,4 @@ def _matrix(sets: Iterable[np.ndarray], vocabulary: np.ndarray) -> sparse.csr_ar
         columns.append(place[vocabulary[place] == shingles])
     ends = np.cumsum([0, *map(len, columns)])
     flat = np.concatenate(columns) if columns else np.empty(0, dtype=np.int64)
-    return sparse.csr_array((np.ones(len(flat), dtype=np.int32), flat, ends), shape=(len(columns), len(vocabulary)))
+    return sparse.csr_array((np.ones(len(flat)), flat, ends), shape=(len(columns), len(vocabulary)))

@@ -23,7 +23,9 @@ def data_folder(name: str, data_dir: str = "") -> Path:
     """Folder of a real data set below the profile's `data_dir`, or else below HYBRIDIR_DATA; raises InputError when absent."""
     base = data_dir or os.environ.get("HYBRIDIR_DATA", "")
     if not base:
-        raise InputError(f"data set {name!r} is needed, but neither the profile's data_dir nor HYBRIDIR_DATA names a folder. See data/README.md.")
+        raise InputError(
+            f"data set {name!r} is needed, but neither the profile's data_dir nor HYBRIDIR_DATA names a folder. See data/README.md."
+        )
     folder = Path(base).expanduser() / name
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; data/README.md gives the command that puts {name!r} there.")

@@ -42,7 +42,9 @@ class PreparedPairs:
 def prepare_pairs(run: Run) -> PreparedPairs:
     """The profile's parallel pairs; made when they are not there yet, else read."""
     profile = run.profile
-    recipe = profile.model_dump(include={"languages", "unseen_languages", "pair_sets", "tasks", "max_chars", "near_duplicate", "corpus_seed"})
+    recipe = profile.model_dump(
+        include={"languages", "unseen_languages", "pair_sets", "tasks", "max_chars", "near_duplicate", "corpus_seed"}
+    )
     recipe["data"] = data_fingerprint(profile.pair_sets + profile.tasks, profile.data_dir)
     folder = artefact(run.artefacts / "pairs", "pairs", recipe, "preparation", lambda out: _make(run, out))
     tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
@@ -53,7 +55,9 @@ def prepare_pairs(run: Run) -> PreparedPairs:
 def _make(run: Run, out: Path) -> None:
     sources = source_pairs(run.profile)
     train, validation = (_translate(run, pairs) for pairs in sources)
-    rejections = pd.concat([check_pairs_quality(pairs).assign(split=split) for split, pairs in (("train", train), ("validation", validation))])
+    rejections = pd.concat(
+        [check_pairs_quality(pairs).assign(split=split) for split, pairs in (("train", train), ("validation", validation))]
+    )
     checked = accepted(train, rejections)
     tasks = evaluation_tasks(run)
     found = pd.concat([leaks(checked, task, run.profile.near_duplicate).assign(task=task.name) for task in tasks], ignore_index=True)

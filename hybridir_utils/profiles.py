@@ -125,5 +125,3 @@ def _explain(problem: dict) -> str:
     reason = problem.get("ctx", {}).get("error")
     text = str(reason) if isinstance(reason, HybridIRError) else problem["msg"]
     return f"{key} = {problem['input']!r}: {text}"
-
-

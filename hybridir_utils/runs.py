@@ -116,4 +116,6 @@ def writing(path: Path):
             raise
         advice = "Free some space" if error.errno == 28 else "Check the permissions"
         where = error.filename or path
-        raise InputError(f"{where}: cannot be written ({error.strerror or error}). {advice}, or set HYBRIDIR_OUTPUT to another folder. Earlier results are untouched.") from error
+        raise InputError(
+            f"{where}: cannot be written ({error.strerror or error}). {advice}, or set HYBRIDIR_OUTPUT to another folder. Earlier results are untouched."
+        ) from error

@@ -105,15 +105,17 @@ def step_fingerprint(step: Step, upstream: str) -> str:
     cells = [cell["source"] for cell in nbformat.read(step.notebook, as_version=4).cells if cell["cell_type"] == "code"]
     p = step.run.profile
     used = sorted({module for cell in cells for module in _package_modules(cell)})
-    return fingerprint([
-        [ast.dump(ast.parse(cell)) for cell in cells],
-        declared_values(step),
-        p.model_dump(),
-        [code_fingerprint(module) for module in used],
-        data_fingerprint(p.pair_sets + p.tasks, p.data_dir),
-        versions(),
-        upstream,
-    ])
+    return fingerprint(
+        [
+            [ast.dump(ast.parse(cell)) for cell in cells],
+            declared_values(step),
+            p.model_dump(),
+            [code_fingerprint(module) for module in used],
+            data_fingerprint(p.pair_sets + p.tasks, p.data_dir),
+            versions(),
+            upstream,
+        ]
+    )
 
 
 def declared_values(step: Step) -> dict:

@@ -69,11 +69,18 @@ class RetrievalTask:
     def summary(self) -> pd.DataFrame:
         """Questions, candidates and relevant candidates per language (a table for readers)."""
         language_of = self.candidates.set_index("id")["language"]
-        return pd.DataFrame({
-            "questions": self.queries["language"].value_counts(),
-            "candidates": self.candidates["language"].value_counts(),
-            "relevant": language_of.loc[self.relevance["candidate"]].value_counts(),
-        }).reindex(self.languages).fillna(0).astype(int)
+        return (
+            pd.DataFrame(
+                {
+                    "questions": self.queries["language"].value_counts(),
+                    "candidates": self.candidates["language"].value_counts(),
+                    "relevant": language_of.loc[self.relevance["candidate"]].value_counts(),
+                }
+            )
+            .reindex(self.languages)
+            .fillna(0)
+            .astype(int)
+        )
 
     def save(self, folder: Path) -> None:
         """Write queries, candidates and relevance as parquet into an existing folder."""
@@ -90,12 +97,16 @@ class RetrievalTask:
 def task_from_pairs(name: str, pairs) -> RetrievalTask:
     """Questions of parallel pairs against their own passages; every translation of the answer passage is relevant."""
     frame = pairs.to_pandas()
-    queries = pd.DataFrame({"id": frame["language"] + ":" + frame["id"], "group": frame["id"], "language": frame["language"], "text": frame["question"]})
+    queries = pd.DataFrame(
+        {"id": frame["language"] + ":" + frame["id"], "group": frame["id"], "language": frame["language"], "text": frame["question"]}
+    )
     candidates = frame.assign(id=frame["language"] + ":" + frame["passage_id"], group=frame["passage_id"], text=frame["passage"])
     candidates = candidates.drop_duplicates("id")[TEXT_COLUMNS]
     wanted = queries[["id"]].assign(group=frame["passage_id"].to_numpy())
     relevance = wanted.merge(candidates[["id", "group"]], on="group", suffixes=("_query", "_candidate"))
-    return RetrievalTask(name, queries, candidates, relevance.rename(columns={"id_query": "query", "id_candidate": "candidate"})[["query", "candidate"]])
+    return RetrievalTask(
+        name, queries, candidates, relevance.rename(columns={"id_query": "query", "id_candidate": "candidate"})[["query", "candidate"]]
+    )
 
 
 def _codes(languages: pd.Series, order: tuple[str, ...]) -> np.ndarray:

@@ -34,6 +34,7 @@ def train_encoder(base: str | Path, pairs, plan: BatchPlan, settings: TrainingSe
     Raises InputError when the loss is no longer a number, saying which parameter to lower.
     """
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+    from transformers.trainer_callback import PrinterCallback
 
     from .losses import MaskedMultipleNegativesRankingLoss
 
@@ -47,6 +48,7 @@ def train_encoder(base: str | Path, pairs, plan: BatchPlan, settings: TrainingSe
         eval_dataset={name: in_plan_order(*given) for name, given in validation.items()} or None,
         loss=MaskedMultipleNegativesRankingLoss(model, scale=settings.scale),
     )
+    trainer.remove_callback(PrinterCallback)  # the loss history is returned, not printed
     trainer.train()
     history = loss_history(trainer.state.log_history)
     _check_finite(history, settings)

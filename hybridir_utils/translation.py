@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from .errors import Busy, InputError, UnknownName
+from .pairs import PAIR_COLUMNS
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 BATCH = 256  # texts given to a translator at once; a kill loses at most one such batch
-PAIR_COLUMNS = ["id", "passage_id", "language", "question", "passage", "source"]
 
 _TABLE = """CREATE TABLE IF NOT EXISTS translations (translator TEXT, source TEXT, target TEXT, text TEXT, translation TEXT NOT NULL,
 PRIMARY KEY (translator, source, target, text)) WITHOUT ROWID"""

@@ -78,7 +78,9 @@ def is_complete(fact: Fact, languages: tuple[str, ...]) -> bool:
 
 
 @cache
-def split_facts(languages: tuple[str, ...], seed: int = 0, test_share: float = 0.11, validation_share: float = 0.04) -> dict[str, tuple[Fact, ...]]:
+def split_facts(
+    languages: tuple[str, ...], seed: int = 0, test_share: float = 0.06, validation_share: float = 0.04
+) -> dict[str, tuple[Fact, ...]]:
     """Train, validation and test without a shared (subject, relation).
 
     Held-out facts are complete in `languages`, at most one a subject, and their subject keeps another complete fact for training.
@@ -157,7 +159,12 @@ def news_passage(fact: Fact, language: str) -> dict[str, str]:
     around, draw = templates(language)["news"], zlib.crc32(fact.id.encode())
     parts = {part: around[part][(draw >> shift) % len(around[part])] for shift, part in enumerate(("lead", "background", "closing"))}
     lead, background, closing = (_fill(text, fact, language) for text in parts.values())
-    return {"lead": lead, "background": background, "news": _fill(templates(language)[fact.relation]["news"], fact, language), "closing": closing}
+    return {
+        "lead": lead,
+        "background": background,
+        "news": _fill(templates(language)[fact.relation]["news"], fact, language),
+        "closing": closing,
+    }
 
 
 def _task(name: str, held_out, languages, rows) -> RetrievalTask:
@@ -166,7 +173,10 @@ def _task(name: str, held_out, languages, rows) -> RetrievalTask:
     relevance = [(f"{a}:{f.id}", f"{b}:{f.id}") for f in held_out for a in languages for b in languages]
     columns = ["id", "group", "language", "text"]
     return RetrievalTask(
-        name, pd.DataFrame(queries, columns=columns), pd.DataFrame(candidates, columns=columns), pd.DataFrame(relevance, columns=["query", "candidate"])
+        name,
+        pd.DataFrame(queries, columns=columns),
+        pd.DataFrame(candidates, columns=columns),
+        pd.DataFrame(relevance, columns=["query", "candidate"]),
     )
 
 

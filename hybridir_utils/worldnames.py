@@ -40,7 +40,9 @@ def all_facts() -> Iterator[tuple[str, Item, Item]]:
 @cache
 def territories() -> tuple[str, ...]:
     """ISO 3166 codes that have a time zone, which leaves out groupings and placeholders."""
-    return tuple(sorted(code for code in get_global("territory_zones") if len(code) == 2 and code in Locale("en").territories and code != "001"))
+    return tuple(
+        sorted(code for code in get_global("territory_zones") if len(code) == 2 and code in Locale("en").territories and code != "001")
+    )
 
 
 def current_currency(territory: str) -> str | None:
