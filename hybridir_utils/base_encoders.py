@@ -31,15 +31,33 @@ def make_unaligned(folder: Path, texts: Iterable[str], vocabulary: int, dimensio
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int):
-    """WordPiece over scripts split apart, NFKC and lower case."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    """WordPiece over scripts split apart, NFKC and lower case; the same texts give the same pieces in the same order.
 
-    tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN, max_input_chars_per_word=400))
+    The library numbers the letters inside words in the order of a hash table, another one each time, and breaks ties by these
+    numbers. Naming them first, as special tokens of the training, fixes both.
+    """
+    from tokenizers import trainers
+
+    texts, tokenizer = list(texts), _word_splitter()
+    inner = sorted({f"##{letter}" for text in texts for word in _words(tokenizer, text) for letter in word[1:]})
+    trainer = trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=[UNKNOWN, *inner], show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    trained = _word_splitter(tokenizer.get_vocab())
+    trained.add_special_tokens([UNKNOWN])
+    return trained
+
+
+def _word_splitter(vocabulary: dict[str, int] | None = None):
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=400))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.UnicodeScripts(), pre_tokenizers.BertPreTokenizer()])
-    trainer = trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=[UNKNOWN], show_progress=False)
-    tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
+
+
+def _words(tokenizer, text: str) -> list[str]:
+    return [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))]
 
 
 def bitext(pairs, languages: tuple[str, ...]):

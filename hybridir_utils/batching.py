@@ -11,10 +11,11 @@ batches (PAPER §1, arXiv 2408.10536 §3; X-X and En-En are LAReQA's):
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,12 @@ from .errors import InputError, UnknownName
 
 KINDS = ("mono", "cross", "mixed", "en")
 STRATEGIES = {"En-En": "en", "X-X": "mixed", "X-X-mono": "mono", "X-Y": "cross", "hybrid": None}
+NEEDS = {
+    "mono": "pairs",
+    "cross": "pairs whose id stands in at least two languages",
+    "mixed": "pairs",
+    "en": "English pairs (language en)",
+}
 
 
 @dataclass(frozen=True)
@@ -74,11 +81,27 @@ class BatchPlan:
         return cls(about["strategy"], float(about["alpha"]), int(about["seed"]), kinds, question_rows, passage_rows)
 
 
+class Stream(NamedTuple):
+    """Batches that draw from the same ids: a data set, and one language of it where a batch keeps to one.
+
+    source, language: numbers in `ParallelIndex`, language None where it varies inside the batch. ids: those that can stand in
+    such a batch. passages: how many different ones these ids have, the largest batch. share: of the batches of this kind.
+    """
+
+    kind: str
+    source: int
+    language: int | None
+    ids: np.ndarray
+    passages: int
+    share: float
+
+
 class ParallelIndex:
     """Finds the row of an (id, language) in parallel pairs; built once, shared by every plan over the same pairs.
 
     pairs: datasets.Dataset with columns id, passage_id, language, source. `rows[i, l]` is the row number of id i in
-    language l, or -1; `passages[i]` a number that ids with the same answer passage share.
+    language l, or -1; `passages[i]` a number that ids with the same answer passage share. Raises InputError when there are
+    no pairs, or when the translations of one pair name different passages or sources.
     """
 
     def __init__(self, pairs):
@@ -91,6 +114,7 @@ class ParallelIndex:
         self.rows = np.full((len(id_names), len(names)), -1, dtype=np.int32)
         self.rows[ids, language] = np.arange(len(frame), dtype=np.int32)
         first = np.unique(ids, return_index=True)[1]
+        _check_translations_agree(frame, first[ids])
         self.passages = pd.factorize(frame["passage_id"].iloc[first])[0]
         self.sources, self.source_names = pd.factorize(frame["source"].iloc[first], sort=True)
 
@@ -99,33 +123,66 @@ class ParallelIndex:
         """[ids, languages] bool."""
         return self.rows >= 0
 
-    def members(self, source: int, kind: str, language: int | None) -> np.ndarray:
-        """Ids of a source that can stand in a batch of this kind (and language, for mono and en)."""
-        ids = np.flatnonzero(self.sources == source)
-        if kind in ("mono", "en"):
-            return ids[self.has[ids, language]]
-        return ids[self.has[ids].sum(1) >= 2] if kind == "cross" else ids
+    @cached_property
+    def count(self) -> np.ndarray:
+        """[ids] number of languages."""
+        return self.has.sum(1)
+
+    @cached_property
+    def languages_first(self) -> np.ndarray:
+        """[ids, languages] language numbers, those the id has before those it lacks."""
+        return np.argsort(~self.has, axis=1, kind="stable").astype(np.int16)
+
+    def streams(self, kind: str) -> list[Stream]:
+        """Every stream of a kind: data sets in proportion to their ids (pairs a language), their languages alike.
+
+        A data set in one language takes no part in cross batches, one without English none in En-En.
+        """
+        found = []
+        for source in range(len(self.source_names)):
+            ids = np.flatnonzero(self._usable(kind) & (self.sources == source))
+            languages = np.flatnonzero(self._in_english if kind == "en" else self.has[ids].any(0)) if kind in ("mono", "en") else [None]
+            for language in languages if len(ids) else ():
+                members = ids if language is None else ids[self.has[ids, language]]
+                passages = len(np.unique(self.passages[members]))
+                found.append(Stream(kind, source, language, members, passages, len(ids) / len(languages)))
+        if not found:
+            raise InputError(f"{kind} batches need {NEEDS[kind]}; found none. Languages there: {', '.join(self.languages)}.")
+        total = sum(stream.share for stream in found)
+        return [stream._replace(share=stream.share / total) for stream in found]
+
+    def _usable(self, kind: str) -> np.ndarray:
+        return self.has[:, self._in_english].any(1) if kind == "en" else self.count >= (2 if kind == "cross" else 1)
+
+    @cached_property
+    def _in_english(self) -> np.ndarray:
+        return np.array([language == "en" for language in self.languages])
 
 
 def plan_batches(pairs, strategy: str, *, steps: int, batch_size: int, seed: int, alpha: float = 0.5) -> BatchPlan:
     """Draw a batch plan over parallel pairs (a datasets.Dataset, or a ParallelIndex of one).
 
     Every batch: its kind (hybrid: mono with probability alpha, else cross), its data set in proportion to size, its
-    language or languages, then ids without repeat until all of them were used once. No batch holds an id or an answer
-    passage twice, so no translation of a positive can become a negative. alpha counts only for "hybrid"; 1 equals
-    X-X-mono, 0 equals X-Y. Raises UnknownName (strategy) and InputError (alpha outside [0, 1], a language with fewer
-    pairs than `batch_size`).
+    language or languages, then ids; batches of one kind, data set and language use all their ids before one comes again.
+    No batch holds an id or an answer passage twice, so no translation of a positive can become a negative. alpha counts only
+    for "hybrid"; 1 equals X-X-mono, 0 equals X-Y. Raises UnknownName (strategy) and InputError (alpha outside [0, 1], a
+    language or data set with fewer passages than `batch_size`, no pairs a kind of batch could use).
     """
     alpha = strategy_alpha(strategy, alpha)
     index = pairs if isinstance(pairs, ParallelIndex) else ParallelIndex(pairs)
     rng = np.random.default_rng(seed)
-    kinds = _draw_kinds(strategy, alpha, steps, rng)
+    shares = _kind_shares(strategy, alpha)
+    streams = [stream for kind in shares for stream in index.streams(kind)]
+    _check_sizes(index, streams, batch_size)
+    drawn = rng.choice(len(streams), size=steps, p=[shares[stream.kind] * stream.share for stream in streams])
     questions, passages = (np.empty((steps, batch_size), dtype=np.int32) for _ in range(2))
-    for bucket, kind, source, language in _buckets(index, kinds, rng):
-        ids = _draw_ids(index, index.members(source, kind, language), len(bucket), batch_size, rng, _where(index, kind, source, language))
-        question_language, passage_language = _draw_languages(index, kind, language, ids, rng)
-        questions[bucket] = index.rows[ids, question_language]
-        passages[bucket] = index.rows[ids, passage_language]
+    for number in np.unique(drawn):
+        stream, where = streams[number], drawn == number
+        ids = _deal(stream.ids, index.passages, where.sum(), batch_size, rng)
+        question_language, passage_language = _draw_languages(index, stream, ids, rng)
+        questions[where] = index.rows[ids, question_language]
+        passages[where] = index.rows[ids, passage_language]
+    kinds = np.array([KINDS.index(stream.kind) for stream in streams], dtype=np.int8)[drawn]
     return BatchPlan(strategy, alpha, seed, kinds, questions, passages)
 
 
@@ -138,92 +195,68 @@ def strategy_alpha(strategy: str, alpha: float) -> float:
     return {"hybrid": float(alpha), "X-X-mono": 1.0, "X-Y": 0.0}.get(strategy, float("nan"))
 
 
-def _draw_kinds(strategy: str, alpha: float, steps: int, rng) -> np.ndarray:
+def _kind_shares(strategy: str, alpha: float) -> dict[str, float]:
+    """Kind -> its share of the batches, without the kinds that have none."""
     if STRATEGIES[strategy] in ("mixed", "en"):
-        return np.full(steps, KINDS.index(STRATEGIES[strategy]), dtype=np.int8)
-    return np.where(rng.random(steps) < alpha, KINDS.index("mono"), KINDS.index("cross")).astype(np.int8)
+        return {STRATEGIES[strategy]: 1.0}
+    return {kind: share for kind, share in (("mono", alpha), ("cross", 1 - alpha)) if share}
 
 
-def _buckets(index: ParallelIndex, kinds: np.ndarray, rng) -> Iterator[tuple[np.ndarray, str, int, int | None]]:
-    """Group the steps that draw from the same stream of ids: (steps, kind, source, language)."""
-    for number, kind in enumerate(KINDS):
-        steps = np.flatnonzero(kinds == number)
-        if not len(steps):
-            continue
-        source = _draw_sources(index, kind, len(steps), rng)
-        language = _draw_batch_language(index, kind, source, rng)
-        for s, code in sorted(set(zip(source.tolist(), language.tolist(), strict=True))):
-            yield steps[(source == s) & (language == code)], kind, s, None if code < 0 else code
+def _check_translations_agree(frame: pd.DataFrame, first: np.ndarray) -> None:
+    """first: for every row the row that names its id first."""
+    for column in ("passage_id", "source"):
+        odd = np.flatnonzero(frame[column].to_numpy() != frame[column].to_numpy()[first])
+        if len(odd):
+            here, there = frame.iloc[odd[0]], frame.iloc[first[odd[0]]]
+            raise InputError(
+                f"pair {here['id']!r} has {column} {here[column]!r} in language {here['language']}, but {there[column]!r} in "
+                f"{there['language']}; translations of a pair share it. Give both rows the same {column}."
+            )
 
 
-def _draw_sources(index: ParallelIndex, kind: str, n: int, rng) -> np.ndarray:
-    """Data sets in proportion to their number of pairs; a data set in one language takes no part in cross batches."""
-    english = index.languages.index("en") if kind == "en" and "en" in index.languages else None
-    if kind == "en" and english is None:
-        raise InputError(f"strategy En-En needs English pairs; found languages {', '.join(index.languages)}.")
-    usable = index.has[:, english] if kind == "en" else index.has.sum(1) >= (2 if kind == "cross" else 1)
-    sizes = np.bincount(index.sources[usable], weights=index.has[usable].sum(1), minlength=len(index.source_names))
-    if not sizes.sum():
-        raise InputError("cross batches need pairs whose id stands in at least two languages; found none.")
-    return rng.choice(len(sizes), size=n, p=sizes / sizes.sum())
-
-
-def _draw_batch_language(index: ParallelIndex, kind: str, source: np.ndarray, rng) -> np.ndarray:
-    """One language a batch for mono (uniform over the data set's languages) and en; -1 where languages vary inside."""
-    if kind == "en":
-        return np.full(len(source), index.languages.index("en"))
-    language = np.full(len(source), -1)
-    for s in np.unique(source) if kind == "mono" else ():
-        choices = np.flatnonzero(index.has[index.sources == s].any(0))
-        language[source == s] = rng.choice(choices, size=int((source == s).sum()))
-    return language
-
-
-def _draw_ids(index: ParallelIndex, members: np.ndarray, n: int, batch_size: int, rng, where: str) -> np.ndarray:
-    """[n, batch_size] ids from shuffled passes over `members`; the rest of a pass that fills no batch is left out."""
-    distinct = len(np.unique(index.passages[members]))
-    if distinct < batch_size:
+def _check_sizes(index: ParallelIndex, streams: list[Stream], batch_size: int) -> None:
+    """All streams, drawn or not, so that a plan fails for every seed or for none."""
+    smallest = min(streams, key=lambda stream: stream.passages)
+    if smallest.passages < batch_size:
+        place = f"language {index.languages[smallest.language]} of " if smallest.language is not None else ""
         raise InputError(
-            f"{where}: {len(members)} pairs with {distinct} different passages, but batch_size is {batch_size}, and a batch holds no passage "
-            f"twice. Lower batch_size to at most {distinct}, or leave that language or data set out."
+            f"{smallest.kind} batches, {place}data set {index.source_names[smallest.source]!r}: {len(smallest.ids)} pairs with "
+            f"{smallest.passages} different passages, but batch_size is {batch_size}, and a batch holds no passage twice. "
+            f"Lower batch_size to at most {smallest.passages}, or leave that language or data set out."
         )
-    per_pass = len(members) // batch_size
-    passes = [rng.permutation(members)[: per_pass * batch_size].reshape(per_pass, batch_size) for _ in range(-(-n // per_pass))]
-    ids = np.concatenate(passes)[:n]
-    return _without_shared_passages(index, members, ids, rng)
 
 
-def _without_shared_passages(index: ParallelIndex, members: np.ndarray, ids: np.ndarray, rng) -> np.ndarray:
-    """Replace every id whose answer passage already stands in its batch by one whose passage does not."""
-    if len(np.unique(index.passages[members])) == len(members):
-        return ids
-    keys = np.sort(index.passages[ids], axis=1)
-    for b in np.flatnonzero((keys[:, 1:] == keys[:, :-1]).any(1)):
-        _, first = np.unique(index.passages[ids[b]], return_index=True)
-        kept = ids[b, np.sort(first)]
-        free = rng.permutation(members[~np.isin(index.passages[members], index.passages[kept])])
-        _, first = np.unique(index.passages[free], return_index=True)
-        ids[b] = np.concatenate([kept, free[np.sort(first)][: len(ids[b]) - len(kept)]])
-    return ids
+def _deal(ids: np.ndarray, passages: np.ndarray, n: int, batch_size: int, rng) -> np.ndarray:
+    """[n, batch_size] ids, dealt from a shuffled pile that is made anew when it is used up.
+
+    An id whose passage already lies in the batch goes back on top of the pile, for the next batch.
+    """
+    pile, dealt = deque(), np.empty((n, batch_size), dtype=np.int64)
+    for row in dealt:
+        batch, back = {}, []  # passage -> id
+        while len(batch) < batch_size:
+            if not pile:
+                pile.extend(rng.permutation(np.setdiff1d(ids, back)).tolist())
+            id_ = pile.popleft()
+            if (passage := passages[id_]) in batch:
+                back.append(id_)
+            else:
+                batch[passage] = id_
+        pile.extendleft(reversed(back))
+        row[:] = list(batch.values())
+    return dealt
 
 
-def _draw_languages(index: ParallelIndex, kind: str, language: int | None, ids: np.ndarray, rng):
+def _draw_languages(index: ParallelIndex, stream: Stream, ids: np.ndarray, rng):
     """Question and passage language of every slot, uniform over the languages the id has (cross: two different ones)."""
-    if language is not None:
-        return language, language
-    count = index.has.sum(1)[ids]
-    order = np.argsort(~index.has, axis=1, kind="stable").astype(np.int16)  # languages an id has come first
-    first = (rng.random(ids.shape) * count).astype(np.int16)
-    question = order[ids, first]
-    if kind == "mixed":
+    if stream.language is not None:
+        return stream.language, stream.language
+    first = (rng.random(ids.shape) * index.count[ids]).astype(np.int16)
+    question = index.languages_first[ids, first]
+    if stream.kind == "mixed":
         return question, question
-    second = (rng.random(ids.shape) * (count - 1)).astype(np.int16)
-    return question, order[ids, second + (second >= first)]
-
-
-def _where(index: ParallelIndex, kind: str, source: int, language: int | None) -> str:
-    place = f"language {index.languages[language]} of " if language is not None else ""
-    return f"{kind} batches, {place}data set {index.source_names[source]!r}"
+    second = (rng.random(ids.shape) * (index.count[ids] - 1)).astype(np.int16)
+    return question, index.languages_first[ids, second + (second >= first)]
 
 
 def language_shares(plan: BatchPlan, pairs) -> pd.DataFrame:
@@ -238,29 +271,18 @@ def language_shares(plan: BatchPlan, pairs) -> pd.DataFrame:
 
 
 def _planned_shares(index: ParallelIndex, plan: BatchPlan) -> np.ndarray:
-    """Expected [L, L] share: mono spreads alpha over each data set's languages, cross 1 - alpha over ordered pairs an id has."""
-    if plan.strategy == "En-En":
-        english = np.array([language == "en" for language in index.languages], dtype=float)
-        return np.outer(english, english)
-    sizes = np.bincount(index.sources, weights=index.has.sum(1))
-    mono = sum(size * _uniform(index.has[index.sources == s].any(0)) for s, size in enumerate(sizes)) / sizes.sum()
-    if plan.strategy == "X-X":
-        per_id = index.has / index.has.sum(1, keepdims=True)
-        weight = (sizes / np.bincount(index.sources))[index.sources]
-        return np.diag(weight @ per_id / weight.sum())
-    return np.diag(plan.alpha * mono) + (1 - plan.alpha) * _cross_shares(index)
+    """Expected [L, L] share of each pair of languages."""
+    kinds = _kind_shares(plan.strategy, plan.alpha)
+    return sum(kinds[kind] * stream.share * _stream_shares(index, stream) for kind in kinds for stream in index.streams(kind))
 
 
-def _cross_shares(index: ParallelIndex) -> np.ndarray:
-    count = index.has.sum(1)
-    usable = count >= 2
-    sizes = np.bincount(index.sources[usable], weights=count[usable], minlength=len(index.source_names))
-    members = np.bincount(index.sources[usable], minlength=len(index.source_names))
-    weight = np.where(usable, (sizes / np.maximum(members, 1))[index.sources] / np.maximum(count * (count - 1), 1), 0.0)
-    shares = (index.has * weight[:, None]).T @ index.has.astype(float)
+def _stream_shares(index: ParallelIndex, stream: Stream) -> np.ndarray:
+    """[L, L] share of each pair of languages in one stream: every id alike, its languages (cross: ordered pairs of them) alike."""
+    if stream.language is not None:
+        return np.diag(np.arange(len(index.languages)) == stream.language).astype(float)
+    has, count = index.has[stream.ids].astype(float), index.count[stream.ids, None]
+    if stream.kind == "mixed":
+        return np.diag((has / count).mean(0))
+    shares = (has / (count * (count - 1))).T @ has / len(has)
     np.fill_diagonal(shares, 0.0)
-    return shares / shares.sum() if shares.sum() else shares
-
-
-def _uniform(mask: np.ndarray) -> np.ndarray:
-    return mask / mask.sum()
+    return shares

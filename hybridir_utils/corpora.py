@@ -10,7 +10,7 @@ import numpy as np
 from . import beir, squad, worldfacts
 from .errors import InputError, UnknownName
 from .fingerprints import file_fingerprint, fingerprint, folder_fingerprint
-from .pairs import join_pairs, read_pairs_jsonl, read_sections
+from .pairs import join_pairs, read_pairs_jsonl, read_sections, section_languages
 from .places import WORLDFACTS, data_folder
 from .profiles import PAIR_SETS, TASKS, Profile
 from .tasks import RetrievalTask
@@ -21,7 +21,8 @@ VALIDATION_SHARE = 0.04
 def source_pairs(profile: Profile):
     """(training pairs, validation pairs) of all pair sets before any check; world facts come in English only.
 
-    World facts have a validation split of their own; of other sets a share of ids is held out by `corpus_seed`.
+    Of the other sets, the languages that both the profile and the set have. World facts have a validation split of their own; of
+    other sets a share of answer passages is held out by `corpus_seed`. Raises InputError when a set has none of the languages.
     """
     parts = [_one_set(name, profile) for name in profile.pair_sets]
     return tuple(join_pairs(list(side)) for side in zip(*parts, strict=True))
@@ -31,11 +32,28 @@ def _one_set(name: str, profile: Profile):
     if name == "worldfacts":
         return tuple(worldfacts.english_pairs(split, profile.languages, profile.corpus_seed) for split in ("train", "validation"))
     if name.startswith("jsonl:"):
-        return hold_out(read_pairs_jsonl(Path(name.removeprefix("jsonl:"))), profile.corpus_seed)
+        return hold_out(_own_pairs(name, profile.languages), profile.corpus_seed)
     if name not in PAIR_SETS:
-        raise UnknownName("pair set", name, PAIR_SETS)
-    sections = read_sections(data_folder(name, profile.data_dir), profile.languages, name, max_chars=profile.max_chars)
-    return hold_out(sections, profile.corpus_seed)
+        raise UnknownName("pair set", name, (*PAIR_SETS, "jsonl:FILE"))
+    folder = data_folder(name, profile.data_dir)
+    languages = _shared(name, profile.languages, section_languages(folder))
+    return hold_out(read_sections(folder, languages, name, max_chars=profile.max_chars), profile.corpus_seed)
+
+
+def _own_pairs(name: str, languages: Sequence[str]):
+    pairs = read_pairs_jsonl(Path(name.removeprefix("jsonl:")))
+    wanted = _shared(name, languages, sorted(set(pairs["language"])))
+    return pairs.select(np.flatnonzero(np.isin(np.asarray(pairs["language"]), wanted)))
+
+
+def _shared(name: str, wanted: Sequence[str], there: Sequence[str]) -> list[str]:
+    """The wanted languages a pair set has, in the profile's order."""
+    shared = [language for language in wanted if language in there]
+    if not shared:
+        raise InputError(
+            f"pair set {name!r} has none of the profile's languages ({', '.join(wanted)}); it has {', '.join(there) or 'none'}."
+        )
+    return shared
 
 
 def hold_out(pairs, seed: int, share: float = VALIDATION_SHARE):
@@ -53,17 +71,18 @@ def retrieval_task(name: str, languages: Sequence[str], data_dir: str = "", corp
     """
     languages = tuple(languages)
     kind, _, place = name.partition(":")
+    own = {"beir": beir.read_beir, "squad": squad.squad_folder}
+    if place and kind in own:
+        return own[kind](Path(place))
     builders = {
         "worldfacts-test": lambda: worldfacts.retrieval_task("test", languages, corpus_seed),
         "worldfacts-shifted": lambda: worldfacts.shifted_task(languages, corpus_seed),
         "xquad-r": lambda: squad.xquad_r(data_folder("xquad-r", data_dir)),
         "mlqa-r": lambda: squad.mlqa_r(data_folder("mlqa-dev", data_dir)),
-        "beir": lambda: beir.read_beir(Path(place)),
-        "squad": lambda: squad.squad_folder(Path(place)),
     }
-    if kind not in builders:
-        raise UnknownName("task", name, TASKS)
-    return builders[kind]()
+    if name not in builders:
+        raise UnknownName("task", name, (*TASKS, *(f"{kind}:FOLDER" for kind in own)))
+    return builders[name]()
 
 
 def data_fingerprint(names: tuple[str, ...], data_dir: str) -> str:

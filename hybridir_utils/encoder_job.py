@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isnan
 from pathlib import Path
 
-from .batching import BatchPlan, plan_batches
+from .batching import BatchPlan, ParallelIndex, plan_batches
 from .encoding import encode_task
 from .metrics import per_query, scores
 from .pairs import read_split
@@ -36,11 +36,11 @@ def _train(root: Path, out: Path, recipe: dict) -> None:
 
 
 def validation_plans(validation) -> dict:
-    """Fixed batches, mono and cross, on which every strategy's loss is comparable."""
-    passages = len(set(validation["passage_id"]))
-    size = max(2, min(VALIDATION_BATCH, passages // 2))
+    """Fixed batches, mono and cross, on which every strategy's loss is comparable; the data sets count as one, few pairs being held out."""
+    index = ParallelIndex(validation.remove_columns("source").add_column("source", ["validation"] * len(validation)))
+    size = max(2, min([VALIDATION_BATCH, *(stream.passages for kind in ("mono", "cross") for stream in index.streams(kind))]))
     common = {"steps": VALIDATION_STEPS, "batch_size": size, "seed": 0}
-    return {name: (validation, plan_batches(validation, strategy, **common)) for name, strategy in (("mono", "X-X-mono"), ("cross", "X-Y"))}
+    return {name: (validation, plan_batches(index, strategy, **common)) for name, strategy in (("mono", "X-X-mono"), ("cross", "X-Y"))}
 
 
 def _card(recipe: dict, train, plan: BatchPlan, history, model, task: RetrievalTask) -> dict:

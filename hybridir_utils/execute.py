@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+import time
 from pathlib import Path
 
 
@@ -12,6 +14,7 @@ def main(notebook: str, output: str, parameters: str) -> int:
     """Execute with papermill, cells saved as they end; 1 when a cell fails (the suite reads the error from the copy)."""
     import papermill
 
+    threading.Thread(target=_end_with_suite, args=[os.getppid()], daemon=True).start()
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     try:
         papermill.execute_notebook(
@@ -20,6 +23,13 @@ def main(notebook: str, output: str, parameters: str) -> int:
     except papermill.PapermillExecutionError:
         return 1
     return 0
+
+
+def _end_with_suite(suite: int) -> None:
+    """When the suite is killed this process ends too, and its kernel with it, so that the next suite works alone."""
+    while os.getppid() == suite:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 if __name__ == "__main__":

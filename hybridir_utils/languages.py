@@ -20,10 +20,11 @@ def known_languages() -> frozenset[str]:
 
 def check_languages(codes) -> tuple[str, ...]:
     """The codes as a tuple; raises UnknownName with the nearest known code."""
+    codes = tuple(codes)
     for code in codes:
         if code not in known_languages():
             raise UnknownName("language", code, sorted(known_languages()))
-    return tuple(codes)
+    return codes
 
 
 @cache

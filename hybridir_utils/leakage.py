@@ -4,7 +4,8 @@ Texts of one language are compared by their sets of character 5-grams (shingles)
 every script alike: resemblance |A n B| / |A u B| and containment |A n B| / min(|A|, |B|), both of Broder (1997), "On the resemblance
 and containment of documents". A shingle weighs ln(N / texts that have it), so that a frame which many texts share, such as the
 fixed part of a question, says little; a shingle the task lacks weighs as much as its rarest one. Containment finds the
-evaluation sentence inside a training section at least twice as long. A translation leak across languages is caught through the group: one leaked language drops the pair in all.
+evaluation sentence inside a training section at least twice as long. A translation leak across languages is caught through the
+group: one leaked language drops the pair in all.
 """
 
 from __future__ import annotations

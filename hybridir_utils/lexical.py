@@ -21,6 +21,7 @@ Scores = Callable[[int, int], np.ndarray]
 # out the vowel signs of Hindi or Thai and would cut words at each of them.
 _UNSPACED = r"[[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Thai}\p{scx=Khmr}\p{scx=Laoo}\p{scx=Mymr}]&&[\p{L}\p{M}]]"
 _TOKEN = regex.compile(rf"(?V1)(?P<run>{_UNSPACED}+)|[[\p{{L}}\p{{M}}\p{{N}}]--{_UNSPACED}]+")
+TIE_BREAK = np.float32(1e-4)  # far below the difference that one matching word makes
 
 
 def tokenise(text: str) -> list[str]:
@@ -36,17 +37,23 @@ def tokenise(text: str) -> list[str]:
 
 
 def bm25_scores(task: RetrievalTask, k1: float = 0.9, b: float = 0.4) -> Scores:
-    """BM25 over the task's whole candidate pool (Lucene's variant, as bm25s; k1 and b as Anserini's defaults)."""
+    """BM25 over the task's whole candidate pool (Lucene's variant, as bm25s; k1 and b as Anserini's defaults).
+
+    Equal scores are put in random order: a question that shares no word with the pool scores all of it 0, and counting
+    the candidates that score higher (PAPER §3) would place the relevant one first.
+    """
     import bm25s
 
     index = bm25s.BM25(k1=k1, b=b, method="lucene")
     index.index([tokenise(text) for text in task.candidates["text"]], show_progress=False)
     queries = [tokenise(text) for text in task.queries["text"]]
     nothing = np.zeros(len(task.candidates), dtype=np.float32)
+    shuffled = random_scores(task, seed=0)
 
     def score_block(start: int, stop: int) -> np.ndarray:
         # get_scores refuses a query without a token ("?!"), which scores every candidate 0
-        return np.stack([index.get_scores(tokens) if tokens else nothing for tokens in queries[start:stop]])
+        scores = np.stack([index.get_scores(tokens) if tokens else nothing for tokens in queries[start:stop]])
+        return scores + TIE_BREAK * shuffled(start, stop)
 
     return score_block
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from multiprocessing import connection, get_context, parent_process
 
 
 def run_jobs(run_job: Callable, jobs: list[tuple], workers: int, label: str) -> list:
@@ -18,7 +19,7 @@ def run_jobs(run_job: Callable, jobs: list[tuple], workers: int, label: str) -> 
     if not jobs:
         return []
     workers = max(1, min(workers, len(jobs), os.cpu_count() or 1))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
         futures = [pool.submit(run_job, *job) for job in jobs]
         try:
             for future in tqdm(as_completed(futures), total=len(futures), desc=label, unit="run"):
@@ -29,11 +30,20 @@ def run_jobs(run_job: Callable, jobs: list[tuple], workers: int, label: str) -> 
     return [future.result() for future in futures]
 
 
-def _one_thread() -> None:
+def _start_worker() -> None:
     import logging
 
     import torch
+    from threadpoolctl import threadpool_limits
 
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
+    threadpool_limits(1)  # BLAS, too: workers would fight over the cores
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would hold its locks for ever; it leaves at once, and what it made half is redone."""
+    connection.wait([parent_process().sentinel])
+    os._exit(1)

@@ -12,6 +12,7 @@ from datasets import Dataset
 
 from . import worldfacts
 from .corpora import data_fingerprint, retrieval_task, source_pairs
+from .errors import InputError
 from .leakage import drop_leaks, leaks
 from .pairs import join_pairs, read_split
 from .quality import accepted, check_pairs_quality
@@ -43,7 +44,7 @@ def prepare_pairs(run: Run) -> PreparedPairs:
     """The profile's parallel pairs; made when they are not there yet, else read."""
     profile = run.profile
     recipe = profile.model_dump(
-        include={"languages", "unseen_languages", "pair_sets", "tasks", "max_chars", "near_duplicate", "corpus_seed"}
+        include={"languages", "unseen_languages", "pair_sets", "tasks", "max_chars", "near_duplicate", "corpus_seed", "batch_size"}
     )
     recipe["data"] = data_fingerprint(profile.pair_sets + profile.tasks, profile.data_dir)
     folder = artefact(run.artefacts / "pairs", "pairs", recipe, "preparation", lambda out: _make(run, out))
@@ -62,12 +63,28 @@ def _make(run: Run, out: Path) -> None:
     tasks = evaluation_tasks(run)
     found = pd.concat([leaks(checked, task, run.profile.near_duplicate).assign(task=task.name) for task in tasks], ignore_index=True)
     clean = drop_leaks(checked, found)
-    seen = clean.select([i for i, language in enumerate(clean["language"]) if language not in run.profile.unseen_languages])
+    enough = enough_for_a_batch(clean, run.profile.batch_size)
+    seen = enough.select([i for i, language in enumerate(enough["language"]) if language not in run.profile.unseen_languages])
     seen.to_parquet(str(out / "train.parquet"))
     accepted(validation, rejections).to_parquet(str(out / "validation.parquet"))
-    steps = {"translated": train, "accepted": checked, "without leaks": clean, "for training": seen}
+    steps = {"translated": train, "accepted": checked, "without leaks": clean, "enough for a batch": enough, "for training": seen}
     for name, table in zip(TABLES, (rejections, found, _coverage(steps)), strict=True):
         table.to_parquet(out / f"{name}.parquet", index=False)
+
+
+def enough_for_a_batch(pairs: Dataset, batch_size: int) -> Dataset:
+    """The pairs of each (data set, language) that has at least `batch_size` different passages, so that it can fill a batch alone.
+
+    Raises InputError when none has.
+    """
+    passages = pairs.select_columns(["source", "language", "passage_id"]).to_pandas()
+    distinct = passages.groupby(["source", "language"])["passage_id"].transform("nunique").to_numpy()
+    if not (distinct >= batch_size).any():
+        raise InputError(
+            f"no language of any data set has {batch_size} different passages, which one batch needs; the largest has {distinct.max()}. "
+            "Lower batch_size, or add data."
+        )
+    return pairs.select(np.flatnonzero(distinct >= batch_size))
 
 
 def evaluation_tasks(run: Run) -> list[RetrievalTask]:

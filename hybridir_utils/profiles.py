@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from .batching import STRATEGIES
-from .errors import HybridIRError, InputError, UnknownName, did_you_mean
+from .errors import InputError, UnknownName
 from .languages import check_languages
 from .places import PROFILES
 
@@ -87,6 +87,8 @@ def make_profile(values: dict, where: str) -> Profile:
             raise UnknownName(f"parameter (in {where})", key, Profile.model_fields)
     try:
         profile = Profile(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+    except UnknownName as error:
+        raise InputError(f"{where}: {error}") from error
     except ValidationError as error:
         raise InputError(f"{where}: " + "; ".join(_explain(problem) for problem in error.errors())) from error
     unknown = set(profile.unseen_languages) - set(profile.languages)
@@ -121,7 +123,5 @@ def _find(name_or_path: str) -> Path:
 def _explain(problem: dict) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "missing":
-        return f"{key} is missing{did_you_mean(key, Profile.model_fields)}"
-    reason = problem.get("ctx", {}).get("error")
-    text = str(reason) if isinstance(reason, HybridIRError) else problem["msg"]
-    return f"{key} = {problem['input']!r}: {text}"
+        return f"{key} is missing; notebooks/profiles/sample.toml shows a value"
+    return f"{key} = {problem['input']!r}: {problem['msg']}"

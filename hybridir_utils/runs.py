@@ -7,6 +7,7 @@ hash of every file. The folder is filled under a temporary name and renamed, so 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -22,6 +23,8 @@ from .errors import Busy, InputError
 from .fingerprints import code_fingerprint, file_fingerprint, fingerprint, versions
 
 RECORD = "artefact.json"
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
 
 
 def artefact(folder: Path, name: str, recipe: dict, module: str, make: Callable[[Path], None]) -> Path:
@@ -36,7 +39,7 @@ def artefact(folder: Path, name: str, recipe: dict, module: str, make: Callable[
     with writing(final), hold(final):
         if is_whole(final):
             return final
-        temporary = final.with_name(f".{final.name}.{os.getpid()}")
+        temporary = final.with_name(f".{final.name}.part")  # what a killed process left under this name goes first
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         started = time.time()
@@ -90,16 +93,18 @@ def _recipe_fingerprint(recipe: dict, module: str) -> str:
 @contextmanager
 def hold(path: Path):
     """Hold the lock beside `path`; raises Busy at once when another process has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     owner = path.with_name(f".{path.name}.owner")
     try:
-        lock.acquire(timeout=0)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
     except Timeout:
         who = owner.read_text(encoding="utf-8") if owner.exists() else "another process"
         raise Busy(f"{path}: being written by {who}. Wait until it ends, or set HYBRIDIR_OUTPUT to another folder.") from None
     try:
-        owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        with writing(owner):
+            owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         yield
     finally:
         owner.unlink(missing_ok=True)
@@ -112,10 +117,11 @@ def writing(path: Path):
     try:
         yield
     except OSError as error:
-        if isinstance(error, (FileNotFoundError, IsADirectoryError, NotADirectoryError)):
+        if error.errno not in NO_SPACE + NO_ACCESS:  # a missing input, the network: not this folder's fault
             raise
-        advice = "Free some space" if error.errno == 28 else "Check the permissions"
+        advice = "Free some space" if error.errno in NO_SPACE else "Check the permissions"
         where = error.filename or path
         raise InputError(
-            f"{where}: cannot be written ({error.strerror or error}). {advice}, or set HYBRIDIR_OUTPUT to another folder. Earlier results are untouched."
+            f"{where}: cannot be written ({error.strerror or error}). {advice}, or set HYBRIDIR_OUTPUT to another folder. "
+            "Earlier results are untouched."
         ) from error

@@ -36,7 +36,7 @@ class Run:
         return output_root() / "figures" / self.name
 
 
-def open_run(profile: str = "sample", **changes) -> Run:
+def open_run(profile: str = "sample", /, **changes) -> Run:
     """The run of a profile (name or TOML file); changed values give it a name of its own, such as `sample+alpha=0.3`."""
     base, resolved = load_profile(profile), load_profile(profile, changes)
     return Run(resolved, base.name + variant_suffix(base, resolved), profile)

@@ -18,6 +18,7 @@ from .runs import hold, writing
 from .session import Run
 
 PARAMETERS = "parameters"
+INJECTED = "injected-parameters"  # papermill's tag of the cell it adds to an executed copy
 
 
 class NotebookFailed(HybridIRError):
@@ -107,7 +108,7 @@ def step_fingerprint(step: Step, upstream: str) -> str:
     used = sorted({module for cell in cells for module in _package_modules(cell)})
     return fingerprint(
         [
-            [ast.dump(ast.parse(cell)) for cell in cells],
+            [ast.dump(_parsed(cell)) for cell in cells],
             declared_values(step),
             p.model_dump(),
             [code_fingerprint(module) for module in used],
@@ -122,6 +123,9 @@ def declared_values(step: Step) -> dict:
     """The parameters a notebook declares, with the run's values; `profile` names the profile's file."""
     values = step.run.profile.model_dump(mode="json")
     names = parameter_names(step.notebook)
+    for name in names:
+        if name not in values and name != "profile":
+            raise UnknownName(f"parameter (in {step.notebook.name})", name, ["profile", *values])
     return {name: step.run.source if name == "profile" else values[name] for name in names}
 
 
@@ -136,11 +140,22 @@ def parameter_names(notebook: Path) -> list[str]:
 
 
 def _package_modules(cell: str) -> list[str]:
-    return [
-        node.module.split(".")[1]
-        for node in ast.walk(ast.parse(cell))
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("hybridir_utils.")
-    ]
+    """Package modules a cell imports, as `from hybridir_utils import x` or `from hybridir_utils.x import y`."""
+    found = []
+    for node in ast.walk(_parsed(cell)):
+        if isinstance(node, ast.ImportFrom) and node.module == "hybridir_utils":
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hybridir_utils."):
+            found.append(node.module.split(".")[1])
+    return found
+
+
+def _parsed(cell: str) -> ast.AST:
+    """The cell's syntax tree, or its text as a constant: a cell that is no plain Python fails, or not, when it is run."""
+    try:
+        return ast.parse(cell)
+    except SyntaxError:
+        return ast.Constant(cell)
 
 
 def _choose(start_at: str, only: str) -> list[Path]:
@@ -177,7 +192,8 @@ def _failure(step: Step, code: int) -> str:
         cells = nbformat.read(step.executed, as_version=4).cells
     except (OSError, ValueError):
         return f"{step.notebook.name}: ended with exit status {code} before any cell was saved."
-    for number, cell in enumerate((c for c in cells if c["cell_type"] == "code"), 1):
+    own = [cell for cell in cells if cell["cell_type"] == "code" and INJECTED not in cell["metadata"].get("tags", [])]
+    for number, cell in enumerate(own, 1):
         for output in cell.get("outputs", []):
             if output["output_type"] == "error":
                 return f"{step.notebook.name}, code cell {number}: {output['ename']}: {output['evalue']}\nExecuted copy: {step.executed}"

@@ -9,7 +9,6 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from .batching import BatchPlan
-from .errors import InputError
 
 
 class TrainingSettings(BaseModel):
@@ -31,28 +30,25 @@ def train_encoder(base: str | Path, pairs, plan: BatchPlan, settings: TrainingSe
 
     pairs: datasets.Dataset with columns question, passage, passage_id. validation: name -> (pairs, plan), scored by the
     same loss every `validate_every` steps. Returns (SentenceTransformer, loss history with columns step, split, loss).
-    Raises InputError when the loss is no longer a number, saying which parameter to lower.
+    Raises InputError as soon as a logged loss is not a number, saying at which step and which parameter to lower.
     """
-    from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
-    from transformers.trainer_callback import PrinterCallback
+    from sentence_transformers import SentenceTransformer
 
     from .losses import MaskedMultipleNegativesRankingLoss
+    from .plan_trainer import PlanTrainer
 
     model = SentenceTransformer(str(base), device=default_device())
     model.prompts = {"query": settings.query_prefix, "document": settings.passage_prefix}
     validation = validation or {}
-    trainer = SentenceTransformerTrainer(
+    trainer = PlanTrainer(
         model=model,
         args=_arguments(plan, settings, bool(validation)),
         train_dataset=in_plan_order(pairs, plan),
         eval_dataset={name: in_plan_order(*given) for name, given in validation.items()} or None,
         loss=MaskedMultipleNegativesRankingLoss(model, scale=settings.scale),
     )
-    trainer.remove_callback(PrinterCallback)  # the loss history is returned, not printed
     trainer.train()
-    history = loss_history(trainer.state.log_history)
-    _check_finite(history, settings)
-    return model, history
+    return model, loss_history(trainer.state.log_history)
 
 
 def in_plan_order(pairs, plan: BatchPlan):
@@ -96,7 +92,7 @@ def _arguments(plan: BatchPlan, settings: TrainingSettings, validate: bool):
         lr_scheduler_type="linear",
         optim="adamw_torch_fused",
         prompts={"question": settings.query_prefix, "passage": settings.passage_prefix},
-        batch_sampler=_plan_order_sampler,
+        logging_nan_inf_filter=False,  # which would write the mean of the losses before in place of nan
         logging_steps=max(1, min(settings.validate_every, plan.steps // 10)),
         eval_strategy="steps" if validate else "no",
         eval_steps=settings.validate_every,
@@ -106,23 +102,6 @@ def _arguments(plan: BatchPlan, settings: TrainingSettings, validate: bool):
         dataloader_pin_memory=False,
         seed=plan.seed,
     )
-
-
-def _plan_order_sampler(dataset, **options):
-    """Batches in the order of the rows; the plan has already drawn them."""
-    from sentence_transformers.base.sampler import DefaultBatchSampler
-    from torch.utils.data import SequentialSampler
-
-    return DefaultBatchSampler(SequentialSampler(dataset), **options)
-
-
-def _check_finite(history: pd.DataFrame, settings: TrainingSettings) -> None:
-    bad = history[~history["loss"].abs().lt(float("inf"))]
-    if len(bad):
-        raise InputError(
-            f"the {bad['split'].iloc[0]} loss was not a number at step {bad['step'].iloc[0]}. Lower learning_rate (now {settings.learning_rate}) "
-            f"or scale (now {settings.scale})."
-        )
 
 
 def default_device() -> str:

@@ -15,3 +15,30 @@ def real_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("HYBRIDIR_DATA names no folder with the real data sets (data/README.md tells how to get them)")
     return Path(folder)
+
+
+LANGUAGES = ("ar", "de", "en", "th")
+WORDS = {"ar": "ماء نار حجر شجرة", "de": "Wasser Feuer Stein Baum", "en": "water fire stone tree", "th": "น้ำ ไฟ หิน ต้นไม้"}
+
+
+@pytest.fixture(scope="session")
+def tiny_pairs():
+    """24 ids in four languages, each with its own passage."""
+    from hybridir_utils.pairs import pairs_from_rows
+
+    words = {language: text.split() for language, text in WORDS.items()}
+    return pairs_from_rows(
+        (f"i{n}", f"p{n}", language, f"{words[language][n % 4]} {n}", f"{words[language][n % 4]} {n} {words[language][n // 6]}", "s")
+        for n in range(24)
+        for language in LANGUAGES
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tiny_pairs, tmp_path_factory) -> Path:
+    """Folder of a StaticEmbedding encoder, eight numbers a vector, trained on nothing yet."""
+    from hybridir_utils.base_encoders import make_unaligned
+
+    folder = tmp_path_factory.mktemp("encoders") / "base"
+    make_unaligned(folder, [*tiny_pairs["question"], *tiny_pairs["passage"], "Query: Passage: "], vocabulary=300, dimension=8, seed=0)
+    return folder

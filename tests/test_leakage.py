@@ -1,5 +1,8 @@
 """Leak search: planted leaks are found, with the right kind; strangers are not; the arithmetic equals plain Python sets."""
 
+from collections import Counter
+
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -15,6 +18,7 @@ from hybridir_utils.tasks import RetrievalTask
 COLUMNS = ["id", "group", "language", "text"]
 ANSWER = "The treaty was signed in the winter of 1648 after five long years of talks in two towns."
 GERMAN = "Der Vertrag wurde im Winter 1648 nach fünf langen Jahren in zwei Städten unterschrieben."
+AFTER = "And it goes on for very long after that, about nothing in particular, until the page is full."
 UNUSED = "This candidate answers no question, so training on it gives nothing away to the model."
 
 
@@ -40,14 +44,10 @@ def test_each_kind_of_leak_is_found(task):
         pairs(
             ("exact", "en", "WHEN was the treaty signed — and in which two towns", "Nothing to see here at all."),
             ("near", "en", "When was the treaty signed, and in which two towns then?", "Nothing else to see."),
-            ("inside", "en", "Tell me more.", f"A long section begins far away from it. {ANSWER} And it goes on for very long after that."),
+            ("inside", "en", "Tell me more.", f"A long section begins far away from it. {ANSWER} {AFTER}"),
+            ("in a frame", "en", "Tell me less.", f"A section begins. {ANSWER} And it ends."),  # not twice as long
             ("german", "de", "Was war?", GERMAN.upper()),
-            (
-                "template",
-                "en",
-                "When was the treaty signed, and in which two towns? And who wrote it all down later?",
-                "A question.",
-            ),
+            ("longer question", "en", f"When was the treaty signed, and in which two towns? {AFTER}", "A question."),
             ("stranger", "en", "How is bread baked?", "Bread is baked in an oven, at a temperature of about two hundred degrees."),
         ),
         task,
@@ -81,15 +81,64 @@ def test_short_texts_are_not_contained_by_chance(task):
 
 
 def test_threshold_is_inclusive_and_checked(task):
-    """abcdefghij against abcdefghijk: 6 of 7 5-grams are shared."""
+    """abcdefghij against abcdefghijk, alone: 6 of 7 5-grams are shared, and all weigh the same."""
     query = task.queries.assign(text="abcdefghij")
     task = RetrievalTask("t", query, task.candidates, task.relevance)
     ours = pairs(("p", "en", "abcdefghijk", "Nothing."))
-    assert list(leaks(ours, task, threshold=6 / 7)["similarity"]) == [6 / 7]
-    assert leaks(ours, task, threshold=6 / 7 + 1e-9).empty
+    assert list(leaks(ours, task, threshold=6 / 7)["similarity"]) == [pytest.approx(6 / 7)]
+    assert leaks(ours, task, threshold=6 / 7 + 1e-6).empty
     for threshold in (0, 1.1):
         with pytest.raises(InputError, match="above 0 and at most 1"):
             leaks(ours, task, threshold=threshold)
+
+
+def test_a_shingle_weighs_by_how_few_texts_have_it(task):
+    """Of three texts, all have abcde (weight 0.001, the least), two bcdef (ln 3/2), one each bcdeg and cdefh (ln 3).
+
+    Unweighted, abcdefh would resemble abcdef by 2/3 and abcdeg by 1/4.
+    """
+    task = with_queries(task, "abcdef", "abcdeg")
+    found = leaks(pairs(("p", "en", "abcdefh", "Nothing.")), task, threshold=1e-4).set_index("match")["similarity"]
+    two, three = np.log(3 / 2), np.log(3)
+    assert found["en:q0"] == pytest.approx((0.001 + two) / (0.001 + two + three))
+    assert found["en:q1"] == pytest.approx(0.001 / (0.001 + two + 2 * three))
+
+
+def test_a_frame_that_many_questions_share_is_no_leak(task):
+    """Only the name differs: plain resemblance says near, the weighted one does not; a planted near copy is still found."""
+    frame = "Which currency is used in the following country or territory: {}?"
+    names = [
+        "Angola",
+        "Bhutan",
+        "Cyprus",
+        "Djibouti",
+        "Estonia",
+        "Finland",
+        "Ghana",
+        "Haiti",
+        "Iceland",
+        "Jordan",
+        "Kenya",
+        "Latvia",
+        "Malta",
+        "Nepal",
+        "Oman",
+        "Peru",
+        "Qatar",
+    ]
+    task = with_queries(task, *map(frame.format, names))
+    ours = pairs(
+        ("other", "en", frame.format("Chad"), "Nothing."), ("copy", "en", frame.format("Djibouti").removeprefix("Which "), "Nothing.")
+    )
+    known, other = plain_shingles(frame.format("Oman")), plain_shingles(frame.format("Chad"))
+    assert len(known & other) / len(known | other) > 0.8
+    assert kinds(leaks(ours, task)) == {("near", "copy", "question", "en:q3")}
+
+
+def with_queries(task, *texts):
+    queries = pd.DataFrame([(f"en:q{n}", f"q{n}", "en", text) for n, text in enumerate(texts)], columns=COLUMNS)
+    relevance = pd.DataFrame([(id_, "en:0") for id_ in queries["id"]], columns=["query", "candidate"])
+    return RetrievalTask("t", queries, task.candidates, relevance)
 
 
 def plain_shingles(text):
@@ -97,11 +146,19 @@ def plain_shingles(text):
     return {text[i : i + 5] for i in range(len(text) - 4)}
 
 
-@settings(max_examples=40, deadline=None)
-@given(
-    ours=st.lists(st.text("ab ก।中", min_size=1).filter(str.strip), min_size=1, max_size=6),
-    known=st.lists(st.text("ab ก।中", min_size=1).filter(str.strip), min_size=1, max_size=6),
-)
+def plain_weights(ours, known):
+    """Shingle -> ln(texts / texts that have it), at least 0.001; those the known texts lack weigh as much as the heaviest."""
+    frequency = Counter(shingle for shingles in ours + known for shingle in shingles)
+    vocabulary = set().union(*known)
+    weights = {s: max(np.log((len(ours) + len(known)) / frequency[s]), 0.001) for s in vocabulary}
+    return {s: weights.get(s, max(weights.values())) for s in frequency}
+
+
+TEXTS = st.lists(st.text("ab", min_size=5, max_size=9) | st.text("ab ก।中", min_size=1).filter(str.strip), min_size=1, max_size=6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ours=TEXTS, known=TEXTS)
 def test_resemblance_equals_plain_sets(ours, known):
     queries = pd.DataFrame([(f"q{n}", f"q{n}", "en", text) for n, text in enumerate(known)], columns=COLUMNS)
     candidates = pd.DataFrame([("c", "c", "de", ANSWER)], columns=COLUMNS)
@@ -109,11 +166,12 @@ def test_resemblance_equals_plain_sets(ours, known):
     found = leaks(
         pairs(*((f"p{n}", "en", text, "Nothing.") for n, text in enumerate(ours))), RetrievalTask("t", queries, candidates, relevance), 0.3
     )
-    expected = {}
-    for i, a in enumerate(map(plain_shingles, ours)):
-        for j, b in enumerate(map(plain_shingles, known)):
-            if len(a & b) / len(a | b) >= 0.3:
-                expected[f"p{i}", f"q{j}"] = pytest.approx(len(a & b) / len(a | b))
+    mine, theirs = ([plain_shingles(text) for text in texts] for texts in (ours, known))
+    weights = plain_weights(mine, theirs)
+    size = lambda shingles: sum(weights[s] for s in shingles)  # noqa: E731
+    resemblance = {(f"p{i}", f"q{j}"): size(a & b) / size(a | b) for i, a in enumerate(mine) for j, b in enumerate(theirs)}
+    same = {(f"p{i}", f"q{j}") for i, a in enumerate(ours) for j, b in enumerate(known) if normalise(a) == normalise(b)}
+    expected = {key: pytest.approx(1 if key in same else value) for key, value in resemblance.items() if value >= 0.3 - 1e-9}
     assert dict(zip(zip(found["pair"], found["match"], strict=True), found["similarity"], strict=True)) == expected
 
 

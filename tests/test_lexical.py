@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hybridir_utils.lexical import bm25_scores, random_scores, tokenise
+from hybridir_utils.lexical import TIE_BREAK, bm25_scores, random_scores, tokenise
+from hybridir_utils.metrics import per_query, scores
+from hybridir_utils.ranking import rank_task
 from hybridir_utils.tasks import RetrievalTask
 
 TEXTS = {
@@ -65,7 +67,7 @@ def test_bm25_equals_bm25s_retrieve(task):
     rows = [row for row, text in enumerate(task.queries["text"]) if tokenise(text)]
     found = index.retrieve([tokenise(task.queries["text"][row]) for row in rows], k=7, show_progress=False)
     for row, documents, expected in zip(rows, found.documents, found.scores, strict=True):
-        np.testing.assert_allclose(scores[row, documents], expected, rtol=1e-6)
+        np.testing.assert_allclose(scores[row, documents], expected, rtol=1e-6, atol=1.01 * TIE_BREAK)
 
 
 def test_bm25_finds_the_answer_in_scripts_without_spaces(task):
@@ -74,9 +76,21 @@ def test_bm25_finds_the_answer_in_scripts_without_spaces(task):
     assert found["en0"] == "en0" and found["th0"] == "th0" and found["zh0"] == "zh1"
 
 
-def test_bm25_of_a_query_without_words_is_zero(task):
+def test_bm25_of_a_query_without_words_orders_the_pool_by_chance(task):
+    """Scores of 0 everywhere would place every candidate first: rank is 1 + the number that score higher."""
     row = task.queries["id"].tolist().index("en1")
-    assert not bm25_scores(task)(row, row + 1).any()
+    scores = bm25_scores(task)(row, row + 1)
+    assert scores.max() < TIE_BREAK and len(np.unique(scores)) == scores.size
+
+
+def test_bm25_across_scripts_is_no_better_than_chance():
+    """A pool of another script shares no word with the question; the answer must not come first by ties."""
+    queries = pd.DataFrame([(f"en:{i}", f"{i}", "en", f"question number {i}") for i in range(40)], columns=["id", "group", "language", "text"])
+    thai = pd.DataFrame([(f"th:{i}", f"{i}", "th", "คำตอบ" + "กขคงจ"[i % 5]) for i in range(40)], columns=["id", "group", "language", "text"])
+    relevance = pd.DataFrame({"query": queries["id"], "candidate": thai["id"]})
+    task = RetrievalTask("scripts", queries, thai, relevance)
+    cross = scores(per_query(rank_task(bm25_scores(task), task, depth=5), task)).query("query_language == 'macro' and metric == 'mAP'")
+    assert cross["value"].item() < 0.3
 
 
 def test_random_scores_follow_the_seed_and_differ_between_queries(task):

@@ -1,0 +1,87 @@
+"""Command line: `python -m hybridir_utils run | figures | profiles`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from .errors import HybridIRError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; 0 when it ended well, 1 with a message when it did not, 2 for a wrong call."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except HybridIRError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m hybridir_utils", description="Hybrid batch training for multilingual retrieval, reproduced."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="execute the notebooks in order, skipping what is up to date")
+    run.add_argument("--from", dest="start_at", default="", metavar="02", help="run this notebook and all after it again")
+    run.add_argument("--only", default="", metavar="03", help="run this notebook alone")
+    run.add_argument("--write-back", action="store_true", help="put the executed outputs, without volatile metadata, into notebooks/")
+    run.set_defaults(command=_run)
+    figures = commands.add_parser("figures", help="draw every figure and table again from saved results, without training")
+    figures.set_defaults(command=_figures)
+    for command in (run, figures):
+        command.add_argument("--profile", default="sample", metavar="NAME|FILE", help="a profile of notebooks/profiles, or a TOML file")
+        command.add_argument(
+            "--set", dest="settings", action="append", default=[], metavar="key=value", help="change one value, e.g. alpha=0.3"
+        )
+    profiles = commands.add_parser("profiles", help="list the profiles")
+    profiles.set_defaults(command=_profiles)
+    return parser
+
+
+def _run(options) -> int:
+    from .reporting import summarise
+    from .suite import run_suite
+    from .writeback import write_back
+
+    run = _open(options)
+    steps = run_suite(run, options.start_at, options.only)
+    if options.write_back:
+        write_back(steps)
+    print(summarise(run, steps))
+    return 0
+
+
+def _figures(options) -> int:
+    from .figures import draw_all
+    from .reporting import write_tables
+
+    run = _open(options)
+    for path in [*draw_all(run), *write_tables(run)]:
+        print(path)
+    return 0
+
+
+def _profiles(options) -> int:
+    from .places import PROFILES
+    from .profiles import load_profile
+
+    for path in sorted(PROFILES.glob("*.toml")):
+        profile = load_profile(str(path))
+        print(f"{profile.name}: trains on {', '.join(profile.pair_sets)}; evaluates {', '.join(profile.tasks)}")
+    return 0
+
+
+def _open(options):
+    from .profiles import parse_setting
+    from .session import open_run
+
+    return open_run(options.profile, **dict(parse_setting(text) for text in options.settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""Small made-up result tables in the shapes that notebooks save; used by the tests of figures, tables, findings and commands."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+LANGUAGES = ("ar", "de", "en")
+STRATEGIES = ("En-En", "X-X", "X-X-mono", "X-Y", "hybrid")
+BASES = ("aligned", "unaligned")
+TASKS = ("worldfacts-test", "worldfacts-shifted")
+SEEDS = (1, 2)
+SETTINGS = ("monolingual", "cross-lingual", "multilingual")
+REFERENCES = ("BM25", "random")
+
+
+def encoders() -> list[dict]:
+    """What evaluations say of their encoder: trained ones, untrained bases, and references."""
+    alpha = {"hybrid": 0.5, "X-X-mono": 1.0, "X-Y": 0.0}
+    trained = [
+        {"base": base, "strategy": strategy, "alpha": alpha.get(strategy, np.nan), "seed": seed}
+        for base, strategy, seed in product(BASES, STRATEGIES, SEEDS)
+    ]
+    untrained = [{"base": base, "strategy": "untrained", "alpha": np.nan, "seed": 0} for base in BASES]
+    return trained + untrained + [{"base": "reference", "strategy": name, "alpha": np.nan, "seed": 0} for name in REFERENCES]
+
+
+def made_up_tables(tasks: tuple[str, ...] = TASKS) -> dict[str, pd.DataFrame]:
+    """Every table the figures are made of, by name; values drawn with a fixed seed."""
+    rng = np.random.default_rng(0)
+    return {
+        "coverage": table(("language", "step"), (LANGUAGES, ("translated", "accepted", "for training")), rng, "pairs", scale=100),
+        "lengths": lengths(),
+        "rejections": table(("language", "check"), (LANGUAGES, ("copied", "script")), rng, "pairs", scale=9),
+        "language_shares": language_shares(rng),
+        "losses": losses(rng),
+        "scores": scores(rng, tasks),
+        "heat": table(("base", "strategy", "query_language", "candidate_language"), (BASES, STRATEGIES, LANGUAGES, LANGUAGES), rng),
+        "distances": distances(tasks),
+        "bias": bias(rng, tasks),
+        "map": vector_map(rng),
+        "alignment": table(("base", "strategy", "measure"), (BASES, STRATEGIES, MEASURES), rng),
+        "debiasing": debiasing(rng),
+    }
+
+
+MEASURES = ("alignment_gap", "translation_accuracy", "language_identity", "uniformity")
+
+
+def table(columns, levels, rng, value: str = "value", scale: int = 0) -> pd.DataFrame:
+    rows = pd.DataFrame(list(product(*levels)), columns=columns)
+    return rows.assign(**{value: rng.integers(1, scale, len(rows)) if scale else rng.random(len(rows)).round(4)})
+
+
+def lengths() -> pd.DataFrame:
+    rows = [(language, part, 10, 20, 30, 40, 60, 8) for part in ("question", "passage") for language in LANGUAGES]
+    return pd.DataFrame(rows, columns=["language", "part", "q05", "q25", "q50", "q75", "q95", "n"])
+
+
+def language_shares(rng) -> pd.DataFrame:
+    rows = table(("question_language", "passage_language", "strategy"), (LANGUAGES, LANGUAGES, STRATEGIES), rng, "planned")
+    return rows.assign(realised=rows["planned"] + 0.001, alpha=0.5)
+
+
+def losses(rng) -> pd.DataFrame:
+    return table(("base", "strategy", "seed", "step", "split"), (BASES, STRATEGIES, SEEDS, (50, 100), ("train", "mono", "cross")), rng, "loss")
+
+
+def scores(rng, tasks) -> pd.DataFrame:
+    """Macro averages of every metric, and mAP by question language, as `reading.reported_scores` saves them."""
+    rows = [
+        {**encoder, "task": task, "setting": setting, "query_language": language, "candidate_language": "all", "metric": metric, "n": 3}
+        for encoder, task, setting, language in product(encoders(), tasks, SETTINGS, (*LANGUAGES, "macro"))
+        for metric in (("mAP", "R@1", "R@10") if language == "macro" else ("mAP",))
+    ]
+    return pd.DataFrame(rows).assign(value=rng.random(len(rows)).round(4))
+
+
+def distances(tasks) -> pd.DataFrame:
+    named = {(e["base"], e["strategy"]) for e in encoders()}
+    rows = [
+        (task, base, strategy, percentile, 10 + percentile * (1 + len(strategy)))
+        for task, (base, strategy), percentile in product(tasks, sorted(named), range(0, 101, 10))
+    ]
+    return pd.DataFrame(rows, columns=["task", "base", "strategy", "percentile", "rank_distance"])
+
+
+BIAS_MEASURES = {
+    "rank distance": 300.0,
+    "rank distance (best)": 2.0,
+    "rank distance (random)": 900.0,
+    "same-language share@10": 0.8,
+    "same-language pool share": 0.33,
+}
+
+
+def bias(rng, tasks) -> pd.DataFrame:
+    rows = [
+        {**encoder, "task": task, "measure": measure, "query_language": language, "value": round(value * (1 + rng.random() / 9), 4), "n": 3}
+        for encoder, task, language in product(encoders(), tasks, (*LANGUAGES, "macro"))
+        for measure, value in BIAS_MEASURES.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def vector_map(rng) -> pd.DataFrame:
+    rows = table(("base", "strategy", "kind", "language", "group"), (BASES, STRATEGIES, ("question", "passage"), LANGUAGES, range(3)), rng, "x")
+    return rows.assign(y=rng.random(len(rows)).round(4))
+
+
+def debiasing(rng) -> pd.DataFrame:
+    levels = (BASES, STRATEGIES, SEEDS, TASKS[:1], ("none", "centring", "lir", "lsar"), SETTINGS)
+    rows = table(("base", "strategy", "seed", "task", "method", "setting"), levels, rng).assign(metric="mAP", alpha=0.5)
+    distance = rows[rows["setting"] == "multilingual"].assign(metric="rank distance", value=200.0)
+    return pd.concat([rows, distance], ignore_index=True)
+
+
+def questions(means: dict[str, float], seeds=(1, 2, 3), spread: float = 0.0, groups: int = 40, value: str = "AP") -> pd.DataFrame:
+    """Per-question values of some strategies in the three settings of one task and base, with a mean each and a spread over seeds."""
+    rng = np.random.default_rng(1)
+    easy = rng.normal(0, 0.1, groups)
+    rows = [
+        (strategy, seed, setting, f"g{group}", mean + easy[group] + rng.normal(0, 0.02) + spread * (-1) ** seed)
+        for strategy, mean in means.items()
+        for seed, setting, group in product(seeds, SETTINGS, range(groups))
+    ]
+    return pd.DataFrame(rows, columns=["strategy", "seed", "setting", "group", value]).assign(task="t", base="aligned")

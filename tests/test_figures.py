@@ -1,0 +1,212 @@
+"""Figures are functions of saved tables: all can be drawn again, to the same bytes, without torch."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from made_up import made_up_tables
+
+from hybridir_utils import figures, notebook, places, style
+from hybridir_utils.batching import STRATEGIES
+from hybridir_utils.errors import InputError, MissingInput, UnknownName
+from hybridir_utils.figures import FIGURES, draw, draw_all, read_result
+from hybridir_utils.session import open_run, save_table
+from hybridir_utils.style import COLOURS, in_order, new_figure, save_figure
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory) -> Path:
+    """An output folder with made-up tables of the sample profile, all figures drawn from them."""
+    folder = tmp_path_factory.mktemp("output")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDIR_OUTPUT", str(folder))
+        run = open_run("sample")
+        for name, table in made_up_tables().items():
+            save_table(run, name, table)
+        draw_all(run)
+    return folder
+
+
+@pytest.fixture
+def run(output, monkeypatch):
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(output))
+    return open_run("sample")
+
+
+def drawn(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_every_registered_figure_is_drawn_as_png_and_svg_and_nothing_else_is_left(run):
+    assert sorted(drawn(run.figures)) == sorted(f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg"))
+    for name, data in drawn(run.figures).items():
+        assert data.startswith(b"\x89PNG" if name.endswith("png") else b"<?xml"), name
+        assert len(data) < 1_000_000, name
+
+
+COMMAND = """
+import sys
+from hybridir_utils.__main__ import main
+status = main(["figures"])
+print("LOADED", *[name for name in ("torch", "sentence_transformers", "transformers") if name in sys.modules])
+sys.exit(status)
+"""
+
+
+def test_the_command_draws_the_same_bytes_in_a_fresh_process_without_torch(run, tmp_path):
+    """Another process, folder, hash seed and locale; the tables alone decide."""
+    (tmp_path / "data" / "results").mkdir(parents=True)
+    (tmp_path / "data" / "results" / "sample").symlink_to(run.results)
+    environment = {**os.environ, "HYBRIDIR_OUTPUT": str(tmp_path), "PYTHONHASHSEED": "7", "LC_ALL": "C"}
+    done = subprocess.run([sys.executable, "-c", COMMAND], env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].split() == ["LOADED"], "drawing figures imports a training library"
+    again = drawn(tmp_path / "figures" / "sample")
+    assert {name: data for name, data in again.items() if not name.endswith(".md")} == drawn(run.figures)
+    tables = {name for name in again if name.endswith(".md")}
+    assert tables == {"scores.md", "paper.md", "bias_worldfacts-test.md", "bias_worldfacts-shifted.md"}
+    assert set(map(Path, done.stdout.splitlines()[:-1])) == {tmp_path / "figures" / "sample" / name for name in again if not name.endswith(".svg")}
+
+
+def test_another_value_in_a_table_is_another_figure(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    changed = made_up_tables()["coverage"]
+    changed.loc[0, "pairs"] += 50
+    other = open_run("sample")
+    save_table(other, "coverage", changed)
+    assert draw(other, "01_coverage").read_bytes() != (run.figures / "01_coverage.png").read_bytes()
+
+
+def test_files_carry_caption_run_and_the_tables_fingerprint_but_no_date(run):
+    svg = (run.figures / "03_scores.svg").read_text(encoding="utf-8")
+    assert FIGURES["03_scores"].caption in svg and re.search(r"Run sample; tables scores \([0-9a-f]{12}\)", svg)
+    assert not re.search(r"<dc:date>", svg)
+    assert FIGURES["03_scores"].caption.encode() in (run.figures / "03_scores.png").read_bytes()
+
+
+def test_every_figure_has_a_caption_and_names_the_tables_it_takes():
+    tables = set(made_up_tables())
+    for name, recipe in FIGURES.items():
+        assert recipe.caption.endswith(".") and len(recipe.caption) > 20, name
+        assert set(recipe.tables) <= tables and recipe.draw.__doc__, name
+
+
+def test_notebooks_show_the_caption_as_alternative_text(run):
+    shown = notebook.show_figure(run, "01_coverage")
+    assert FIGURES["01_coverage"].caption in shown._repr_mimebundle_()[0]["image/png"] or shown.alt == FIGURES["01_coverage"].caption
+
+
+def test_a_missing_table_names_the_command_to_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    run = open_run("sample")
+    with pytest.raises(MissingInput, match=r"coverage\.csv: not there yet.*python -m hybridir_utils run --profile sample"):
+        draw(run, "01_coverage")
+    with pytest.raises(MissingInput, match="python -m hybridir_utils run --profile sample"):
+        draw_all(run)
+    assert not run.figures.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2,3\n4\n", b"a\n\xff\xfe\n"])
+def test_a_damaged_table_is_named(tmp_path, monkeypatch, content):
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    run = open_run("sample")
+    run.results.mkdir(parents=True)
+    (run.results / "coverage.csv").write_bytes(content)
+    with pytest.raises(InputError, match=r"coverage\.csv: not a CSV table"):
+        read_result(run, "coverage")
+
+
+def test_an_unknown_figure_offers_the_nearest(run):
+    with pytest.raises(UnknownName, match=r"did you mean '03_scores'\?"):
+        draw(run, "03_score")
+
+
+def test_only_figures_whose_tables_are_there_are_drawn(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    other = open_run("sample")
+    save_table(other, "coverage", made_up_tables()["coverage"])
+    save_table(other, "rejections", pd.DataFrame({"language": [], "check": [], "pairs": []}))
+    assert [path.stem for path in draw_all(other)] == ["01_coverage", "01_rejections"]
+
+
+COMMITTED = [path for path in (places.ROOT / "data" / "results").iterdir() if path.is_dir() and (places.PROFILES / f"{path.name}.toml").is_file()]
+
+
+@pytest.mark.skipif(not COMMITTED, reason="data/results holds no saved results yet")
+@pytest.mark.parametrize("results", COMMITTED, ids=lambda path: path.name)
+def test_committed_results_draw_their_figures_again(results, tmp_path, monkeypatch):
+    (tmp_path / "data" / "results").mkdir(parents=True)
+    (tmp_path / "data" / "results" / results.name).symlink_to(results)
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    for path in draw_all(open_run(results.name)):
+        assert path.is_file()
+
+
+def test_no_table_but_the_first_task_and_no_base_but_one_draws_too(tmp_path, monkeypatch):
+    """A user's own run may have one task, one base, one seed and two strategies."""
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    run = open_run("sample")
+    keep = {"task": ["worldfacts-test"], "base": ["aligned", "reference"], "seed": [0, 1], "strategy": ["X-Y", "hybrid", "untrained", "BM25", "random"]}
+    for name, table in made_up_tables().items():
+        for column, values in keep.items():
+            table = table[table[column].isin(values)] if column in table else table
+        save_table(run, name, table)
+    assert {path.stem for path in draw_all(run)} == set(FIGURES)
+
+
+def test_strategies_have_colours_of_their_own_in_one_order():
+    assert set(STRATEGIES) <= set(COLOURS) and len(set(COLOURS.values())) == len(COLOURS)
+    assert in_order(["zeta", "hybrid", "X-X", "alpha", "BM25"]) == ["X-X", "hybrid", "BM25", "alpha", "zeta"]
+
+
+def hex_colours(svg: str) -> set[str]:
+    return {colour.lower() for colour in re.findall(r"#[0-9a-fA-F]{6}", svg)}
+
+
+@pytest.mark.parametrize("name", ["02_losses", "03_scores", "03_languages", "04_rank_distance", "04_language_share", "04_alignment", "04_debiasing"])
+def test_figures_of_strategies_use_the_strategies_colours(run, name):
+    used = hex_colours((run.figures / f"{name}.svg").read_text(encoding="utf-8"))
+    assert {COLOURS[strategy].lower() for strategy in STRATEGIES} <= used
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_axis_says_what_it_shows(run, name):
+    """Every registered figure has words on it: axis labels or titles, beside its tick labels."""
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", (run.figures / f"{name}.svg").read_text(encoding="utf-8"))
+    assert any(re.search(r"[a-z]{4}", text) for text in texts), texts
+
+
+def test_a_figure_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    figure, axes = new_figure()
+    axes[0, 0].plot([1, 2])
+    before = save_figure(figure, tmp_path, "plot", "about")["png"].read_bytes()
+
+    def fails(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(figure), "savefig", fails)
+    with pytest.raises(InputError, match="No space left on device"):
+        save_figure(figure, tmp_path, "plot", "about")
+    assert (tmp_path / "plot.png").read_bytes() == before
+
+
+def test_drawing_keeps_no_figure_in_memory(run):
+    import matplotlib.pyplot as plt
+
+    draw(run, "01_coverage")
+    assert plt.get_fignums() == []
+
+
+def test_registered_names_begin_with_their_notebooks_number():
+    numbers = {path.stem[:2] for path in places.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")}
+    assert {name[:2] for name in figures.FIGURES} <= numbers
+
+
+def test_settings_have_the_papers_short_names():
+    assert list(style.SETTINGS.values()) == ["Mo.", "Cr.", "Mul."]

@@ -1,0 +1,198 @@
+"""From a user's own pairs to training pairs: what is left out is counted, what leaks goes as a group, a kill leaves nothing half done."""
+
+import json
+import random
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from hybridir_utils import preparation
+from hybridir_utils.corpora import hold_out
+from hybridir_utils.errors import InputError
+from hybridir_utils.pairs import pairs_from_rows, read_pairs_jsonl
+from hybridir_utils.preparation import enough_for_a_batch, prepare_pairs
+from hybridir_utils.session import open_run
+
+LETTERS = {"en": "abcdefghijklmnop", "de": "abcdefghiklmnöü", "el": "αβγδεζηθικλμνξοπ", "ru": "абвгдежзиклмнопр"}
+STEPS = ["translated", "accepted", "without leaks", "enough for a batch", "for training"]
+
+
+def words(*about, n=9):
+    draw = random.Random(str(about))
+    return " ".join("".join(draw.choices(LETTERS[about[0]], k=6)) for _ in range(n))
+
+
+def row(language, i):
+    return {"id": f"p{i}", "language": language, "question": words(language, i, "?", n=4), "passage": words(language, i)}
+
+
+class Setup:
+    """40 pairs in English, German and Greek, 5 in Russian, and a task of one English question; its files can be changed."""
+
+    def __init__(self, folder):
+        self.folder, self.pairs = folder, folder / "faq.jsonl"
+        self.rows = {(language, i): row(language, i) for language, n in (("en", 40), ("de", 40), ("el", 40), ("ru", 5)) for i in range(n)}
+        self.write()
+        self.training = [int(id_[1:]) for id_ in dict.fromkeys(hold_out(read_pairs_jsonl(self.pairs), 0)[0]["id"])]
+        self.answer = words("en", "answer", n=12)
+        context = f"{self.answer}."
+        question = {"id": "q", "question": words("en", "question"), "answers": [{"text": self.answer, "answer_start": 0}]}
+        content = {"data": [{"title": "t", "paragraphs": [{"context": context, "qas": [question]}]}]}
+        (folder / "task").mkdir()
+        (folder / "task" / "en.json").write_text(json.dumps(content), encoding="utf-8")
+        self.profile = folder / "tiny.toml"
+        self.profile.write_text(
+            f'name = "tiny"\nlanguages = ["en", "de", "el", "ru"]\npair_sets = ["jsonl:{self.pairs}"]\ntasks = ["squad:{folder}/task"]\n'
+            'bases = ["unaligned"]\nstrategies = ["hybrid"]\nseeds = [1]\nbatch_size = 8\n',
+            encoding="utf-8",
+        )
+
+    def write(self):
+        self.pairs.write_text("\n".join(map(json.dumps, self.rows.values())), encoding="utf-8")
+
+    def change(self, language, i, **values):
+        self.rows[language, i] |= values
+        self.write()
+
+    def run(self, **changes):
+        return open_run(str(self.profile), **changes)
+
+
+@pytest.fixture
+def setup(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path / "out"))
+    return Setup(tmp_path)
+
+
+def counts(prepared):
+    return prepared.coverage.pivot(index="language", columns="step", values="pairs").reindex(columns=STEPS).fillna(0).astype(int)
+
+
+def test_clean_pairs_reach_training(setup):
+    prepared = prepare_pairs(setup.run())
+    assert prepared.rejections.empty and prepared.leaks.empty
+    n = len(setup.training)
+    assert 30 < n < 40 and counts(prepared).loc[["de", "el", "en"]].eq(n).all(axis=None)
+    assert sorted(prepared.train["id"]) == sorted(3 * [f"p{i}" for i in setup.training])
+    assert not set(prepared.train["passage_id"]) & set(prepared.validation["passage_id"])
+    assert len(set(prepared.validation["id"])) == 40 - n
+
+
+def test_a_rejected_translation_is_counted_and_the_others_stay(setup):
+    i, other = setup.training[:2]
+    setup.change("de", i, passage=setup.rows["en", i]["passage"])
+    setup.change("el", other, question=words("en", "an untranslated question"))
+    prepared = prepare_pairs(setup.run())
+    found = prepared.rejections[["id", "language", "field", "check", "split"]].to_numpy().tolist()
+    assert found == [[f"p{i}", "de", "passage", "copied", "train"], [f"p{other}", "el", "question", "wrong_script", "train"]]
+    table = counts(prepared)
+    lost = table["translated"] - table["accepted"]
+    assert lost.to_dict() == {"de": 1, "el": 1, "en": 0, "ru": 0}
+    rows = set(zip(prepared.train["id"], prepared.train["language"], strict=True))
+    assert (f"p{i}", "de") not in rows and {(f"p{i}", "en"), (f"p{i}", "el"), (f"p{other}", "de")} <= rows
+
+
+def test_a_leaked_pair_goes_in_all_its_languages(setup):
+    i = setup.training[3]
+    setup.change("en", i, passage=setup.answer.upper())
+    prepared = prepare_pairs(setup.run())
+    assert prepared.leaks[["task", "kind", "language", "pair", "field"]].to_numpy().tolist() == [
+        ["task", "exact", "en", f"p{i}", "passage"]
+    ]
+    table = counts(prepared)
+    lost = table["accepted"] - table["without leaks"]
+    assert lost.loc[["de", "el", "en"]].to_dict() == {"de": 1, "el": 1, "en": 1}
+    assert f"p{i}" not in prepared.train["id"]
+
+
+def test_the_threshold_of_the_leak_check_is_the_profiles(setup):
+    """One word of twelve differs: near enough for 0.5, not for 0.95."""
+    i = setup.training[3]
+    setup.change("en", i, passage=" ".join([*setup.answer.split()[:-1], "another"]))
+    assert prepare_pairs(setup.run(near_duplicate=0.5)).leaks["kind"].tolist() == ["near"]
+    assert prepare_pairs(setup.run(near_duplicate=0.95)).leaks.empty
+
+
+def test_unseen_languages_are_in_validation_only(setup):
+    prepared = prepare_pairs(setup.run(unseen_languages=["el"]))
+    assert set(prepared.train["language"]) == {"en", "de"}
+    assert "el" in prepared.validation["language"]
+    table = counts(prepared)
+    assert table.loc["el", "enough for a batch"] == len(setup.training) and table.loc["el", "for training"] == 0
+
+
+def test_a_language_too_small_for_a_batch_is_dropped_as_a_step_of_the_table(setup):
+    prepared = prepare_pairs(setup.run())
+    assert "ru" not in prepared.train["language"]
+    table = counts(prepared)
+    assert list(prepared.coverage["step"].drop_duplicates()) == STEPS
+    assert table.loc["ru"].tolist()[2:] == [table.loc["ru", "without leaks"], 0, 0] and table.loc["ru", "without leaks"] >= 3
+    assert (table.diff(axis=1).iloc[:, 1:] <= 0).all(axis=None)
+    assert table["for training"].loc[["de", "el", "en"]].sum() == len(prepared.train)
+
+
+def test_distinct_passages_are_counted_not_questions(setup):
+    """A batch holds no passage twice, so twelve questions about two passages cannot fill a batch of eight."""
+    for i in range(40):
+        setup.rows["en", i] |= {"passage_id": f"home{i % 2}"}
+        setup.rows["de", i] |= {"passage_id": f"home{i % 2}"}
+        del setup.rows["el", i]
+    setup.write()
+    with pytest.raises(InputError, match="no language of any data set has 8 different passages, which one batch needs; the largest has"):
+        prepare_pairs(setup.run(languages=["en", "de"]))
+
+
+def test_each_data_set_needs_enough_for_itself():
+    sizes = {("a", "en"): 8, ("a", "de"): 3, ("b", "en"): 3, ("b", "de"): 8}
+    rows = [(f"{s}{i}", f"{s}{i}", language, f"q{i}", f"t{i}", s) for (s, language), n in sizes.items() for i in range(n)]
+    kept = enough_for_a_batch(pairs_from_rows(rows), 8)
+    assert Counter(zip(kept["source"], kept["language"], strict=True)) == {("a", "en"): 8, ("b", "de"): 8}
+
+
+def test_batch_size_too_large_for_the_data(setup):
+    largest = len(setup.training)
+    with pytest.raises(InputError, match=f"the largest has {largest}. Lower batch_size"):
+        prepare_pairs(setup.run(batch_size=largest + 1))
+    assert set(prepare_pairs(setup.run(batch_size=largest)).train["language"]) == {"en", "de", "el"}
+
+
+def test_an_english_only_set_that_the_memory_cannot_translate_keeps_its_english(setup):
+    setup.rows = {key: value for key, value in setup.rows.items() if key[0] == "en"}
+    setup.write()
+    prepared = prepare_pairs(setup.run(languages=["en", "de"]))
+    assert set(prepared.train["language"]) == {"en"}
+    table = counts(prepared)
+    assert table.loc["de", "translated"] == table.loc["en", "translated"] and table.loc["de", "accepted"] == 0
+    assert set(prepared.rejections["check"]) == {"copied"} and set(prepared.rejections["language"]) == {"de"}
+
+
+def test_made_once_and_again_when_the_data_change(setup, monkeypatch):
+    first = prepare_pairs(setup.run())
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "source_pairs", None)
+        again = prepare_pairs(setup.run())
+        assert again.folder == first.folder and again.train[:] == first.train[:]
+    setup.change("en", setup.training[0], question=words("en", "a new question"))
+    assert prepare_pairs(setup.run()).folder != first.folder
+    assert first.folder.is_dir()
+
+
+KILLED_AT_THE_LAST_TABLE = """
+import os, signal, sys
+from hybridir_utils import preparation
+from hybridir_utils.session import open_run
+preparation._coverage = lambda steps: os.kill(os.getpid(), signal.SIGKILL)
+preparation.prepare_pairs(open_run(sys.argv[1]))
+"""
+
+
+def test_a_killed_preparation_leaves_nothing_that_looks_done(setup):
+    killed = subprocess.run([sys.executable, "-c", KILLED_AT_THE_LAST_TABLE, str(setup.profile)], capture_output=True, check=False)
+    assert killed.returncode == -9, killed.stderr.decode()
+    room = setup.run().artefacts / "pairs"
+    assert list(room.glob(".pairs-*/train.parquet")), "killed before anything was written: the test shows nothing"
+    assert not [path for path in room.iterdir() if not path.name.startswith(".")]
+    prepared = prepare_pairs(setup.run())
+    assert prepared.folder.is_dir() and len(prepared.train) == 3 * len(setup.training)

@@ -1,0 +1,211 @@
+"""Profiles are closed and typed: what a run uses is in a file, and a wrong value is refused before anything runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from hybridir_utils import places
+from hybridir_utils.errors import HybridIRError, InputError, UnknownName, did_you_mean
+from hybridir_utils.profiles import Profile, load_profile, make_profile, parse_setting
+from hybridir_utils.session import describe, open_run, save_table
+
+FILES = sorted(places.PROFILES.glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_committed_profile_loads_and_has_its_files_name(path):
+    profile = load_profile(path.stem)
+    assert profile.name == path.stem
+    assert load_profile(str(path)) == profile
+
+
+@pytest.mark.parametrize(
+    ("changes", "found", "nearest"),
+    [
+        ({"alhpa": 0.3}, "alhpa", "alpha"),
+        ({"languages": ["ar", "zh-CN"]}, "zh-CN", None),
+        ({"languages": ["ar", "yuee"]}, "yuee", "yue"),
+        ({"strategies": ["hybird"]}, "hybird", "hybrid"),
+        ({"bases": ["alligned"]}, "alligned", "aligned"),
+        ({"tasks": ["xquad"]}, "xquad", "xquad-r"),
+        ({"pair_sets": ["world-facts"]}, "world-facts", "worldfacts"),
+        ({"languages": ["en", "de"], "unseen_languages": ["dee"]}, "dee", "de"),
+    ],
+)
+def test_unknown_names_are_refused_with_the_nearest_and_the_file(changes, found, nearest):
+    with pytest.raises(HybridIRError) as caught:
+        load_profile("sample", changes)
+    message = str(caught.value)
+    assert f"{found!r}" in message and "sample.toml" in message and "Known: " in message
+    assert nearest is None or f"did you mean {nearest!r}?" in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"alpha": 1.2}, "alpha = 1.2: Input should be less than or equal to 1"),
+        ({"alpha": -0.1}, "alpha = -0.1: Input should be greater than or equal to 0"),
+        ({"alpha": float("nan")}, "alpha = nan"),
+        ({"alpha": "half"}, "alpha = 'half': Input should be a valid number"),
+        ({"steps": 2.5}, "steps = 2.5"),
+        ({"steps": True}, "steps = True"),
+        ({"steps": 0}, "steps = 0"),
+        ({"batch_size": 1}, "batch_size = 1"),
+        ({"seeds": []}, "seeds = ()"),
+        ({"seeds": 1}, "seeds = 1"),
+        ({"seeds": ["1"]}, "seeds.0 = '1'"),
+        ({"languages": "en"}, "languages = 'en'"),
+        ({"languages": []}, "languages = ()"),
+        ({"train_in_place": 1}, "train_in_place = 1"),
+        ({"name": "../elsewhere"}, "name = '../elsewhere'"),
+        ({"learning_rate": 0}, "learning_rate = 0"),
+    ],
+)
+def test_wrong_types_and_ranges_are_refused_naming_key_value_and_file(changes, said):
+    with pytest.raises(InputError) as caught:
+        load_profile("sample", changes)
+    assert said in str(caught.value) and "sample.toml" in str(caught.value)
+
+
+def test_all_wrong_values_are_told_at_once():
+    with pytest.raises(InputError, match=r"alpha = 2.*steps = 0"):
+        load_profile("sample", {"alpha": 2, "steps": 0})
+
+
+def test_a_missing_value_is_named():
+    with pytest.raises(InputError, match=r"mine\.toml: .*seeds is missing"):
+        make_profile({key: value for key, value in load_profile("sample").model_dump().items() if key != "seeds"}, "mine.toml")
+
+
+def test_a_profile_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        load_profile("sample").alpha = 0.1
+
+
+def test_own_models_and_data_may_be_named_by_place():
+    profile = load_profile("sample", {"bases": ["st:some/model"], "tasks": ["beir:/a/folder"], "pair_sets": ["jsonl:mine.jsonl"]})
+    assert profile.bases == ("st:some/model",)
+
+
+def test_an_unknown_profile_offers_the_nearest():
+    with pytest.raises(UnknownName, match=r"'sampel' \(did you mean 'sample'\?\)"):
+        load_profile("sampel")
+
+
+def test_a_profile_file_of_ones_own(tmp_path):
+    mine = tmp_path / "mine.toml"
+    text = (places.PROFILES / "sample.toml").read_text(encoding="utf-8").replace('name = "sample"', 'name = "mine"')
+    mine.write_text(text, encoding="utf-8")
+    run = open_run(str(mine), alpha=0.25)
+    assert (run.name, run.source, run.profile.alpha) == ("mine+alpha=0.25", str(mine), 0.25)
+
+
+def test_a_profile_file_that_is_not_there():
+    with pytest.raises(InputError, match=r"nowhere\.toml: no such profile file"):
+        load_profile("nowhere.toml")
+
+
+@pytest.mark.parametrize("content", [b"alpha = ", b"alpha = 0.5\nalpha = 0.6\n", "name = 'ä'".encode("latin-1"), b"\x00\x01"])
+def test_a_file_that_is_no_toml_in_utf8_is_named(tmp_path, content):
+    broken = tmp_path / "broken.toml"
+    broken.write_bytes(content)
+    with pytest.raises(InputError, match=r"broken\.toml: not a TOML file in UTF-8"):
+        load_profile(str(broken))
+
+
+@pytest.mark.parametrize(
+    ("text", "pair"),
+    [
+        ("alpha=0.3", ("alpha", 0.3)),
+        ("seeds=[4, 5]", ("seeds", [4, 5])),
+        ("train_in_place=false", ("train_in_place", False)),
+        ("query_prefix=", ("query_prefix", "")),
+        ("name=mine", ("name", "mine")),
+        ("query_prefix='a=b'", ("query_prefix", "a=b")),
+        (" alpha = 1e-1", ("alpha", 0.1)),
+    ],
+)
+def test_settings_are_read_as_toml_and_else_as_text(text, pair):
+    assert parse_setting(text) == pair
+
+
+def test_a_setting_without_a_value_says_how_one_looks():
+    with pytest.raises(InputError, match=r"expected key=value, for example --set alpha=0\.3"):
+        parse_setting("alpha")
+
+
+def test_changed_values_name_the_run_and_unchanged_ones_do_not():
+    assert open_run("sample").name == "sample"
+    assert open_run("sample", alpha=0.5, seeds=[1, 2, 3]).name == "sample"
+    assert open_run("sample", alpha=0.3).name == "sample+alpha=0.3"
+    assert open_run("sample", seeds=[4, 5]).name == "sample+seeds=4-5"
+
+
+@pytest.mark.parametrize("changes", [{"data_dir": "/a/b"}, {"query_prefix": "ask: "}, {"languages": ["en", "de"], "tasks": ["xquad-r"] * 9}])
+def test_names_of_runs_are_always_one_safe_folder(changes):
+    name = open_run("sample", **changes).name
+    assert name.startswith("sample+") and len(name) <= 70
+    assert not set(name) & set("/\\: ")
+    assert name != open_run("sample", steps=1, **changes).name
+
+
+def test_runs_of_a_profile_share_artefacts_but_no_results(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    plain, changed = open_run("sample"), open_run("sample", alpha=0.3)
+    assert plain.artefacts == changed.artefacts == tmp_path / "data" / "runs" / "sample"
+    assert plain.results == tmp_path / "data" / "results" / "sample" and plain.figures == tmp_path / "figures" / "sample"
+    assert changed.results != plain.results and changed.figures != plain.figures
+
+
+def test_profile_cannot_be_set_as_a_value_of_itself():
+    with pytest.raises(UnknownName, match="'profile'"):
+        open_run("sample", **{"profile": "xquad"})
+
+
+def test_describe_lists_every_parameter_and_the_versions():
+    table = describe(open_run("sample", alpha=0.3)).set_index("parameter")["value"]
+    assert set(Profile.model_fields) <= set(table.index) and table["alpha"] == "0.3" and table["seeds"] == "1-2-3"
+    assert table["version of torch"][0].isdigit()
+
+
+def test_data_folders_come_from_the_profile_then_from_the_environment(tmp_path, monkeypatch):
+    (tmp_path / "own" / "xquad-r").mkdir(parents=True)
+    (tmp_path / "shared" / "xquad-r").mkdir(parents=True)
+    monkeypatch.setenv("HYBRIDIR_DATA", str(tmp_path / "shared"))
+    assert places.data_folder("xquad-r") == tmp_path / "shared" / "xquad-r"
+    assert places.data_folder("xquad-r", str(tmp_path / "own")) == tmp_path / "own" / "xquad-r"
+    with pytest.raises(InputError, match=r"mlqa-dev: no such folder; data/README\.md"):
+        places.data_folder("mlqa-dev")
+    monkeypatch.delenv("HYBRIDIR_DATA")
+    with pytest.raises(InputError, match="neither the profile's data_dir nor HYBRIDIR_DATA"):
+        places.data_folder("xquad-r")
+
+
+def test_saved_tables_are_replaced_whole(tmp_path, monkeypatch):
+    import pandas as pd
+
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    run = open_run("sample")
+    save_table(run, "numbers", pd.DataFrame({"value": [1 / 3]}))
+    assert (run.results / "numbers.csv").read_bytes() == b"value\n0.333333\n"
+
+    def fails(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(InputError, match=r"numbers\.csv.*No space left.*Free some space"):
+        patch.setattr(pd.DataFrame, "to_csv", fails)
+        save_table(run, "numbers", pd.DataFrame({"value": [2.0]}))
+    assert (run.results / "numbers.csv").read_bytes() == b"value\n0.333333\n"
+
+
+def test_did_you_mean_stays_silent_when_nothing_is_near():
+    assert did_you_mean("zzz", ["alpha", "steps"]) == "."
+    assert did_you_mean("ALPHA", ["alpha"]) == " (did you mean 'alpha'?)."
+
+
+def test_reading_a_profile_needs_no_heavy_library():
+    code = "import sys; from hybridir_utils.session import open_run; open_run('sample'); print([m for m in ('torch', 'datasets') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

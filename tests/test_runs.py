@@ -1,0 +1,352 @@
+"""Artefacts: made once, found again by fingerprint, never half-written, whatever happens to the process or the disk."""
+
+from __future__ import annotations
+
+import ast
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hybridir_utils import fingerprints, runs
+from hybridir_utils.errors import Busy, InputError
+from hybridir_utils.fingerprints import code_fingerprint, fingerprint, folder_fingerprint, modules_used
+from hybridir_utils.parallel import run_jobs
+from hybridir_utils.runs import RECORD, artefact, artefact_path, hold, is_whole, recipe_of
+
+MODULE = "errors"  # any small module of the package stands for the code that makes the artefact
+
+
+def filled(text: str, calls: list | None = None):
+    def make(folder: Path) -> None:
+        (folder / "part").mkdir()
+        (folder / "part" / "text.txt").write_text(text, encoding="utf-8")
+        if calls is not None:
+            calls.append(folder)
+
+    return make
+
+
+def child(code: str, *arguments: object, **options) -> subprocess.Popen:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)
+
+
+def visible(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def test_made_once_and_found_again(tmp_path):
+    calls = []
+    first = artefact(tmp_path, "thing", {"a": 1}, MODULE, filled("x", calls))
+    again = artefact(tmp_path, "thing", {"a": 1}, MODULE, filled("y", calls))
+    assert first == again == artefact_path(tmp_path, "thing", {"a": 1}, MODULE)
+    assert len(calls) == 1 and (again / "part" / "text.txt").read_text() == "x"
+    assert visible(tmp_path) == [first.name]
+
+
+def test_another_recipe_is_another_folder(tmp_path):
+    folders = {artefact(tmp_path, "thing", {"a": a}, MODULE, filled(str(a))) for a in (1, 2)}
+    assert len(folders) == 2 and all(is_whole(folder) for folder in folders)
+
+
+def test_key_order_of_a_recipe_does_not_count(tmp_path):
+    assert artefact_path(tmp_path, "t", {"a": 1, "b": 2}, MODULE) == artefact_path(tmp_path, "t", {"b": 2, "a": 1}, MODULE)
+
+
+def test_the_record_says_where_it_came_from(tmp_path):
+    record = recipe_of(artefact(tmp_path, "thing", {"a": [1, "ä"]}, MODULE, filled("x")))
+    assert record["name"] == "thing" and record["recipe"] == {"a": [1, "ä"]}
+    assert record["code"] == code_fingerprint(MODULE) and record["versions"]["numpy"][0].isdigit()
+    assert list(record["files"]) == ["part/text.txt"] and len(record["files"]["part/text.txt"]) == 64
+    assert record["seconds"] >= 0 and len(record["fingerprint"]) == 64
+
+
+@pytest.mark.parametrize("versions", [{"numpy": "1"}, {"numpy": "2"}])
+def test_other_versions_of_the_libraries_are_another_artefact(tmp_path, monkeypatch, versions):
+    before = artefact_path(tmp_path, "thing", {}, MODULE)
+    monkeypatch.setattr(runs, "versions", lambda: versions)
+    assert artefact_path(tmp_path, "thing", {}, MODULE) != before
+
+
+def damage_truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def damage_flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[0] ^= 1
+    file.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("damage", [damage_truncate, damage_flip, Path.unlink], ids=["truncated", "flipped", "deleted"])
+@pytest.mark.parametrize("name", ["part/text.txt", RECORD])
+def test_a_damaged_file_is_found_and_made_again(tmp_path, damage, name):
+    folder = artefact(tmp_path, "thing", {}, MODULE, filled("good"))
+    damage(folder / name)
+    assert not is_whole(folder)
+    assert artefact(tmp_path, "thing", {}, MODULE, filled("good")) == folder
+    assert is_whole(folder) and (folder / "part" / "text.txt").read_text() == "good"
+
+
+def test_a_failing_maker_leaves_nothing(tmp_path):
+    def fails(folder: Path) -> None:
+        filled("half")(folder)
+        raise ValueError("in the middle")
+
+    with pytest.raises(ValueError, match="in the middle"):
+        artefact(tmp_path, "thing", {}, MODULE, fails)
+    assert not [path for path in tmp_path.rglob("*") if path.name == "text.txt"] and not visible(tmp_path)
+    assert is_whole(artefact(tmp_path, "thing", {}, MODULE, filled("x")))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from hybridir_utils.runs import artefact
+def make(folder):
+    (folder / "half.txt").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+artefact(Path(sys.argv[1]), "thing", {}, "errors", make)
+"""
+
+
+def test_a_killed_maker_leaves_nothing_that_looks_done_and_the_next_run_clears_up(tmp_path):
+    assert child(KILLED, tmp_path).wait() == -signal.SIGKILL
+    assert not visible(tmp_path) and not is_whole(artefact_path(tmp_path, "thing", {}, MODULE))
+    folder = artefact(tmp_path, "thing", {}, MODULE, filled("x"))
+    assert is_whole(folder) and visible(tmp_path) == [folder.name]
+    assert not list(tmp_path.rglob("half.txt")), "the killed attempt's files stay on the disk"
+
+
+WAITING = """
+import sys
+from pathlib import Path
+from hybridir_utils.runs import artefact
+def make(folder):
+    print("making", flush=True)
+    sys.stdin.read()
+    (folder / "by.txt").write_text("the other")
+artefact(Path(sys.argv[1]), "thing", {}, "errors", make)
+"""
+
+
+def test_two_at_once_the_second_is_told_who_is_busy(tmp_path):
+    other = child(WAITING, tmp_path, stdin=subprocess.PIPE)
+    assert other.stdout.readline() == "making\n"
+    with pytest.raises(Busy, match=rf"thing-\w+: being written by process {other.pid} on \S+\. Wait until it ends, or set HYBRIDIR_OUTPUT"):
+        artefact(tmp_path, "thing", {}, MODULE, filled("mine"))
+    other.communicate("")
+    assert other.returncode == 0
+    assert (artefact(tmp_path, "thing", {}, MODULE, filled("mine")) / "by.txt").read_text() == "the other"
+
+
+def test_the_lock_of_a_killed_process_does_not_stay(tmp_path):
+    other = child(WAITING, tmp_path, stdin=subprocess.PIPE)
+    other.stdout.readline()
+    other.kill()
+    other.communicate()
+    assert is_whole(artefact(tmp_path, "thing", {}, MODULE, filled("mine")))
+
+
+def test_a_lock_is_free_again_after_an_error(tmp_path):
+    with pytest.raises(ValueError, match="inside"), hold(tmp_path / "place"):
+        raise ValueError("inside")
+    with hold(tmp_path / "place"), pytest.raises(Busy), hold(tmp_path / "place"):
+        pass
+
+
+REFUSED = {errno.EACCES: "Check the permissions", errno.EROFS: "Check the permissions", errno.ENOSPC: "Free some space"}
+
+
+@pytest.mark.parametrize("call", ["mkdir", "rename"])
+@pytest.mark.parametrize("number", REFUSED, ids=errno.errorcode.get)
+def test_a_folder_that_takes_no_files_is_named_with_what_to_do(tmp_path, monkeypatch, number, call):
+    """As root the system refuses nothing, so its refusal is put in the place of the call that makes or renames the folder."""
+    earlier = artefact(tmp_path, "earlier", {}, MODULE, filled("x"))
+    original = getattr(os, call)
+
+    def refuse(path, *arguments, **options):
+        if ".thing-" in str(path):
+            raise OSError(number, os.strerror(number), str(path))
+        return original(path, *arguments, **options)
+
+    monkeypatch.setattr(os, call, refuse)
+    with pytest.raises(InputError) as caught:
+        artefact(tmp_path, "thing", {}, MODULE, filled("y"))
+    message = str(caught.value)
+    assert str(tmp_path) in message and "thing-" in message and os.strerror(number) in message
+    assert REFUSED[number] in message and "HYBRIDIR_OUTPUT" in message
+    assert is_whole(earlier) and visible(tmp_path) == [earlier.name]
+
+
+def test_an_output_folder_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "file").write_text("I was here first")
+    with pytest.raises(InputError, match="file.*cannot be written"):
+        artefact(tmp_path / "file" / "pairs", "thing", {}, MODULE, filled("x"))
+    assert (tmp_path / "file").read_text() == "I was here first"
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "no such file", "input.txt"), ConnectionError("hub"), OSError("not a model")])
+def test_errors_that_are_not_about_writing_stay_what_they_are(tmp_path, error):
+    def fails(folder: Path) -> None:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        artefact(tmp_path, "thing", {}, MODULE, fails)
+    assert caught.value is error
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A file system of 64 kB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = os.geteuid() == 0 and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True).returncode == 0
+    if not mounted:
+        pytest.skip("mounting a small file system needs root and the right to mount")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_full_disk(tiny_disk):
+    earlier = artefact(tiny_disk, "earlier", {}, MODULE, filled("x"))
+    with pytest.raises(InputError, match=r"No space left on device.*Free some space.*Earlier results are untouched"):
+        artefact(tiny_disk, "thing", {}, MODULE, filled("y" * 200_000))
+    assert is_whole(earlier) and visible(tiny_disk) == [earlier.name]
+    assert is_whole(artefact(tiny_disk, "thing", {}, MODULE, filled("y")))
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Three modules: top imports middle, middle imports low inside a function; other stands alone."""
+    sources = {
+        "top": '"""Top."""\nfrom .middle import number\n\ndef top():\n    """Doc."""\n    return number() + 1  # one more\n',
+        "middle": "def number():\n    from . import low\n    return low.VALUE\n",
+        "low": "VALUE = 1\n",
+        "other": "VALUE = 2\n",
+    }
+    for name, text in sources.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.setattr(fingerprints, "PACKAGE", tmp_path)
+
+    def forget() -> None:
+        code_fingerprint.cache_clear()
+        modules_used.cache_clear()
+
+    def edit(name: str, old: str, new: str) -> str:
+        text = (tmp_path / f"{name}.py").read_text()
+        assert old in text
+        (tmp_path / f"{name}.py").write_text(text.replace(old, new))
+        forget()
+        return code_fingerprint("top")
+
+    forget()
+    yield edit
+    forget()
+
+
+def test_modules_are_followed_through_imports(package):
+    assert modules_used("top") == {"top", "middle", "low"}
+
+
+@pytest.mark.parametrize(("old", "new"), [("  # one more", ""), ('"""Doc."""', '"""Another."""'), ('"""Top."""', '"""T."""'), ("\n\ndef", "\n\n\n\ndef")])
+def test_prose_and_layout_do_not_change_the_fingerprint_of_code(package, old, new):
+    before = code_fingerprint("top")
+    assert package("top", old, new) == before
+
+
+@pytest.mark.parametrize(("module", "old", "new"), [("top", "+ 1", "+ 2"), ("middle", "low.VALUE", "-low.VALUE"), ("low", "= 1", "= 3")])
+def test_code_does_also_in_what_it_imports(package, module, old, new):
+    before = code_fingerprint("top")
+    assert package(module, old, new) != before
+
+
+def test_code_that_is_not_imported_does_not(package):
+    before = code_fingerprint("top")
+    assert package("other", "= 2", "= 9") == before
+
+
+def test_the_package_imports_itself_only_in_the_form_that_is_followed():
+    for path in fingerprints.PACKAGE.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None) or ""]
+            assert not any(name.startswith("hybridir_utils") for name in names), f"{path.name}: import modules of the package as `from .x`"
+
+
+def test_fingerprints_of_folders_see_names_and_bytes(tmp_path):
+    (tmp_path / "a").write_text("1")
+    first = folder_fingerprint(tmp_path)
+    (tmp_path / "a").write_text("2")
+    second = folder_fingerprint(tmp_path)
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert len({first, second, folder_fingerprint(tmp_path)}) == 3
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1}) != fingerprint({"a": 1, "b": 3})
+
+
+def job(number: int, wait: float, folder: str) -> tuple[int, int]:
+    time.sleep(wait)
+    (Path(folder) / str(number)).write_text("done")
+    if number < 0:
+        raise InputError(f"job {number} failed")
+    return number, os.getpid()
+
+
+def test_jobs_run_in_other_processes_and_come_back_in_order(tmp_path):
+    results = run_jobs(job, [(1, 0.3, str(tmp_path)), (2, 0.0, str(tmp_path)), (3, 0.0, str(tmp_path))], workers=2, label="test")
+    assert [number for number, _ in results] == [1, 2, 3]
+    assert os.getpid() not in {process for _, process in results}
+    assert run_jobs(job, [], workers=2, label="test") == []
+
+
+def test_the_first_failing_job_stops_what_has_not_begun(tmp_path):
+    jobs = [(-1, 0.0, str(tmp_path)), *((number, 0.2, str(tmp_path)) for number in range(1, 9))]
+    with pytest.raises(InputError, match="job -1 failed"):
+        run_jobs(job, jobs, workers=1, label="test")
+    assert len(list(tmp_path.iterdir())) < len(jobs)
+
+
+ORPHANS = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from test_runs import stay
+from hybridir_utils.parallel import run_jobs
+if __name__ == "__main__":
+    run_jobs(stay, [(sys.argv[2],)], 1, "test")
+"""
+
+
+def stay(folder: str) -> None:
+    (Path(folder) / "worker").write_text(str(os.getpid()))
+    time.sleep(600)
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    psutil = pytest.importorskip("psutil")
+    script = tmp_path / "script.py"
+    script.write_text(ORPHANS)
+    parent = subprocess.Popen([sys.executable, script, Path(__file__).parent, tmp_path], stderr=subprocess.DEVNULL)
+    worker = wait_for(lambda: (tmp_path / "worker").exists() and (tmp_path / "worker").read_text())
+    parent.kill()
+    parent.wait()
+    assert wait_for(lambda: not psutil.pid_exists(int(worker)) or psutil.Process(int(worker)).status() == "zombie")
+
+
+def wait_for(condition, tries: int = 1200):
+    """The condition's value once it is true; False after a minute."""
+    for _ in range(tries):
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    return False
+
+
+def test_records_are_json_that_people_can_read(tmp_path):
+    text = (artefact(tmp_path, "thing", {"b": "ü"}, MODULE, filled("x")) / RECORD).read_text(encoding="utf-8")
+    assert "ü" in text and text.count("\n") > 10 and list(json.loads(text)) == sorted(json.loads(text))
