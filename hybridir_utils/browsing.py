@@ -53,7 +53,8 @@ def side_by_side(task: RetrievalTask, lists: dict[str, np.ndarray], query: int) 
         + "</tr>"
         for rank in range(min(rows.shape[1] for rows in lists.values()))
     )
-    return f"{head}<table style='border-collapse:collapse'><thead><tr><th scope='col' style='{STYLE}'>rank</th>{columns}</tr></thead><tbody>{body}</tbody></table>"
+    header = f"<thead><tr><th scope='col' style='{STYLE}'>rank</th>{columns}</tr></thead>"
+    return f"{head}<table style='border-collapse:collapse'>{header}<tbody>{body}</tbody></table>"
 
 
 def _cell(task: RetrievalTask, row: int, relevant: set[int]) -> str:
@@ -102,6 +103,7 @@ def question_browser(task: RetrievalTask, lists: dict[str, np.ndarray], start: i
     def refill(*_) -> None:
         hits = np.flatnonzero((languages == language.value) & texts.str.contains(search.value.casefold(), regex=False))
         chosen.options = [(_short(task.queries["text"].iloc[row]), int(row)) for row in hits]
+        chosen.value = int(hits[0]) if len(hits) else None  # after an empty search the widget would choose nothing
 
     def render(*_) -> None:
         shown.value = side_by_side(task, lists, chosen.value) if chosen.value is not None else "no such question"

@@ -47,10 +47,10 @@ def _card(recipe: dict, train, plan: BatchPlan, history, model, task: RetrievalT
     vectors = encode_task(model, task)
     table = scores(per_query(rank_task(dot_scores(vectors.queries, vectors.candidates), task), task))
     macro = table[table["query_language"] == "macro"]
-    languages = sorted(set(train["language"]))
+    languages = sorted(train.unique("language"))
     return {
         "title": f"{recipe['strategy']} from {recipe['base_folder']}, seed {recipe['seed']}",
-        "data": {"pairs": len(train), "sources": ", ".join(sorted(set(train["source"]))), "languages": " ".join(languages)},
+        "data": {"pairs": len(train), "sources": ", ".join(sorted(train.unique("source"))), "languages": " ".join(languages)},
         "plan": {"strategy": plan.strategy, "alpha": plan.alpha, "steps": plan.steps, "batch size": plan.batch_size, "seed": plan.seed},
         "training": {**recipe["settings"], "last training loss": round(float(history[history["split"] == "train"]["loss"].iloc[-1]), 4)},
         "scores": {

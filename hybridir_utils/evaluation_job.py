@@ -21,7 +21,7 @@ from .tasks import RetrievalTask
 
 REFERENCES = {"BM25": bm25_scores, "random": lambda task: random_scores(task, seed=0)}
 SHOWN = 10  # length of the ranked lists kept for reading
-MAPPED_GROUPS = 60  # parallel questions on the 2-D map
+MAPPED_GROUPS = 25  # parallel questions on the 2-D map
 
 
 def run_job(root: str, name: str, recipe: dict, encoder: str, data_dir: str) -> str:

@@ -22,7 +22,20 @@ def main(notebook: str, output: str, parameters: str) -> int:
         )
     except papermill.PapermillExecutionError:
         return 1
+    finally:
+        _drop_progress(Path(output))
     return 0
+
+
+def _drop_progress(path: Path) -> None:
+    """Take the progress bars, which papermill keeps line by line, out of the executed copy."""
+    import nbformat
+
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell["cell_type"] == "code":
+            cell["outputs"] = [output for output in cell["outputs"] if not (output.get("name") == "stderr" and "\r" in output["text"])]
+    nbformat.write(notebook, path)
 
 
 def _end_with_suite(suite: int) -> None:

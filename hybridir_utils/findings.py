@@ -26,14 +26,20 @@ def _on_rejections(rejections: pd.DataFrame) -> str:
         return "No quality check refused a text."
     by_language = rejections.groupby("language")["pairs"].sum().sort_values(ascending=False)
     by_check = rejections.groupby("check")["pairs"].sum().sort_values(ascending=False)
-    return f"Most rejections are in {by_language.index[0]} ({by_language.iloc[0]:,} texts); the most frequent reason is `{by_check.index[0]}` ({by_check.iloc[0]:,} texts)."
+    return (
+        f"Most rejections are in {by_language.index[0]} ({by_language.iloc[0]:,} texts); "
+        f"the most frequent reason is `{by_check.index[0]}` ({by_check.iloc[0]:,} texts)."
+    )
 
 
 def _on_leaks(leaks: pd.DataFrame) -> str:
     if leaks.empty:
         return "No training text equals or nearly equals an evaluation text."
     groups, exact = leaks["pair"].nunique(), int((leaks["kind"] == "exact").sum())
-    return f"{groups} parallel groups were dropped because a text of theirs stands in an evaluation set ({exact} exact hits, {len(leaks) - exact} near ones)."
+    return (
+        f"{groups} parallel groups were dropped because a text of theirs stands in an evaluation set "
+        f"({exact} exact hits, {len(leaks) - exact} near ones)."
+    )
 
 
 def on_batches(shares: pd.DataFrame) -> list[str]:
@@ -145,7 +151,7 @@ def on_debiasing(debiasing: pd.DataFrame) -> list[str]:
         mono, hybrid = means["X-X-mono"], means["hybrid"]
         best = mono.drop("none").idxmax()
         sentences.append(
-            f"From {base}, {best} moves X-X-mono from {mono['none']:.3f} to {mono[best]:.3f} Mul. mAP; hybrid batches without any method give {hybrid['none']:.3f}, "
-            f"and {hybrid.drop('none').idxmax()} on top of them {hybrid.drop('none').max():.3f}."
+            f"From {base}, {best} moves X-X-mono from {mono['none']:.3f} to {mono[best]:.3f} Mul. mAP; "
+            f"hybrid batches without any method give {hybrid['none']:.3f}, and {hybrid.drop('none').idxmax()} on top of them {hybrid.drop('none').max():.3f}."
         )
     return sentences

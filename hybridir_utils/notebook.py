@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import textwrap
 import warnings
+from collections.abc import Iterable
 
 import pandas as pd
 
 from .figures import FIGURES, draw
 from .fingerprints import versions
-from .session import Run, _short, open_run, save_table
+from .session import Run, open_run, save_table
 
 
 def start(profile: str, **parameters) -> Run:
@@ -17,8 +19,13 @@ def start(profile: str, **parameters) -> Run:
     _quiet()
     run = open_run(profile, **parameters)
     print(f"run {run.name}")
-    print(" · ".join(f"{key} {_short(value)}" for key, value in run.profile.model_dump().items() if value not in ("", ())))
-    print(" · ".join(f"{name} {number}" for name, number in versions().items()))
+    values = run.profile.model_dump().items()
+    print(
+        _lines(
+            f"{key} {' '.join(map(str, value)) if isinstance(value, tuple) else value}" for key, value in values if value not in ("", ())
+        )
+    )
+    print(_lines(f"{name} {number}" for name, number in versions().items()))
     return run
 
 
@@ -40,6 +47,10 @@ def say(*sentences: str):
     from IPython.display import Markdown
 
     return Markdown("\n".join(f"- {sentence}" for sentence in sentences))
+
+
+def _lines(parts: Iterable[str]) -> str:
+    return textwrap.fill(" · ".join(parts), 120, break_on_hyphens=False)
 
 
 def _quiet() -> None:

@@ -51,6 +51,7 @@ def language_share(tables: dict[str, pd.DataFrame]):
             ax=ax,
             size=3,
             dodge=True,
+            jitter=False,  # seaborn's is another one each time
             legend=ax is axes[0, 0],
         )
         ticks = [label.get_text() for label in ax.get_xticklabels()]

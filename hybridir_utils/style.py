@@ -58,6 +58,6 @@ def save_figure(figure, folder: Path, name: str, about: str) -> dict[str, Path]:
         folder.mkdir(parents=True, exist_ok=True)
         for kind, path in paths.items():
             temporary = folder / f".{name}.tmp.{kind}"
-            figure.savefig(temporary, dpi=130, metadata=metadata[kind], format=kind)
+            figure.savefig(temporary, dpi=110, metadata=metadata[kind], format=kind)
             temporary.replace(path)
     return paths

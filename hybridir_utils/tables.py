@@ -21,15 +21,15 @@ def score_table(scores: pd.DataFrame, bias: pd.DataFrame | None = None) -> pd.Da
     cells["Mul. R@10"] = _cell(macro, "multilingual", "R@10")
     if bias is not None:
         rows = bias[(bias["measure"] == "rank distance") & (bias["query_language"] == "macro")]
-        cells["rank distance"] = rows.groupby(KEYS)["value"].agg(lambda v: _with_spread(v, 0))
-    return _ordered(pd.DataFrame(cells))
+        cells["rank distance"] = rows.groupby(KEYS, sort=False)["value"].agg(lambda v: _with_spread(v, 0))
+    return _ordered(pd.DataFrame(cells), scores["task"])
 
 
 def metric_table(scores: pd.DataFrame, task: str) -> pd.DataFrame:
     """Macro average over languages or pairs of every metric in each setting, mean over seeds, of one task."""
     macro = scores[(scores["query_language"] == "macro") & (scores["task"] == task)]
     wide = macro.pivot_table(index=KEYS, columns=["setting", "metric"], values="value")
-    return _ordered(wide).round(3)
+    return _ordered(wide, macro["task"]).round(3)
 
 
 def language_table(scores: pd.DataFrame, task: str, base: str) -> pd.DataFrame:
@@ -62,7 +62,7 @@ def bias_table(bias: pd.DataFrame, task: str) -> pd.DataFrame:
     """Every measure of language bias, macro average over question languages, mean over seeds, of one task."""
     rows = bias[(bias["query_language"] == "macro") & (bias["task"] == task)]
     wide = rows.pivot_table(index=KEYS, columns="measure", values="value", sort=False)
-    return _ordered(wide).round(3)
+    return _ordered(wide, rows["task"]).round(3)
 
 
 def paper_table(scores: pd.DataFrame, bias: pd.DataFrame) -> pd.DataFrame:
@@ -93,7 +93,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 def _cell(macro: pd.DataFrame, setting: str, metric: str) -> pd.Series:
     rows = macro[(macro["setting"] == setting) & (macro["metric"] == metric)]
-    return rows.groupby(KEYS)["value"].agg(lambda v: _with_spread(v, 3))
+    return rows.groupby(KEYS, sort=False)["value"].agg(lambda v: _with_spread(v, 3))
 
 
 def _with_spread(values: pd.Series, digits: int) -> str:
@@ -101,7 +101,7 @@ def _with_spread(values: pd.Series, digits: int) -> str:
     return mean if len(values) < 2 else f"{mean} ± {values.std():,.{digits}f}"
 
 
-def _ordered(table: pd.DataFrame) -> pd.DataFrame:
-    """Tasks as they come, trained bases before the references, strategies in the figures' order."""
-    tasks, rank = list(dict.fromkeys(table.index.get_level_values("task"))), in_order(table.index.get_level_values("strategy"))
+def _ordered(table: pd.DataFrame, tasks: pd.Series) -> pd.DataFrame:
+    """Tasks as they come in `tasks`, trained bases before the references, strategies in the figures' order."""
+    tasks, rank = list(dict.fromkeys(tasks)), in_order(table.index.get_level_values("strategy"))
     return table.loc[sorted(table.index, key=lambda key: (tasks.index(key[0]), key[1] == REFERENCE, key[1], rank.index(key[2])))]

@@ -58,10 +58,11 @@ def in_plan_order(pairs, plan: BatchPlan):
     """
     from datasets import Dataset
 
-    labels = pd.factorize(pd.Series(pairs["passage_id"]))[0]
+    labels = pd.factorize(pairs.select_columns(["passage_id"]).to_pandas()["passage_id"])[0]
+    parts = {part: pairs.select_columns([part]) for part in ("question", "passage")}
 
     def texts(batch):
-        questions, passages = (pairs.select_columns([part])[batch[f"{part}_row"]][part] for part in ("question", "passage"))
+        questions, passages = (rows[batch[f"{part}_row"]][part] for part, rows in parts.items())
         return {"question": questions, "passage": passages, "label": [int(labels[row]) for row in batch["question_row"]]}
 
     rows = {"question_row": plan.question_rows.ravel(), "passage_row": plan.passage_rows.ravel()}

@@ -16,11 +16,13 @@ SETTINGS = ("monolingual", "cross-lingual", "multilingual")
 REFERENCES = ("BM25", "random")
 
 
+ALPHA = {"hybrid": 0.5, "X-X-mono": 1.0, "X-Y": 0.0}
+
+
 def encoders() -> list[dict]:
     """What evaluations say of their encoder: trained ones, untrained bases, and references."""
-    alpha = {"hybrid": 0.5, "X-X-mono": 1.0, "X-Y": 0.0}
     trained = [
-        {"base": base, "strategy": strategy, "alpha": alpha.get(strategy, np.nan), "seed": seed}
+        {"base": base, "strategy": strategy, "alpha": ALPHA.get(strategy, np.nan), "seed": seed}
         for base, strategy, seed in product(BASES, STRATEGIES, SEEDS)
     ]
     untrained = [{"base": base, "strategy": "untrained", "alpha": np.nan, "seed": 0} for base in BASES]
@@ -65,7 +67,9 @@ def language_shares(rng) -> pd.DataFrame:
 
 
 def losses(rng) -> pd.DataFrame:
-    return table(("base", "strategy", "seed", "step", "split"), (BASES, STRATEGIES, SEEDS, (50, 100), ("train", "mono", "cross")), rng, "loss")
+    return table(
+        ("base", "strategy", "seed", "step", "split"), (BASES, STRATEGIES, SEEDS, (50, 100), ("train", "mono", "cross")), rng, "loss"
+    )
 
 
 def scores(rng, tasks) -> pd.DataFrame:
@@ -106,13 +110,16 @@ def bias(rng, tasks) -> pd.DataFrame:
 
 
 def vector_map(rng) -> pd.DataFrame:
-    rows = table(("base", "strategy", "kind", "language", "group"), (BASES, STRATEGIES, ("question", "passage"), LANGUAGES, range(3)), rng, "x")
+    rows = table(
+        ("base", "strategy", "kind", "language", "group"), (BASES, STRATEGIES, ("question", "passage"), LANGUAGES, range(3)), rng, "x"
+    )
     return rows.assign(y=rng.random(len(rows)).round(4))
 
 
 def debiasing(rng) -> pd.DataFrame:
     levels = (BASES, STRATEGIES, SEEDS, TASKS[:1], ("none", "centring", "lir", "lsar"), SETTINGS)
-    rows = table(("base", "strategy", "seed", "task", "method", "setting"), levels, rng).assign(metric="mAP", alpha=0.5)
+    rows = table(("base", "strategy", "seed", "task", "method", "setting"), levels, rng).assign(metric="mAP")
+    rows["alpha"] = rows["strategy"].map(ALPHA)
     distance = rows[rows["setting"] == "multilingual"].assign(metric="rank distance", value=200.0)
     return pd.concat([rows, distance], ignore_index=True)
 

@@ -188,12 +188,14 @@ def test_a_folder_that_takes_no_files_is_named_with_what_to_do(tmp_path, monkeyp
 
 def test_an_output_folder_that_is_a_file_is_named(tmp_path):
     (tmp_path / "file").write_text("I was here first")
-    with pytest.raises(InputError, match="file.*cannot be written"):
+    with pytest.raises(InputError, match=r"file.*cannot be written"):
         artefact(tmp_path / "file" / "pairs", "thing", {}, MODULE, filled("x"))
     assert (tmp_path / "file").read_text() == "I was here first"
 
 
-@pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "no such file", "input.txt"), ConnectionError("hub"), OSError("not a model")])
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError(errno.ENOENT, "no such file", "input.txt"), ConnectionError("hub"), OSError("not a model")]
+)
 def test_errors_that_are_not_about_writing_stay_what_they_are(tmp_path, error):
     def fails(folder: Path) -> None:
         raise error
@@ -208,7 +210,10 @@ def tiny_disk(tmp_path):
     """A file system of 64 kB."""
     place = tmp_path / "disk"
     place.mkdir()
-    mounted = os.geteuid() == 0 and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True).returncode == 0
+    mounted = (
+        os.geteuid() == 0
+        and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True).returncode == 0
+    )
     if not mounted:
         pytest.skip("mounting a small file system needs root and the right to mount")
     yield place
@@ -256,7 +261,9 @@ def test_modules_are_followed_through_imports(package):
     assert modules_used("top") == {"top", "middle", "low"}
 
 
-@pytest.mark.parametrize(("old", "new"), [("  # one more", ""), ('"""Doc."""', '"""Another."""'), ('"""Top."""', '"""T."""'), ("\n\ndef", "\n\n\n\ndef")])
+@pytest.mark.parametrize(
+    ("old", "new"), [("  # one more", ""), ('"""Doc."""', '"""Another."""'), ('"""Top."""', '"""T."""'), ("\n\ndef", "\n\n\n\ndef")]
+)
 def test_prose_and_layout_do_not_change_the_fingerprint_of_code(package, old, new):
     before = code_fingerprint("top")
     assert package("top", old, new) == before

@@ -81,8 +81,8 @@ def silent(_: str) -> None:
     """No line a step."""
 
 
-def test_notebooks_run_in_order_in_processes_of_their_own_and_only_once(workplace, tmp_path):
-    folder, run = workplace
+def test_notebooks_run_in_order_in_processes_of_their_own_and_only_once(workplace):
+    _, run = workplace
     said = []
     steps = run_suite(run, say=said.append)
     first, second = calls()

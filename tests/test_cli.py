@@ -1,0 +1,137 @@
+"""The command line: what it prints, where it writes, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from made_up import made_up_tables
+
+from hybridir_utils import places, suite
+from hybridir_utils.__main__ import main
+from hybridir_utils.session import open_run, save_table
+
+
+@pytest.fixture(autouse=True)
+def output(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path / "out"))
+    return tmp_path / "out"
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "hybridir_utils", *arguments], capture_output=True, text=True, cwd=places.ROOT)
+
+
+def test_as_a_module_it_prints_one_error_line_and_no_traceback():
+    done = command("figures", "--profile", "sampel")
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith("error: unknown profile 'sampel' (did you mean 'sample'?)") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--profile", "nowhere.toml"], "nowhere.toml: no such profile file"),
+        (["run", "--set", "alpha"], "expected key=value"),
+        (["run", "--set", "alhpa=0.3"], "did you mean 'alpha'?"),
+        (["run", "--set", "alpha=2"], "alpha = 2"),
+        (["run", "--set", "profile=xquad"], "unknown parameter"),
+        (["run", "--set", "strategies=['hybird']"], "did you mean 'hybrid'?"),
+        (["run", "--only", "O2_hybrid_batch_training"], "did you mean '02_hybrid_batch_training'?"),
+        (["run", "--from", "11"], "unknown notebook '11'"),
+        (["figures"], "no saved results. Run the notebooks first: python -m hybridir_utils run --profile sample"),
+    ],
+)
+def test_wrong_values_end_with_an_error_and_status_one(arguments, said, capsys):
+    assert main(arguments) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: ") and said in printed.err and "Traceback" not in printed.err and printed.out == ""
+
+
+@pytest.mark.parametrize("arguments", [[], ["trian"], ["run", "--alpha", "0.3"], ["figures", "--only", "02"]])
+def test_wrong_calls_end_with_the_usage_and_status_two(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2 and "usage: python -m hybridir_utils" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["figures", "--help"]])
+def test_help_is_there(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 0 and "usage:" in capsys.readouterr().out
+
+
+def test_profiles_are_listed(capsys):
+    assert main(["profiles"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == sorted(path.stem for path in places.PROFILES.glob("*.toml"))
+    assert "sample: trains on worldfacts; evaluates worldfacts-test, worldfacts-shifted" in lines
+
+
+def test_figures_are_drawn_for_the_changed_run_and_their_paths_printed(output, capsys):
+    run = open_run("sample", alpha=0.3)
+    save_table(run, "coverage", made_up_tables()["coverage"])
+    assert main(["figures", "--set", "alpha=0.3"]) == 0
+    assert capsys.readouterr().out.split() == [str(output / "figures" / "sample+alpha=0.3" / "01_coverage.png")]
+
+
+@pytest.fixture
+def one_notebook(tmp_path, monkeypatch) -> Path:
+    """A suite of one notebook, taken for executed without a kernel."""
+    monkeypatch.setattr(suite, "NOTEBOOKS", tmp_path / "notebooks")
+    (tmp_path / "notebooks").mkdir()
+    cells = [nbformat.v4.new_code_cell("alpha = 0.5  # share", metadata={"tags": ["parameters"]}), nbformat.v4.new_code_cell("alpha")]
+    path = tmp_path / "notebooks" / "01_only.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+
+    def execute(step, digest) -> float:
+        book = nbformat.read(step.notebook, as_version=4)
+        book.cells[1]["outputs"] = [nbformat.v4.new_output("stream", text=f"alpha is {suite.declared_values(step)['alpha']}")]
+        step.executed.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(book, step.executed)
+        suite._write_record(step, "ok", digest, 0.0)
+        return 0.0
+
+    monkeypatch.setattr(suite, "execute", execute)
+    return path
+
+
+def test_a_run_ends_with_the_scores_and_where_everything_lies(one_notebook, output, capsys):
+    tables = made_up_tables()
+    for name in ("scores", "bias"):
+        save_table(open_run("sample"), name, tables[name])
+    before = one_notebook.read_bytes()
+    assert main(["run"]) == 0
+    printed = capsys.readouterr().out
+    assert "01_only: running" in printed and "Mul. mAP" in printed and "rank distance" in printed
+    assert str(output / "data" / "runs" / "sample" / "executed" / "sample" / "01_only.ipynb") in printed
+    assert one_notebook.read_bytes() == before, "a run leaves the notebooks alone"
+    assert main(["run"]) == 0 and "01_only: up to date" in capsys.readouterr().out
+
+
+def test_outputs_are_written_back_on_request_only(one_notebook, capsys):
+    assert main(["run", "--write-back"]) == 0
+    assert nbformat.read(one_notebook, as_version=4).cells[1]["outputs"][0]["text"] == "alpha is 0.5"
+    capsys.readouterr()
+    assert main(["run"]) == 0 and "01_only: up to date" in capsys.readouterr().out, "outputs are no code"
+
+
+def test_an_interrupt_ends_with_status_130_and_says_how_to_go_on(one_notebook, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(suite, "execute", interrupted)
+    assert main(["run"]) == 130
+    assert "the same command goes on from there" in capsys.readouterr().err
+
+
+def test_the_same_command_works_from_any_folder(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "hybridir_utils", "profiles"], cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "sample:" in done.stdout

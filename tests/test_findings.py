@@ -1,0 +1,273 @@
+"""Sentences and tables say what the numbers say: change the numbers, and the words change."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import BASES, SEEDS, STRATEGIES, TASKS, made_up_tables, questions
+
+from hybridir_utils import findings, reading, tables
+from hybridir_utils.published import paper_numbers, paper_scores
+from hybridir_utils.significance import compare
+from hybridir_utils.style import SETTINGS
+
+PAPER = {  # PAPER §5 (arXiv 2408.10536, tables 3-8): X-X-mono, X-Y, hybrid for Mo., Cr., Mul., rank distance
+    ("XQuAD-R", "paper, XLM-R"): ((0.792, 0.755, 0.798), (0.674, 0.700, 0.705), (0.548, 0.593, 0.593), (410, 295, 287)),
+    ("MLQA-R", "paper, XLM-R"): ((0.648, 0.626, 0.648), (0.584, 0.620, 0.623), (0.473, 0.508, 0.512), (288, 227, 227)),
+    ("XQuAD-R", "paper, LaBSE"): ((0.808, 0.801, 0.817), (0.752, 0.762, 0.767), (0.652, 0.679, 0.682), (262, 225, 221)),
+    ("MLQA-R", "paper, LaBSE"): ((0.681, 0.671, 0.686), (0.656, 0.677, 0.681), (0.550, 0.576, 0.579), (225, 198, 195)),
+}
+
+
+@pytest.fixture(scope="module")
+def made_up():
+    return made_up_tables()
+
+
+@pytest.mark.parametrize("place", PAPER, ids=" ".join)
+def test_the_papers_means_are_those_of_its_tables(place):
+    table = paper_scores()
+    for column, values in zip([*(f"{short} mAP" for short in SETTINGS.values()), "rank distance"], PAPER[place], strict=True):
+        found = [float(table.loc[(*place, strategy), column]) for strategy in ("X-X-mono", "X-Y", "hybrid")]
+        assert found == pytest.approx(values, abs=1.01 if column == "rank distance" else 0.00101), column
+
+
+def test_the_papers_numbers_cover_every_language_once():
+    numbers = paper_numbers()
+    keys = ["table", "model", "task", "batching", "setting", "language", "metric"]
+    assert not numbers.duplicated(keys).any() and numbers["value"].notna().all()
+    mono = numbers[(numbers["task"] == "XQuAD-R") & (numbers["setting"] == "monolingual") & (numbers["metric"] == "mAP")]
+    assert set(mono.groupby(["model", "batching"]).size()) == {11}
+
+
+def test_every_sentence_ends_and_holds_no_missing_number(made_up):
+    tests = tables.test_table(questions({"X-X-mono": 0.3, "X-Y": 0.3, "hybrid": 0.5}), "AP", 200).assign(task=TASKS[0])
+    leaks = pd.DataFrame({"pair": ["a", "a", "b"], "kind": ["exact", "near", "near"]})
+    said = [
+        *findings.on_preparation(made_up["coverage"], made_up["rejections"], leaks),
+        *findings.on_batches(made_up["language_shares"]),
+        *findings.on_losses(made_up["losses"]),
+        *findings.on_scores(made_up["scores"], tests),
+        *findings.against_paper(made_up["scores"], tests),
+        *findings.on_bias(made_up["bias"], tests),
+        *findings.on_debiasing(made_up["debiasing"]),
+    ]
+    assert len(said) == 3 + 2 + 2 + 4 + 3 + 4 + 2
+    for sentence in said:
+        assert sentence.endswith(".") and "nan" not in sentence, sentence
+
+
+def test_preparation_counts_what_is_left_refused_and_leaked():
+    coverage = pd.DataFrame({"step": ["translated", "translated", "for training"], "pairs": [60, 40, 75]})
+    rejections = pd.DataFrame({"language": ["de", "en", "en"], "check": ["copied", "copied", "script"], "pairs": [2, 1, 2]})
+    leaks = pd.DataFrame({"pair": ["a", "a", "b"], "kind": ["exact", "near", "near"]})
+    assert findings.on_preparation(coverage, rejections, leaks) == [
+        "75 of 100 pairs (75%) are left for training.",
+        "Most rejections are in en (3 texts); the most frequent reason is `copied` (3 texts).",
+        "2 parallel groups were dropped because a text of theirs stands in an evaluation set (1 exact hits, 2 near ones).",
+    ]
+    assert findings.on_preparation(coverage, rejections.head(0), leaks.head(0))[1:] == [
+        "No quality check refused a text.",
+        "No training text equals or nearly equals an evaluation text.",
+    ]
+
+
+def test_batches_tell_the_share_within_a_language_and_the_worst_deviation():
+    shares = pd.DataFrame(
+        [
+            ("hybrid", "de", "de", 0.5, 0.55),
+            ("hybrid", "de", "en", 0.5, 0.45),
+            ("X-Y", "de", "en", 1.0, 1.0),
+            ("X-Y", "en", "en", 0.0, 0.0),
+        ],
+        columns=["strategy", "question_language", "passage_language", "planned", "realised"],
+    )
+    within, off = findings.on_batches(shares)
+    assert "X-Y 0%, hybrid 55%" in within and "further than 5.0 points" in off
+
+
+@pytest.mark.parametrize(("better", "worse"), [("X-Y", "hybrid"), ("hybrid", "X-Y")])
+def test_losses_name_the_lowest_at_the_last_step(better, worse):
+    rows = [
+        (
+            "aligned",
+            strategy,
+            1,
+            step,
+            split,
+            1.0 - (step == 100) * (0.5 if strategy == better else 0.25) + (step == 50) * (strategy == better),
+        )
+        for strategy in (better, worse)
+        for step in (50, 100)
+        for split in ("train", "mono", "cross")
+    ]
+    (sentence,) = findings.on_losses(pd.DataFrame(rows, columns=["base", "strategy", "seed", "step", "split", "loss"]))
+    assert f"within a language is {better}'s (0.50 nats), across languages {better}'s (0.50)" in sentence
+
+
+def score_sentence(means: dict[str, float], **options) -> str:
+    """What on_scores says of one task and base whose questions have these means."""
+    per = questions(means, **options)
+    macro = per.groupby(["strategy", "seed", "setting"])["AP"].mean().reset_index(name="value")
+    scores = macro.assign(task="t", base="aligned", query_language="macro", metric="mAP", alpha=0.5)
+    (sentence,) = findings.on_scores(scores, tables.test_table(per, "AP", 300))
+    return sentence
+
+
+@pytest.mark.parametrize(
+    ("means", "options", "verdict"),
+    [
+        ({"X-X-mono": 0.3, "X-Y": 0.3, "hybrid": 0.4}, {}, "ahead of"),
+        ({"X-X-mono": 0.5, "X-Y": 0.5, "hybrid": 0.4}, {}, "behind"),
+        ({"X-X-mono": 0.4, "X-Y": 0.4, "hybrid": 0.4}, {}, "not clearly different from"),
+        ({"X-X-mono": 0.3, "X-Y": 0.3, "hybrid": 0.4}, {"seeds": (1,)}, "ahead of"),
+    ],
+    ids=["ahead", "behind", "equal", "one seed"],
+)
+def test_verdicts_follow_the_tests(means, options, verdict):
+    sentence = score_sentence(means, **options)
+    for short in SETTINGS.values():
+        for other in ("X-X-mono", "X-Y"):
+            assert f"{short}: hybrid {verdict} {other} (" in sentence
+    best = max(means, key=means.get)
+    if verdict != "not clearly different from":
+        assert f"highest mAP: Mo. {best}" in sentence or means["X-Y"] == means["X-X-mono"] == max(means.values())
+    gain = means["hybrid"] - means["X-Y"]
+    assert f"hybrid {verdict} X-Y ({gain:+.3f})"[:-4] in sentence
+
+
+def test_a_difference_that_seeds_do_not_agree_on_is_not_called_clear():
+    per = questions({"X-X-mono": 0.3, "X-Y": 0.35, "hybrid": 0.4})
+    per.loc[(per["strategy"] == "X-Y") & (per["seed"] == 1), "AP"] += 0.12
+    tested = tables.test_table(per, "AP", 300)
+    row = tested[tested["strategy"] == "X-Y"].iloc[0]
+    assert row["seed_low"] < 0 < row["seed_high"]
+    sentence = findings._on_tests(tested.assign(p_holm=0.001), "t", "aligned")
+    assert "hybrid not clearly different from X-Y" in sentence and "hybrid ahead of X-X-mono" in sentence
+
+
+@pytest.mark.parametrize(
+    ("distances", "words"),
+    [
+        ({"X-X-mono": 30.0, "X-Y": 30.0, "hybrid": 20.0}, "less language-biased than"),
+        ({"X-X-mono": 20.0, "X-Y": 20.0, "hybrid": 30.0}, "more language-biased than"),
+        ({"X-X-mono": 20.0, "X-Y": 20.0, "hybrid": 20.0}, "not clearly different from"),
+    ],
+    ids=["less", "more", "equal"],
+)
+def test_bias_is_told_in_the_right_direction_for_distances(distances, words):
+    """The smaller rank distance is the less biased one."""
+    per = questions(distances, value="rank_distance")
+    per = per[per["setting"] == "multilingual"]
+    tested = tables.test_table(per, "rank_distance", 300)
+    others = {"same-language share@10": 0.5, "same-language pool share": 0.1, "rank distance (best)": 10, "rank distance (random)": 99}
+    rows = [
+        (strategy, measure, value) for strategy in distances for measure, value in {**others, "rank distance": distances[strategy]}.items()
+    ]
+    bias = pd.DataFrame(rows, columns=["strategy", "measure", "value"]).assign(task="t", base="aligned", query_language="macro")
+    (sentence,) = findings.on_bias(bias, tested)
+    assert f"hybrid is {words} X-X-mono" in sentence and f"hybrid is {words} X-Y" in sentence
+    assert f"lowest: {min(distances, key=distances.get)}" in sentence and "hybrid 50%, pool 10%" in sentence
+
+
+def test_the_order_is_told_beside_the_papers():
+    rows = [("hybrid", "monolingual", 0.5), ("X-Y", "monolingual", 0.7), ("X-X-mono", "monolingual", 0.6)]
+    scores = pd.DataFrame(rows, columns=["strategy", "setting", "value"])
+    scores = scores.assign(task="t", base="b", query_language="macro", metric="mAP", seed=1)
+    sentence = findings.against_paper(scores, pd.DataFrame())[0]
+    assert sentence == "Mo. The paper's means have Hybrid ≥ X-X-mono > X-Y; ours: t from b: X-Y 0.700 > X-X-mono 0.600 > hybrid 0.500."
+
+
+def test_debiasing_names_the_best_method():
+    rows = [
+        ("X-X-mono", "none", 0.2),
+        ("X-X-mono", "lir", 0.4),
+        ("X-X-mono", "lsar", 0.3),
+        ("hybrid", "none", 0.6),
+        ("hybrid", "lsar", 0.7),
+    ]
+    table = pd.DataFrame(rows, columns=["strategy", "method", "value"]).assign(base="b", metric="mAP", setting="multilingual")
+    (sentence,) = findings.on_debiasing(table)
+    assert "lir moves X-X-mono from 0.200 to 0.400" in sentence and "give 0.600, and lsar on top of them 0.700" in sentence
+    assert findings.on_debiasing(table[table["strategy"] == "hybrid"]) == []
+
+
+def test_the_test_table_is_the_paired_test_of_each_task_base_and_setting():
+    per = questions({"X-X-mono": 0.3, "X-Y": 0.45, "hybrid": 0.4})
+    extra = per[per["strategy"] == "hybrid"]
+    per = pd.concat([per, extra.assign(strategy="untrained"), extra.assign(strategy="BM25", base="reference")], ignore_index=True)
+    found = tables.test_table(per, "AP", 200)
+    assert list(found["setting"].unique()) == list(SETTINGS) and set(found["strategy"]) == {"X-X-mono", "X-Y"}
+    part = per[(per["setting"] == "multilingual") & per["strategy"].isin(["X-X-mono", "X-Y", "hybrid"])]
+    expected = compare(part[["strategy", "seed", "group", "AP"]].rename(columns={"AP": "value"}), "hybrid", 200)
+    rows = found[found["setting"] == "multilingual"][expected.columns].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows, expected)
+    assert tables.test_table(per[per["strategy"] == "hybrid"], "AP", 10).empty
+
+
+def test_the_score_table_gives_means_and_spread_over_seeds(made_up):
+    scores, bias = made_up["scores"], made_up["bias"]
+    table = tables.score_table(scores, bias)
+    rows = scores[
+        (scores["base"] == "aligned") & (scores["strategy"] == "hybrid") & (scores["task"] == TASKS[1]) & (scores["metric"] == "mAP")
+    ]
+    values = rows[(rows["setting"] == "multilingual") & (rows["query_language"] == "macro")]["value"]
+    assert len(values) == len(SEEDS)
+    assert table.loc[(TASKS[1], "aligned", "hybrid"), "Mul. mAP"] == f"{values.mean():.3f} ± {values.std():.3f}"
+    assert "±" not in table.loc[(TASKS[0], "reference", "BM25"), "Mo. mAP"]
+    assert list(table.index.get_level_values("task").unique()) == list(TASKS)
+    first = table.loc[TASKS[0]].index.tolist()
+    assert first == [*((base, s) for base in BASES for s in (*STRATEGIES, "untrained")), ("reference", "BM25"), ("reference", "random")]
+
+
+def test_tables_by_language_and_measure_hold_the_means(made_up):
+    table = tables.language_table(made_up["scores"], TASKS[0], "aligned")
+    rows = made_up["scores"].query("task == @TASKS[0] and base == 'aligned' and strategy == 'X-Y' and query_language == 'de'")
+    value = rows[(rows["setting"] == "cross-lingual") & (rows["metric"] == "mAP")]["value"].mean()
+    assert table.loc[("cross-lingual", "X-Y"), "de"] == pytest.approx(value, abs=5.1e-4)
+    biases = tables.bias_table(made_up["bias"], TASKS[0])
+    assert biases.loc[(TASKS[0], "aligned", "hybrid"), "rank distance (best)"] == pytest.approx(2, abs=0.3)
+    assert tables.metric_table(made_up["scores"], TASKS[0]).shape == (14, 9)
+
+
+def test_the_papers_table_stands_beside_ours_only_where_tasks_are_shared(made_up):
+    pd.testing.assert_frame_equal(tables.paper_table(made_up["scores"], made_up["bias"]), paper_scores())
+    shared = made_up_tables(("xquad-r",))
+    table = tables.paper_table(shared["scores"], shared["bias"])
+    assert {"paper, XLM-R", "ours, aligned", "ours, unaligned"} <= set(table.loc["XQuAD-R"].index.get_level_values("encoder"))
+    assert list(table.columns) == list(paper_scores().columns)
+
+
+def test_markdown_has_a_row_a_line_and_no_broken_cell(made_up):
+    text = tables.markdown(tables.score_table(made_up["scores"], made_up["bias"]))
+    lines = text.splitlines()
+    assert len(lines) == 2 + 28 and len({line.count("|") for line in lines}) == 1
+    assert tables.markdown(pd.DataFrame({"a": [0.12345]}, index=pd.Index(["x"], name="n"))) == "| n | a |\n| --- | --- |\n| x | 0.123 |\n"
+
+
+def test_undebiased_scores_join_the_debiased_ones(made_up):
+    with_method = made_up["debiasing"][made_up["debiasing"]["method"] != "none"]
+    joined = reading.with_undebiased(with_method, made_up["scores"], made_up["bias"])
+    none = joined[joined["method"] == "none"]
+    assert set(none["setting"]) == set(SETTINGS) and set(none["metric"]) == {"mAP", "rank distance"}
+    per_encoder = none.groupby(["base", "strategy", "seed"]).size()
+    assert set(per_encoder) == {4}, "one mAP a setting and one distance"
+    assert len(per_encoder) == len(BASES) * len(STRATEGIES) * len(SEEDS), "strategies without a mix join as well"
+    table = reading.debiasing_table(joined)
+    assert list(table.loc[("aligned", "hybrid")].index) == ["none", "centring", "lir", "lsar"] and list(table)[-1] == "rank distance"
+
+
+def test_what_is_saved_of_the_scores_keeps_macro_averages_and_map_by_language(made_up):
+    pairs = made_up["scores"].query("query_language != 'macro'").assign(candidate_language="de")
+    scores = pd.concat([made_up["scores"], pairs], ignore_index=True)
+    kept = reading.reported_scores(scores)
+    assert len(kept) == len(made_up["scores"]) and kept["value"].notna().all()
+    expected = made_up["scores"].query("query_language == 'macro'")["value"].sum()
+    assert kept.query("query_language == 'macro'")["value"].sum() == pytest.approx(expected)
+
+
+def test_distance_percentiles_are_those_of_the_questions():
+    frame = pd.DataFrame({"task": "t", "base": "b", "strategy": "s", "rank_distance": [1.0, 2.0, 3.0, np.nan]})
+    table = reading.distance_percentiles(frame).set_index("percentile")["rank_distance"]
+    assert (table[0], table[50], table[100], len(table)) == (1, 2, 3, 101)
