@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .errors import HybridIRError
+from .errors import HybridIRError, InputError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,6 +49,10 @@ def _run(options) -> int:
     from .writeback import write_back
 
     run = _open(options)
+    if options.write_back and run.name != "sample":
+        raise InputError(
+            f"--write-back: notebooks are committed with the outputs of the sample profile, not of {run.name}; leave --profile and --set out."
+        )
     steps = run_suite(run, options.start_at, options.only)
     if options.write_back:
         write_back(steps)

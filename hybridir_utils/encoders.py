@@ -57,7 +57,7 @@ def trained_encoders(run: Run, make: bool = True) -> dict[EncoderKey, Path]:
     if missing and not make:
         raise MissingInput(
             f"{len(missing)} of {len(folders)} encoders are not trained yet, {missing[0].name} among them. "
-            f"Run notebook 02_hybrid_batch_training, or: python -m hybridir_utils run --profile {run.profile.name} --only 02"
+            f"Run notebook 02_hybrid_batch_training, or: python -m hybridir_utils run --profile {run.source} --only 02"
         )
     run_jobs(encoder_job.run_job, [(str(run.artefacts), key.name, recipes[key]) for key in missing], run.profile.jobs, "training")
     return folders

@@ -152,6 +152,7 @@ def on_debiasing(debiasing: pd.DataFrame) -> list[str]:
         best = mono.drop("none").idxmax()
         sentences.append(
             f"From {base}, {best} moves X-X-mono from {mono['none']:.3f} to {mono[best]:.3f} Mul. mAP; "
-            f"hybrid batches without any method give {hybrid['none']:.3f}, and {hybrid.drop('none').idxmax()} on top of them {hybrid.drop('none').max():.3f}."
+            f"hybrid batches without any method give {hybrid['none']:.3f}, "
+            f"and {hybrid.drop('none').idxmax()} on top of them {hybrid.drop('none').max():.3f}."
         )
     return sentences

@@ -6,7 +6,10 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, get_context, parent_process
+
+from .errors import InputError
 
 
 def run_jobs(run_job: Callable, jobs: list[tuple], workers: int, label: str) -> list:
@@ -24,6 +27,10 @@ def run_jobs(run_job: Callable, jobs: list[tuple], workers: int, label: str) -> 
         try:
             for future in tqdm(as_completed(futures), total=len(futures), desc=label, unit="run"):
                 future.result()
+        except BrokenProcessPool as error:
+            raise InputError(
+                f"{label}: a worker was killed, most likely for want of memory. Lower jobs (now {workers}); what is finished is kept."
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -66,7 +66,7 @@ class Profile(BaseModel):
     jobs: Count = 2  # training runs side by side (1 on a GPU)
     train_in_place: bool = True  # 03 and 04 train encoders they miss; false where training is long
 
-    depth: Count = 100  # length of the ranked lists kept for the measures at k
+    depth: Annotated[int, Field(ge=100)] = 100  # length of the ranked lists kept for the measures at k, whose largest k is 100
     resamples: Count = 2000  # of the paired tests
 
 

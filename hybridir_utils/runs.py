@@ -19,7 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .errors import Busy, InputError
+from .errors import Busy, HybridIRError, InputError
 from .fingerprints import code_fingerprint, file_fingerprint, fingerprint, versions
 
 RECORD = "artefact.json"
@@ -116,12 +116,21 @@ def writing(path: Path):
     """Turn the operating system's complaints about `path` (no space, no permission) into an InputError that says what to do."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in NO_SPACE + NO_ACCESS:  # a missing input, the network: not this folder's fault
+    except HybridIRError:
+        raise
+    except Exception as error:
+        number = _system_error(error)
+        if number not in NO_SPACE + NO_ACCESS:  # a missing input, the network: not this folder's fault
             raise
-        advice = "Free some space" if error.errno in NO_SPACE else "Check the permissions"
-        where = error.filename or path
+        advice = "Free some space" if number in NO_SPACE else "Check the permissions"
+        where = getattr(error, "filename", None) or path
         raise InputError(
-            f"{where}: cannot be written ({error.strerror or error}). {advice}, or set HYBRIDIR_OUTPUT to another folder. "
+            f"{where}: cannot be written ({os.strerror(number)}). {advice}, or set HYBRIDIR_OUTPUT to another folder. "
             "Earlier results are untouched."
         ) from error
+
+
+def _system_error(error: Exception) -> int | None:
+    """The system's number of an error; safetensors and numpy tell a full disk in words only."""
+    full = any(words in str(error) for words in ("No space left on device", " requested and "))
+    return getattr(error, "errno", None) or (errno.ENOSPC if full else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import nbformat
 
+from .runs import writing
 from .suite import INJECTED, Step
 
 KEPT_CELL_METADATA = ("tags",)
@@ -14,8 +15,9 @@ def write_back(steps: list[Step]) -> None:
     for step in steps:
         notebook = cleaned(nbformat.read(step.executed, as_version=4))
         temporary = step.notebook.with_suffix(".tmp")
-        nbformat.write(notebook, temporary)
-        temporary.replace(step.notebook)
+        with writing(step.notebook):
+            nbformat.write(notebook, temporary)
+            temporary.replace(step.notebook)
 
 
 def cleaned(notebook):

@@ -135,3 +135,8 @@ def test_the_same_command_works_from_any_folder(tmp_path):
         [sys.executable, "-m", "hybridir_utils", "profiles"], cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True
     )
     assert done.returncode == 0 and "sample:" in done.stdout
+
+
+def test_outputs_of_another_profile_are_not_written_into_the_notebooks(capsys):
+    assert main(["run", "--write-back", "--set", "alpha=0.3"]) == 1
+    assert "sample profile" in capsys.readouterr().err

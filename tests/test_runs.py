@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from hybridir_utils import fingerprints, runs
@@ -220,10 +222,29 @@ def tiny_disk(tmp_path):
     subprocess.run(["umount", place], check=True)
 
 
-def test_a_full_disk(tiny_disk):
+def fill_text(folder: Path) -> None:
+    (folder / "text.txt").write_text("y" * 200_000)
+
+
+def fill_array(folder: Path) -> None:
+    np.save(folder / "array.npy", np.zeros(100_000))
+
+
+def fill_weights(folder: Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"weights": np.zeros(100_000)}, folder / "model.safetensors")
+
+
+def fill_table(folder: Path) -> None:
+    pd.DataFrame({"value": np.random.default_rng(0).random(100_000)}).to_parquet(folder / "table.parquet")
+
+
+@pytest.mark.parametrize("fill", [fill_text, fill_array, fill_weights, fill_table])
+def test_a_full_disk(tiny_disk, fill):
     earlier = artefact(tiny_disk, "earlier", {}, MODULE, filled("x"))
     with pytest.raises(InputError, match=r"No space left on device.*Free some space.*Earlier results are untouched"):
-        artefact(tiny_disk, "thing", {}, MODULE, filled("y" * 200_000))
+        artefact(tiny_disk, "thing", {}, MODULE, fill)
     assert is_whole(earlier) and visible(tiny_disk) == [earlier.name]
     assert is_whole(artefact(tiny_disk, "thing", {}, MODULE, filled("y")))
 

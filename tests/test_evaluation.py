@@ -1,0 +1,83 @@
+"""Every evaluation of a run on a user's own task: gathered once, read again, named by what is missing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hybridir_utils import evaluation
+from hybridir_utils.beir import write_beir
+from hybridir_utils.encoders import EncoderKey
+from hybridir_utils.errors import MissingInput
+from hybridir_utils.evaluation import evaluate
+from hybridir_utils.session import open_run
+from hybridir_utils.tables import score_table
+from hybridir_utils.tasks import task_from_pairs
+
+
+@pytest.fixture
+def run(tiny_pairs, tiny_base, tmp_path, monkeypatch):
+    """A run of one trained encoder and its base on a pool of 96 passages; jobs run in this process and are counted."""
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path / "out"))
+    (tmp_path / "pool").mkdir()
+    write_beir(task_from_pairs("pool", tiny_pairs), tmp_path / "pool")
+    trained = {EncoderKey("unaligned", "hybrid", 0.5, 1): tiny_base}
+    monkeypatch.setattr(evaluation, "trained_encoders", lambda run, make: trained)
+    monkeypatch.setattr(evaluation, "base_encoders", lambda run: {"unaligned": tiny_base})
+    return open_run("sample", tasks=[f"beir:{tmp_path / 'pool'}"], seeds=[1])
+
+
+@pytest.fixture
+def jobs(monkeypatch) -> list:
+    done = []
+
+    def here(run_job, jobs, workers, label):
+        done.extend(job[1] for job in jobs)
+        return [run_job(*job) for job in jobs]
+
+    monkeypatch.setattr(evaluation, "run_jobs", here)
+    return done
+
+
+def test_encoders_bases_and_references_are_evaluated_once(run, jobs):
+    evaluations = evaluate(run)
+    assert len(jobs) == 4 and len({key for key, _ in evaluations.folders}) == 4
+    assert all("/" not in name for name in jobs)
+    scores = evaluations.table("scores")
+    assert set(scores["strategy"]) == {"hybrid", "untrained", "BM25", "random"} and scores["value"].between(0, 1).all()
+    evaluate(run)
+    assert len(jobs) == 4, "what is there is read"
+    (folder,) = [folder for (key, _), folder in evaluations.folders.items() if key.strategy == "BM25"]
+    (folder / "scores.parquet").write_bytes(b"")
+    assert evaluate(run).table("scores").equals(scores) and jobs[4:] == [job for job in jobs[:4] if "BM25" in job]
+
+
+def test_every_part_has_its_encoder_and_agrees_with_the_others(run, jobs):
+    evaluations = evaluate(run)
+    scores, questions = evaluations.table("scores"), evaluations.table("questions")
+    mixed = questions[questions["setting"] == "multilingual"]
+    own = mixed.groupby(["strategy", "query_language"])["AP"].mean().groupby("strategy").mean()
+    macro = scores.query("setting == 'multilingual' and query_language == 'macro' and metric == 'mAP'").set_index("strategy")["value"]
+    assert np.allclose(own[macro.index], macro)
+    key, task = next(item for item in evaluations.folders if item[0].strategy == "hybrid")
+    assert evaluations.top(key, task).shape == (96, 10)
+    assert set(evaluations.table("debiasing")["strategy"]) == {"hybrid"} and set(evaluations.table("debiasing")["method"]) == {
+        "centring",
+        "lir",
+        "lsar",
+    }
+    assert set(evaluations.table("alignment")["strategy"]) == set(evaluations.table("map")["strategy"]) == {"hybrid", "untrained"}
+    assert len(score_table(scores, evaluations.table("bias"))) == 4
+
+
+def test_profiles_that_do_not_train_in_place_say_what_to_run(run, jobs, monkeypatch):
+    asked = []
+
+    def missing(run, make):
+        asked.append(make)
+        raise MissingInput("train first")
+
+    monkeypatch.setattr(evaluation, "trained_encoders", missing)
+    with pytest.raises(MissingInput):
+        evaluate(open_run("sample", train_in_place=False))
+    assert asked == [False] and jobs == []
