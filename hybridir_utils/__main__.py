@@ -51,7 +51,7 @@ def _run(options) -> int:
     run = _open(options)
     if options.write_back and run.name != "sample":
         raise InputError(
-            f"--write-back: notebooks are committed with the outputs of the sample profile, not of {run.name}; leave --profile and --set out."
+            f"--write-back: notebooks carry the outputs of the sample profile, not of {run.name}; leave --profile and --set out."
         )
     steps = run_suite(run, options.start_at, options.only)
     if options.write_back:

@@ -7,7 +7,6 @@ from functools import cache
 from .errors import UnknownName
 
 XQUAD_R_LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
-PAPER_TRAINING_LANGUAGES = ("ar", "de", "en", "es", "hi", "ru", "th", "tr", "zh")  # el and vi stay unseen
 
 
 @cache
@@ -25,18 +24,3 @@ def check_languages(codes) -> tuple[str, ...]:
         if code not in known_languages():
             raise UnknownName("language", code, sorted(known_languages()))
     return codes
-
-
-@cache
-def english_name(code: str) -> str:
-    """`'de'` -> `'German'`."""
-    from babel import Locale
-
-    return Locale.parse(code).english_name.split(" (")[0]
-
-
-@cache
-def is_right_to_left(code: str) -> bool:
-    from babel import Locale
-
-    return Locale.parse(code).text_direction == "rtl"

@@ -56,7 +56,7 @@ def language_share(tables: dict[str, pd.DataFrame]):
         )
         ticks = [label.get_text() for label in ax.get_xticklabels()]
         ax.plot(range(len(ticks)), pool.reindex(ticks), "k_", ms=14, label="share of the pool")
-        ax.set(title=f"{task}, from {base}", xlabel="question language", ylabel="same-language share of the top 10", ylim=(0, 1.02))
+        ax.set(title=f"{task}, from {base}", xlabel="question language", ylabel="same-language share, top 10", ylim=(0, 1.02))
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=8, frameon=False, fontsize=7)
     axes[0, 0].get_legend().remove()
     return figure

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .fingerprints import fingerprint, versions
+from .fingerprints import fingerprint
 from .places import output_root
 from .profiles import Profile, load_profile
 from .runs import writing
@@ -63,9 +63,3 @@ def save_table(run: Run, name: str, table: pd.DataFrame) -> pd.DataFrame:
         table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
         temporary.replace(path)
     return table
-
-
-def describe(run: Run) -> pd.DataFrame:
-    """The resolved parameters and the versions in use, one row each."""
-    rows = [(key, _short(value)) for key, value in run.profile.model_dump().items()]
-    return pd.DataFrame(rows + [(f"version of {name}", number) for name, number in versions().items()], columns=["parameter", "value"])

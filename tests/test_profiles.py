@@ -9,8 +9,9 @@ import pytest
 
 from hybridir_utils import places
 from hybridir_utils.errors import HybridIRError, InputError, UnknownName, did_you_mean
+from hybridir_utils.notebook import start
 from hybridir_utils.profiles import Profile, load_profile, make_profile, parse_setting
-from hybridir_utils.session import describe, open_run, save_table
+from hybridir_utils.session import open_run, save_table
 
 FILES = sorted(places.PROFILES.glob("*.toml"))
 
@@ -168,10 +169,12 @@ def test_profile_cannot_be_set_as_a_value_of_itself():
         open_run("sample", **{"profile": "xquad"})
 
 
-def test_describe_lists_every_parameter_and_the_versions():
-    table = describe(open_run("sample", alpha=0.3)).set_index("parameter")["value"]
-    assert set(Profile.model_fields) <= set(table.index) and table["alpha"] == "0.3" and table["seeds"] == "1-2-3"
-    assert table["version of torch"][0].isdigit()
+def test_start_prints_every_parameter_that_is_set_and_the_versions(capsys):
+    run = start("sample", alpha=0.3)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert run.name == "sample+alpha=0.3" and "alpha 0.3" in printed and "seeds 1 2 3" in printed and "torch 2" in printed
+    unset = {name for name, value in run.profile.model_dump().items() if value in ("", ())}
+    assert all(f"{name} " in printed for name in set(Profile.model_fields) - unset)
 
 
 def test_data_folders_come_from_the_profile_then_from_the_environment(tmp_path, monkeypatch):

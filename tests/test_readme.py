@@ -44,6 +44,23 @@ def test_library_example_runs_as_printed(workplace, capsys):
     assert "multilingual" in printed and "mAP" in printed
 
 
+@pytest.mark.parametrize("name, task", [("sample", "worldfacts-test"), ("xquad", "xquad-r"), ("xquad", "mlqa-r")])
+def test_numbers_of_the_readme_are_the_committed_results(name, task):
+    assert readme_table(name, task) in README.read_text(encoding="utf-8")
+
+
+def readme_table(name: str, task: str) -> str:
+    """The README's table of one task, from the committed results."""
+    import pandas as pd
+
+    from hybridir_utils.places import ROOT
+    from hybridir_utils.tables import markdown, score_table
+
+    folder = ROOT / "data" / "results" / name
+    table = score_table(*(pd.read_csv(folder / f"{part}.csv", keep_default_na=False, na_values=[""]) for part in ("scores", "bias")))
+    return markdown(table.loc[task][["Mo. mAP", "Cr. mAP", "Mul. mAP", "rank distance"]])
+
+
 def test_commands_of_the_readme_exist():
     from hybridir_utils.__main__ import _parser
 

@@ -10,7 +10,7 @@ import pytest
 
 from hybridir_utils import worldfacts
 from hybridir_utils.errors import InputError, UnknownName
-from hybridir_utils.languages import XQUAD_R_LANGUAGES, check_languages, english_name, is_right_to_left
+from hybridir_utils.languages import XQUAD_R_LANGUAGES, check_languages
 from hybridir_utils.places import WORLDFACTS
 from hybridir_utils.worldfacts import (
     Fact,
@@ -228,11 +228,6 @@ def test_unknown_languages_are_told_with_the_nearest_one():
     with pytest.raises(UnknownName, match=r"unknown language 'zh-CN' .did you mean 'zh'"):
         check_languages(["de", "zh-CN"])
     assert check_languages(iter(LANGUAGES)) == LANGUAGES
-
-
-def test_languages_have_names_and_directions():
-    assert [english_name(code) for code in ("de", "zh", "el")] == ["German", "Chinese", "Greek"]
-    assert [code for code in LANGUAGES if is_right_to_left(code)] == ["ar"]
 
 
 def test_known_facts_are_right():
