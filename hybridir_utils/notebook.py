@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import platform
 import textwrap
 import warnings
 from collections.abc import Iterable
 
 import pandas as pd
 
+from .corpora import data_fingerprint
 from .figures import FIGURES, draw
-from .fingerprints import versions
+from .files import write_text_atomically
+from .fingerprints import code_fingerprint, versions
+from .profiles import load_profile
 from .session import Run, open_run, save_table
+from .training import default_device
 
 
 def start(profile: str, **parameters) -> Run:
-    """Open the run of a notebook's parameters and print what they resolve to; quiets the libraries' progress and notices."""
+    """Open the run of a notebook's parameters, record it beside its results, and print what it resolves to.
+
+    Quiets the libraries' progress and notices.
+    """
     _quiet()
     run = open_run(profile, **parameters)
+    _record(run)
     print(f"run {run.name}")
     values = run.profile.model_dump().items()
     print(
@@ -47,6 +58,27 @@ def say(*sentences: str):
     from IPython.display import Markdown
 
     return Markdown("\n".join(f"- {sentence}" for sentence in sentences))
+
+
+def _record(run: Run) -> None:
+    """Write `about.json` beside the tables: what they were made from, with what, and on what."""
+    p = run.profile
+    about = {
+        "run": run.name,
+        "command": " ".join(["python -m hybridir_utils run --profile", run.source, *_settings(run)]),
+        "parameters": p.model_dump(mode="json"),
+        "data": data_fingerprint(p.pair_sets + p.tasks, p.data_dir),
+        "code": code_fingerprint("evaluation"),
+        "versions": {"python": platform.python_version(), **versions()},
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {default_device()}",
+    }
+    write_text_atomically(run.results / "about.json", json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+
+
+def _settings(run: Run) -> list[str]:
+    """The --set options that make this run of its profile's file."""
+    base, values = load_profile(run.source).model_dump(mode="json"), run.profile.model_dump(mode="json")
+    return [f"--set '{key}={json.dumps(value)}'" for key, value in values.items() if value != base[key]]
 
 
 def _lines(parts: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -169,8 +170,12 @@ def test_profile_cannot_be_set_as_a_value_of_itself():
         open_run("sample", **{"profile": "xquad"})
 
 
-def test_start_prints_every_parameter_that_is_set_and_the_versions(capsys):
+def test_start_records_and_prints_every_parameter_and_the_versions(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
     run = start("sample", alpha=0.3)
+    about = json.loads((run.results / "about.json").read_text(encoding="utf-8"))
+    assert about["command"].endswith("--profile sample --set 'alpha=0.3'")
+    assert about["parameters"]["alpha"] == 0.3 and {"data", "code", "machine", "versions", "command"} <= set(about)
     printed = " ".join(capsys.readouterr().out.split())
     assert run.name == "sample+alpha=0.3" and "alpha 0.3" in printed and "seeds 1 2 3" in printed and "torch 2" in printed
     unset = {name for name, value in run.profile.model_dump().items() if value in ("", ())}
