@@ -13,7 +13,7 @@ from pathlib import Path
 from .corpora import data_fingerprint
 from .errors import HybridIRError, UnknownName
 from .fingerprints import code_fingerprint, fingerprint, versions
-from .places import NOTEBOOKS
+from .places import NOTEBOOKS, output_root
 from .runs import hold, writing
 from .session import Run
 
@@ -36,6 +36,11 @@ class Step:
     def executed(self) -> Path:
         """The executed copy."""
         return self.run.artefacts / "executed" / self.run.name / self.notebook.name
+
+    @property
+    def failed(self) -> Path:
+        """The copy of a run that failed, to open and read."""
+        return self.executed.with_suffix(".failed.ipynb")
 
     @property
     def record(self) -> Path:
@@ -78,25 +83,34 @@ def execute(step: Step, digest: str) -> float:
         step.executed.parent.mkdir(parents=True, exist_ok=True)
         step.record.unlink(missing_ok=True)
     temporary = step.executed.with_name(f".{step.executed.name}.part.ipynb")
-    given = json.dumps({key: value for key, value in declared_values(step).items()})
+    given = json.dumps(declared_values(step))
     child = subprocess.run([sys.executable, "-m", "hybridir_utils.execute", str(step.notebook), str(temporary), given], check=False)
     seconds = time.time() - started
-    if temporary.exists():
-        temporary.replace(step.executed)
     if child.returncode:
-        _write_record(step, "failed", digest, seconds)
+        if temporary.exists():
+            temporary.replace(step.failed)  # the copy of an earlier run that ended well stays
+        _write_record(step, "failed", digest, seconds, [])
         raise NotebookFailed(_failure(step, child.returncode))
-    _write_record(step, "ok", digest, seconds)
+    temporary.replace(step.executed)
+    step.failed.unlink(missing_ok=True)
+    _write_record(step, "ok", digest, seconds, _written_since(step.run, started))
     return seconds
 
 
+def _written_since(run: Run, started: float) -> list[str]:
+    """Tables and figures written since a time, relative to the output root."""
+    places = [path for folder in (run.results, run.figures) if folder.is_dir() for path in sorted(folder.iterdir())]
+    return [str(path.relative_to(output_root())) for path in places if path.stat().st_mtime >= started - 1 and path.name[0] != "."]
+
+
 def is_up_to_date(step: Step, digest: str) -> bool:
-    """Whether the executed copy exists, ended well, and has this fingerprint."""
+    """Whether the executed copy ended well with this fingerprint, and it and all it wrote are there."""
     try:
         record = json.loads(step.record.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return record.get("status") == "ok" and record.get("fingerprint") == digest and step.executed.exists()
+    done = record.get("status") == "ok" and record.get("fingerprint") == digest
+    return done and all(path.exists() for path in [step.executed, *(output_root() / name for name in record.get("outputs", []))])
 
 
 def step_fingerprint(step: Step, upstream: str) -> str:
@@ -169,12 +183,13 @@ def _choose(start_at: str, only: str) -> list[Path]:
     return everything[first:]
 
 
-def _write_record(step: Step, status: str, digest: str, seconds: float) -> None:
+def _write_record(step: Step, status: str, digest: str, seconds: float, outputs: list[str]) -> None:
     record = {
         "notebook": step.notebook.name,
         "status": status,
         "fingerprint": digest,
         "seconds": round(seconds, 1),
+        "outputs": outputs,
         "parameters": step.run.profile.model_dump(mode="json"),
         "versions": versions(),
     }
@@ -189,12 +204,12 @@ def _failure(step: Step, code: int) -> str:
     import nbformat
 
     try:
-        cells = nbformat.read(step.executed, as_version=4).cells
+        cells = nbformat.read(step.failed, as_version=4).cells
     except (OSError, ValueError):
         return f"{step.notebook.name}: ended with exit status {code} before any cell was saved."
     own = [cell for cell in cells if cell["cell_type"] == "code" and INJECTED not in cell["metadata"].get("tags", [])]
     for number, cell in enumerate(own, 1):
         for output in cell.get("outputs", []):
             if output["output_type"] == "error":
-                return f"{step.notebook.name}, code cell {number}: {output['ename']}: {output['evalue']}\nExecuted copy: {step.executed}"
-    return f"{step.notebook.name}: ended with exit status {code}; executed copy: {step.executed}"
+                return f"{step.notebook.name}, code cell {number}: {output['ename']}: {output['evalue']}\nExecuted copy: {step.failed}"
+    return f"{step.notebook.name}: ended with exit status {code}; executed copy: {step.failed}"

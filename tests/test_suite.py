@@ -66,7 +66,7 @@ def without_kernels(monkeypatch):
         ran.append(step.notebook.stem[:2])
         step.executed.parent.mkdir(parents=True, exist_ok=True)
         step.executed.write_bytes(step.notebook.read_bytes())
-        suite._write_record(step, "ok", digest, 0.0)
+        suite._write_record(step, "ok", digest, 0.0, [])
         return 0.0
 
     monkeypatch.setattr(suite, "execute", execute)
@@ -178,7 +178,7 @@ def test_a_failing_cell_is_named_and_earlier_copies_stay(workplace):
         run_suite(run, say=silent)
     step = Step(folder / "02_second.ipynb", run)
     message = str(caught.value)
-    assert "02_second.ipynb, code cell 4: KeyError: 'absent'" in message and str(step.executed) in message
+    assert "02_second.ipynb, code cell 4: KeyError: 'absent'" in message and str(step.failed) in message and step.failed.exists()
     assert json.loads(step.record.read_text())["status"] == "failed"
     assert json.loads(Step(folder / "01_first.ipynb", run).record.read_text())["status"] == "ok"
     notebook(folder, "02_second", "repaired = 1")
@@ -196,8 +196,8 @@ def test_the_cell_number_counts_the_notebooks_own_cells(workplace):
     book.cells.insert(2, injected)
     error = {"output_type": "error", "ename": "ValueError", "evalue": "no", "traceback": []}
     book.cells[-1]["outputs"] = [nbformat.from_dict(error)]
-    step.executed.parent.mkdir(parents=True)
-    nbformat.write(book, step.executed)
+    step.failed.parent.mkdir(parents=True)
+    nbformat.write(book, step.failed)
     assert "01_first.ipynb, code cell 2: ValueError: no" in suite._failure(step, 1)
 
 
@@ -311,3 +311,18 @@ def test_write_back_replaces_the_notebook(workplace):
 def test_the_suites_own_notebooks_are_found_in_order():
     assert suite.notebooks() == sorted(places.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     assert [path.stem[:2] for path in suite.notebooks()][:4] == ["01", "02", "03", "04"]
+
+
+def test_a_deleted_figure_or_table_makes_its_notebook_run_again(workplace):
+    run = open_run("sample")
+    run_suite(run)
+    step = suite.Step(suite.notebooks()[0], run)
+    record = json.loads(step.record.read_text(encoding="utf-8"))
+    digest = record["fingerprint"]
+    gone = run.figures / "01_gone.png"
+    gone.parent.mkdir(parents=True, exist_ok=True)
+    gone.write_bytes(b"")
+    step.record.write_text(json.dumps({**record, "outputs": [str(gone.relative_to(places.output_root()))]}), encoding="utf-8")
+    assert suite.is_up_to_date(step, digest)
+    gone.unlink()
+    assert not suite.is_up_to_date(step, digest)
