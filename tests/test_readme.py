@@ -59,7 +59,7 @@ def readme_table(name: str, task: str) -> str:
     folder = ROOT / "data" / "results" / name
     table = score_table(*(pd.read_csv(folder / f"{part}.csv", keep_default_na=False, na_values=[""]) for part in ("scores", "bias")))
     rows = table.loc[task][["Mo. mAP", "Cr. mAP", "Mul. mAP", "rank distance"]]
-    return markdown(rows.drop("unaligned") if name == "sample" else rows)
+    return markdown(rows.drop("unaligned"))
 
 
 def test_commands_of_the_readme_exist():
@@ -75,3 +75,14 @@ def test_commands_of_the_readme_exist():
 def test_readme_names_only_files_that_exist():
     for link in re.findall(r"\]\(((?!http)[^)#]+)\)", README.read_text(encoding="utf-8")):
         assert (README.parent / link).exists(), link
+
+
+def test_counts_of_the_readme_are_the_corpus(real_data):
+    from hybridir_utils.corpora import retrieval_task
+    from hybridir_utils.squad import MLQA_R_PUBLISHED
+    from hybridir_utils.worldfacts import facts, template_languages
+
+    text = README.read_text(encoding="utf-8")
+    candidates = len(retrieval_task("mlqa-r", (), str(real_data)).candidates)
+    assert f"{len(facts()):,} facts in 12 relations and {len(template_languages())} languages" in text
+    assert f"{candidates:,} candidates" in text and f"counts {MLQA_R_PUBLISHED['candidates'].sum():,}" in text
