@@ -94,7 +94,7 @@ def one_notebook(tmp_path, monkeypatch) -> Path:
         book.cells[1]["outputs"] = [nbformat.v4.new_output("stream", text=f"alpha is {suite.declared_values(step)['alpha']}")]
         step.executed.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(book, step.executed)
-        suite._write_record(step, "ok", digest, 0.0)
+        suite._write_record(step, "ok", digest, 0.0, [])
         return 0.0
 
     monkeypatch.setattr(suite, "execute", execute)
