@@ -39,7 +39,12 @@ class Run:
 def open_run(profile: str = "sample", /, **changes) -> Run:
     """The run of a profile (name or TOML file); changed values give it a name of its own, such as `sample+alpha=0.3`."""
     base, resolved = load_profile(profile), load_profile(profile, changes)
-    return Run(resolved, base.name + variant_suffix(base, resolved), profile)
+    return Run(resolved, base.name + variant_suffix(base, resolved), _as_given(profile))
+
+
+def _as_given(profile: str) -> str:
+    """A profile's name, or its file's full path: notebooks run in a folder of their own."""
+    return str(Path(profile).expanduser().resolve()) if profile.endswith(".toml") else profile
 
 
 def variant_suffix(base: Profile, resolved: Profile) -> str:

@@ -220,3 +220,11 @@ def test_did_you_mean_stays_silent_when_nothing_is_near():
 def test_reading_a_profile_needs_no_heavy_library():
     code = "import sys; from hybridir_utils.session import open_run; open_run('sample'); print({'torch', 'datasets'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_a_profile_file_is_found_from_any_folder(tmp_path, monkeypatch):
+    (tmp_path / "mine.toml").write_text((places.PROFILES / "sample.toml").read_text().replace('"sample"', '"mine"'), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    run = open_run("mine.toml")
+    monkeypatch.chdir(tmp_path.parent)
+    assert open_run(run.source).profile == run.profile and run.name == "mine"
