@@ -81,3 +81,16 @@ def test_profiles_that_do_not_train_in_place_say_what_to_run(run, jobs, monkeypa
     with pytest.raises(MissingInput):
         evaluate(open_run("sample", train_in_place=False))
     assert asked == [False] and jobs == []
+
+
+def test_encoders_that_are_missing_are_told_with_notebook_and_command(tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from hybridir_utils import encoders
+    from hybridir_utils.session import open_run
+
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    monkeypatch.setattr(encoders, "prepare_pairs", lambda run: SimpleNamespace(folder=tmp_path / "pairs"))
+    monkeypatch.setattr(encoders, "base_encoders", lambda run: dict.fromkeys(run.profile.bases, tmp_path / "base"))
+    with pytest.raises(MissingInput, match=r"30 of 30 encoders.*02_hybrid_batch_training.*run --profile xquad --only 02"):
+        encoders.trained_encoders(open_run("xquad"), make=False)
