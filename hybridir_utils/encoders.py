@@ -30,7 +30,7 @@ class EncoderKey:
     @property
     def name(self) -> str:
         mix = f"hybrid-a{self.alpha:g}" if self.strategy == "hybrid" else self.strategy
-        return f"{_safe(self.base)}-{mix}-s{self.seed}"
+        return f"{file_safe(self.base.removeprefix('st:'))}-{mix}-s{self.seed}"
 
 
 def encoder_keys(run: Run) -> list[EncoderKey]:
@@ -116,5 +116,6 @@ def plans(run: Run, prepared: PreparedPairs, seed: int):
     }
 
 
-def _safe(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name.removeprefix("st:"))[-40:]
+def file_safe(name: str) -> str:
+    """The name as part of a file name: its last 40 characters, with `_` for all but letters, digits and `-_.`."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[-40:]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from . import evaluation_job
 from .corpora import data_fingerprint
-from .encoders import EncoderKey, base_encoders, trained_encoders
+from .encoders import EncoderKey, base_encoders, file_safe, trained_encoders
 from .parallel import run_jobs
 from .runs import artefact_path, is_whole
 from .session import Run
@@ -54,7 +54,8 @@ def evaluate(run: Run) -> Evaluations:
     places = {key: str(folder) for key, folder in trained_encoders(run, make=run.profile.train_in_place).items()}
     places |= {EncoderKey(base, UNTRAINED, nan_alpha(), 0): str(folder) for base, folder in base_encoders(run).items()}
     places |= {EncoderKey(REFERENCE, name, nan_alpha(), 0): name for name in evaluation_job.REFERENCES}
-    recipes = {(key, task): _recipe(run, key, place, task) for key, place in places.items() for task in run.profile.tasks}
+    data = {task: data_fingerprint((task,), run.profile.data_dir) for task in run.profile.tasks}  # hashes the files: once a task
+    recipes = {(key, task): _recipe(run, key, place, task, data[task]) for key, place in places.items() for task in data}
     room = run.artefacts / "evaluations"
     folders = {k: artefact_path(room, _name(*k), recipe, "evaluation_job") for k, recipe in recipes.items()}
     missing = [k for k, folder in folders.items() if not is_whole(folder)]
@@ -68,7 +69,7 @@ def nan_alpha() -> float:
     return nan
 
 
-def _recipe(run: Run, key: EncoderKey, place: str, task: str) -> dict:
+def _recipe(run: Run, key: EncoderKey, place: str, task: str, data: str) -> dict:
     p = run.profile
     first = task == p.tasks[0]
     return {
@@ -76,7 +77,7 @@ def _recipe(run: Run, key: EncoderKey, place: str, task: str) -> dict:
         "task": task,
         "languages": list(p.languages),
         "corpus_seed": p.corpus_seed,
-        "data": data_fingerprint((task,), p.data_dir),
+        "data": data,
         "depth": p.depth,
         "debias": first and key.strategy != UNTRAINED,
         "geometry": first and key.seed in (0, p.seeds[0]),
@@ -84,4 +85,4 @@ def _recipe(run: Run, key: EncoderKey, place: str, task: str) -> dict:
 
 
 def _name(key: EncoderKey, task: str) -> str:
-    return f"{key.name}-{''.join(c if c.isalnum() or c in '-_.' else '_' for c in task)[-40:]}"
+    return f"{key.name}-{file_safe(task)}"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from .encoders import file_safe
 from .figures import read_result
-from .runs import writing
+from .files import write_text_atomically
 from .session import Run
 from .suite import Step
 from .tables import bias_table, markdown, paper_table, score_table
@@ -34,10 +35,6 @@ def write_tables(run: Run) -> list[Path]:
     tables |= {f"bias_{task}": bias_table(bias, task) for task in dict.fromkeys(bias["task"])}
     paths = []
     for name, table in tables.items():
-        path = run.figures / f"{name}.md"
-        with writing(path):
-            temporary = path.with_suffix(".tmp")
-            temporary.write_text(markdown(table), encoding="utf-8")
-            temporary.replace(path)
-        paths.append(path)
+        paths.append(run.figures / f"{file_safe(name)}.md")
+        write_text_atomically(paths[-1], markdown(table))
     return paths

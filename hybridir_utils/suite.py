@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .corpora import data_fingerprint
 from .errors import HybridIRError, UnknownName
+from .files import write_text_atomically
 from .fingerprints import code_fingerprint, fingerprint, versions
 from .places import NOTEBOOKS, output_root
 from .runs import hold, writing
@@ -193,10 +194,7 @@ def _write_record(step: Step, status: str, digest: str, seconds: float, outputs:
         "parameters": step.run.profile.model_dump(mode="json"),
         "versions": versions(),
     }
-    temporary = step.record.with_suffix(".tmp")
-    with writing(step.record):
-        temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
-        temporary.replace(step.record)
+    write_text_atomically(step.record, json.dumps(record, indent=1, ensure_ascii=False))
 
 
 def _failure(step: Step, code: int) -> str:
