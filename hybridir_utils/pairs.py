@@ -7,7 +7,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 from datasets import Dataset, Features, Value, concatenate_datasets
 
@@ -16,6 +18,10 @@ from .files import read_jsonl
 from .languages import check_languages
 from .sentences import sentence_spans
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CHUNK = 100_000  # rows read at once from a memory-mapped table
 PAIR_COLUMNS = ["id", "passage_id", "language", "question", "passage", "source"]
 MIN_BYTES = 60  # of UTF-8: about 60 Latin letters or 20 Han or Thai ones; shorter sections answer nothing
 MIN_TEXT_SHARE = 0.8  # letters and spaces among all characters of an English section; below it is code or a list of numbers
@@ -47,6 +53,19 @@ def check_pairs(pairs: Dataset) -> Dataset:
         row = repeated.iloc[0]
         raise InputError(f"parallel pairs: ({row['id']!r}, {row['language']!r}) stands twice; an id has one pair a language.")
     return pairs
+
+
+def codes(pairs: Dataset, column: str) -> tuple[np.ndarray, pa.Array]:
+    """([rows] int32 numbers, names): the column's texts numbered in order of first appearance, `names[number]` the text.
+
+    Reads the column chunk by chunk from the memory-mapped table: four bytes a row, and each distinct text once.
+    """
+    import pyarrow as pa
+
+    table = pairs.select_columns([column]).with_format("arrow")
+    chunks = [batch[column].combine_chunks().cast(pa.string()).dictionary_encode() for batch in table.iter(CHUNK)]
+    unified = pa.chunked_array(chunks).unify_dictionaries()
+    return np.concatenate([chunk.indices.to_numpy(zero_copy_only=False) for chunk in unified.chunks]), unified.chunk(0).dictionary
 
 
 def read_pairs_jsonl(path: Path) -> Dataset:
