@@ -1,4 +1,4 @@
-"""Command line: `python -m hybridir_utils run | figures | profiles`."""
+"""Command line: `python -m hybridir_utils run | train | check | figures | profiles`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,13 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     figures = commands.add_parser("figures", help="draw every figure and table again from saved results, without training")
     figures.set_defaults(command=_figures)
-    for command in (run, figures):
+    train = commands.add_parser("train", help="train the encoders alone; under `accelerate launch`, on several devices and hosts")
+    train.set_defaults(command=_train)
+    check = commands.add_parser("check", help="compare a finished run with the paper's numbers; status 1 when a row is off")
+    check.add_argument("--as", dest="models", action="append", default=[], metavar="BASE=MODEL", help="a base that stands for a model")
+    check.add_argument("--against", default="", metavar="FILE", help="another CSV of expected numbers")
+    check.set_defaults(command=_check)
+    for command in (run, train, check, figures):
         command.add_argument("--profile", default="sample", metavar="NAME|FILE", help="a profile of notebooks/profiles, or a TOML file")
         command.add_argument(
             "--set", dest="settings", action="append", default=[], metavar="key=value", help="change one value, e.g. alpha=0.3"
@@ -58,6 +64,29 @@ def _run(options) -> int:
         write_back(steps)
     print(summarise(run, steps))
     return 0
+
+
+def _train(options) -> int:
+    from .launching import train_all
+
+    for key, folder in train_all(_open(options)).items():
+        print(f"{key.name}: {folder}")
+    return 0
+
+
+def _check(options) -> int:
+    from .checking import check, read_published, report
+    from .figures import read_result
+    from .session import save_table
+
+    run = _open(options)
+    models = dict(text.rpartition("=")[::2] for text in options.models)
+    if not all(models):
+        raise InputError("--as: expected BASE=MODEL, for example --as st:/models/labse=LaBSE.")
+    published = read_published(options.against) if options.against else None
+    table = save_table(run, "check", check(read_result(run, "scores"), read_result(run, "bias"), models, published))
+    print(f"{report(table)}; all rows: {run.results / 'check.csv'}")
+    return 1 if (table["verdict"] == "off").any() else 0
 
 
 def _figures(options) -> int:

@@ -8,11 +8,18 @@ from .places import PUBLISHED
 from .style import SETTINGS
 
 STRATEGY = {"Hybrid": "hybrid"}
+TASKS = {"XQuAD-R": "xquad-r", "MLQA-R": "mlqa-r", "MIRACL": "miracl"}
 
 
 def paper_numbers() -> pd.DataFrame:
     """Every per-language number: table, model, task, batching, setting, language, metric, value."""
     return pd.read_csv(PUBLISHED / "elmahdy2024.csv")
+
+
+def in_our_names() -> pd.DataFrame:
+    """The paper's numbers with strategies and tasks named as in a run: model, task, strategy, setting, language, metric, value."""
+    numbers = paper_numbers()
+    return numbers.assign(strategy=numbers.pop("batching").replace(STRATEGY), task=numbers["task"].map(TASKS))
 
 
 def paper_scores() -> pd.DataFrame:

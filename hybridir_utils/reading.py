@@ -12,6 +12,7 @@ from .batching import KINDS, BatchPlan
 from .evaluation import REFERENCE
 from .style import SETTINGS, in_order
 
+PRINTED_BY_LANGUAGE = ("mAP", "R@1", "R@10", "nDCG@10", "nDCG@20", "R@100", "Recall@20", "Recall@100")
 QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 
 
@@ -110,8 +111,8 @@ def show_card(folder: Path):
 
 
 def reported_scores(scores: pd.DataFrame) -> pd.DataFrame:
-    """What is saved of all scores: every metric's macro average, and mAP by question language."""
-    by_language = scores[(scores["query_language"] != "macro") & (scores["metric"] == "mAP")]
+    """What is saved of all scores: every metric's macro average, and by question language those that papers print so."""
+    by_language = scores[(scores["query_language"] != "macro") & scores["metric"].isin(PRINTED_BY_LANGUAGE)]
     keys = ["base", "strategy", "alpha", "seed", "task", "setting", "query_language", "metric"]
     means = by_language.groupby(keys, dropna=False, sort=False).agg(value=("value", "mean"), n=("n", "sum")).reset_index()
     return stack([scores[scores["query_language"] == "macro"], means])

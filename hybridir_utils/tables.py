@@ -10,7 +10,7 @@ from .significance import compare
 from .style import SETTINGS, in_order
 
 KEYS = ["task", "base", "strategy"]
-PAPER_TASKS = {"xquad-r": "XQuAD-R", "mlqa-r": "MLQA-R"}
+PAPER_TASKS = {"xquad-r": "XQuAD-R", "mlqa-r": "MLQA-R"}  # those of all three settings
 
 
 def score_table(scores: pd.DataFrame, bias: pd.DataFrame | None = None) -> pd.DataFrame:
