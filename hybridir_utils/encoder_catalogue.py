@@ -1,4 +1,4 @@
-"""Known encoders by short name: hub name and revision, prompts, pooling, licence (`data/encoders.toml`)."""
+"""Known encoders by short name: hub name and revision, prompts, licence (`data/encoders.toml`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .places import ROOT
 
 
 class KnownEncoder(BaseModel):
-    """hub: name on the hub; revision: the commit that is opened. pooling: what its authors use. query_prefix, passage_prefix: its own
+    """hub: name on the hub; revision: the commit that is opened. query_prefix, passage_prefix: its own
     prompts, None where the profile's are trained in. paper: its name in the paper's tables. needs_remote_code: its repository
     brings code that must be allowed by `trust_remote_code`.
     """
@@ -21,7 +21,6 @@ class KnownEncoder(BaseModel):
     revision: str
     licence: str
     parameters: int
-    pooling: str = "own"
     query_prefix: str | None = None
     passage_prefix: str | None = None
     paper: str = ""
@@ -34,3 +33,17 @@ def _read() -> dict[str, KnownEncoder]:
 
 
 ENCODERS = _read()
+
+
+def place_of(name: str) -> str:
+    """Where an encoder is opened from: `NAME@REVISION` of a known one, FOLDER_OR_NAME of `st:FOLDER_OR_NAME`."""
+    known = ENCODERS.get(name)
+    return f"{known.hub}@{known.revision}" if known else name.removeprefix("st:")
+
+
+def prompts_of(name: str) -> dict[str, str] | None:
+    """An encoder's own prompts as {"query": …, "document": …}; None where the model's folder is to say."""
+    known = ENCODERS.get(name)
+    if known is None or known.query_prefix is None:
+        return None
+    return {"query": known.query_prefix, "document": known.passage_prefix or ""}

@@ -10,9 +10,11 @@ import pandas as pd
 
 from . import encoder_job
 from .batching import STRATEGIES, plan_batches, strategy_alpha
+from .encoder_catalogue import place_of
 from .errors import MissingInput
 from .parallel import run_jobs
 from .preparation import PreparedPairs, prepare_pairs
+from .profiles import OWN_BASES
 from .runs import artefact, artefact_path, is_whole, recipe_of
 from .session import Run
 from .training import TrainingSettings
@@ -71,8 +73,8 @@ def _recipe(run: Run, key: EncoderKey, prepared: PreparedPairs, base: Path | str
 
 
 def _base(run: Run, base: str, prepared: PreparedPairs) -> Path | str:
-    if base.startswith("st:"):
-        return base.removeprefix("st:")
+    if base not in OWN_BASES:
+        return place_of(base)
     p, rooms = run.profile, run.artefacts / "bases"
     start = {"pairs": prepared.folder.name, "vocabulary": p.vocabulary, "dimension": p.dimension, "seed": 0}
     unaligned = artefact(rooms, "unaligned", start, "base_encoders", lambda out: _make_unaligned(out, prepared, run))

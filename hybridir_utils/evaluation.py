@@ -11,12 +11,16 @@ import pandas as pd
 
 from . import evaluation_job
 from .corpora import data_fingerprint
+from .encoder_catalogue import place_of, prompts_of
 from .encoders import EncoderKey, base_encoders, file_safe, trained_encoders
+from .opening import origin
 from .parallel import run_jobs
 from .runs import artefact_path, is_whole
 from .session import Run
 
 UNTRAINED = "untrained"  # the base encoder before any batch
+ZERO_SHOT = "zero-shot"  # a public retriever as it is, with its own prompts
+NOT_TRAINED = (UNTRAINED, ZERO_SHOT)
 REFERENCE = "reference"  # base of the lines that are no encoder
 
 
@@ -46,13 +50,14 @@ class Evaluations:
 
 
 def evaluate(run: Run) -> Evaluations:
-    """Evaluate every trained encoder, the bases before training, BM25 and random order on every task of the profile.
+    """Evaluate every trained encoder, the bases before training, public retrievers, BM25 and random order on every task of the profile.
 
     What was evaluated before is read. Encoders that are missing are trained where the profile says train_in_place, else
     MissingInput names the notebook to run.
     """
     places = {key: str(folder) for key, folder in trained_encoders(run, make=run.profile.train_in_place).items()}
     places |= {EncoderKey(base, UNTRAINED, nan_alpha(), 0): str(folder) for base, folder in base_encoders(run).items()}
+    places |= {EncoderKey(name, ZERO_SHOT, nan_alpha(), 0): place_of(name) for name in run.profile.retrievers}
     places |= {EncoderKey(REFERENCE, name, nan_alpha(), 0): name for name in evaluation_job.REFERENCES}
     data = {task: data_fingerprint((task,), run.profile.data_dir) for task in run.profile.tasks}  # hashes the files: once a task
     recipes = {(key, task): _recipe(run, key, place, task, data[task]) for key, place in places.items() for task in data}
@@ -73,15 +78,21 @@ def _recipe(run: Run, key: EncoderKey, place: str, task: str, data: str) -> dict
     p = run.profile
     first = task == p.tasks[0]
     return {
-        "encoder": Path(place).name,
+        "encoder": place if key.base == REFERENCE else Path(place).name if _is_ours(run, place) else origin(place),
+        "prompts": prompts_of(key.base) if key.strategy == ZERO_SHOT else None,
         "task": task,
         "languages": list(p.languages),
         "corpus_seed": p.corpus_seed,
         "data": data,
         "depth": p.depth,
-        "debias": first and key.strategy != UNTRAINED,
+        "debias": first and key.strategy not in (UNTRAINED, ZERO_SHOT),
         "geometry": first and key.seed in (0, p.seeds[0]),
     }
+
+
+def _is_ours(run: Run, place: str) -> bool:
+    """Whether the run made the encoder: its folder's name then carries a fingerprint."""
+    return Path(place).is_relative_to(run.artefacts)
 
 
 def _name(key: EncoderKey, task: str) -> str:

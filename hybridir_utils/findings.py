@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from .evaluation import NOT_TRAINED
 from .style import SETTINGS, in_order
 
 PAPER_SHAPE = {  # direction of the paper's means (arXiv 2408.10536, tables 3-8)
@@ -70,7 +71,7 @@ def on_losses(losses: pd.DataFrame) -> list[str]:
 def on_scores(scores: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
     """Best strategy per task, base and setting, with the paired test against hybrid."""
     macro = scores[(scores["query_language"] == "macro") & (scores["metric"] == "mAP") & (scores["base"] != "reference")]
-    trained = macro[macro["strategy"] != "untrained"]
+    trained = macro[~macro["strategy"].isin(NOT_TRAINED)]
     sentences = []
     for (task, base), rows in trained.groupby(["task", "base"], sort=False):
         means = rows.groupby(["setting", "strategy"])["value"].mean()
@@ -114,7 +115,7 @@ def on_bias(bias: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
     """Rank distance and same-language share of the strategies, with the paired test against hybrid."""
     macro = bias[(bias["query_language"] == "macro") & (bias["base"] != "reference")]
     sentences = []
-    for (task, base), rows in macro[macro["strategy"] != "untrained"].groupby(["task", "base"], sort=False):
+    for (task, base), rows in macro[~macro["strategy"].isin(NOT_TRAINED)].groupby(["task", "base"], sort=False):
         means = rows.groupby(["measure", "strategy"])["value"].mean()
         distance, share = means["rank distance"], means["same-language share@10"]
         listed = ", ".join(f"{name} {distance[name]:,.0f}" for name in in_order(distance.index))

@@ -11,6 +11,8 @@ from .errors import InputError
 from .fingerprints import folder_fingerprint
 from .hub import hub_errors, split_revision
 
+NOT_THERE = "no such folder, and no such model on the hub or in the cache. Check the path or the name."
+
 
 class Opening(BaseModel):
     """How a model is opened; fields as in `profiles.Profile`. Lengths in tokens, 0: the model's own."""
@@ -97,9 +99,9 @@ _SIGNS = {
     "trust_remote_code": (
         "its repository brings Python code of its own. Read that code, then set trust_remote_code = true in the profile, or take another model."
     ),
-    "flash_attn": "attention flash_attention_2 needs the package flash-attn and a GPU; set attention to sdpa.",
-    "is not the path to a directory": "no such folder, and no such model on the hub or in the cache. Check the path or the name.",
-    "is not a valid model identifier": "no such folder, and no such model on the hub or in the cache. Check the path or the name.",
+    "FlashAttention": "attention flash_attention_2 needs the package flash-attn and a GPU; set attention to sdpa.",
+    "not found": NOT_THERE,
+    "is not a valid model identifier": NOT_THERE,
 }
 
 
@@ -122,7 +124,9 @@ def _set_lengths(model, opening: Opening, name: str | Path) -> None:
     if not isinstance(model[0], Transformer):
         return
     if model.tokenizer.pad_token is None:
-        raise InputError(f"{name}: its tokenizer has no pad token, so texts cannot be put in one batch. Name one in its tokenizer_config.json.")
+        raise InputError(
+            f"{name}: its tokenizer has no pad token, so texts cannot be put in one batch. Name one in its tokenizer_config.json."
+        )
     longest = model.max_seq_length or opening.max_passage_tokens
     for side, asked in (("query_length", opening.max_query_tokens), ("document_length", opening.max_passage_tokens)):
         if asked:

@@ -49,14 +49,14 @@ def languages(tables: dict[str, pd.DataFrame]):
     """mAP by question language in each setting, mean over seeds, first task (scores)."""
     table = tables["scores"].query("query_language != 'macro' and metric == 'mAP'")
     task = tables["scores"]["task"].iloc[0]
-    table = table[(table["task"] == task) & (table["base"] != "reference")]
+    table = table[(table["task"] == task) & ~table["strategy"].isin(("untrained", "zero-shot", "BM25", "random"))]
     bases = sorted(table["base"].unique())
     figure, axes = new_figure(len(bases), 3, width=3.1, height=2.2, sharey=True, sharex=True)
     for row, base in zip(axes, bases, strict=True):
         for ax, setting in zip(row, SETTINGS, strict=True):
             rows = table[(table["base"] == base) & (table["setting"] == setting)]
             means = rows.groupby(["strategy", "query_language"])["value"].mean()
-            for strategy in [s for s in in_order(rows["strategy"]) if s != "untrained"]:
+            for strategy in in_order(rows["strategy"]):
                 ax.plot(means[strategy].index, means[strategy], "o-", ms=3, lw=0.8, color=COLOURS.get(strategy), label=strategy)
             ax.set(title=f"{base}: {setting}", xlabel="question language", ylabel="mAP", ylim=(0, 1.02))
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)

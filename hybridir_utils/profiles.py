@@ -129,6 +129,12 @@ def make_profile(values: dict, where: str) -> Profile:
     unknown = set(profile.unseen_languages) - set(profile.languages)
     if unknown:
         raise UnknownName(f"unseen language (in {where})", sorted(unknown)[0], profile.languages)
+    barred = [name for name in (*profile.bases, *profile.retrievers) if name in ENCODERS and ENCODERS[name].needs_remote_code]
+    if barred and not profile.trust_remote_code:
+        raise InputError(
+            f"{where}: {barred[0]} runs code that its repository {ENCODERS[barred[0]].hub} brings. Read that code, then set "
+            "trust_remote_code = true, or leave it out."
+        )
     return profile
 
 

@@ -14,6 +14,7 @@ COLOURS = {
     "X-Y": "#0072B2",
     "hybrid": "#009E73",
     "untrained": "#CC79A7",
+    "zero-shot": "#F0E442",
     "BM25": "#000000",
     "random": "#999999",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from .evaluation import REFERENCE, UNTRAINED
+from .evaluation import NOT_TRAINED, REFERENCE
 from .published import paper_scores
 from .significance import compare
 from .style import SETTINGS, in_order
@@ -46,7 +46,7 @@ def test_table(questions: pd.DataFrame, value: str, resamples: int, baseline: st
 
     questions: task, base, strategy, seed, setting, group and the column `value`. See significance.compare for the columns.
     """
-    rows = questions[(questions["base"] != REFERENCE) & (questions["strategy"] != UNTRAINED)].dropna(subset=[value])
+    rows = questions[(questions["base"] != REFERENCE) & ~questions["strategy"].isin(NOT_TRAINED)].dropna(subset=[value])
     tables = []
     for (task, base, setting), part in rows.groupby(["task", "base", "setting"], sort=False):
         if part["strategy"].nunique() > 1 and baseline in set(part["strategy"]):
