@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -36,7 +38,7 @@ def open_model(name: str | Path, opening: Opening | None = None, device: str | N
     from sentence_transformers import SentenceTransformer
 
     opening, (place, revision) = opening or Opening(), _place(name)
-    with hub_errors(str(name)), _model_errors(str(name)):
+    with _model_errors(str(name)), hub_errors(str(name)):
         model = SentenceTransformer(
             place,
             revision=revision,
@@ -75,20 +77,16 @@ def _place(name: str | Path) -> tuple[str, str | None]:
     return split_revision(str(name))
 
 
-class _model_errors:
-    """Turns what loaders say about a model's files into advice."""
-
-    def __init__(self, name: str):
-        self.name = name
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace) -> None:
-        text = str(error or "")
-        advice = next((said for sign, said in _SIGNS.items() if sign in text), None)
-        if isinstance(error, (OSError, ValueError, ImportError)) and advice:
-            raise InputError(f"{self.name}: {advice}") from error
+@contextmanager
+def _model_errors(name: str) -> Iterator[None]:
+    """Turn what loaders say about a model's files into advice."""
+    try:
+        yield
+    except (OSError, ValueError, ImportError) as error:
+        advice = next((said for sign, said in _SIGNS.items() if sign in str(error)), None)
+        if advice is None:
+            raise
+        raise InputError(f"{name}: {advice}") from error
 
 
 _SIGNS = {
@@ -97,7 +95,8 @@ _SIGNS = {
         "automatic conversion, NAME@refs/pr/1), or convert the model and give its folder."
     ),
     "trust_remote_code": (
-        "its repository brings Python code of its own. Read that code, then set trust_remote_code = true in the profile, or take another model."
+        "its repository brings Python code of its own. Read that code, then set trust_remote_code = true in the profile, "
+        "or take another model."
     ),
     "FlashAttention": "attention flash_attention_2 needs the package flash-attn and a GPU; set attention to sdpa.",
     "not found": NOT_THERE,
