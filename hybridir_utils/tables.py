@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from .evaluation import NOT_TRAINED, REFERENCE
-from .published import paper_scores
+from .published import in_our_names, paper_scores
 from .significance import compare
 from .style import SETTINGS, in_order
 
@@ -80,6 +80,24 @@ def paper_table(scores: pd.DataFrame, bias: pd.DataFrame) -> pd.DataFrame:
         .set_index(["task", "encoder", "strategy"])
         .sort_index(level=0, sort_remaining=False)
     )
+
+
+def paper_by_language(scores: pd.DataFrame, bias: pd.DataFrame, task: str = "xquad-r") -> pd.DataFrame:
+    """The paper's mAP and rank distance per question language beside ours (mean over seeds) on one of its tasks.
+
+    Rows are (setting, language), columns (encoder, strategy); a run without that task leaves the paper's columns alone.
+    """
+    theirs = in_our_names().query("task == @task and metric in ('mAP', 'rank distance')").rename(columns={"language": "query_language"})
+    distances = bias[bias["measure"] == "rank distance"].assign(setting="multilingual", metric="rank distance")
+    ours = pd.concat([scores[scores["metric"] == "mAP"], distances]).query("task == @task and query_language != 'macro'")
+    ours = ours[ours["base"] != REFERENCE]
+    rows = pd.concat([theirs.assign(encoder="paper, " + theirs["model"]), ours.assign(encoder="ours, " + ours["base"])])
+    rows["setting"] = rows["setting"].map(SETTINGS).where(rows["metric"] == "mAP", "rank distance")
+    keys = ["setting", "query_language"]
+    wide = rows.pivot_table(index=keys, columns=["encoder", "strategy"], values="value", sort=False)
+    return wide.sort_index(
+        key=lambda level: level.map([*SETTINGS.values(), "rank distance"].index) if level.name == keys[0] else level
+    ).round(3)
 
 
 def markdown(table: pd.DataFrame) -> str:

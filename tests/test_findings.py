@@ -271,3 +271,15 @@ def test_distance_percentiles_are_those_of_the_questions():
     frame = pd.DataFrame({"task": "t", "base": "b", "strategy": "s", "rank_distance": [1.0, 2.0, 3.0, np.nan]})
     table = reading.distance_percentiles(frame).set_index("percentile")["rank_distance"]
     assert (table[0], table[50], table[100], len(table)) == (1, 2, 3, 101)
+
+
+def test_the_paper_stands_beside_a_run_language_by_language():
+    made_up = made_up_tables(("xquad-r",))
+    table = tables.paper_by_language(made_up["scores"], made_up["bias"])
+    assert table.loc[("Mo.", "ar"), ("paper, XLM-R", "hybrid")] == pytest.approx(0.762, abs=5e-4)
+    rows = made_up["scores"].query("base == 'aligned' and strategy == 'X-Y' and setting == 'cross-lingual' and metric == 'mAP'")
+    expected = rows[rows["query_language"] == "de"]["value"].mean()
+    assert table.loc[("Cr.", "de"), ("ours, aligned", "X-Y")] == pytest.approx(expected, abs=5e-4)
+    assert list(dict.fromkeys(table.index.get_level_values(0))) == [*SETTINGS.values(), "rank distance"]
+    alone = tables.paper_by_language(made_up["scores"].iloc[:0], made_up["bias"].iloc[:0])
+    assert {encoder for encoder, _ in alone.columns} == {"paper, XLM-R", "paper, LaBSE"} and len(alone) == 44
