@@ -1,4 +1,4 @@
-"""Checks of translated pairs: what a translator left out, copied, or put into the wrong script."""
+"""Checks of translated pairs: what a translator left out, copied, or put into the wrong script or language."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import pandas as pd
 import regex
 
 from .errors import InputError, UnknownName
+from .language_id import other_languages
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-CHECKS = ["empty", "copied", "wrong_script", "length_ratio", "duplicate", "ambiguous_question"]
+CHECKS = ["empty", "copied", "wrong_script", "wrong_language", "length_ratio", "duplicate", "ambiguous_question"]
 REJECTION_COLUMNS = ["id", "language", "field", "check", "detail", "text"]
 SCRIPT_SHARE = 0.3  # of the letters. A Thai sentence keeps more than that beside "EUR" or a product name; an English one has none
 LENGTH_BOUNDS = (0.3, 3.0)  # times the language's median ratio of target to source characters
@@ -32,6 +33,8 @@ def check_pairs_quality(pairs: Dataset, source: str = "en") -> pd.DataFrame:
     * empty: no text. Other checks leave such texts alone.
     * copied: equal to the source text (which has letters), in another language than the source.
     * wrong_script: fewer than SCRIPT_SHARE of the letters are in the language's script (CLDR likely subtags).
+    * wrong_language: py3langid is sure of another language (language_id.py says from where on, and how often that is wrong). Texts
+      that are copied or in the wrong script are not judged again, nor those of `unchecked_languages`.
     * length_ratio: (target + LENGTH_SLACK) / (source + LENGTH_SLACK) characters, divided by the median of the language
       and field, outside LENGTH_BOUNDS.
     * duplicate: question and passage of an earlier id of the same language. ambiguous_question: question of an earlier
@@ -43,10 +46,14 @@ def check_pairs_quality(pairs: Dataset, source: str = "en") -> pd.DataFrame:
     texts = _long_form(pairs, source)
     filled = texts[texts["text"] != ""]
     translated = filled[filled["language"] != source]
+    copied = _copied(translated)
+    other_script = [_wrong_script(rows, language) for language, rows in translated.groupby("language", sort=False)]
+    unsuspected = translated.drop(pd.concat([copied, *other_script]).index)
     found = [
         _rejected(texts[texts["text"] == ""], "empty", "no text"),
-        _copied(translated),
-        *(_wrong_script(rows, language) for language, rows in translated.groupby("language", sort=False)),
+        copied,
+        *other_script,
+        *(_wrong_language(rows, language) for language, rows in unsuspected.groupby("language", sort=False)),
         _length_ratio(translated),
         _repeated_questions(filled),
     ]
@@ -69,7 +76,7 @@ def rejection_counts(rejections: pd.DataFrame) -> pd.DataFrame:
 
 def _long_form(pairs: Dataset, source: str) -> pd.DataFrame:
     """One row per text: id, language, field, text, source_text; texts stripped, null as empty."""
-    columns = ["id", "language", "question", "passage"]
+    columns = ["id", "passage_id", "language", "question", "passage"]
     missing = [column for column in columns if column not in pairs.column_names]
     if missing:
         raise InputError(f"pairs: no column {missing[0]!r}; expected {columns}, found {pairs.column_names}.")
@@ -78,9 +85,9 @@ def _long_form(pairs: Dataset, source: str) -> pd.DataFrame:
     if repeated.any():
         row = frame[repeated].iloc[0]
         raise InputError(f"pairs: id {row['id']!r} stands twice in language {row['language']!r}; keep one row per id and language.")
-    texts = frame.melt(["id", "language"], ["question", "passage"], var_name="field", value_name="text")
+    texts = frame.melt(["id", "passage_id", "language"], ["question", "passage"], var_name="field", value_name="text")
     texts["text"] = texts["text"].fillna("").str.strip()
-    originals = texts[texts["language"] == source].drop(columns="language").rename(columns={"text": "source_text"})
+    originals = texts[texts["language"] == source].drop(columns=["language", "passage_id"]).rename(columns={"text": "source_text"})
     texts = texts.merge(originals, on=["id", "field"], how="left")
     alone = texts["source_text"].isna()
     if alone.any():
@@ -109,6 +116,12 @@ def _wrong_script(rows: pd.DataFrame, language: str) -> pd.DataFrame:
     return _rejected(rows[wrong], "wrong_script", details)
 
 
+def _wrong_language(rows: pd.DataFrame, language: str) -> pd.DataFrame:
+    others = other_languages(rows["text"].tolist(), language)
+    details = [f"{found} with probability {probability:.2f}" for found, probability in others.itertuples(index=False)]
+    return _rejected(rows.iloc[others.index], "wrong_language", details)
+
+
 def _length_ratio(rows: pd.DataFrame) -> pd.DataFrame:
     ratio = (rows["text"].str.len() + LENGTH_SLACK) / (rows["source_text"].str.len() + LENGTH_SLACK)
     relative = ratio / ratio.groupby([rows["language"], rows["field"]]).transform("median")
@@ -118,11 +131,15 @@ def _length_ratio(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _repeated_questions(rows: pd.DataFrame) -> pd.DataFrame:
-    wide = rows.pivot(index=["id", "language"], columns="field", values="text").reindex(columns=["question", "passage"]).dropna()
-    order = pd.MultiIndex.from_frame(rows[["id", "language"]]).unique()
+    """Questions that an earlier id asks, too. Ids that share a passage_id never meet in a batch: there a question may come again, as
+    the triples of mMARCO have it, one for each hard negative.
+    """
+    keys = ["id", "passage_id", "language"]
+    wide = rows.pivot(index=keys, columns="field", values="text").reindex(columns=["question", "passage"]).dropna()
+    order = pd.MultiIndex.from_frame(rows[keys]).unique()
     wide = wide.reindex(order).dropna().reset_index().assign(field="question").rename(columns={"question": "text"})
-    first = wide.groupby(["language", "text"], sort=False)[["id", "passage"]].transform("first")
-    repeated = first["id"] != wide["id"]
+    first = wide.groupby(["language", "text"], sort=False)[["id", "passage_id", "passage"]].transform("first")
+    repeated = first["passage_id"] != wide["passage_id"]
     same_passage = wide.duplicated(["language", "text", "passage"])
     details = "same question as id " + first["id"].astype(str)
     duplicate, ambiguous = repeated & same_passage, repeated & ~same_passage

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from datasets import Dataset, Value
 
-from hybridir_utils import translation
+from hybridir_utils import translation, translation_cache
 from hybridir_utils.errors import Busy, InputError, UnknownName
 from hybridir_utils.translation import CachedTranslator, MemoryTranslator, translate_pairs
 
@@ -99,6 +99,63 @@ def test_a_failing_translator_keeps_the_batches_before_it(tmp_path, monkeypatch)
     again = Counting()
     CachedTranslator(again, path).translate(list("abcdef"), "en", "de")
     assert again.asked == ["e", "f"]
+
+
+def test_texts_of_like_length_are_translated_together_the_longest_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(translation, "BATCH", 2)
+    inner = Counting()
+    assert CachedTranslator(inner, tmp_path / "cache.sqlite").translate(["a", "ccc", "bb", "dddd"], "en", "de")[2] == "de:BB"
+    assert inner.asked == ["dddd", "ccc", "bb", "a"]
+
+
+def test_a_batch_has_a_limit_of_characters_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(translation, "BATCH_CHARS", 10)
+    asked = []
+
+    class Batches(Counting):
+        def translate(self, texts, source, target):
+            asked.append(texts)
+            return super().translate(texts, source, target)
+
+    CachedTranslator(Batches(), tmp_path / "cache.sqlite").translate(["aaaa", "bbbb", "cc", "dd", "e"], "en", "de")
+    assert asked == [["aaaa", "bbbb"], ["cc", "dd", "e"]]
+
+
+def test_thousands_of_texts_are_looked_up_by_few_queries(tmp_path, monkeypatch):
+    path = tmp_path / "cache.sqlite"
+    texts = [f"text {i}" for i in range(3_000)]
+    CachedTranslator(Counting(), path).translate(texts, "en", "de")
+    queries, connect = [], sqlite3.connect
+
+    def traced(path, timeout):
+        connection = connect(path, timeout=timeout)
+        connection.set_trace_callback(lambda query: queries.append(query) if "FROM translated" in query else None)
+        return connection
+
+    monkeypatch.setattr(translation_cache.sqlite3, "connect", traced)
+    again = Counting()
+    assert CachedTranslator(again, path).translate(texts, "en", "de") == [f"de:{text.upper()}" for text in texts]
+    assert again.asked == [] and 0 < len(queries) <= 10
+
+
+def test_a_full_disk_is_told_and_what_is_done_is_kept(tmp_path, monkeypatch):
+    """The database may grow to a few pages, which SQLite takes for the end of the disk."""
+    path, connect = tmp_path / "cache.sqlite", sqlite3.connect
+    monkeypatch.setattr(translation, "BATCH", 10)
+
+    def small(path, timeout):
+        connection = connect(path, timeout=timeout)
+        connection.execute("PRAGMA max_page_count = 20")
+        return connection
+
+    texts = [f"text {i:04d} " * 20 for i in range(400)]
+    monkeypatch.setattr(translation_cache.sqlite3, "connect", small)
+    with pytest.raises(InputError, match=r"cache\.sqlite: cannot be written \(database or disk is full\).*free space"):
+        CachedTranslator(Counting(), path).translate(texts, "en", "de")
+    monkeypatch.undo()
+    again = Counting()
+    assert len(CachedTranslator(again, path).translate(texts, "en", "de")) == 400
+    assert 0 < len(again.asked) < 400 and len(again.asked) % 10 == 0
 
 
 SLOW_RUN = """
@@ -199,7 +256,7 @@ def test_a_cache_locked_by_another_process_is_busy(tmp_path, monkeypatch):
     path = tmp_path / "cache.sqlite"
     CachedTranslator(Counting(), path).translate(["a"], "en", "de")
     connect = sqlite3.connect
-    monkeypatch.setattr(translation.sqlite3, "connect", lambda path, timeout: connect(path, timeout=0.05))
+    monkeypatch.setattr(translation_cache.sqlite3, "connect", lambda path, timeout: connect(path, timeout=0.05))
     with contextlib.closing(connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(Busy, match=r"cache\.sqlite: another process"):
@@ -216,6 +273,28 @@ def test_pairs_are_parallel_with_the_same_ids(pairs):
     assert parallel["question"][:2] == pairs["question"][:]
     assert parallel["question"][2:4] == ["de:WHAT IS A?", "de:WHAT IS B?"]
     assert parallel["passage"][4:] == ["th:A IS ONE.", "th:B IS TWO."]
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_pairs_are_translated_chunk_by_chunk(pairs, tmp_path, monkeypatch, on_disk):
+    """A chunk at a time is in memory; the rows on disk are read through a memory map."""
+    many = Dataset.from_dict({c: [f"{c} {i}" for i in range(25)] for c in pairs.column_names} | {"language": ["en"] * 25})
+    monkeypatch.setattr(translation, "CHUNK", 10)
+    inner, calls = Counting(), []
+    translate = inner.translate
+    inner.translate = lambda texts, *languages: calls.append(len(texts)) or translate(texts, *languages)
+    parallel = translate_pairs(many, inner, ["de", "th"], tmp_path / "out" if on_disk else None)
+    assert calls == [20, 20, 10] * 2, "questions and passages of ten pairs"
+    assert parallel["passage"][25:50] == [f"de:PASSAGE {i}" for i in range(25)] and parallel["id"][:] == many["id"][:] * 3
+    assert parallel.features == many.features
+    assert sorted(Path(file["filename"]).name for file in parallel.cache_files) == (["de.arrow", "th.arrow"] if on_disk else [])
+
+
+def test_hard_negatives_are_translated_too_and_none_stays_none(pairs):
+    inner = Counting()
+    parallel = translate_pairs(pairs.add_column("negative", ["C is three.", ""]), inner, ["de"])
+    assert parallel["negative"][:] == ["C is three.", "", "de:C IS THREE.", ""]
+    assert "" not in inner.asked
 
 
 def test_pairs_that_cannot_be_translated_are_refused(pairs):
