@@ -1,0 +1,102 @@
+"""Public evaluation sets (`data/evaluation_sets.toml`): on the hub at a pinned revision, or in a local folder laid out as there."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from .errors import InputError, UnknownName, did_you_mean
+from .fingerprints import folder_fingerprint
+from .hub_data import CARD, load_set, set_folder
+from .places import ROOT
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class EvaluationSet(BaseModel):
+    """name: also that of the local folder. hub, revision: where it lies. task: the task it belongs to. languages: the codes it uses."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    task: str
+    hub: str
+    revision: str
+    split: str
+    licence: str
+    languages: tuple[str, ...] = ()
+
+    def folder(self, data_dir: str = "") -> Path | None:
+        """`<name>` below the profile's data_dir or HYBRIDIR_DATA where it exists: it takes the hub's place."""
+        base = data_dir or os.environ.get("HYBRIDIR_DATA", "")
+        folder = Path(base).expanduser() / self.name
+        return folder if base and folder.is_dir() else None
+
+
+def _read() -> dict[str, EvaluationSet]:
+    rows = tomllib.loads((ROOT / "data" / "evaluation_sets.toml").read_text(encoding="utf-8"))
+    return {name: EvaluationSet(name=name, **row) for name, row in rows.items()}
+
+
+EVALUATION_SETS = _read()
+
+
+def sets_of(task: str) -> list[EvaluationSet]:
+    """The sets a task is made of; none for a task that no public set stands behind."""
+    return [entry for entry in EVALUATION_SETS.values() if entry.task == task]
+
+
+def pick_languages(task: str, wanted: Iterable[str], there: Sequence[str]) -> tuple[str, ...]:
+    """The wanted languages, or all there are where none is asked for; raises UnknownName for one that the set lacks."""
+    wanted = tuple(dict.fromkeys(wanted))
+    for language in wanted:
+        if language not in there:
+            raise UnknownName(f"language of {task}", language, there)
+    return wanted or tuple(there)
+
+
+def state(entry: EvaluationSet, data_dir: str = "") -> dict[str, str]:
+    """What a set stands for at this moment: `hub` and the resolved `commit`, or `folder` and the fingerprint of its files.
+
+    A set pinned to a commit is not looked up; raises InputError when the hub is needed and cannot be reached.
+    """
+    if folder := entry.folder(data_dir):
+        return {"folder": folder.name, "files": folder_fingerprint(folder)}
+    if COMMIT.fullmatch(entry.revision):
+        return {"hub": entry.hub, "commit": entry.revision}
+    return {"hub": entry.hub, "commit": set_folder(entry.name, entry.hub, [CARD], entry.revision, data_dir).name}
+
+
+def set_file(entry: EvaluationSet, path: str, data_dir: str = "") -> Path:
+    """One file of a set, from the local folder or through the hub's cache. Raises InputError when it is not there."""
+    folder = set_folder(entry.name, entry.hub, [path], entry.revision, data_dir)
+    if not (folder / path).is_file():
+        command = f"hf download --repo-type dataset {entry.hub} --revision {entry.revision} --local-dir {folder}"
+        raise InputError(f"{folder / path}: no such file. Fetch it: {command}")
+    return folder / path
+
+
+def set_part(entry: EvaluationSet, config: str, columns: Sequence[str], data_dir: str = "") -> Dataset:
+    """One configuration's rows of the set's split, memory-mapped; `_id` is called `id`.
+
+    Raises InputError or UnknownName, as `load_set`, when the configuration, the split or a column is missing.
+    """
+    part = load_set(entry.name, entry.hub, config, entry.split, entry.revision, data_dir=data_dir)
+    if "_id" in part.column_names and "id" not in part.column_names:
+        part = part.rename_column("_id", "id")
+    missing = [column for column in columns if column not in part.column_names]
+    if missing:
+        raise InputError(
+            f"{entry.name}, {config}: no column {missing[0]!r}{did_you_mean(missing[0], part.column_names)} Found: "
+            f"{', '.join(part.column_names)}; expected: {', '.join(columns)}. Take the layout of {entry.hub}@{entry.revision}."
+        )
+    return part
