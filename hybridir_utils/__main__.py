@@ -1,4 +1,4 @@
-"""Command line: `python -m hybridir_utils run | train | check | figures | profiles`."""
+"""Command line: `python -m hybridir_utils run | translate | train | check | figures | profiles`."""
 
 from __future__ import annotations
 
@@ -30,16 +30,19 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--from", dest="start_at", default="", metavar="02", help="run this notebook and all after it again")
     run.add_argument("--only", default="", metavar="03", help="run this notebook alone")
     run.add_argument("--write-back", action="store_true", help="put the executed outputs, without volatile metadata, into notebooks/")
+    run.add_argument("--cost", action="store_true", help="say what it will take (tokens, hours, memory, disk), and start nothing")
     run.set_defaults(command=_run)
     figures = commands.add_parser("figures", help="draw every figure and table again from saved results, without training")
     figures.set_defaults(command=_figures)
+    translate = commands.add_parser("translate", help="translate into the cache alone; under `accelerate launch`, on several GPUs")
+    translate.set_defaults(command=_translate)
     train = commands.add_parser("train", help="train the encoders alone; under `accelerate launch`, on several devices and hosts")
     train.set_defaults(command=_train)
     check = commands.add_parser("check", help="compare a finished run with the paper's numbers; status 1 when a row is off")
     check.add_argument("--as", dest="models", action="append", default=[], metavar="BASE=MODEL", help="a base that stands for a model")
     check.add_argument("--against", default="", metavar="FILE", help="another CSV of expected numbers")
     check.set_defaults(command=_check)
-    for command in (run, train, check, figures):
+    for command in (run, translate, train, check, figures):
         command.add_argument("--profile", default="sample", metavar="NAME|FILE", help="a profile of notebooks/profiles, or a TOML file")
         command.add_argument(
             "--set", dest="settings", action="append", default=[], metavar="key=value", help="change one value, e.g. alpha=0.3"
@@ -59,6 +62,8 @@ def _run(options) -> int:
         raise InputError(
             f"--write-back: notebooks carry the outputs of the sample profile, not of {run.name}; leave --profile and --set out."
         )
+    if options.cost:
+        return _cost(run)
     steps = run_suite(run, options.start_at, options.only)
     if options.write_back:
         write_back(steps)
@@ -66,11 +71,36 @@ def _run(options) -> int:
     return 0
 
 
-def _train(options) -> int:
-    from .launching import train_all
+def _cost(run) -> int:
+    import pandas as pd
 
-    for key, folder in train_all(_open(options)).items():
-        print(f"{key.name}: {folder}")
+    from .costs import run_cost
+
+    with pd.option_context(
+        "display.width", 250, "display.max_columns", 30, "display.max_rows", None, "display.float_format", "{:,.2f}".format
+    ):
+        for heading, table in run_cost(run):
+            print(f"{heading}:\n{table.to_string()}\n", flush=True)
+    return 0
+
+
+def _translate(options) -> int:
+    from .distributed import rank
+    from .preparation import fill_translations
+
+    cache = fill_translations(_open(options))
+    if rank() == 0:
+        print(f"translations: {cache}")
+    return 0
+
+
+def _train(options) -> int:
+    from .distributed import rank
+    from .encoders import trained_encoders
+
+    encoders = trained_encoders(_open(options))
+    if rank() == 0:
+        print(*(f"{key.name}: {folder}" for key, folder in encoders.items()), sep="\n")
     return 0
 
 

@@ -12,7 +12,7 @@ batches (PAPER §1, arXiv 2408.10536 §3; X-X and En-En are LAReQA's):
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import InputError, UnknownName
+from .mapped import codes
 
 KINDS = ("mono", "cross", "mixed", "en")
 STRATEGIES = {"En-En": "en", "X-X": "mixed", "X-X-mono": "mono", "X-Y": "cross", "hybrid": None}
@@ -30,6 +31,9 @@ NEEDS = {
     "mixed": "pairs",
     "en": "English pairs (language en)",
 }
+SAVED_SLOTS = 1_000_000  # of a plan in one row group
+BLOCK = 500_000  # ids looked at at once where more would take much memory
+PILE = 10_000  # ids taken off a shuffled pile at once
 
 
 @dataclass(frozen=True)
@@ -51,34 +55,62 @@ class BatchPlan:
     def batch_size(self) -> int:
         return self.question_rows.shape[1]
 
-    def table(self):
-        """pyarrow.Table with a row per (step, slot): step, slot, kind, question_row, passage_row."""
+    def table(self, start: int = 0, stop: int | None = None):
+        """pyarrow.Table with a row per (step, slot) of the steps [start, stop): step, slot, kind, question_row, passage_row."""
         import pyarrow as pa
 
-        step = np.repeat(np.arange(self.steps, dtype=np.int32), self.batch_size)
-        slot = np.tile(np.arange(self.batch_size, dtype=np.int32), self.steps)
-        kind = pa.DictionaryArray.from_arrays(np.repeat(self.kinds.astype(np.int8), self.batch_size), list(KINDS))
-        rows = {"question_row": self.question_rows.ravel(), "passage_row": self.passage_rows.ravel()}
+        steps = np.arange(self.steps, dtype=np.int32)[start:stop]
+        step = np.repeat(steps, self.batch_size)
+        slot = np.tile(np.arange(self.batch_size, dtype=np.int32), len(steps))
+        kind = pa.DictionaryArray.from_arrays(np.repeat(self.kinds[steps].astype(np.int8), self.batch_size), list(KINDS))
+        rows = {"question_row": self.question_rows[start:stop].ravel(), "passage_row": self.passage_rows[start:stop].ravel()}
         table = pa.table({"step": step, "slot": slot, "kind": kind, **rows})
         return table.replace_schema_metadata({"strategy": self.strategy, "alpha": repr(self.alpha), "seed": str(self.seed)})
 
+    def shard(self, rank: int, world: int) -> BatchPlan:
+        """The plan of one of `world` ranks: of every step the slots [rank * b, (rank + 1) * b) with b = batch_size / world.
+
+        All ranks of a step hold the same kind of batch, no id and no answer passage twice, and together the whole batch. Raises
+        InputError when the batch size is no multiple of `world`, or the rank is not below it.
+        """
+        if world < 1 or self.batch_size % world:
+            raise InputError(
+                f"batches of {self.batch_size} cannot be shared by {world} processes in equal parts; "
+                f"set batch_size to a multiple of {world}, or another number of processes."
+            )
+        if not 0 <= rank < world:
+            raise InputError(f"rank {rank}: expected a number from 0 to {world - 1}.")
+        share = self.batch_size // world
+        slots = slice(rank * share, (rank + 1) * share)
+        return replace(self, question_rows=self.question_rows[:, slots], passage_rows=self.passage_rows[:, slots])
+
     def save(self, path: Path) -> None:
+        """Write the table as Parquet, about SAVED_SLOTS at a time."""
         import pyarrow.parquet as pq
 
-        pq.write_table(self.table(), path)
+        block = max(1, SAVED_SLOTS // self.batch_size)  # steps: a row group holds whole ones
+        with pq.ParquetWriter(path, self.table(0, 0).schema) as writer:
+            for start in range(0, self.steps, block):
+                writer.write_table(self.table(start, start + block))
 
     @classmethod
     def load(cls, path: Path) -> BatchPlan:
-        """Read what `save` wrote."""
+        """Read what `save` wrote, row group by row group."""
         import pyarrow.parquet as pq
 
-        table = pq.read_table(path)
-        about = {key.decode(): value.decode() for key, value in table.schema.metadata.items() if not key.startswith(b"ARROW")}
-        steps = int(table["step"][-1].as_py()) + 1
-        question_rows, passage_rows = (table[f"{part}_row"].to_numpy().reshape(steps, -1) for part in ("question", "passage"))
-        names = np.asarray(table["kind"].combine_chunks().cast("string").to_pylist()[:: question_rows.shape[1]])
-        kinds = np.array([KINDS.index(name) for name in names], dtype=np.int8)
-        return cls(about["strategy"], float(about["alpha"]), int(about["seed"]), kinds, question_rows, passage_rows)
+        with pq.ParquetFile(path) as file:
+            about = {key.decode(): value.decode() for key, value in file.schema_arrow.metadata.items()}
+            batch_size = 1 + file.read_row_group(0, ["slot"])["slot"].to_numpy().max()
+            kinds, questions, passages = (np.empty(file.metadata.num_rows, kind) for kind in (np.int8, np.int32, np.int32))
+            start = 0
+            for batch in file.iter_batches(SAVED_SLOTS, columns=["kind", "question_row", "passage_row"]):
+                stop = start + len(batch)
+                kind = batch["kind"]
+                kinds[start:stop] = np.array([KINDS.index(name) for name in kind.dictionary.to_pylist()], np.int8)[kind.indices]
+                questions[start:stop], passages[start:stop] = batch["question_row"], batch["passage_row"]
+                start = stop
+        rows = (kinds[::batch_size].copy(), questions.reshape(-1, batch_size), passages.reshape(-1, batch_size))
+        return cls(about["strategy"], float(about["alpha"]), int(about["seed"]), *rows)
 
 
 class Stream(NamedTuple):
@@ -105,18 +137,21 @@ class ParallelIndex:
     """
 
     def __init__(self, pairs):
-        frame = pairs.select_columns(["id", "passage_id", "language", "source"]).to_pandas()
-        if frame.empty:
+        if not len(pairs):
             raise InputError("no pairs to plan batches from; expected at least one row of id, language, question, passage.")
-        ids, id_names = pd.factorize(frame["id"])
-        language, names = pd.factorize(frame["language"], sort=True)
-        self.id_names, self.languages = id_names, tuple(names)
-        self.rows = np.full((len(id_names), len(names)), -1, dtype=np.int32)
-        self.rows[ids, language] = np.arange(len(frame), dtype=np.int32)
-        first = np.unique(ids, return_index=True)[1]
-        _check_translations_agree(frame, first[ids])
-        self.passages = pd.factorize(frame["passage_id"].iloc[first])[0]
-        self.sources, self.source_names = pd.factorize(frame["source"].iloc[first], sort=True)
+        ids, _ = codes(pairs, "id")
+        first = np.flatnonzero(np.diff(np.maximum.accumulate(ids), prepend=-1))  # ids are numbered as they come
+        language, self.languages = _sorted_codes(pairs, "language")
+        self.rows = np.full((len(first), len(self.languages)), -1, dtype=np.int32)
+        self.rows[ids, language] = np.arange(len(pairs), dtype=np.int32)
+        self.passages, self.sources = np.empty((2, len(first)), dtype=np.int32)
+        for column, of_ids in (("passage_id", self.passages), ("source", self.sources)):
+            of_rows, names = _sorted_codes(pairs, column) if column == "source" else codes(pairs, column)
+            of_ids[:] = of_rows[first]
+            odd = np.flatnonzero(of_rows != of_ids[ids])
+            if len(odd):
+                _refuse_translations(pairs, column, int(odd[0]), int(first[ids[odd[0]]]))
+        self.source_names = names
 
     @cached_property
     def has(self) -> np.ndarray:
@@ -125,13 +160,16 @@ class ParallelIndex:
 
     @cached_property
     def count(self) -> np.ndarray:
-        """[ids] number of languages."""
-        return self.has.sum(1)
+        """[ids] int16 number of languages."""
+        return self.has.sum(1, dtype=np.int16)
 
     @cached_property
     def languages_first(self) -> np.ndarray:
         """[ids, languages] language numbers, those the id has before those it lacks."""
-        return np.argsort(~self.has, axis=1, kind="stable").astype(np.int16)
+        order = np.empty(self.has.shape, dtype=np.int16)
+        for start in range(0, len(order), BLOCK):
+            order[start : start + BLOCK] = np.argsort(~self.has[start : start + BLOCK], axis=1, kind="stable")
+        return order
 
     def streams(self, kind: str) -> list[Stream]:
         """Every stream of a kind: data sets in proportion to their ids (pairs a language), their languages alike.
@@ -144,8 +182,8 @@ class ParallelIndex:
             languages = np.flatnonzero(self._in_english if kind == "en" else self.has[ids].any(0)) if kind in ("mono", "en") else [None]
             for language in languages if len(ids) else ():
                 members = ids if language is None else ids[self.has[ids, language]]
-                passages = len(np.unique(self.passages[members]))
-                found.append(Stream(kind, source, language, members, passages, len(ids) / len(languages)))
+                passages = np.count_nonzero(np.bincount(self.passages[members]))
+                found.append(Stream(kind, source, language, members.astype(np.int32), passages, len(ids) / len(languages)))
         if not found:
             raise InputError(f"{kind} batches need {NEEDS[kind]}; found none. Languages there: {', '.join(self.languages)}.")
         total = sum(stream.share for stream in found)
@@ -202,16 +240,22 @@ def _kind_shares(strategy: str, alpha: float) -> dict[str, float]:
     return {kind: share for kind, share in (("mono", alpha), ("cross", 1 - alpha)) if share}
 
 
-def _check_translations_agree(frame: pd.DataFrame, first: np.ndarray) -> None:
-    """first: for every row the row that names its id first."""
-    for column in ("passage_id", "source"):
-        odd = np.flatnonzero(frame[column].to_numpy() != frame[column].to_numpy()[first])
-        if len(odd):
-            here, there = frame.iloc[odd[0]], frame.iloc[first[odd[0]]]
-            raise InputError(
-                f"pair {here['id']!r} has {column} {here[column]!r} in language {here['language']}, but {there[column]!r} in "
-                f"{there['language']}; translations of a pair share it. Give both rows the same {column}."
-            )
+def _sorted_codes(pairs, column: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """([rows] int32 numbers, names sorted): as `mapped.codes`, but numbered in the order of the alphabet."""
+    numbers, names = codes(pairs, column)
+    names = np.array(names.to_pylist(), dtype=object)
+    order = np.argsort(names)
+    place = np.empty(len(names), dtype=np.int32)
+    place[order] = np.arange(len(names), dtype=np.int32)
+    return place[numbers], tuple(names[order])
+
+
+def _refuse_translations(pairs, column: str, row: int, first: int) -> None:
+    here, there = pairs[row], pairs[first]
+    raise InputError(
+        f"pair {here['id']!r} has {column} {here[column]!r} in language {here['language']}, but {there[column]!r} in "
+        f"{there['language']}; translations of a pair share it. Give both rows the same {column}."
+    )
 
 
 def _check_sizes(index: ParallelIndex, streams: list[Stream], batch_size: int) -> None:
@@ -231,12 +275,16 @@ def _deal(ids: np.ndarray, passages: np.ndarray, n: int, batch_size: int, rng) -
 
     An id whose passage already lies in the batch goes back on top of the pile, for the next batch.
     """
-    pile, dealt = deque(), np.empty((n, batch_size), dtype=np.int64)
+    pile, dealt = deque(), np.empty((n, batch_size), dtype=np.int32)
+    shuffled = ids[:0]  # below the pile
     for row in dealt:
         batch, back = {}, []  # passage -> id
         while len(batch) < batch_size:
             if not pile:
-                pile.extend(rng.permutation(np.setdiff1d(ids, back)).tolist())
+                if not len(shuffled):
+                    shuffled = rng.permutation(np.setdiff1d(ids, back))
+                pile.extend(shuffled[:PILE].tolist())
+                shuffled = shuffled[PILE:]
             id_ = pile.popleft()
             if (passage := passages[id_]) in batch:
                 back.append(id_)
@@ -261,12 +309,13 @@ def _draw_languages(index: ParallelIndex, stream: Stream, ids: np.ndarray, rng):
 
 def language_shares(plan: BatchPlan, pairs) -> pd.DataFrame:
     """Question language x passage language: share of the plan's pairs that meet so, realised beside planned."""
-    languages = np.asarray(pairs["language"])
-    realised = pd.crosstab(languages[plan.question_rows.ravel()], languages[plan.passage_rows.ravel()], normalize=True)
     index = ParallelIndex(pairs)
-    table = realised.reindex(index=index.languages, columns=index.languages, fill_value=0.0).stack().rename("realised").reset_index()
-    table.columns = ["question_language", "passage_language", "realised"]
-    table.insert(2, "planned", _planned_shares(index, plan).ravel())
+    language, names = _sorted_codes(pairs, "language")
+    together = language[plan.question_rows].astype(np.int64) * len(names) + language[plan.passage_rows]
+    realised = np.bincount(together.ravel(), minlength=len(names) ** 2) / together.size
+    columns = [(question, passage) for question in names for passage in names]
+    table = pd.DataFrame(columns, columns=["question_language", "passage_language"])
+    table["planned"], table["realised"] = _planned_shares(index, plan).ravel(), realised
     return table.assign(strategy=plan.strategy, alpha=plan.alpha)
 
 
@@ -280,9 +329,11 @@ def _stream_shares(index: ParallelIndex, stream: Stream) -> np.ndarray:
     """[L, L] share of each pair of languages in one stream: every id alike, its languages (cross: ordered pairs of them) alike."""
     if stream.language is not None:
         return np.diag(np.arange(len(index.languages)) == stream.language).astype(float)
-    has, count = index.has[stream.ids].astype(float), index.count[stream.ids, None]
-    if stream.kind == "mixed":
-        return np.diag((has / count).mean(0))
-    shares = (has / (count * (count - 1))).T @ has / len(has)
-    np.fill_diagonal(shares, 0.0)
-    return shares
+    shares = np.zeros((len(index.languages),) * 2)
+    for start in range(0, len(stream.ids), BLOCK):
+        ids = stream.ids[start : start + BLOCK]
+        has, count = index.has[ids].astype(float), index.count[ids, None].astype(float)
+        shares += np.diag((has / count).sum(0)) if stream.kind == "mixed" else (has / (count * (count - 1))).T @ has
+    if stream.kind == "cross":
+        np.fill_diagonal(shares, 0.0)
+    return shares / len(stream.ids)

@@ -10,7 +10,8 @@ from .places import ROOT
 
 
 class KnownEncoder(BaseModel):
-    """hub: name on the hub; revision: the commit that is opened. query_prefix, passage_prefix: its own
+    """hub: name on the hub; revision: the commit that is opened. body_parameters: of the layers, without the subword table; width: of a
+    vector. query_prefix, passage_prefix: its own
     prompts, None where the profile's are trained in. paper: its name in the paper's tables. needs_remote_code: its repository
     brings code that must be allowed by `trust_remote_code`.
     """
@@ -21,6 +22,8 @@ class KnownEncoder(BaseModel):
     revision: str
     licence: str
     parameters: int
+    body_parameters: int
+    width: int
     query_prefix: str | None = None
     passage_prefix: str | None = None
     paper: str = ""
@@ -41,9 +44,7 @@ def place_of(name: str) -> str:
     return f"{known.hub}@{known.revision}" if known else name.removeprefix("st:")
 
 
-def prompts_of(name: str) -> dict[str, str] | None:
-    """An encoder's own prompts as {"query": …, "document": …}; None where the model's folder is to say."""
+def prompts_of(name: str) -> tuple[str, str] | None:
+    """What a retriever's authors put before questions and passages; None where the model's folder is to say."""
     known = ENCODERS.get(name)
-    if known is None or known.query_prefix is None:
-        return None
-    return {"query": known.query_prefix, "document": known.passage_prefix or ""}
+    return None if known is None or known.query_prefix is None else (known.query_prefix, known.passage_prefix or "")

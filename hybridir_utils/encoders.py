@@ -10,8 +10,11 @@ import pandas as pd
 
 from . import encoder_job
 from .batching import STRATEGIES, plan_batches, strategy_alpha
+from .distributed import first_process_first, launch, processes
 from .encoder_catalogue import place_of
 from .errors import MissingInput
+from .files import file_safe
+from .opening import origin
 from .parallel import run_jobs
 from .preparation import PreparedPairs, prepare_pairs
 from .profiles import OWN_BASES
@@ -48,11 +51,14 @@ def base_encoders(run: Run) -> dict[str, Path]:
 
 
 def trained_encoders(run: Run, make: bool = True) -> dict[EncoderKey, Path]:
-    """Folder of every encoder; trains those that are not there, `jobs` side by side, with a progress bar.
+    """Folder of every encoder; trains those that are not there.
 
-    make=False raises MissingInput, naming notebook 02 and the command, instead of training.
+    Trainings run `jobs` side by side, or one after the other with `processes` that share each batch; under `accelerate launch` or
+    `torchrun` every process calls this, and all train together. make=False raises MissingInput, naming notebook 02 and the command,
+    instead of training.
     """
-    prepared, bases = prepare_pairs(run), base_encoders(run)
+    with first_process_first():
+        prepared, bases = prepare_pairs(run), base_encoders(run)
     recipes = {key: _recipe(run, key, prepared, bases[key.base]) for key in encoder_keys(run)}
     folders = {key: artefact_path(run.artefacts / "encoders", key.name, recipe, "encoder_job") for key, recipe in recipes.items()}
     missing = [key for key, folder in folders.items() if not is_whole(folder)]
@@ -61,15 +67,25 @@ def trained_encoders(run: Run, make: bool = True) -> dict[EncoderKey, Path]:
             f"{len(missing)} of {len(folders)} encoders are not trained yet, {missing[0].name} among them. "
             f"Run notebook 02_hybrid_batch_training, or: python -m hybridir_utils run --profile {run.source} --only 02"
         )
-    run_jobs(encoder_job.run_job, [(str(run.artefacts), key.name, recipes[key]) for key in missing], run.profile.jobs, "training")
+    _train([(str(run.artefacts), key.name, recipes[key]) for key in missing], run)
     return folders
 
 
+def _train(jobs: list[tuple], run: Run) -> None:
+    if processes() > 1:
+        encoder_job.run_together(jobs)
+    elif jobs and run.profile.processes > 1:
+        launch(encoder_job.run_together, (jobs,), run.profile.processes)
+    else:
+        run_jobs(encoder_job.run_job, jobs, run.profile.jobs, "training")
+
+
 def _recipe(run: Run, key: EncoderKey, prepared: PreparedPairs, base: Path | str) -> dict:
-    settings = TrainingSettings(**run.profile.model_dump(include=set(TrainingSettings.model_fields)))
-    sizes = run.profile.model_dump(include={"steps", "batch_size"})
-    origin = {"base_folder": base if isinstance(base, str) else base.name, "pairs": prepared.folder.name}
-    return {**asdict(key), **origin, "settings": settings.model_dump(), **sizes}
+    p = run.profile
+    settings, sizes = (p.model_dump(include=set(names)) for names in (TrainingSettings.model_fields, ("steps", "batch_size")))
+    own = not isinstance(base, str)
+    about = {"base_folder": base.name if own else base, "base_origin": base.name if own else origin(base), "pairs": prepared.folder.name}
+    return {**asdict(key), **about, "settings": settings, "opening": p.opening.model_dump(), **sizes}
 
 
 def _base(run: Run, base: str, prepared: PreparedPairs) -> Path | str:
@@ -116,8 +132,3 @@ def plans(run: Run, prepared: PreparedPairs, seed: int):
         for s in STRATEGIES
         if s in p.strategies
     }
-
-
-def file_safe(name: str) -> str:
-    """The name as part of a file name: its last 40 characters, with `_` for all but letters, digits and `-_.`."""
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[-40:]

@@ -10,12 +10,15 @@ import numpy as np
 import pandas as pd
 
 from . import evaluation_job
-from .corpora import data_fingerprint
+from .corpora import data_fingerprint, public_data
 from .encoder_catalogue import place_of, prompts_of
-from .encoders import EncoderKey, base_encoders, file_safe, trained_encoders
-from .opening import origin
+from .encoders import EncoderKey, base_encoders, trained_encoders
+from .files import file_safe
+from .opening import Opening, origin
 from .parallel import run_jobs
+from .profiles import OWN_BASES, Profile
 from .runs import artefact_path, is_whole
+from .search_tasks import is_search_task
 from .session import Run
 
 UNTRAINED = "untrained"  # the base encoder before any batch
@@ -60,11 +63,13 @@ def evaluate(run: Run) -> Evaluations:
     places |= {EncoderKey(name, ZERO_SHOT, nan_alpha(), 0): place_of(name) for name in run.profile.retrievers}
     places |= {EncoderKey(REFERENCE, name, nan_alpha(), 0): name for name in evaluation_job.REFERENCES}
     data = {task: data_fingerprint((task,), run.profile.data_dir) for task in run.profile.tasks}  # hashes the files: once a task
-    recipes = {(key, task): _recipe(run, key, place, task, data[task]) for key, place in places.items() for task in data}
+    origins = {key: place if key.base == REFERENCE else _origin(run, place) for key, place in places.items()}
+    asked = [(key, task) for key in places for task in data if key.base != REFERENCE or not is_search_task(task)]
+    recipes = {(key, task): _recipe(run, key, origins[key], task, data[task]) for key, task in asked}
     room = run.artefacts / "evaluations"
     folders = {k: artefact_path(room, _name(*k), recipe, "evaluation_job") for k, recipe in recipes.items()}
-    missing = [k for k, folder in folders.items() if not is_whole(folder)]
-    jobs = [(str(run.artefacts), _name(*k), recipes[k], places[k[0]], run.profile.data_dir) for k in missing]
+    means = run.profile.model_dump(include={"data_dir", "batch_tokens", "shard_size", "scheduler"})
+    jobs = [(str(run.artefacts), _name(*k), recipes[k], places[k[0]], means) for k, folder in folders.items() if not is_whole(folder)]
     run_jobs(evaluation_job.run_job, jobs, run.profile.jobs, "evaluating")
     return Evaluations(folders)
 
@@ -74,25 +79,39 @@ def nan_alpha() -> float:
     return nan
 
 
-def _recipe(run: Run, key: EncoderKey, place: str, task: str, data: str) -> dict:
+def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: str) -> dict:
     p = run.profile
     first = task == p.tasks[0]
     return {
-        "encoder": place if key.base == REFERENCE else Path(place).name if _is_ours(run, place) else origin(place),
-        "prompts": prompts_of(key.base) if key.strategy == ZERO_SHOT else None,
+        "encoder": origin_,
+        "opening": _opening(p, key).model_dump(),
         "task": task,
         "languages": list(p.languages),
+        "task_languages": list(p.task_languages),
         "corpus_seed": p.corpus_seed,
         "data": data,
+        "sets": public_data(task, p.data_dir),
         "depth": p.depth,
-        "debias": first and key.strategy not in (UNTRAINED, ZERO_SHOT),
+        "precision": p.precision,
+        "vector_precision": p.vector_precision,
+        "debias": first and key.strategy not in NOT_TRAINED,
         "geometry": first and key.seed in (0, p.seeds[0]),
     }
 
 
-def _is_ours(run: Run, place: str) -> bool:
-    """Whether the run made the encoder: its folder's name then carries a fingerprint."""
-    return Path(place).is_relative_to(run.artefacts)
+def _opening(profile: Profile, key: EncoderKey) -> Opening:
+    """A base is opened as for training; a trained encoder has its pooling and lengths with it, a retriever its authors'."""
+    common = {"attention": profile.attention, "trust_remote_code": profile.trust_remote_code}
+    if key.strategy == ZERO_SHOT:
+        return Opening(**common, prompts=prompts_of(key.base))
+    if key.strategy == UNTRAINED and key.base not in OWN_BASES:
+        return profile.opening
+    return Opening(**common)
+
+
+def _origin(run: Run, place: str) -> str:
+    """What an encoder is made of: the fingerprint in the folder's name where the run made it, else its files' or the hub's."""
+    return Path(place).name if Path(place).is_relative_to(run.artefacts) else origin(place)
 
 
 def _name(key: EncoderKey, task: str) -> str:

@@ -13,10 +13,14 @@ from .bias import bias_scores, rank_distances
 from .corpora import retrieval_task
 from .debiasing import DEBIASERS
 from .encoding import TaskVectors, encode_task, open_encoder
+from .files import file_safe
 from .lexical import bm25_scores, random_scores
 from .metrics import heat_map, per_query, scores, truncated_ap
+from .opening import Opening
 from .ranking import Ranks, dot_scores, rank_task
 from .runs import artefact
+from .search_evaluation import encoder_ranker, evaluate_search
+from .search_tasks import is_search_task, search_task
 from .tasks import RetrievalTask
 
 REFERENCES = {"BM25": bm25_scores, "random": lambda task: random_scores(task, seed=0)}
@@ -24,26 +28,44 @@ SHOWN = 10  # length of the ranked lists kept for reading
 MAPPED_GROUPS = 25  # parallel questions on the 2-D map
 
 
-def run_job(root: str, name: str, recipe: dict, encoder: str, data_dir: str) -> str:
+def run_job(root: str, name: str, recipe: dict, encoder: str, means: dict) -> str:
     """Make the evaluation artefact of a recipe (see evaluation.evaluate) below the run's artefacts; returns its folder.
 
-    encoder: the folder (or hub name) to open, or a key of REFERENCES. data_dir: as in the profile.
+    encoder: the folder (or hub name) to open, or a key of REFERENCES. means: what the result does not depend on: the profile's
+    data_dir, batch_tokens, shard_size, scheduler.
     """
-    return str(artefact(Path(root) / "evaluations", name, recipe, "evaluation_job", lambda out: _evaluate(out, recipe, encoder, data_dir)))
+    room = Path(root)
+    return str(artefact(room / "evaluations", name, recipe, "evaluation_job", lambda out: _evaluate(out, room, recipe, encoder, means)))
 
 
-def _evaluate(out: Path, recipe: dict, encoder: str, data_dir: str) -> None:
-    task = retrieval_task(recipe["task"], recipe["languages"], data_dir, recipe["corpus_seed"])
+def _evaluate(out: Path, root: Path, recipe: dict, encoder: str, means: dict) -> None:
+    if is_search_task(recipe["task"]):
+        _searched(out, root, recipe, encoder, means)
+        return
+    languages = (recipe["languages"], means["data_dir"], recipe["corpus_seed"], recipe["task_languages"])
+    task = retrieval_task(recipe["task"], *languages)
     if encoder in REFERENCES:
         _save_measures(out, rank_task(REFERENCES[encoder](task), task, recipe["depth"]), task)
         return
-    vectors = encode_task(open_encoder(encoder), task)
+    model = open_encoder(encoder, Opening(**recipe["opening"]))
+    vectors = encode_task(model, task, means["batch_tokens"], recipe["precision"])
     _save_measures(out, rank_task(dot_scores(vectors.queries, vectors.candidates), task, recipe["depth"]), task)
     if recipe["debias"]:
         _debiased(vectors, task, recipe["depth"]).to_parquet(out / "debiasing.parquet", index=False)
     if recipe["geometry"]:
         _alignment(vectors, task).to_parquet(out / "alignment.parquet", index=False)
         _map(vectors, task).to_parquet(out / "map.parquet", index=False)
+
+
+def _searched(out: Path, root: Path, recipe: dict, encoder: str, means: dict) -> None:
+    """Scores of a task whose pools are searched to a depth; the corpora's vectors stay, in shards, beside the evaluations."""
+    task = search_task(recipe["task"], recipe["task_languages"], means["data_dir"])
+    options = {"precision": recipe["precision"], "vector_precision": recipe["vector_precision"], "batch_tokens": means["batch_tokens"]}
+    options |= {"shard_size": means["shard_size"], "scheduler": means["scheduler"]}
+    rank = encoder_ranker(encoder, root / "vectors" / file_safe(recipe["task"]), opening=Opening(**recipe["opening"]), **options)
+    per = evaluate_search(task, rank, recipe["depth"])
+    scores(per).to_parquet(out / "scores.parquet", index=False)
+    per.to_parquet(out / "questions.parquet", index=False)
 
 
 def _save_measures(out: Path, ranks: Ranks, task: RetrievalTask) -> None:

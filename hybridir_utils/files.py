@@ -73,6 +73,11 @@ def write_text_atomically(path: Path, text: str) -> None:
             Path(temporary).unlink(missing_ok=True)
 
 
+def file_safe(name: str) -> str:
+    """The name as part of a file name: its last 40 characters, with `_` for all but letters, digits and `-_.`."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[-40:]
+
+
 def _umask() -> int:
     """The process's file mask (a temporary file is private; the finished one is as open as any other)."""
     mask = os.umask(0)

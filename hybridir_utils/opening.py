@@ -26,6 +26,7 @@ class Opening(BaseModel):
     max_passage_tokens: int = 0
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
     trust_remote_code: bool = False
+    prompts: tuple[str, str] | None = None  # before questions and before passages; None: the model's own
 
 
 def open_model(name: str | Path, opening: Opening | None = None, device: str | None = None):
@@ -46,6 +47,8 @@ def open_model(name: str | Path, opening: Opening | None = None, device: str | N
             trust_remote_code=opening.trust_remote_code,
             model_kwargs={"attn_implementation": opening.attention, "use_safetensors": True},
         )
+    if opening.prompts:
+        model.prompts = dict(zip(("query", "document"), opening.prompts, strict=True))
     _set_pooling(model, opening.pooling, name)
     _set_lengths(model, opening, name)
     return model

@@ -6,81 +6,153 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from datasets import Dataset, Features, Value, concatenate_datasets
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Dataset, concatenate_datasets
 
 from .errors import InputError
 from .files import read_jsonl
+from .fingerprints import file_fingerprint
 from .languages import check_languages
+from .mapped import CHUNK, chunks, codes, stored
+from .places import output_root
 from .sentences import sentence_spans
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-CHUNK = 100_000  # rows read at once from a memory-mapped table
 PAIR_COLUMNS = ["id", "passage_id", "language", "question", "passage", "source"]
+NEGATIVE_COLUMNS = ["negative", "negative_id"]  # a hard negative passage and its passage_id; both or neither; "" where a pair has none
 MIN_BYTES = 60  # of UTF-8: about 60 Latin letters or 20 Han or Thai ones; shorter sections answer nothing
 MIN_TEXT_SHARE = 0.8  # letters and spaces among all characters of an English section; below it is code or a list of numbers
 MAX_BARS = 20  # a section with more `|` is a list of links, such as the languages a document was translated into
+IN_MEMORY = 50_000_000  # bytes of a file of pairs
 REGIONS = {"zh": ("zh-CN", "zh_CN"), "pt": ("pt-BR", "pt_BR")}  # the file of a language that has one a region
 
 
-def pairs_from_rows(rows: Iterable[Iterable[str]]) -> Dataset:
-    """Tuples in the order of PAIR_COLUMNS as an Arrow table of strings, checked by `check_pairs`."""
-    frame = pd.DataFrame(list(rows), columns=PAIR_COLUMNS, dtype=object)
-    features = Features({column: Value("string") for column in PAIR_COLUMNS})
-    return check_pairs(Dataset.from_pandas(frame, features=features, preserve_index=False))
+def pairs_from_rows(rows: Iterable[Iterable[str]], path: Path | None = None) -> Dataset:
+    """Tuples in the order of PAIR_COLUMNS as an Arrow table of strings, checked by `check_pairs`.
+
+    path: the Arrow file that holds the table, memory-mapped; without one it is in memory.
+    """
+    return check_pairs(stored(_tables(rows, PAIR_COLUMNS), path))
 
 
 def check_pairs(pairs: Dataset) -> Dataset:
-    """The same pairs; raises InputError naming the row when a column is missing, a text is empty, or (id, language) stands twice."""
+    """The same pairs; raises InputError naming the row when a column is missing, a text is empty, or (id, language) stands twice.
+
+    Hard negatives (NEGATIVE_COLUMNS) may be there, and may be empty texts, but not null.
+    """
     missing = [column for column in PAIR_COLUMNS if column not in pairs.column_names]
     if missing:
         raise InputError(f"parallel pairs: column {missing[0]!r} is missing; expected {', '.join(PAIR_COLUMNS)}.")
     if not len(pairs):
         raise InputError("parallel pairs: no rows; check the file or folder they were read from.")
-    frame = pairs.select_columns(PAIR_COLUMNS).to_pandas()
-    for column in PAIR_COLUMNS:
-        empty = frame.index[frame[column].isna() | (frame[column].fillna("").str.strip() == "")]
-        if len(empty):
-            raise InputError(f"parallel pairs: row {empty[0]} (id {frame['id'][empty[0]]!r}) has no {column}; {len(empty)} such rows.")
-    repeated = frame[frame.duplicated(["id", "language"])]
-    if len(repeated):
-        row = repeated.iloc[0]
-        raise InputError(f"parallel pairs: ({row['id']!r}, {row['language']!r}) stands twice; an id has one pair a language.")
+    _check_texts(pairs)
+    _check_once(pairs)
     return pairs
-
-
-def codes(pairs: Dataset, column: str) -> tuple[np.ndarray, pa.Array]:
-    """([rows] int32 numbers, names): the column's texts numbered in order of first appearance, `names[number]` the text.
-
-    Reads the column chunk by chunk from the memory-mapped table: four bytes a row, and each distinct text once.
-    """
-    import pyarrow as pa
-
-    table = pairs.select_columns([column]).with_format("arrow")
-    chunks = [batch[column].combine_chunks().cast(pa.string()).dictionary_encode() for batch in table.iter(CHUNK)]
-    unified = pa.chunked_array(chunks).unify_dictionaries()
-    return np.concatenate([chunk.indices.to_numpy(zero_copy_only=False) for chunk in unified.chunks]), unified.chunk(0).dictionary
 
 
 def read_pairs_jsonl(path: Path) -> Dataset:
     """A user's own pairs: one object a line (`.gz` too) with id, language, question, passage; passage_id and source may be left out,
-    the first is then the id, the second the file's name. Raises InputError naming file and line, UnknownName for a language.
+    the first is then the id, the second the file's name. `negative` and `negative_id` may be given on any line.
+
+    A file of more than IN_MEMORY bytes is memory-mapped through a table below the runs' folder, written anew at each
+    reading. Raises InputError naming file and line, UnknownName for a language.
     """
-    rows = []
+    path, given = Path(path), set()
+    large = path.is_file() and path.stat().st_size > IN_MEMORY
+    store = output_root() / "data" / "runs" / "own_pairs" / f"{file_fingerprint(path)[:16]}.arrow" if large else None
+    pairs = stored(_tables(_own_rows(path, given), PAIR_COLUMNS + NEGATIVE_COLUMNS), store)
+    return check_pairs(pairs if given else pairs.remove_columns(NEGATIVE_COLUMNS))
+
+
+def join_pairs(parts: list[Dataset]) -> Dataset:
+    """One data set of pairs from several, checked as a whole; parts without hard negatives get empty ones when another part has some."""
+    parts = [part for part in parts if len(part)]
+    there = {column for part in parts for column in part.column_names}
+    filled = [_with_empty(part, [column for column in NEGATIVE_COLUMNS if column in there]) for part in parts]
+    return check_pairs(concatenate_datasets(filled))
+
+
+def read_split(folder: Path, split: str) -> Dataset:
+    """The pairs a run saved as `<split>.parquet`, memory-mapped through a cache beside the folder."""
+    return Dataset.from_parquet(str(Path(folder) / f"{split}.parquet"), cache_dir=str(Path(folder).parents[1] / "arrow"))
+
+
+def _tables(rows: Iterable[Iterable[str]], columns: list[str]) -> Iterator[pa.Table]:
+    """Tables of CHUNK rows; one without rows when there are none."""
+    rows, schema = iter(rows), pa.schema([(column, pa.string()) for column in columns])
+    part = list(islice(rows, CHUNK))
+    while True:
+        values = zip(*part, strict=True) if part else ([] for _ in columns)
+        yield pa.table([pa.array(texts, pa.string()) for texts in values], schema=schema)
+        part = list(islice(rows, CHUNK))
+        if not part:
+            return
+
+
+def _own_rows(path: Path, given: set[str]) -> Iterator[list[str]]:
+    """Rows of a user's file, checked; the names of the negative columns that some line has are added to `given`."""
+    known = set()
     for number, row in read_jsonl(path, required=("id", "language", "question", "passage")):
-        row = {"passage_id": row["id"], "source": Path(path).name.split(".")[0]} | row
+        given.update(column for column in NEGATIVE_COLUMNS if column in row)
+        row = {"passage_id": row["id"], "source": path.name.split(".")[0], "negative": "", "negative_id": ""} | row
         odd = [column for column in PAIR_COLUMNS if not isinstance(row[column], str) or not row[column].strip()]
         if odd:
             raise InputError(f"{path}, line {number}: {odd[0]!r} must be a text that is not empty, found {row[odd[0]]!r}.")
-        rows.append([row[column] for column in PAIR_COLUMNS])
-    check_languages({row[2] for row in rows})
-    return pairs_from_rows(rows)
+        odd = [column for column in NEGATIVE_COLUMNS if not isinstance(row[column], str)]
+        if odd:
+            raise InputError(f"{path}, line {number}: {odd[0]!r} must be a text, found {row[odd[0]]!r}; leave it out where there is none.")
+        if row["language"] not in known:
+            known.update(check_languages([row["language"]]))
+        yield [row[column] for column in PAIR_COLUMNS + NEGATIVE_COLUMNS]
+
+
+def _check_texts(pairs: Dataset) -> None:
+    """Raise InputError with the first row that lacks a text, column by column."""
+    columns = [*PAIR_COLUMNS, *(column for column in NEGATIVE_COLUMNS if column in pairs.column_names)]
+    first, faults, start = {}, Counter(), 0
+    for chunk in chunks(pairs, columns):
+        for column in columns:
+            faulty = np.flatnonzero((_is_blank if column in PAIR_COLUMNS else pc.is_null)(chunk[column]))
+            if len(faulty):
+                first.setdefault(column, start + int(faulty[0]))
+                faults[column] += len(faulty)
+        start += len(chunk)
+    column = next((column for column in columns if column in first), None)
+    if column:
+        row = first[column]
+        raise InputError(f"parallel pairs: row {row} (id {pairs[row]['id']!r}) has no {column}; {faults[column]} such rows.")
+
+
+def _is_blank(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    texts = texts.cast(pa.string())
+    return pc.or_(pc.equal(pc.binary_length(texts), 0), pc.utf8_is_space(texts)).fill_null(True)
+
+
+def _check_once(pairs: Dataset) -> None:
+    """Raise InputError when an (id, language) stands twice."""
+    (ids, _), (languages, names) = codes(pairs, "id"), codes(pairs, "language")
+    keys = ids * np.int64(len(names)) + languages
+    ordered = np.sort(keys)
+    if (ordered[1:] == ordered[:-1]).any():
+        row = pairs[int(pd.Series(keys).duplicated().argmax())]
+        raise InputError(f"parallel pairs: ({row['id']!r}, {row['language']!r}) stands twice; an id has one pair a language.")
+
+
+def _with_empty(part: Dataset, columns: list[str]) -> Dataset:
+    """The part with an empty text in each of the columns it lacks; written beside the part's own file where it has one."""
+    lacking = [column for column in columns if column not in part.column_names]
+
+    def add(table: pa.Table) -> pa.Table:
+        for column in lacking:
+            table = table.append_column(column, pa.array([""] * len(table), pa.string()))
+        return table
+
+    return part.with_format("arrow").map(add, batched=True, batch_size=CHUNK).with_format(None) if lacking else part
 
 
 def read_sections(folder: Path, languages: Iterable[str], source: str, max_chars: int = 1200) -> Dataset:
@@ -183,13 +255,3 @@ def _read_language(folder: Path, language: str) -> list[dict]:
             raise InputError(f"{path}, line {number}: {odd[0]!r} must be a text, found {row[odd[0]]!r}.")
         rows.append({key: " ".join(value.split()) for key, value in row.items()})
     return rows
-
-
-def join_pairs(parts: list[Dataset]) -> Dataset:
-    """One data set of pairs from several, checked as a whole."""
-    return check_pairs(concatenate_datasets([part for part in parts if len(part)]))
-
-
-def read_split(folder: Path, split: str) -> Dataset:
-    """The pairs a run saved as `<split>.parquet`, memory-mapped through a cache beside the folder."""
-    return Dataset.from_parquet(str(Path(folder) / f"{split}.parquet"), cache_dir=str(Path(folder).parents[1] / "arrow"))

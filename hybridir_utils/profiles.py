@@ -12,6 +12,7 @@ from .batching import STRATEGIES
 from .encoder_catalogue import ENCODERS
 from .errors import InputError, UnknownName
 from .languages import check_languages
+from .opening import Opening
 from .places import PROFILES
 
 Languages = Annotated[tuple[str, ...], AfterValidator(check_languages), Field(min_length=1)]
@@ -103,6 +104,11 @@ class Profile(BaseModel):
 
     depth: Annotated[int, Field(ge=100)] = 100  # length of the ranked lists kept for the measures at k, whose largest k is 100
     resamples: Count = 2000  # of the paired tests
+
+    @property
+    def opening(self) -> Opening:
+        """How bases are opened for training."""
+        return Opening(**self.model_dump(include=set(Opening.model_fields)))
 
 
 def load_profile(name_or_path: str, changes: dict | None = None) -> Profile:

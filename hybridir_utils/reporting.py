@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from .encoders import file_safe
 from .figures import read_result
-from .files import write_text_atomically
+from .files import file_safe, write_text_atomically
 from .session import Run
 from .suite import Step
 from .tables import bias_table, markdown, paper_table, score_table

@@ -1,18 +1,25 @@
-"""Train an encoder on a batch plan: the library's trainer and loss, fed in plan order."""
+"""Train an encoder on a batch plan: the library's trainer and losses, fed in plan order, on one device or several."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from .batching import BatchPlan
+from .distributed import join, processes, rank, wait
+from .errors import HybridIRError, InputError
+from .opening import Opening, default_device, open_model
+from .plan_rows import has_negatives, in_plan_order
 
 
 class TrainingSettings(BaseModel):
-    """How to optimise; the batches themselves are in the plan."""
+    """How to optimise; the batches themselves are in the plan. Fields as in `profiles.Profile`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -20,53 +27,183 @@ class TrainingSettings(BaseModel):
     weight_decay: float = 1e-2
     warmup_share: float = 0.1
     scale: float = 20.0
+    denominator: Literal["all", "in-batch", "hard-negatives"] = "all"
+    mini_batch_size: int = 0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    gradient_checkpointing: bool = False
+    compile: bool = False
     validate_every: int = 50
+    patience: int = 0
+    checkpoint_every: int = 0
     query_prefix: str = "Query: "
     passage_prefix: str = "Passage: "
 
 
-def train_encoder(base: str | Path, pairs, plan: BatchPlan, settings: TrainingSettings, validation: dict | None = None):
-    """Train `base` (a folder or hub name that SentenceTransformer opens) on `plan` over `pairs`.
+MEMORY_ONLY = {"mini_batch_size", "gradient_checkpointing", "compile"}  # settings that change what training costs, not what it computes
 
-    pairs: datasets.Dataset with columns question, passage, passage_id. validation: name -> (pairs, plan), scored by the
-    same loss every `validate_every` steps. Returns (SentenceTransformer, loss history with columns step, split, loss).
-    Raises InputError as soon as a logged loss is not a number, saying at which step and which parameter to lower.
+
+def train_encoder(
+    base: str | Path,
+    pairs,
+    plan: BatchPlan,
+    settings: TrainingSettings,
+    validation: dict | None = None,
+    *,
+    opening: Opening | None = None,
+    checkpoints: Path | None = None,
+):
+    """Train `base` (a folder or hub name, see `opening.open_model`) on `plan` over `pairs`.
+
+    pairs: datasets.Dataset with the columns of `plan_rows.in_plan_order`. validation: name -> (pairs, plan), scored every
+    `validate_every` steps by the loss over in-batch passages, whatever the denominator. checkpoints: folder that takes one every
+    `checkpoint_every` steps; where it holds one, training goes on from there to the weights an unbroken run has. Under a launcher
+    (`distributed`) every process calls this; each takes its share of every batch. With `patience` the best weights are kept.
+
+    Returns (SentenceTransformer, loss history with columns step, split, loss). Raises InputError, saying which parameter to lower and
+    where the last good checkpoint is, when a logged loss is not a number or memory runs out; and for settings that do not fit.
     """
-    from sentence_transformers import SentenceTransformer
-
-    from .losses import MaskedMultipleNegativesRankingLoss
+    from .chunks import CHUNK_TOKENS, TASKS, LengthSortedCollator, tokenise
     from .plan_trainer import PlanTrainer
 
-    model = SentenceTransformer(str(base), device=default_device())
+    _check(pairs, settings)
+    join()
+    model, validation = open_model(base, opening), validation or {}
     model.prompts = {"query": settings.query_prefix, "document": settings.passage_prefix}
-    validation = validation or {}
+    if settings.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
     trainer = PlanTrainer(
         model=model,
-        args=_arguments(plan, settings, bool(validation)),
-        train_dataset=in_plan_order(pairs, plan),
-        eval_dataset={name: in_plan_order(*given) for name, given in validation.items()} or None,
-        loss=MaskedMultipleNegativesRankingLoss(model, scale=settings.scale),
+        args=_arguments(plan, settings, validation, checkpoints),
+        train_dataset=in_plan_order(pairs, plan, negatives=settings.denominator != "in-batch"),
+        eval_dataset={name: in_plan_order(*given, negatives=False) for name, given in validation.items()} or None,
+        data_collator=LengthSortedCollator(
+            preprocess_fn=tokenise(model),
+            prompts={part: settings.query_prefix if task == "query" else settings.passage_prefix for part, task in TASKS.items()},
+            router_mapping=TASKS,
+            tokens=CHUNK_TOKENS[default_device()],
+            most=settings.mini_batch_size or plan.batch_size * len(TASKS),
+        ),
+        loss=_loss(model, settings),
+        early_stopping=_early_stopping(settings, validation),
     )
-    trainer.train()
+    with _advice(trainer, settings):
+        trainer.train(resume_from_checkpoint=_resumable(checkpoints))
+    if trainer.early_stopping:
+        trainer.early_stopping.restore(model)
     return model, loss_history(trainer.state.log_history)
 
 
-def in_plan_order(pairs, plan: BatchPlan):
-    """datasets.Dataset with the plan's slots in order: question, passage and, as label, the number of the answer passage.
+def _check(pairs, settings: TrainingSettings) -> None:
+    if settings.denominator == "hard-negatives" and not has_negatives(pairs):
+        raise InputError(
+            "denominator = 'hard-negatives' needs hard negatives, and the pairs have none (no column 'negative'). "
+            "Set hard_negatives to given, bm25 or dense, or denominator to all."
+        )
 
-    Texts are looked up when a batch is asked for, so a plan of any length costs eight bytes a slot.
-    """
-    from datasets import Dataset
 
-    labels = pd.factorize(pairs.select_columns(["passage_id"]).to_pandas()["passage_id"])[0]
-    parts = {part: pairs.select_columns([part]) for part in ("question", "passage")}
+def _loss(model, settings: TrainingSettings):
+    from sentence_transformers.base.losses import has_static_embedding_input
 
-    def texts(batch):
-        questions, passages = (rows[batch[f"{part}_row"]][part] for part, rows in parts.items())
-        return {"question": questions, "passage": passages, "label": [int(labels[row]) for row in batch["question_row"]]}
+    from .losses import CachedMaskedMultipleNegativesRankingLoss, MaskedMultipleNegativesRankingLoss
 
-    rows = {"question_row": plan.question_rows.ravel(), "passage_row": plan.passage_rows.ravel()}
-    return Dataset.from_dict(rows).with_transform(texts)
+    options = {"scale": settings.scale, "only_hard_negatives": settings.denominator == "hard-negatives"}
+    if not settings.mini_batch_size:
+        return MaskedMultipleNegativesRankingLoss(model, **options)
+    if has_static_embedding_input(model):
+        raise InputError(
+            f"mini_batch_size is {settings.mini_batch_size}, but an encoder of subword vectors (StaticEmbedding) cannot be split into "
+            "mini-batches and needs no memory for it. Set mini_batch_size = 0."
+        )
+    return CachedMaskedMultipleNegativesRankingLoss(model, mini_batch_size=settings.mini_batch_size, **options)
+
+
+def _early_stopping(settings: TrainingSettings, validation: dict):
+    from .checkpoints import EarlyStopping
+
+    if settings.patience and not validation:
+        raise InputError(f"patience is {settings.patience}, but there is no validation set to stop by. Set patience = 0.")
+    return EarlyStopping(settings.patience, len(validation)) if settings.patience else None
+
+
+def _resumable(checkpoints: Path | None) -> str | None:
+    """The checkpoint to go on from; what a kill left half-written is removed."""
+    from .checkpoints import drop_broken, last_whole
+
+    if checkpoints is None:
+        return None
+    if rank() == 0:
+        drop_broken(checkpoints)
+    wait()
+    found = last_whole(checkpoints)
+    return str(found) if found else None
+
+
+@contextmanager
+def _advice(trainer, settings: TrainingSettings) -> Iterator[None]:
+    """Turn what stops a training into an InputError that says what to lower and what is kept."""
+    try:
+        yield
+    except HybridIRError:
+        raise
+    except (RuntimeError, MemoryError, OSError) as error:
+        advice = next((text for sign, text in _SIGNS.items() if sign in f"{type(error).__name__}: {error}"), None)
+        if advice is None:
+            raise
+        given = {"now": settings.mini_batch_size or "0, the whole batch", "batch": trainer.args.train_batch_size}
+        step = f"at step {trainer.state.global_step + 1} of {trainer.state.max_steps}"
+        raise InputError(f"{advice.format(step=step, **given)}{trainer.last_good()}") from error
+
+
+_NO_MEMORY = (
+    "out of memory {step}. Set gradient_checkpointing = true or a lower mini_batch_size (now {now}): the same training goes on from its "
+    "last checkpoint. Or lower max_passage_tokens or batch_size (now {batch} a process): a new training."
+)
+_NO_SPACE = "no space for a checkpoint {step}. Free some space, or set HYBRIDIR_OUTPUT to another folder; then run again."
+_SIGNS = {
+    "OutOfMemoryError": _NO_MEMORY,
+    "MemoryError": _NO_MEMORY,
+    "can't allocate memory": _NO_MEMORY,
+    "No space left on device": _NO_SPACE,
+    "failed writing file": _NO_SPACE,
+}
+
+
+def _arguments(plan: BatchPlan, settings: TrainingSettings, validation: dict, checkpoints: Path | None):
+    import tempfile
+
+    from sentence_transformers import SentenceTransformerTrainingArguments
+
+    from .checkpoints import KEPT
+
+    gpu = default_device() == "cuda"
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(checkpoints or tempfile.gettempdir()),
+        use_cpu=not gpu,
+        per_device_train_batch_size=plan.shard(rank(), processes()).batch_size,
+        per_device_eval_batch_size=min((given.batch_size for _, given in validation.values()), default=plan.batch_size),
+        max_steps=plan.steps,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        warmup_steps=int(settings.warmup_share * plan.steps),
+        lr_scheduler_type="linear",
+        optim="adamw_torch_fused",
+        bf16=settings.precision == "bf16",
+        torch_compile=settings.compile,
+        logging_nan_inf_filter=False,  # which would write the mean of the losses before in place of nan
+        logging_steps=max(1, min(settings.validate_every, plan.steps // 10)),
+        eval_strategy="steps" if validation else "no",
+        eval_steps=settings.validate_every,
+        save_strategy="steps" if checkpoints and settings.checkpoint_every else "no",
+        save_steps=settings.checkpoint_every or plan.steps,
+        save_total_limit=KEPT,
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=gpu,
+        accelerator_config={"non_blocking": gpu},
+        seed=plan.seed,
+    )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # a process to each GPU; the library would split the plan's batches over all it sees
+    return arguments
 
 
 def loss_history(log: list[dict]) -> pd.DataFrame:
@@ -75,40 +212,6 @@ def loss_history(log: list[dict]) -> pd.DataFrame:
     for entry in log:
         rows += [(entry["step"], key[5:-5], float(v)) for key, v in entry.items() if key.startswith("eval_") and key.endswith("_loss")]
     return pd.DataFrame(rows, columns=["step", "split", "loss"])
-
-
-def _arguments(plan: BatchPlan, settings: TrainingSettings, validate: bool):
-    import tempfile
-
-    from sentence_transformers import SentenceTransformerTrainingArguments
-
-    return SentenceTransformerTrainingArguments(
-        output_dir=tempfile.gettempdir(),
-        per_device_train_batch_size=plan.batch_size,
-        per_device_eval_batch_size=plan.batch_size,
-        max_steps=plan.steps,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        warmup_steps=int(settings.warmup_share * plan.steps),
-        lr_scheduler_type="linear",
-        optim="adamw_torch_fused",
-        prompts={"question": settings.query_prefix, "passage": settings.passage_prefix},
-        logging_nan_inf_filter=False,  # which would write the mean of the losses before in place of nan
-        logging_steps=max(1, min(settings.validate_every, plan.steps // 10)),
-        eval_strategy="steps" if validate else "no",
-        eval_steps=settings.validate_every,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-        seed=plan.seed,
-    )
-
-
-def default_device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def save_encoder(model, folder: Path, card: dict, history: pd.DataFrame) -> None:
@@ -123,7 +226,7 @@ def _card_text(card: dict) -> str:
     """The card for people: what the encoder was trained on, how its batches were mixed, how it scored."""
     header = "---\nlibrary_name: sentence-transformers\npipeline_tag: sentence-similarity\n---\n\n"
     parts = [f"# {card['title']}\n\nOpen it with `SentenceTransformer(folder)`; encode with `encode_query` and `encode_document`.\n"]
-    for heading in ("data", "plan", "training", "scores"):
+    for heading in ("data", "plan", "base", "training", "scores"):
         rows = "\n".join(f"| {key} | {value} |" for key, value in card[heading].items())
         parts.append(f"\n## {heading.capitalize()}\n\n| | |\n|---|---|\n{rows}\n")
     return header + "".join(parts)

@@ -42,3 +42,22 @@ def tiny_base(tiny_pairs, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("encoders") / "base"
     make_unaligned(folder, [*tiny_pairs["question"], *tiny_pairs["passage"], "Query: Passage: "], vocabulary=300, dimension=8, seed=0)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_transformer(tiny_pairs, tmp_path_factory) -> Path:
+    """A one-layer BERT with random weights and dropout, in the folder format of the hub."""
+    import torch
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    from hybridir_utils.base_encoders import train_tokenizer
+
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=train_tokenizer([*tiny_pairs["question"], *tiny_pairs["passage"]], 200), unk_token="[UNK]", pad_token="[PAD]"
+    )
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 64}
+    model = BertModel(BertConfig(vocab_size=len(tokenizer), **sizes))
+    folder = tmp_path_factory.mktemp("encoders") / "bert"
+    model.save_pretrained(folder), tokenizer.save_pretrained(folder)
+    return folder

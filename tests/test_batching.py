@@ -1,13 +1,17 @@
 """Batch plans: what may meet in a batch, how often, in which order; and what is said when no plan can be drawn."""
 
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, chisquare
 
+from hybridir_utils import batching
 from hybridir_utils.batching import KINDS, STRATEGIES, BatchPlan, ParallelIndex, language_shares, plan_batches
 from hybridir_utils.errors import InputError, UnknownName
 from hybridir_utils.pairs import join_pairs, pairs_from_rows
@@ -180,6 +184,57 @@ def test_a_seed_is_a_plan(patchy, strategy):
     first, again, other = (plan_batches(patchy, strategy, steps=30, batch_size=8, seed=seed) for seed in (1, 1, 2))
     assert equal(first, again) and not np.array_equal(first.question_rows, other.question_rows)
     assert equal(plan_batches(ParallelIndex(patchy), strategy, steps=30, batch_size=8, seed=1), first)
+
+
+DRAWN = {
+    "En-En": "cd1f29a659b5899a", "X-X": "e7fb59f179047952", "X-X-mono": "5ad75e0d6613ba6b", "X-Y": "48d09f30c57403ec",
+    "hybrid": "9457b7b13f13862c",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("block", [None, 7])
+def test_a_seed_draws_the_plan_it_always_drew(patchy, strategy, block, monkeypatch):
+    """Results that lie in the repository come from these plans; blocks that bound the memory do not change them."""
+    if block:
+        monkeypatch.setattr(batching, "PILE", block)
+        monkeypatch.setattr(batching, "BLOCK", block)
+    plan = plan_batches(patchy, strategy, steps=80, batch_size=20, seed=1)
+    parts = (np.ascontiguousarray(part, dtype="<i4").tobytes() for part in (plan.kinds, plan.question_rows, plan.passage_rows))
+    assert hashlib.sha256(b"".join(parts)).hexdigest()[:16] == DRAWN[strategy]
+
+
+@pytest.mark.parametrize("world", [1, 2, 5])
+def test_ranks_share_every_batch(patchy, world):
+    """Same kind on every rank of a step, no id on two, and side by side the whole batch."""
+    plan = plan_batches(patchy, "hybrid", steps=30, batch_size=20, seed=3)
+    shards = [plan.shard(rank, world) for rank in range(world)]
+    assert all(shard.batch_size == 20 // world and np.array_equal(shard.kinds, plan.kinds) for shard in shards)
+    for part in ("question_rows", "passage_rows"):
+        assert np.array_equal(np.concatenate([getattr(shard, part) for shard in shards], axis=1), getattr(plan, part))
+    ids = [columns(patchy, shard)[0] for shard in shards]
+    assert all(len(set().union(*(rows[step] for rows in ids))) == 20 for step in range(30))
+
+
+def test_batches_that_ranks_cannot_share_are_told(complete):
+    plan = plan_batches(complete, "X-X", steps=2, batch_size=10, seed=0)
+    with pytest.raises(InputError, match=r"batches of 10 cannot be shared by 4 processes .* batch_size to a multiple of 4"):
+        plan.shard(0, 4)
+    for rank in (-1, 2):
+        with pytest.raises(InputError, match=rf"rank {rank}: expected a number from 0 to 1"):
+            plan.shard(rank, 2)
+
+
+@pytest.mark.parametrize("slots", [1, 12, 1_000_000])
+def test_a_plan_is_saved_in_row_groups_of_whole_steps(complete, tmp_path, slots, monkeypatch):
+    monkeypatch.setattr(batching, "SAVED_SLOTS", slots)
+    plan = plan_batches(complete, "hybrid", steps=9, batch_size=5, seed=11)
+    plan.save(tmp_path / "plan.parquet")
+    file = pa.parquet.ParquetFile(tmp_path / "plan.parquet")
+    rows = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    assert rows == {1: [5] * 9, 12: [10] * 4 + [5], 1_000_000: [45]}[slots]
+    assert file.read().equals(plan.table())
+    assert equal(BatchPlan.load(tmp_path / "plan.parquet"), plan)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

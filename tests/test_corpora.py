@@ -3,13 +3,18 @@
 import gzip
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
+from hub_folders import make_folders, parquet, squad_rows
+from hub_sets import write_parts
 
-from hybridir_utils.corpora import data_fingerprint, hold_out, retrieval_task, source_pairs
+from hybridir_utils.corpora import data_fingerprint, hold_out, public_data, retrieval_task, source_pairs
 from hybridir_utils.errors import HybridIRError, InputError, UnknownName
+from hybridir_utils.evaluation_sets import EVALUATION_SETS
 from hybridir_utils.languages import XQUAD_R_LANGUAGES
-from hybridir_utils.pairs import pairs_from_rows, section_languages
-from hybridir_utils.profiles import PAIR_SETS, TASKS, make_profile
+from hybridir_utils.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, pairs_from_rows, section_languages
+from hybridir_utils.profiles import HUB_PAIR_SETS, LOCAL_PAIR_SETS, PARALLEL_TASKS, make_profile
 
 ENGLISH = "Paris lies in France. Rome lies in Italy."
 
@@ -82,6 +87,64 @@ def test_sections_in_the_languages_the_folder_has(tmp_path):
     assert set(train["language"]) == {"en", "de"}
 
 
+@pytest.fixture
+def public(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "arrow")
+    (tmp_path / "data").mkdir()
+    return str(make_folders(tmp_path / "data"))
+
+
+def test_public_sets_in_the_profiles_languages(public):
+    names = ["mmarco", "squad", "worldfacts"]
+    train, validation = source_pairs(profile(pair_sets=names, languages=["de", "en", "th"], data_dir=public))
+    frame = train.select_columns(["source", "language"]).to_pandas()
+    there = {source: set(rows["language"]) for source, rows in frame.groupby("source")}
+    assert there == {"mmarco": {"de", "en"}, "squad": {"en"}, "worldfacts": {"en"}}
+    assert train.column_names == PAIR_COLUMNS and not set(train["passage_id"]) & set(validation["passage_id"])
+
+
+def test_every_public_set_opens_with_its_own_negatives(public):
+    train, validation = source_pairs(profile(pair_sets=list(HUB_PAIR_SETS), languages=["en"], data_dir=public, hard_negatives="given"))
+    assert {*train["source"], *validation["source"]} == set(HUB_PAIR_SETS)
+    assert train.column_names == [*PAIR_COLUMNS, *NEGATIVE_COLUMNS] and any(train["negative"])
+    with pytest.raises(InputError, match=r"'squad' has none of the profile's languages \(de\); it has en"):
+        source_pairs(profile(pair_sets=["squad"], languages=["de"], data_dir=public))
+
+
+def test_the_fingerprint_of_a_public_set_is_its_commit_or_its_files(public, tmp_path):
+    local, hub = (data_fingerprint(("squad",), place) for place in (public, str(tmp_path)))
+    assert local != hub == data_fingerprint(("squad",), str(tmp_path))
+    parquet(tmp_path / "data" / "squad" / "plain_text" / "train-00000-of-00001.parquet", squad_rows(3))
+    assert data_fingerprint(("squad",), public) != local
+
+
+def test_at_most_so_many_ids_of_each_set(public, tmp_path):
+    sections(tmp_path / "data" / "mscourses", ["en", "de"])
+    names = ["worldfacts", "mscourses", own_pairs(tmp_path / "faq.jsonl", ["en", "de"]), "mmarco"]
+    several = profile(pair_sets=names, data_dir=public, max_pairs=5)
+    train, _ = source_pairs(several)
+    frame = train.select_columns(["source", "id", "language"]).to_pandas()
+    assert frame.groupby("source")["id"].nunique().max() == 5 and set(frame["source"]) == {"worldfacts", "mscourses", "faq", "mmarco"}
+    assert (frame[frame["source"] == "faq"].groupby("id")["language"].nunique() == 2).all()
+    assert source_pairs(several)[0]["id"][:] == train["id"][:]
+    others = {tuple(source_pairs(profile(pair_sets=names[2:3], max_pairs=5, corpus_seed=seed))[0]["id"]) for seed in range(4)}
+    assert len(others) > 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_held_out_is_drawn_from_the_sorted_passages(seed):
+    """As ever: held-out sets of earlier runs stay as they are."""
+    names = np.array([f"é{i * 7 % 50}" if i % 2 else f"p{i}" for i in range(50)])
+    held = set(hold_out(pairs_from_rows((str(i), name, "en", "q", "t", "s") for i, name in enumerate(names)), seed, 0.2)[1]["passage_id"])
+    assert held == set(np.random.default_rng(seed).permutation(np.unique(names))[:10])
+
+
+def test_of_a_large_set_only_so_many_passages_are_held_out(monkeypatch):
+    monkeypatch.setattr("hybridir_utils.corpora.VALIDATION_MOST", 3)
+    held = hold_out(pairs_from_rows((f"{i}", f"{i}", "en", f"q{i}", f"t{i}", "s") for i in range(500)), 0)[1]
+    assert len(held) == 3
+
+
 def test_a_pair_set_in_none_of_the_languages(tmp_path):
     sections(tmp_path / "mscourses", ["en", "de"])
     for name in ("mscourses", own_pairs(tmp_path / "faq.jsonl", ["en", "de"])):
@@ -150,21 +213,51 @@ def test_the_fingerprint_follows_the_files(tmp_path):
     assert before != data_fingerprint((name, "worldfacts-test"), "")
 
 
-def test_every_name_of_a_task_opens(real_data):
-    tasks = {name: retrieval_task(name, ("en", "de"), str(real_data)) for name in TASKS}
+def test_every_name_of_a_task_opens(real_data, tmp_path):
+    for name in ("xquad-r", "mlqa-dev", "ntrex-news"):
+        (tmp_path / name).symlink_to(real_data / name)
+    rows = pd.DataFrame({"link": ["l"], "question_number": [1], "flores_passage": ["A passage."], "question": ["A question?"]})
+    write_parts(tmp_path / "belebele", {(code, "test"): rows for code in ("eng_Latn", "deu_Latn")})
+    tasks = {name: retrieval_task(name, ("en", "de"), str(tmp_path), task_languages=("en", "de")) for name in PARALLEL_TASKS}
     assert {name: task.name for name, task in tasks.items()} == {
         "worldfacts-test": "worldfacts-test", "worldfacts-shifted": "worldfacts-shifted", "xquad-r": "XQuAD-R", "mlqa-r": "MLQA-R",
+        "belebele": "Belebele", "ntrex": "NTREX",
     }  # fmt: skip
-    assert tasks["worldfacts-test"].languages == ("de", "en") and tasks["xquad-r"].languages == XQUAD_R_LANGUAGES
-    assert data_fingerprint(TASKS, str(real_data))
+    assert all(task.languages == ("de", "en") for task in tasks.values())
+    assert retrieval_task("xquad-r", ("en", "de"), str(real_data)).languages == XQUAD_R_LANGUAGES
+    assert len({data_fingerprint((name,), str(tmp_path)) for name in PARALLEL_TASKS}) == len(PARALLEL_TASKS)
+
+
+@pytest.mark.parametrize("name", ["xquad-r", "mlqa-r"])
+def test_a_language_that_a_public_task_lacks(name, tmp_path):
+    (tmp_path / "xquad-r").mkdir()
+    (tmp_path / "mlqa-dev").mkdir()
+    with pytest.raises(UnknownName, match=r"unknown language of .*-R 'fr'.*Known: ar, de"):
+        retrieval_task(name, ("en",), str(tmp_path), task_languages=("en", "fr"))
+
+
+def test_a_task_that_is_searched_is_not_ranked_in_full():
+    with pytest.raises(UnknownName, match="unknown task 'miracl'"):
+        retrieval_task("miracl", ("en",))
+
+
+def test_the_fingerprint_of_a_public_set_is_its_commit_or_the_files_of_its_folder(tmp_path):
+    assert public_data("miracl", "") == [{"hub": "mteb/MIRACLRetrievalHardNegatives", "commit": EVALUATION_SETS["miracl"].revision}]
+    assert [entry["hub"] for entry in public_data("mkqa", "")] == ["Shitao/bge-m3-data", "mteb/nq"]
+    prints = [data_fingerprint(("miracl",), str(tmp_path))]
+    for text in ("one", "two"):
+        (tmp_path / "miracl").mkdir(exist_ok=True)
+        (tmp_path / "miracl" / "README.md").write_text(text, encoding="utf-8")
+        prints.append(data_fingerprint(("miracl",), str(tmp_path)))
+    assert len(set(prints)) == 3 and prints[-1] == data_fingerprint(("miracl",), str(tmp_path))
 
 
 def test_every_name_of_a_pair_set_opens(real_data):
     languages = ["en", "de", "vi"]
-    train, validation = source_pairs(profile(pair_sets=list(PAIR_SETS), languages=languages, data_dir=str(real_data)))
+    train, validation = source_pairs(profile(pair_sets=list(LOCAL_PAIR_SETS), languages=languages, data_dir=str(real_data)))
     assert not set(train["passage_id"]) & set(validation["passage_id"])
     frame = train.select_columns(["source", "language"]).to_pandas()
     there = {source: set(rows["language"]) for source, rows in frame.groupby("source")}
-    expected = {name: set(section_languages(real_data / name)) & set(languages) for name in PAIR_SETS[1:]}
+    expected = {name: set(section_languages(real_data / name)) & set(languages) for name in LOCAL_PAIR_SETS[1:]}
     assert there == {"worldfacts": {"en"}} | expected
     assert "vi" not in there["bitcoin-faq"] and "vi" in there["mscourses"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from hybridir_utils.beir import write_beir
 from hybridir_utils.encoders import EncoderKey
 from hybridir_utils.errors import MissingInput
 from hybridir_utils.evaluation import evaluate
+from hybridir_utils.profiles import make_profile
 from hybridir_utils.session import open_run
 from hybridir_utils.tables import score_table
 from hybridir_utils.tasks import task_from_pairs
@@ -94,3 +97,15 @@ def test_encoders_that_are_missing_are_told_with_notebook_and_command(tmp_path, 
     monkeypatch.setattr(encoders, "base_encoders", lambda run: dict.fromkeys(run.profile.bases, tmp_path / "base"))
     with pytest.raises(MissingInput, match=r"30 of 30 encoders.*02_hybrid_batch_training.*run --profile xquad --only 02"):
         encoders.trained_encoders(open_run("xquad"), make=False)
+
+
+def test_a_public_retriever_is_read_with_its_own_prompts(run, jobs, tiny_base, monkeypatch):
+    """Beside the same folder without prompts: the prompts of the catalogue go before questions and passages."""
+    monkeypatch.setattr(evaluation, "prompts_of", lambda name: ("Query: ", "Passage: ") if name == "st:named" else None)
+    monkeypatch.setattr(evaluation, "place_of", lambda name: str(tiny_base))
+    changed = {**run.profile.model_dump(), "retrievers": ("st:named", "st:plain")}
+    evaluations = evaluate(replace(run, profile=make_profile(changed, "test")))
+    scores = evaluations.table("scores").query("strategy == 'zero-shot' and metric == 'mAP' and query_language == 'macro'")
+    named, plain = (scores[scores["base"] == base]["value"].to_numpy() for base in ("st:named", "st:plain"))
+    untrained = evaluations.table("scores").query("strategy == 'untrained' and metric == 'mAP' and query_language == 'macro'")
+    assert not np.allclose(named, plain) and np.array_equal(plain, untrained["value"].to_numpy())

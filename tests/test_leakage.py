@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
+from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from hybridir_utils import leakage
 from hybridir_utils.errors import InputError
 from hybridir_utils.leakage import LEAK_COLUMNS, drop_leaks, leaks, normalise
 from hybridir_utils.pairs import pairs_from_rows
+from hybridir_utils.searches import Search, SearchTask
 from hybridir_utils.squad import xquad_r
 from hybridir_utils.tasks import RetrievalTask
 
@@ -179,8 +181,57 @@ def test_blocks_do_not_change_the_result(task, monkeypatch):
     ours = pairs(*((f"p{n}", "en", f"When was the treaty signed, and in which two towns {n}?", ANSWER) for n in range(7)))
     whole = leaks(ours, task)
     monkeypatch.setattr(leakage, "BLOCK_CELLS", 2)
+    monkeypatch.setattr(leakage, "BLOCK_TEXTS", 3)
     pd.testing.assert_frame_equal(leaks(ours, task), whole)
     assert len(whole) == 14
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), threshold=st.sampled_from([0.3, 0.55, 0.8, 1.0]))
+def test_containment_equals_plain_sets(data, threshold):
+    """Sections that hold whole sentences, parts of them, or none; every pair compared by sets, without a bound."""
+    sentences = [
+        f"{a} {b} signed in {a}burg the {b} of winter, said the {a}." for a in ("Anna", "Bruno", "Carla") for b in ("treaty", "pact")
+    ]
+    section = st.lists(st.sampled_from(sentences), max_size=2).map("".join)
+    cut = st.tuples(section, st.integers(0, 40), st.text("xyz ", min_size=5, max_size=180)).map(lambda t: t[0][t[1] :] + t[2])
+    ours = [text for text in data.draw(st.lists(cut, min_size=1, max_size=5)) if text.strip()] or ["nothing"]
+    known = data.draw(st.lists(st.sampled_from(sentences), min_size=1, max_size=4, unique=True))
+    candidates = pd.DataFrame([(f"c{n}", "c", "en", text) for n, text in enumerate(known)], columns=COLUMNS)
+    queries = pd.DataFrame([("q", "q", "de", "Wer?")], columns=COLUMNS)
+    relevance = pd.DataFrame([("q", id_) for id_ in candidates["id"]], columns=["query", "candidate"])
+    found = leaks(
+        pairs(*((f"p{n}", "en", "Who?", text) for n, text in enumerate(ours))),
+        RetrievalTask("t", queries, candidates, relevance),
+        threshold,
+    )
+    mine, theirs = ([plain_shingles(text) for text in texts] for texts in (ours, known))
+    weights = plain_weights(mine, theirs)
+    size = lambda shingles: sum(weights[s] for s in shingles)  # noqa: E731
+    expected = {}
+    for (i, a), (j, b) in ((x, y) for x in enumerate(mine) for y in enumerate(theirs)):
+        near, inside = size(a & b) / size(a | b) >= threshold - 1e-9, size(a & b) / min(size(a), size(b)) >= threshold - 1e-9
+        lengths = sorted((len(a), len(b)))
+        if near or (inside and lengths[0] >= 40 and lengths[1] >= 2 * lengths[0]):
+            expected[f"p{i}", f"c{j}"] = "exact" if normalise(ours[i]) == normalise(known[j]) else "near" if near else "contained"
+    assert {(row.pair, row.match): row.kind for row in found.itertuples()} == expected
+
+
+def test_relevant_passages_of_a_searched_corpus_are_found():
+    """A search names its passages by id in a corpus on disk; one that is judged irrelevant gives nothing away."""
+    corpus = Dataset.from_dict({"id": ["0", "1"], "text": [ANSWER, UNUSED]})
+    queries = pd.DataFrame([("q", "q", "When was the treaty signed, and in which two towns?")], columns=["id", "group", "text"])
+    qrels = pd.DataFrame([("q", "0", 1), ("q", "1", 0)], columns=["query", "candidate", "relevance"])
+    searched = Search("de", "en", "c", queries.assign(language="de"), qrels=qrels)
+    answered = Search("en", "en", "c", queries.assign(language="en"), answers={"q": ["1648"]})
+    task = SearchTask("t", ("R@100",), (searched, answered), lambda name: corpus)
+    ours = pairs(
+        ("a", "en", "Tell me.", ANSWER),
+        ("b", "en", "Who?", UNUSED),
+        ("c", "en", queries["text"][0], "A text."),
+        ("c", "de", "Wer?", "Ein Text."),
+    )
+    assert kinds(leaks(ours, task)) == {("exact", "a", "passage", "0"), ("exact", "c", "question", "q")}
 
 
 def test_dropping_takes_the_whole_parallel_group(task):

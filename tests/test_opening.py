@@ -98,7 +98,7 @@ def test_the_catalogue_names_what_is_opened():
     assert (
         place_of("labse") == f"sentence-transformers/LaBSE@{ENCODERS['labse'].revision}" and place_of("st:/models/mine") == "/models/mine"
     )
-    assert prompts_of("me5-base") == {"query": "query: ", "document": "passage: "}
+    assert prompts_of("me5-base") == ("query: ", "passage: ")
     assert prompts_of("labse") is None and prompts_of("st:x") is None
     assert {known.paper for known in ENCODERS.values()} == {"", "mBERT", "XLM-R", "LaBSE"}
     for name, known in ENCODERS.items():

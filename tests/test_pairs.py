@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import pytest
 from datasets import Dataset
@@ -9,8 +10,10 @@ from datasets import Dataset
 from hybridir_utils.errors import InputError, UnknownName
 from hybridir_utils.languages import XQUAD_R_LANGUAGES
 from hybridir_utils.pairs import (
+    NEGATIVE_COLUMNS,
     PAIR_COLUMNS,
     check_pairs,
+    join_pairs,
     pairs_from_rows,
     read_pairs_jsonl,
     read_sections,
@@ -46,6 +49,8 @@ def test_rows_become_strings_in_arrow():
         ([ROW | {"question": None}], r"row 0 \(id 'a'\) has no question"),
         ([ROW, ROW], r"\('a', 'en'\) stands twice"),
         ([{key: value for key, value in ROW.items() if key != "source"}], "column 'source' is missing"),
+        ([ROW, ROW | {"id": "b", "question": "\u3000\n"}], r"row 1 \(id 'b'\) has no question; 1 such rows"),
+        ([ROW | {"negative": None, "negative_id": ""}], r"row 0 \(id 'a'\) has no negative"),
     ],
 )
 def test_check_pairs_refuses(rows, message):
@@ -81,6 +86,40 @@ def test_own_pairs_with_a_fault(tmp_path, change, error, message):
     path = tmp_path / "faq.jsonl"
     path.write_text(json.dumps(ROW | change), encoding="utf-8")
     with pytest.raises(error, match=message):
+        read_pairs_jsonl(path)
+
+
+def test_pairs_may_lie_on_disk(tmp_path, monkeypatch):
+    rows = [(str(n), str(n), "en", f"Why {n}?", "So.", "s") for n in range(25)]
+    assert pairs_from_rows(rows, tmp_path / "pairs.arrow")[:] == pairs_from_rows(rows)[:]
+    own = tmp_path / "faq.jsonl"
+    own.write_text("\n".join(json.dumps(dict(zip(PAIR_COLUMNS, row, strict=True))) for row in rows), encoding="utf-8")
+    assert not read_pairs_jsonl(own).cache_files
+    monkeypatch.setattr("hybridir_utils.pairs.IN_MEMORY", 1000)
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path / "out"))
+    pairs = read_pairs_jsonl(own)
+    assert pairs[:] == pairs_from_rows(rows)[:]
+    assert [Path(file["filename"]).parent for file in pairs.cache_files] == [tmp_path / "out" / "data" / "runs" / "own_pairs"]
+
+
+def test_hard_negatives_are_taken_along(tmp_path):
+    """One line of a file has a negative, the others an empty one; a part that has none gets empty ones when it is joined."""
+    path = tmp_path / "faq.jsonl"
+    rows = [{"id": "1", "language": "en", "question": "Why?", "passage": "So."}, ROW | {"id": "2", "negative": "No.", "negative_id": "n"}]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    own, plain = read_pairs_jsonl(path), pairs_from_rows((f"p{n}", "p", "en", "q", "p", "s") for n in range(4))
+    assert own.column_names == PAIR_COLUMNS + NEGATIVE_COLUMNS and plain.column_names == PAIR_COLUMNS
+    assert own[:]["negative"] == ["", "No."] and own[:]["negative_id"] == ["", "n"]
+    joined = join_pairs([plain.select([0, 3]), own])
+    assert joined[:]["id"] == ["p0", "p3", "1", "2"]
+    assert joined[:]["negative"] == ["", "", "", "No."] and joined[:]["negative_id"] == ["", "", "", "n"]
+    assert join_pairs([plain, plain.map(lambda row: {"id": row["id"] + "x"})]).column_names == PAIR_COLUMNS
+
+
+def test_a_negative_that_is_no_text_is_named(tmp_path):
+    path = tmp_path / "faq.jsonl"
+    path.write_text(json.dumps(ROW | {"negative": ["No."]}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"faq\.jsonl, line 1: 'negative' must be a text, found \['No\.'\]"):
         read_pairs_jsonl(path)
 
 

@@ -6,21 +6,27 @@ import subprocess
 import sys
 from collections import Counter
 
+import pandas as pd
 import pytest
 
-from hybridir_utils import preparation
+from hybridir_utils import preparation, quality_chunks
 from hybridir_utils.corpora import hold_out
 from hybridir_utils.errors import InputError
-from hybridir_utils.pairs import pairs_from_rows, read_pairs_jsonl
+from hybridir_utils.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, pairs_from_rows, read_pairs_jsonl
 from hybridir_utils.preparation import enough_for_a_batch, prepare_pairs
+from hybridir_utils.quality_chunks import rejected
+from hybridir_utils.runs import recipe_of
 from hybridir_utils.session import open_run
 
-LETTERS = {"en": "abcdefghijklmnop", "de": "abcdefghiklmnöü", "el": "αβγδεζηθικλμνξοπ", "ru": "абвгдежзиклмнопр"}
+GERMAN = "der Wald liegt hinter dem alten Haus und wir gehen heute noch durch die kleine Stadt zum Fluss weil es nicht mehr regnet"
+LETTERS = {"en": "abcdefghijklmnop", "el": "αβγδεζηθικλμνξοπ", "ru": "абвгдежзиклмнопр"}
 STEPS = ["translated", "accepted", "without leaks", "enough for a batch", "for training"]
 
 
 def words(*about, n=9):
     draw = random.Random(str(about))
+    if about[0] == "de":  # a language that the quality checks know by its words
+        return " ".join(draw.choices(GERMAN.split(), k=n + 6))
     return " ".join("".join(draw.choices(LETTERS[about[0]], k=6)) for _ in range(n))
 
 
@@ -177,6 +183,99 @@ def test_made_once_and_again_when_the_data_change(setup, monkeypatch):
     setup.change("en", setup.training[0], question=words("en", "a new question"))
     assert prepare_pairs(setup.run()).folder != first.folder
     assert first.folder.is_dir()
+
+
+def test_quality_is_checked_in_parts_as_on_the_whole(monkeypatch):
+    """Every id keeps its translations beside it, and ids that ask the same question in some language are checked together."""
+    rows = [[f"p{i}", f"p{i}", code, words(code, i, "?", n=4), words(code, i), "s"] for code in ("en", "de", "el") for i in range(40)]
+    rows[43][3] = rows[77][3] = "sage question?"  # of ids 3 and 37, in German
+    rows[45][4] = rows[5][4]  # a German passage in English
+    pairs = pairs_from_rows(rows)
+    whole = rejected(pairs)
+    assert set(whole["check"]) >= {"copied", "ambiguous_question"}
+    seen = []
+    monkeypatch.setattr(quality_chunks, "CHECKED_TOGETHER", 30)
+    check = quality_chunks.check_pairs_quality
+    monkeypatch.setattr(quality_chunks, "check_pairs_quality", lambda part: seen.append(part) or check(part))
+    parts = rejected(pairs)
+    assert len(seen) > 3 and max(map(len, seen)) < 60 and sum(map(len, seen)) == len(pairs)
+    by = ["check", "language", "id"]
+    assert parts.sort_values(by, ignore_index=True).equals(whole.sort_values(by, ignore_index=True))
+
+
+def test_sets_of_english_only_are_not_translated(setup):
+    """Of two English sets one is named: its pairs stay, the other's are translated (here copied, and refused)."""
+    setup.rows = {key: value | {"source": "faq"} for key, value in setup.rows.items() if key[0] == "en"}
+    setup.write()
+    other = setup.folder / "other.jsonl"
+    other.write_text("\n".join(json.dumps(row("en", i)) for i in range(100, 140)), encoding="utf-8")
+    changes = {"languages": ["en", "de"], "pair_sets": [f"jsonl:{setup.pairs}", f"jsonl:{other}"], "english_only": [f"jsonl:{other}"]}
+    prepared = prepare_pairs(setup.run(**changes))
+    table, n = counts(prepared), len(setup.training)
+    assert table.loc["en", "translated"] > n == table.loc["de", "translated"]
+    assert set(prepared.train["source"]) == {"faq", "other"}
+    assert prepare_pairs(setup.run(**changes | {"english_only": []})).coverage.query("language == 'de'")["pairs"].iloc[0] > n
+
+
+def test_a_model_translates_what_is_english_only(setup, tmp_path):
+    """An untrained model's words are refused, but they are its own: nothing is copied, and it is part of the recipe."""
+    from tiny_mt import m2m100
+
+    setup.rows = {key: value for key, value in setup.rows.items() if key[0] == "en"}
+    setup.write()
+    (folder := tmp_path / "m2m").mkdir()
+    m2m100(folder)
+    run = setup.run(languages=["en", "de"], translator=f"mt:{folder}")
+    prepared = prepare_pairs(run)
+    assert counts(prepared).loc["de", "translated"] == len(setup.training)
+    assert set(prepared.rejections["language"]) == {"de"} and "copied" not in set(prepared.rejections["check"])
+    assert (run.artefacts / "translations.sqlite").is_file()
+    made_of = recipe_of(prepared.folder)["recipe"]["translator"]
+    assert made_of["name"] == f"mt:{folder}" and made_of["beams"] == 1 and len(made_of["stands for"]) == 64
+    assert not list(prepared.folder.glob("work*"))
+
+
+def test_hard_negatives_reach_training(setup):
+    for values in setup.rows.values():
+        values["question"] = " ".join(values["passage"].split()[:4])
+        values["passage"] += f" {values['passage'].split()[0][0] * 6}"  # a word that some passages share
+        values["question"] += f" {values['passage'].split()[-1]}"
+    setup.write()
+    mined = prepare_pairs(setup.run(hard_negatives="bm25"))
+    assert set(mined.train.column_names) == {*PAIR_COLUMNS, *NEGATIVE_COLUMNS} and any(mined.train["negative"])
+    assert not {"negative", "negative_id"} & set(prepare_pairs(setup.run()).train.column_names)
+    with pytest.raises(InputError, match="mines with the first of `retrievers`, and the profile has none"):
+        prepare_pairs(setup.run(hard_negatives="dense"))
+
+
+def test_dense_negatives_come_from_a_retriever(setup, tiny_base):
+    mined = prepare_pairs(setup.run(hard_negatives="dense", retrievers=[f"st:{tiny_base}"]))
+    assert any(mined.train["negative"])
+    assert all(own != other for own, other in zip(mined.train["passage"], mined.train["negative"], strict=True))
+
+
+def test_given_negatives_go_where_the_profile_wants_none(setup):
+    for values in setup.rows.values():
+        values |= {"negative": "No.", "negative_id": "n"}
+    setup.write()
+    assert "negative" not in prepare_pairs(setup.run()).train.column_names
+    assert set(prepare_pairs(setup.run(hard_negatives="given")).train["negative"]) == {"No."}
+
+
+def test_squadshifts_may_validate(setup):
+    """Nothing is held out then, and the validation pairs are the English ones of its four domains."""
+    domains = ("new_wiki", "nyt", "reddit", "amazon")
+    for number, domain in enumerate(domains):
+        place = setup.folder / "data" / "squadshifts" / domain / "test"
+        place.mkdir(parents=True)
+        context = words("en", domain, n=30)
+        answers = {"text": [context.split()[3]], "answer_start": [context.index(context.split()[3])]}
+        pd.DataFrame([{"id": f"{number}", "question": words("en", domain, "?"), "context": context, "answers": answers}]).to_parquet(
+            place / "0000.parquet"
+        )
+    prepared = prepare_pairs(setup.run(validation_set="squadshifts", data_dir=str(setup.folder / "data")))
+    assert len(prepared.validation) == 4 and set(prepared.validation["language"]) == {"en"}
+    assert set(prepared.train["id"]) == {f"p{i}" for i in range(40)}
 
 
 KILLED_AT_THE_LAST_TABLE = """

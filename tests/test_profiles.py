@@ -218,7 +218,8 @@ def test_did_you_mean_stays_silent_when_nothing_is_near():
 
 
 def test_reading_a_profile_needs_no_heavy_library():
-    code = "import sys; from hybridir_utils.session import open_run; open_run('sample'); print({'torch', 'datasets'} & set(sys.modules))"
+    heavy = "print({'torch', 'transformers', 'sentence_transformers'} & set(sys.modules))"
+    code = f"import sys; from hybridir_utils.session import open_run; open_run('sample'); {heavy}"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 

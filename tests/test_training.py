@@ -1,19 +1,24 @@
 """Training: the plan's pairs reach the loss in order, with prefixes and masks; the steps are plain AdamW; results can be opened."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from datasets import Dataset
 from torch.nn.functional import cross_entropy
 
 from hybridir_utils import losses
 from hybridir_utils.base_encoders import bitext, make_aligned, make_unaligned, train_tokenizer
 from hybridir_utils.batching import KINDS, BatchPlan, plan_batches
+from hybridir_utils.chunks import TASKS, LengthSortedCollator, in_columns, row_numbers, tokenise
 from hybridir_utils.encoding import open_encoder
 from hybridir_utils.errors import InputError
-from hybridir_utils.training import TrainingSettings, in_plan_order, save_encoder, train_encoder
+from hybridir_utils.opening import Opening, open_model
+from hybridir_utils.plan_rows import NO_PASSAGE, in_plan_order
+from hybridir_utils.training import TrainingSettings, save_encoder, train_encoder
 
 SETTINGS = TrainingSettings(learning_rate=3e-2, weight_decay=0.1)
 
@@ -28,22 +33,6 @@ def trained(tiny_base, tiny_pairs, plan):
     validation = {"mono": (tiny_pairs, plan_batches(tiny_pairs, "X-X-mono", steps=2, batch_size=6, seed=0))}
     settings = SETTINGS.model_copy(update={"validate_every": 5})
     return train_encoder(tiny_base, tiny_pairs, plan, settings, validation)
-
-
-@pytest.fixture(scope="module")
-def tiny_transformer(tiny_pairs, tmp_path_factory):
-    """A one-layer BERT with random weights and dropout, in the folder format of the hub."""
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=train_tokenizer([*tiny_pairs["question"], *tiny_pairs["passage"]], 200), unk_token="[UNK]", pad_token="[PAD]"
-    )
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 64}
-    model = BertModel(BertConfig(vocab_size=len(tokenizer), **sizes))
-    folder = tmp_path_factory.mktemp("encoders") / "bert"
-    model.save_pretrained(folder), tokenizer.save_pretrained(folder)
-    return folder
 
 
 def by_rows(question_rows, passage_rows, seed=0):
@@ -119,7 +108,7 @@ def test_every_batch_reaches_the_loss_whole_and_in_order(tiny_base, tiny_pairs, 
     monkeypatch.setattr(losses, "MaskedMultipleNegativesRankingLoss", Spy)
     train_encoder(tiny_base, tiny_pairs, plan, SETTINGS)
     numbers = pd.factorize(np.asarray(tiny_pairs["passage_id"]))[0]
-    assert seen == numbers[plan.question_rows].tolist()
+    assert np.array_equal(np.array(seen)[:, :, 0], numbers[plan.question_rows])
 
 
 def test_slots_in_plan_order_carry_texts_and_labels(tiny_pairs, plan):
@@ -128,7 +117,219 @@ def test_slots_in_plan_order_carry_texts_and_labels(tiny_pairs, plan):
     slot = rows[13]
     question, passage = tiny_pairs[int(plan.question_rows[2, 1])], tiny_pairs[int(plan.passage_rows[2, 1])]
     assert slot["question"] == question["question"] and slot["passage"] == passage["passage"]
-    assert len({rows[i]["label"] for i in range(6)}) == 6
+    assert len({tuple(rows[i]["label"]) for i in range(6)}) == 6
+
+
+@pytest.fixture(scope="module")
+def triples(tiny_pairs):
+    """The pairs with hard negatives: for most rows the passage of the next id, for every fifth none, for id 3 one nobody else has."""
+    rows = tiny_pairs.to_pandas()
+    other = rows.iloc[np.roll(np.arange(len(rows)), -4)].reset_index(drop=True)
+    rows["negative"], rows["negative_id"] = other["passage"], other["passage_id"]
+    rows.loc[rows["id"] == "i3", ["negative", "negative_id"]] = ("Wasser 99", "p99")
+    rows.loc[rows.index % 5 == 0, ["negative", "negative_id"]] = ""
+    return Dataset.from_pandas(rows, preserve_index=False)
+
+
+def test_a_slot_brings_the_hard_negative_of_its_passage(triples):
+    plan = by_rows([[0, 9, 13]], [[1, 8, 15]])
+    slots = in_plan_order(triples, plan)[:]
+    assert slots["question"] == [triples[row]["question"] for row in (0, 9, 13)]
+    assert slots["negative"] == [triples[row]["negative"] for row in (1, 8, 15)] and slots["negative"][2] == ""
+    label = np.array(slots["label"])
+    number = dict(zip(triples["passage_id"][:], in_plan_order(triples, by_rows([range(96)], [range(96)]))[:]["label"], strict=True))
+    assert label[:, 0].tolist() == [number[triples[row]["passage_id"]][0] for row in (1, 8, 15)]
+    assert label[:2, 1].tolist() == [number[triples[row]["negative_id"]][0] for row in (1, 8)] and label[2, 1] == NO_PASSAGE
+    unknown = in_plan_order(triples, by_rows([[13]], [[13]]))[0]["label"][1]
+    assert unknown not in {first for first, _ in number.values()} and unknown != NO_PASSAGE
+    assert in_plan_order(triples, plan, negatives=False)[0].keys() == {"question", "passage", "label"}
+
+
+def still(folder, base):
+    """The transformer without dropout, whose draws would hide what is compared."""
+    from transformers import AutoModel, AutoTokenizer
+
+    model = AutoModel.from_pretrained(base, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    model.save_pretrained(folder), AutoTokenizer.from_pretrained(base).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def still_transformer(tiny_transformer, tmp_path_factory):
+    return still(tmp_path_factory.mktemp("encoders") / "still", tiny_transformer)
+
+
+@pytest.mark.parametrize("denominator", ["all", "in-batch", "hard-negatives"])
+@pytest.mark.parametrize("mini_batch_size", [0, 4])
+def test_every_denominator_trains_as_a_loop_over_rows(still_transformer, triples, denominator, mini_batch_size):
+    """One step at a time through chunks, masks and, with mini-batches, cached gradients; the plan repeats ids across rows."""
+    plan = by_rows([[0, 9, 5, 14, 0, 3], [16, 17, 30, 31, 50, 12]], [[0, 9, 5, 14, 1, 2], [16, 18, 30, 31, 50, 15]])
+    settings = TrainingSettings(
+        learning_rate=1e-3, weight_decay=0, warmup_share=0, scale=5.0, denominator=denominator, mini_batch_size=mini_batch_size
+    )
+    model, history = train_encoder(still_transformer, triples, plan, settings)
+    expected, losses_by_hand = loop(open_model(still_transformer), triples, plan, settings)
+    assert list(history["loss"]) == pytest.approx(losses_by_hand, abs=1e-5)
+    assert_same_weights(model, expected)
+
+
+def assert_same_weights(one, other):
+    """But for the biases of keys: attention does not depend on them, so that AdamW moves them by rounding errors alone."""
+    for name, value in weights(one).items():
+        if not name.endswith("key.bias"):
+            torch.testing.assert_close(value, weights(other)[name], atol=1e-5, rtol=0)
+
+
+def loop(model, triples, plan, settings):
+    """AdamW over the same steps, with the loss written out: a passage is a negative unless it answers the question too."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / plan.steps)
+    history = []
+    for questions, passages in zip(plan.question_rows.tolist(), plan.passage_rows.tolist(), strict=True):
+        rows = [triples[row] for row in passages]
+        queries = embed(model, [settings.query_prefix + triples[row]["question"] for row in questions])
+        candidates = [("positive", row["passage_id"], row["passage"], n) for n, row in enumerate(rows)]
+        if settings.denominator != "in-batch":
+            candidates += [("hard", row["negative_id"], row["negative"], n) for n, row in enumerate(rows) if row["negative"]]
+        scores = queries @ embed(model, [settings.passage_prefix + text for _, _, text, _ in candidates]).T * settings.scale
+        total = 0
+        for i, row in enumerate(rows):
+            kept = [
+                j
+                for j, (kind, id_, _, n) in enumerate(candidates)
+                if (kind == "positive" and n == i)
+                or (id_ != row["passage_id"] and not (kind == "positive" and settings.denominator == "hard-negatives"))
+            ]
+            total = total + torch.logsumexp(scores[i, kept], 0) - scores[i, i]
+        loss = total / len(rows)
+        optimizer.zero_grad(), loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step(), schedule.step()
+        history.append(loss.item())
+    return model, history
+
+
+def embed(model, texts):
+    return torch.nn.functional.normalize(model(model.preprocess(texts))["sentence_embedding"], dim=1)
+
+
+def test_the_first_loss_is_the_stock_trainers(still_transformer, tiny_pairs, plan, tmp_path):
+    """Chunks by length against the library's padding to the longest: the same batches give the same losses, with less to compute."""
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+    from sentence_transformers.base.sampler import DefaultBatchSampler
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+    from torch.utils.data import SequentialSampler
+
+    settings = TrainingSettings(learning_rate=1e-3, warmup_share=0)
+    _, history = train_encoder(still_transformer, tiny_pairs, plan, settings)
+    model = open_model(still_transformer)
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(tmp_path),
+        per_device_train_batch_size=plan.batch_size,
+        max_steps=plan.steps,
+        learning_rate=1e-3,
+        weight_decay=settings.weight_decay,
+        prompts={"question": "Query: ", "passage": "Passage: "},
+        batch_sampler=lambda dataset, **given: DefaultBatchSampler(SequentialSampler(dataset), **given),
+        logging_steps=1,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=True,
+    )
+    rows = in_plan_order(tiny_pairs, plan)[:]
+    data = Dataset.from_dict({part: rows[part] for part in ("question", "passage")})
+    stock = SentenceTransformerTrainer(model, args=arguments, train_dataset=data, loss=MultipleNegativesRankingLoss(model, scale=20.0))
+    stock.train()
+    expected = [entry["loss"] for entry in stock.state.log_history if "loss" in entry]
+    assert list(history["loss"]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_chunks_hold_every_text_once_and_less_padding(still_transformer):
+    model = open_model(still_transformer)
+    rows = [
+        {"question": "w " * (n % 3 + 1), "passage": "stone " * (n * 7 % 23 + 1), "negative": "tree " * (n % 5), "label": [n, -1]}
+        for n in range(16)
+    ]
+    make = {"preprocess_fn": tokenise(model), "prompts": {"passage": "Passage: "}, "router_mapping": TASKS}
+    whole, batch = (LengthSortedCollator(**make, tokens=tokens)(rows) for tokens in (10**6, 60))
+    assert batch["label"].tolist() == [[n, -1] for n in range(16)]
+    features = chunks_of(batch)
+    assert all(chunk["input_ids"].numel() <= 60 or len(chunk["input_ids"]) == 1 for chunk in features) and len(features) > 6
+    assert sum(chunk["input_ids"].numel() for chunk in features) < 0.75 * sum(chunk["input_ids"].numel() for chunk in chunks_of(whole))
+    with torch.no_grad():
+        found = in_columns(torch.cat([model(chunk)["sentence_embedding"] for chunk in features]), row_numbers(features), 16)
+        for column, part, prompt in zip(found, ("question", "passage", "negative"), ("", "Passage: ", ""), strict=True):
+            texts = [prompt + row[part] for row in rows]
+            torch.testing.assert_close(column, model(model.preprocess(texts))["sentence_embedding"], atol=1e-5, rtol=0)
+
+
+def chunks_of(batch):
+    return [
+        {key.split("_", 1)[1]: value for key, value in batch.items() if key.startswith(f"chunk{n}_")}
+        for n in range(len({key.split("_")[0] for key in batch if key.startswith("chunk")}))
+    ]
+
+
+def test_subwords_are_those_of_the_librarys_module(tiny_base, tiny_pairs):
+    model, texts = open_model(tiny_base), [*tiny_pairs["passage"][:20], "", "fire"]
+    found, expected = tokenise(model)(texts, prompt="Query: ", task="query"), model.preprocess(texts, prompt="Query: ")
+    assert all(torch.equal(found[key], expected[key]) for key in ("input_ids", "offsets"))
+
+
+def test_questions_and_passages_are_cut_at_their_lengths(still_transformer, tiny_pairs, plan, monkeypatch):
+    widths, usual = {"query": set(), "document": set()}, LengthSortedCollator.__call__
+
+    def spy(self, features):
+        batch = usual(self, features)
+        for chunk in chunks_of(batch):
+            widths[chunk["task"]].add(chunk["input_ids"].shape[1])
+        return batch
+
+    monkeypatch.setattr(LengthSortedCollator, "__call__", spy)
+    train_encoder(still_transformer, tiny_pairs, plan, TrainingSettings(), opening=Opening(max_query_tokens=3, max_passage_tokens=4))
+    assert max(widths["query"]) == 3 and max(widths["document"]) == 4
+
+
+def test_settings_that_do_not_fit_are_refused(tiny_base, tiny_pairs, plan):
+    with pytest.raises(InputError, match="denominator = 'hard-negatives' needs hard negatives"):
+        train_encoder(tiny_base, tiny_pairs, plan, TrainingSettings(denominator="hard-negatives"))
+    with pytest.raises(InputError, match=r"StaticEmbedding.*Set mini_batch_size = 0"):
+        train_encoder(tiny_base, tiny_pairs, plan, TrainingSettings(mini_batch_size=4))
+
+
+def test_a_tokenizer_without_a_pad_token_is_refused_before_training(still_transformer, tiny_pairs, plan, tmp_path):
+    folder = shutil.copytree(still_transformer, tmp_path / "unpadded")
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({key: value for key, value in settings.items() if key != "pad_token"}), encoding="utf-8")
+    with pytest.raises(InputError, match="no pad token"):
+        train_encoder(folder, tiny_pairs, plan, TrainingSettings())
+
+
+@pytest.mark.parametrize("changes", [{"gradient_checkpointing": True}, {"mini_batch_size": 3, "gradient_checkpointing": True}])
+def test_saving_memory_changes_no_weight(still_transformer, tiny_pairs, plan, changes):
+    settings = TrainingSettings(learning_rate=1e-3)
+    plainly, _ = train_encoder(still_transformer, tiny_pairs, plan, settings)
+    saving, _ = train_encoder(still_transformer, tiny_pairs, plan, settings.model_copy(update=changes))
+    assert_same_weights(plainly, saving)
+
+
+@pytest.mark.parametrize("mini_batch_size", [0, 4])
+def test_bf16_computes_in_bf16_and_keeps_fp32_weights(still_transformer, tiny_pairs, plan, mini_batch_size, monkeypatch):
+    seen, usual = set(), torch.nn.Linear.forward
+
+    def spy(self, given):
+        seen.add((out := usual(self, given)).dtype)
+        return out
+
+    monkeypatch.setattr(torch.nn.Linear, "forward", spy)
+    settings = TrainingSettings(learning_rate=1e-3, precision="bf16", mini_batch_size=mini_batch_size)
+    model, history = train_encoder(still_transformer, tiny_pairs, plan, settings)
+    assert seen == {torch.bfloat16} and {value.dtype for value in model.parameters()} == {torch.float32}
+    exact, _ = train_encoder(still_transformer, tiny_pairs, plan, settings.model_copy(update={"precision": "fp32"}))
+    assert np.isfinite(history["loss"]).all() and not same(model, exact)
+    assert max((weights(model)[name] - value).abs().max() for name, value in weights(exact).items()) < 2e-2
 
 
 def test_validation_is_scored_at_the_steps_asked_for(trained):
@@ -170,6 +371,7 @@ def test_saved_encoder_opens_and_its_card_states_data_plan_and_scores(trained, t
         "title": "hybrid from tiny, seed 1",
         "data": {"pairs": 96, "languages": "ar de en th"},
         "plan": {"strategy": "hybrid", "alpha": 0.5, "steps": 10},
+        "base": {"origin": "owner/name@0123"},
         "training": {"learning_rate": 0.03},
         "scores": {"validation Mo. mAP": 0.75},
     }
@@ -180,7 +382,7 @@ def test_saved_encoder_opens_and_its_card_states_data_plan_and_scores(trained, t
     assert json.loads((tmp_path / "card.json").read_text(encoding="utf-8")) == card
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert text.startswith("---\nlibrary_name: sentence-transformers\n") and "# hybrid from tiny, seed 1" in text
-    for heading in ("data", "plan", "training", "scores"):
+    for heading in ("data", "plan", "base", "training", "scores"):
         section = text.split(f"## {heading.capitalize()}\n")[1].split("\n## ")[0]
         assert all(f"| {key} | {value} |" in section for key, value in card[heading].items())
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "loss.csv"), history)

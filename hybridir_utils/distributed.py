@@ -1,0 +1,110 @@
+"""Several processes on one training run: which one am I, wait for the first, start them.
+
+`accelerate launch` and `torchrun` tell a process its place by environment variables (RANK, WORLD_SIZE); `launch` starts processes in the
+same way from a notebook.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from .errors import InputError
+
+PATIENCE = timedelta(days=7)  # the first process may prepare data for days; a dead one is noticed by the launcher, not by a timeout
+
+PLACE = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+
+
+def rank() -> int:
+    """This process' number; 0 where it is alone."""
+    return int(os.environ.get("RANK", 0))
+
+
+def processes() -> int:
+    """How many processes were launched together; 1 where this one is alone."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def join() -> None:
+    """Meet the other processes (NCCL on GPUs, else gloo) and take this one's GPU; nothing to do when alone or already joined."""
+    import torch
+
+    if processes() == 1 or torch.distributed.is_initialized():
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    atexit.register(torch.distributed.destroy_process_group)
+
+
+def wait() -> None:
+    """Go on when every process is here."""
+    import torch
+
+    if processes() > 1:
+        torch.distributed.barrier()
+
+
+@contextmanager
+def first_process_first() -> Iterator[None]:
+    """The first process runs the block before it joins, as if there were no other; the others follow, and find what it made."""
+    if rank() == 0 and processes() > 1:
+        with _alone():
+            yield
+        join()
+    else:
+        join()
+        yield
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    place = {key: os.environ.pop(key) for key in PLACE if key in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(place)
+
+
+def launch(function: Callable, arguments: tuple, count: int) -> None:
+    """Call `function(*arguments)` in `count` new processes of this machine that train together; one that fails ends the others.
+
+    The launcher is torch's, as in accelerate's notebook_launcher, which forks the notebook itself: that fails once it has used torch's
+    threads or the GPU. Here a fresh process is forked that has the library imported. function: importable by name. Raises InputError
+    with the first failure's message.
+    """
+    import multiprocessing
+
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        run_id="hybridir",
+        nproc_per_node=count,
+        start_method="forkserver",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        monitor_interval=0.2,
+    )
+    multiprocessing.set_forkserver_preload(["sentence_transformers"])
+    try:
+        elastic_launch(config, function)(*arguments)
+    except ChildFailedError as error:
+        raise InputError(_explain(*error.get_first_failure())) from error
+
+
+def _explain(number: int, failure) -> str:
+    """The launcher reports one failure: that of a killed process, or that of one which missed it."""
+    again = "What is finished is kept; run it again, and it goes on from the last checkpoint."
+    said = str(failure.message.get("message", "") if isinstance(failure.message, dict) else failure.message)
+    words = said.strip().splitlines()[-1] if said.strip() else f"exit code {failure.exitcode}"
+    if failure.exitcode < 0 or "by peer" in words:
+        return f"process {number} of the training, or one it waited for, was killed ({words}), most likely for want of memory. {again}"
+    return f"process {number} of the training failed: {words} {again}"

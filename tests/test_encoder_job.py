@@ -1,0 +1,107 @@
+"""One training run as an artefact: what its card and folder hold, and how it goes on after it was stopped."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from hybridir_utils.encoder_job import run_job, validation_plans
+from hybridir_utils.opening import Opening, open_model
+from hybridir_utils.plan_trainer import PlanTrainer
+from hybridir_utils.runs import recipe_of
+from hybridir_utils.training import TrainingSettings
+
+
+@pytest.fixture
+def root(tmp_path, tiny_pairs, tiny_transformer):
+    """A run's artefacts before training: pairs and a base encoder."""
+    (tmp_path / "pairs" / "p").mkdir(parents=True)
+    for split in ("train", "validation"):
+        tiny_pairs.to_parquet(str(tmp_path / "pairs" / "p" / f"{split}.parquet"))
+    shutil.copytree(tiny_transformer, tmp_path / "bases" / "b")
+    return tmp_path
+
+
+def recipe(**settings):
+    return {
+        "base": "mine",
+        "strategy": "hybrid",
+        "alpha": 0.5,
+        "seed": 1,
+        "base_folder": "b",
+        "base_origin": "owner/name@0123",
+        "pairs": "p",
+        "steps": 9,
+        "batch_size": 6,
+        "settings": TrainingSettings(**{"learning_rate": 1e-3, "checkpoint_every": 3, **settings}).model_dump(),
+        "opening": Opening(max_query_tokens=5).model_dump(),
+    }
+
+
+def stop_at(step, monkeypatch):
+    """Until undone, training is interrupted before that step."""
+    usual = PlanTrainer.training_step
+
+    def interrupted(self, *rest):
+        if self.state.global_step == step:
+            raise KeyboardInterrupt
+        return usual(self, *rest)
+
+    monkeypatch.setattr(PlanTrainer, "training_step", interrupted)
+
+
+def test_a_stopped_run_goes_on_from_its_checkpoint_and_then_removes_it(root, monkeypatch, tmp_path_factory):
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stop_at(7, stopped)
+        run_job(str(root), "e", recipe())
+    (kept,) = (root / "checkpoints").iterdir()
+    assert {path.name for path in kept.iterdir()} == {"checkpoint-3", "checkpoint-6"} and not list((root / "encoders").glob("e-*"))
+    steps, usual = [], PlanTrainer.training_step
+    monkeypatch.setattr(PlanTrainer, "training_step", lambda self, *rest: steps.append(self.state.global_step) or usual(self, *rest))
+    folder = run_job(str(root), "e", recipe())
+    assert steps == [6, 7, 8] and not list((root / "checkpoints").iterdir())
+    again = tmp_path_factory.mktemp("again") / "root"
+    shutil.copytree(root, again, ignore=shutil.ignore_patterns("encoders"))
+    unbroken = run_job(str(again), "e", recipe())
+    one, other = (open_model(place).state_dict() for place in (folder, unbroken))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_less_memory_goes_on_from_the_same_checkpoint_another_rate_does_not(root, monkeypatch):
+    """After `out of memory` the advice is a lower mini_batch_size; what was trained is not lost by taking it."""
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stop_at(7, stopped)
+        run_job(str(root), "e", recipe())
+    for changes, expected in (({"learning_rate": 2e-3}, 0), ({"mini_batch_size": 2, "gradient_checkpointing": True}, 6)):
+        steps, usual = [], PlanTrainer.training_step
+        with monkeypatch.context() as counted:
+            counted.setattr(
+                PlanTrainer, "training_step", lambda self, *rest, s=steps, u=usual: s.append(self.state.global_step) or u(self, *rest)
+            )
+            run_job(str(root), "e", recipe(**changes))
+        assert steps[0] == expected
+
+
+def test_folder_and_card_of_an_encoder(root):
+    from pathlib import Path
+
+    from sentence_transformers import SentenceTransformer
+
+    folder = Path(run_job(str(root), "e", recipe()))
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert not [name for name in files if name.endswith((".bin", ".pt", ".pth", ".pkl"))]
+    assert {"model.safetensors", "modules.json", "plan.parquet", "loss.csv", "card.json", "README.md"} <= files
+    assert SentenceTransformer(str(folder)).encode_query(["fire 3"]).shape == (1, 16)
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    assert card["base"]["origin"] == "owner/name@0123" and card["base"]["max_query_tokens"] == 5
+    assert card["training"]["learning_rate"] == 1e-3 and 0 < card["training"]["seconds"] < 600
+    assert 0.05 < card["training"]["peak memory in GB"] < 100 and np.isfinite(card["training"]["last training loss"])
+    assert recipe_of(folder)["recipe"] == recipe()
+    assert SentenceTransformer(str(folder))[0].query_length == 5
+
+
+def test_validation_in_one_language_has_no_cross_batches(tiny_pairs):
+    german = tiny_pairs.filter(lambda row: row["language"] == "de")
+    assert set(validation_plans(tiny_pairs)) == {"mono", "cross"} and set(validation_plans(german)) == {"mono"}
