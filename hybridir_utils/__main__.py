@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--only", default="", metavar="03", help="run this notebook alone")
     run.add_argument("--write-back", action="store_true", help="put the executed outputs, without volatile metadata, into notebooks/")
     run.add_argument("--cost", action="store_true", help="say what it will take (tokens, hours, memory, disk), and start nothing")
+    run.add_argument("--scheduler", default="", metavar="tcp://…", help="dask scheduler whose workers encode large corpora")
     run.set_defaults(command=_run)
     figures = commands.add_parser("figures", help="draw every figure and table again from saved results, without training")
     figures.set_defaults(command=_figures)
@@ -57,6 +58,8 @@ def _run(options) -> int:
     from .suite import run_suite
     from .writeback import write_back
 
+    if options.scheduler:
+        options.settings.append(f"scheduler={options.scheduler}")
     run = _open(options)
     if options.write_back and run.name != "sample":
         raise InputError(

@@ -16,7 +16,7 @@ from .mt_catalogue import TRANSLATORS
 from .preparation import to_translate, translator
 from .profiles import OWN_BASES, Profile
 from .session import Run
-from .translation_cost import translation_cost
+from .translation_cost import measured_speed, translation_cost
 
 QUERY_TOKENS, PASSAGE_TOKENS = 24, 128  # taken for a pair where the profile sets no lengths
 
@@ -25,8 +25,8 @@ def run_cost(run: Run) -> Iterator[tuple[str, pd.DataFrame]]:
     """(heading, table): training by base, encoding of the large corpora by task and encoder, translation by language, as far as
     the profile has them.
 
-    Hours are of one A100 or A800 at the shares of its peak that `encoding_cost` states. The last table reads the training sets, from
-    the hub where they lie there; no weights are loaded.
+    GPU-hours are of one A100 or A800 at the shares of its peak that `encoding_cost` states. The last table reads the training sets, from
+    the hub where they lie there, and times the translator.
     """
     for heading, table in (("training", training(run.profile)), ("large corpora", corpora(run.profile))):
         if len(table):
@@ -37,12 +37,15 @@ def run_cost(run: Run) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def translation(run: Run) -> pd.DataFrame:
-    """`translation_cost` of the English pairs that the profile has translated; empty where none are."""
+    """`translation_cost` of the English pairs that the profile has translated, in hours of one process of this machine, which translates
+    a few texts for it; empty where none are.
+    """
     train, _ = source_pairs(run.profile)
     chosen, targets = to_translate(run.profile, train)
     if not targets or not chosen.any():
         return pd.DataFrame()
-    return translation_cost(keep_rows(train, chosen), targets, translator(run)).set_index("language")
+    english, cached = keep_rows(train, chosen), translator(run)
+    return translation_cost(english, targets, cached, measured_speed(english, targets[0], cached)).set_index("language")
 
 
 def training(profile: Profile) -> pd.DataFrame:

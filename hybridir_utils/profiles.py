@@ -24,6 +24,7 @@ PAIR_SETS = LOCAL_PAIR_SETS + HUB_PAIR_SETS
 PARALLEL_TASKS = ("worldfacts-test", "worldfacts-shifted", "xquad-r", "mlqa-r", "belebele", "ntrex")  # ranked in full, in memory
 SEARCH_TASKS = ("miracl", "miracl-full", "mkqa", "neuclir")  # large pools on disk, searched to a depth
 TASKS = PARALLEL_TASKS + SEARCH_TASKS
+MEANS = ("jobs", "processes", "batch_tokens", "shard_size", "scheduler", "translation_tokens")  # change no result beyond its rounding
 OWN_BASES = ("aligned", "unaligned")
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from .fingerprints import fingerprint
 from .places import output_root
-from .profiles import Profile, load_profile
+from .profiles import MEANS, Profile, load_profile
 from .runs import writing
 
 
@@ -48,8 +48,8 @@ def _as_given(profile: str) -> str:
 
 
 def variant_suffix(base: Profile, resolved: Profile) -> str:
-    """`+key=value` for each value that differs from the profile's file; a fingerprint where that grows too long."""
-    changed = {key: value for key, value in resolved.model_dump().items() if value != getattr(base, key)}
+    """`+key=value` for each value that differs from the profile's file and can change a result; a fingerprint where that grows too long."""
+    changed = {key: value for key, value in resolved.model_dump().items() if key not in MEANS and value != getattr(base, key)}
     suffix = "".join(f"+{key}={_short(value)}" for key, value in changed.items())
     plain = suffix.replace("+", "").replace("=", "").replace(".", "").replace("-", "").replace("_", "").isalnum()
     return suffix if not changed or (plain and len(suffix) <= 60) else f"+{fingerprint(changed)[:10]}"

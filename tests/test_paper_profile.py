@@ -14,7 +14,7 @@ from tiny_models import save_tiny_bert
 
 from hybridir_utils.__main__ import main
 from hybridir_utils.checking import check
-from hybridir_utils.costs import corpora, training
+from hybridir_utils.costs import corpora, run_cost, training
 from hybridir_utils.encoders import trained_encoders
 from hybridir_utils.evaluation import REFERENCE, ZERO_SHOT, evaluate
 from hybridir_utils.preparation import prepare_pairs
@@ -137,7 +137,11 @@ def test_check_finds_its_rows_in_the_papers_tables(run, evaluations):
     assert (table["verdict"] == "off").any(), "four steps of a tiny model are not the paper's"
 
 
-def test_what_it_will_cost_is_said_without_the_hub(capsys):
+def test_what_it_will_cost_is_said_without_the_hub(capsys, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.delenv("HYBRIDIR_DATA", raising=False)
     profile = load_profile("paper")
     table = training(profile).set_index("base")
     assert set(table.index) == {"xlm-r", "labse"} and (table["encoders"] == 9).all()
@@ -146,5 +150,13 @@ def test_what_it_will_cost_is_said_without_the_hub(capsys):
     search = corpora(profile).set_index("encoder")
     assert set(search["task"]) == {"miracl"} and search.loc["xlm-r", "encoders"] == 10
     assert search.loc["xlm-r", "gpu_hours"] == pytest.approx(10 * search.loc["me5-base", "gpu_hours"])
-    assert main(["run", "--profile", "paper", "--cost", "--set", "data_dir=''"]) in (0, 1)
-    assert "large corpora:" in capsys.readouterr().out
+    assert main(["run", "--profile", "paper", "--cost"]) == 1, "the training sets are not here to be counted"
+    printed = capsys.readouterr()
+    assert "large corpora:" in printed.out and "translation" not in printed.out and "the hub cannot be reached" in printed.err
+
+
+def test_the_cost_of_a_translation_names_licence_texts_and_hours(run):
+    tables = dict(run_cost(run))
+    (heading,) = [heading for heading in tables if heading.startswith("translation by mt:")]
+    assert tables[heading].loc["all", "texts"] == tables[heading].loc[["ar", "de"], "texts"].sum() > 0
+    assert tables[heading].loc["ar", "weights_gib"] > 0 and np.isfinite(tables[heading]["hours"]).all()
