@@ -147,14 +147,14 @@ def test_changed_values_name_the_run_and_unchanged_ones_do_not():
     assert open_run("sample", seeds=[4, 5]).name == "sample+seeds=4-5"
 
 
-@pytest.mark.parametrize(
-    "changes", [{"data_dir": "/a/b"}, {"query_prefix": "ask: "}, {"languages": ["en", "de"], "tasks": ["xquad-r"] * 9}]
-)
 def test_what_changes_no_result_gives_a_run_no_name_of_its_own():
     assert open_run("sample", jobs=1, scheduler="tcp://host:8786", batch_tokens=99).name == "sample"
     assert open_run("sample", jobs=1, alpha=0.3).name == "sample+alpha=0.3"
 
 
+@pytest.mark.parametrize(
+    "changes", [{"data_dir": "/a/b"}, {"query_prefix": "ask: "}, {"languages": ["en", "de"], "tasks": ["xquad-r"] * 9}]
+)
 def test_names_of_runs_are_always_one_safe_folder(changes):
     name = open_run("sample", **changes).name
     assert name.startswith("sample+") and len(name) <= 70
