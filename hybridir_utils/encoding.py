@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import InputError
+from .memory import forget_cached_blocks, is_out_of_memory
 from .opening import Opening, open_model
 from .tasks import RetrievalTask
 from .token_budget import token_batches
@@ -106,17 +107,14 @@ def within_memory(lengths: np.ndarray, budget: int, run: Callable[[np.ndarray], 
 
 def _half(lengths: np.ndarray, error: BaseException) -> int:
     """Half the tokens of a batch that did not fit; errors that are not about memory pass."""
-    import torch
-
-    if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "not enough memory" not in str(error):
+    if not is_out_of_memory(error):
         raise error
     if len(lengths) == 1:
         raise InputError(
             f"no memory to encode a single text of {lengths[0]} tokens, and batch_tokens cannot go below one text. Lower "
             "max_passage_tokens (max_query_tokens for questions), take a smaller encoder, or free memory on the device."
         ) from error
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    forget_cached_blocks()
     budget = int(lengths.max()) * len(lengths) // 2
     log.warning("no memory for a batch: going on with batch_tokens = %d; set it in the profile to begin there.", budget)
     return budget

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from .errors import InputError, UnknownName
 from .hub import split_revision
+from .memory import forget_cached_blocks, is_out_of_memory
 from .mt_catalogue import TRANSLATORS
 from .mt_languages import same_language
 from .mt_loading import Seq2Seq
@@ -178,9 +179,7 @@ class ModelTranslator:
         return done
 
     def _lower_budget(self, error: Exception, lengths: list[int]) -> None:
-        import torch
-
-        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "allocate memory" not in str(error):
+        if not is_out_of_memory(error):
             raise error
         if len(lengths) == 1:
             raise InputError(
@@ -190,8 +189,7 @@ class ModelTranslator:
             ) from error
         self.budget = len(lengths) * max(lengths) // 2
         warnings.warn(f"out of memory: goes on with batches of {self.budget} tokens; set translation_tokens to that.", stacklevel=2)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        forget_cached_blocks()
 
     def _generate(self, ids: list[list[int]], marks: Marks) -> list[str]:
         """Translations of one batch. Each ends at its own length, so that it does not hang on the texts beside it."""

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from .batching import BatchPlan
 from .distributed import join, processes, rank, wait
 from .errors import HybridIRError, InputError
+from .memory import is_out_of_memory
 from .opening import Opening, default_device, open_model
 from .plan_rows import has_negatives, in_plan_order
 
@@ -146,9 +147,10 @@ def _advice(trainer, settings: TrainingSettings) -> Iterator[None]:
     except HybridIRError:
         raise
     except (RuntimeError, MemoryError, OSError) as error:
-        advice = next((text for sign, text in _SIGNS.items() if sign in f"{type(error).__name__}: {error}"), None)
-        if advice is None:
+        full = any(sign in str(error) for sign in ("No space left on device", "failed writing file"))
+        if not (full or is_out_of_memory(error)):
             raise
+        advice = _NO_SPACE if full else _NO_MEMORY
         given = {"now": settings.mini_batch_size or "0, the whole batch", "batch": trainer.args.train_batch_size}
         step = f"at step {trainer.state.global_step + 1} of {trainer.state.max_steps}"
         raise InputError(f"{advice.format(step=step, **given)}{trainer.last_good()}") from error
@@ -159,13 +161,6 @@ _NO_MEMORY = (
     "last checkpoint. Or lower max_passage_tokens or batch_size (now {batch} a process): a new training."
 )
 _NO_SPACE = "no space for a checkpoint {step}. Free some space, or set HYBRIDIR_OUTPUT to another folder; then run again."
-_SIGNS = {
-    "OutOfMemoryError": _NO_MEMORY,
-    "MemoryError": _NO_MEMORY,
-    "can't allocate memory": _NO_MEMORY,
-    "No space left on device": _NO_SPACE,
-    "failed writing file": _NO_SPACE,
-}
 
 
 def _arguments(plan: BatchPlan, settings: TrainingSettings, validation: dict, checkpoints: Path | None):
