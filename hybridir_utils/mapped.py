@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import Dataset
 from datasets.table import Table
+from filelock import FileLock
 
 from .runs import writing
 
@@ -70,6 +71,20 @@ def write_parquet(pairs: Dataset, path: Path) -> None:
     with pq.ParquetWriter(path, pairs.features.arrow_schema) as writer:
         for table in chunks(pairs, pairs.column_names):
             writer.write_table(table)
+
+
+def read_parquet(path: Path, store: Path) -> Dataset:
+    """A Parquet file, memory-mapped through its copy `store`, which is made, row group by row group, unless it is there.
+
+    Processes that ask for the same copy at the same time wait for the first.
+    """
+    store.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(store.with_suffix(".lock")):
+        if not store.exists():
+            with pq.ParquetFile(path, pre_buffer=False) as file:  # else the whole file is held in memory
+                groups = (file.read_row_group(group) for group in range(file.num_row_groups))
+                stored(chain([file.schema_arrow.empty_table()], groups), store)
+    return Dataset.from_file(str(store))
 
 
 def codes(pairs: Dataset, column: str) -> tuple[np.ndarray, pa.Array]:

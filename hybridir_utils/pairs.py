@@ -9,22 +9,19 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from datasets import Dataset, concatenate_datasets
 
 from .errors import InputError
 from .files import read_jsonl
 from .fingerprints import file_fingerprint
 from .languages import check_languages
-from .mapped import CHUNK, chunks, codes, stored
+from .mapped import CHUNK, codes, read_parquet, stored  # noqa: F401 - plan_rows takes codes from here
+from .pair_checks import NEGATIVE_COLUMNS, PAIR_COLUMNS, check_pairs
 from .places import output_root
 from .sentences import sentence_spans
 
-PAIR_COLUMNS = ["id", "passage_id", "language", "question", "passage", "source"]
-NEGATIVE_COLUMNS = ["negative", "negative_id"]  # a hard negative passage and its passage_id; both or neither; "" where a pair has none
 MIN_BYTES = 60  # of UTF-8: about 60 Latin letters or 20 Han or Thai ones; shorter sections answer nothing
 MIN_TEXT_SHARE = 0.8  # letters and spaces among all characters of an English section; below it is code or a list of numbers
 MAX_BARS = 20  # a section with more `|` is a list of links, such as the languages a document was translated into
@@ -38,21 +35,6 @@ def pairs_from_rows(rows: Iterable[Iterable[str]], path: Path | None = None) -> 
     path: the Arrow file that holds the table, memory-mapped; without one it is in memory.
     """
     return check_pairs(stored(_tables(rows, PAIR_COLUMNS), path))
-
-
-def check_pairs(pairs: Dataset) -> Dataset:
-    """The same pairs; raises InputError naming the row when a column is missing, a text is empty, or (id, language) stands twice.
-
-    Hard negatives (NEGATIVE_COLUMNS) may be there, and may be empty texts, but not null.
-    """
-    missing = [column for column in PAIR_COLUMNS if column not in pairs.column_names]
-    if missing:
-        raise InputError(f"parallel pairs: column {missing[0]!r} is missing; expected {', '.join(PAIR_COLUMNS)}.")
-    if not len(pairs):
-        raise InputError("parallel pairs: no rows; check the file or folder they were read from.")
-    _check_texts(pairs)
-    _check_once(pairs)
-    return pairs
 
 
 def read_pairs_jsonl(path: Path) -> Dataset:
@@ -78,8 +60,9 @@ def join_pairs(parts: list[Dataset]) -> Dataset:
 
 
 def read_split(folder: Path, split: str) -> Dataset:
-    """The pairs a run saved as `<split>.parquet`, memory-mapped through a cache beside the folder."""
-    return Dataset.from_parquet(str(Path(folder) / f"{split}.parquet"), cache_dir=str(Path(folder).parents[1] / "arrow"))
+    """The pairs a run saved as `<split>.parquet`, memory-mapped through a copy beside the folder."""
+    path = Path(folder) / f"{split}.parquet"
+    return read_parquet(path, path.parents[2] / "arrow" / path.parent.name / f"{split}-{path.stat().st_mtime_ns}.arrow")
 
 
 def _tables(rows: Iterable[Iterable[str]], columns: list[str]) -> Iterator[pa.Table]:
@@ -109,38 +92,6 @@ def _own_rows(path: Path, given: set[str]) -> Iterator[list[str]]:
         if row["language"] not in known:
             known.update(check_languages([row["language"]]))
         yield [row[column] for column in PAIR_COLUMNS + NEGATIVE_COLUMNS]
-
-
-def _check_texts(pairs: Dataset) -> None:
-    """Raise InputError with the first row that lacks a text, column by column."""
-    columns = [*PAIR_COLUMNS, *(column for column in NEGATIVE_COLUMNS if column in pairs.column_names)]
-    first, faults, start = {}, Counter(), 0
-    for chunk in chunks(pairs, columns):
-        for column in columns:
-            faulty = np.flatnonzero((_is_blank if column in PAIR_COLUMNS else pc.is_null)(chunk[column]))
-            if len(faulty):
-                first.setdefault(column, start + int(faulty[0]))
-                faults[column] += len(faulty)
-        start += len(chunk)
-    column = next((column for column in columns if column in first), None)
-    if column:
-        row = first[column]
-        raise InputError(f"parallel pairs: row {row} (id {pairs[row]['id']!r}) has no {column}; {faults[column]} such rows.")
-
-
-def _is_blank(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    texts = texts.cast(pa.string())
-    return pc.or_(pc.equal(pc.binary_length(texts), 0), pc.utf8_is_space(texts)).fill_null(True)
-
-
-def _check_once(pairs: Dataset) -> None:
-    """Raise InputError when an (id, language) stands twice."""
-    (ids, _), (languages, names) = codes(pairs, "id"), codes(pairs, "language")
-    keys = ids * np.int64(len(names)) + languages
-    ordered = np.sort(keys)
-    if (ordered[1:] == ordered[:-1]).any():
-        row = pairs[int(pd.Series(keys).duplicated().argmax())]
-        raise InputError(f"parallel pairs: ({row['id']!r}, {row['language']!r}) stands twice; an id has one pair a language.")
 
 
 def _with_empty(part: Dataset, columns: list[str]) -> Dataset:

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from .mapped import chunks, codes
 from .quality import check_pairs_quality
 
-CHECKED_TOGETHER = 200_000  # pairs; fewer are checked as a whole
+CHECKED_TOGETHER = 100_000  # pairs; fewer are checked as a whole
 
 
 def rejected(pairs: Dataset) -> pd.DataFrame:

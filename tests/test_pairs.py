@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from datasets import Dataset
 
 from hybridir_utils.errors import InputError, UnknownName
 from hybridir_utils.languages import XQUAD_R_LANGUAGES
+from hybridir_utils.mapped import write_parquet
 from hybridir_utils.pairs import (
     NEGATIVE_COLUMNS,
     PAIR_COLUMNS,
@@ -17,6 +19,7 @@ from hybridir_utils.pairs import (
     pairs_from_rows,
     read_pairs_jsonl,
     read_sections,
+    read_split,
     section_counts,
     section_languages,
 )
@@ -100,6 +103,20 @@ def test_pairs_may_lie_on_disk(tmp_path, monkeypatch):
     pairs = read_pairs_jsonl(own)
     assert pairs[:] == pairs_from_rows(rows)[:]
     assert [Path(file["filename"]).parent for file in pairs.cache_files] == [tmp_path / "out" / "data" / "runs" / "own_pairs"]
+
+
+def test_a_saved_split_is_memory_mapped_and_follows_its_file(tmp_path):
+    """Read twice it is copied once; written anew it is read anew."""
+    (folder := tmp_path / "pairs" / "p-1").mkdir(parents=True)
+    first, second = (pairs_from_rows((f"{n}", f"{n}", "en", "q", "p", "s") for n in range(count)) for count in (7, 9))
+    write_parquet(first, folder / "train.parquet")
+    for _ in range(2):
+        assert read_split(folder, "train")[:] == first[:]
+    copies = [Path(file["filename"]) for file in read_split(folder, "train").cache_files]
+    assert copies == sorted((tmp_path / "arrow").rglob("*.arrow"))
+    write_parquet(second, folder / "train.parquet")
+    os.utime(folder / "train.parquet", (1, 1))
+    assert read_split(folder, "train")[:] == second[:]
 
 
 def test_hard_negatives_are_taken_along(tmp_path):

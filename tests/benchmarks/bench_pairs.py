@@ -166,20 +166,25 @@ def read_and_plan(rows: int, folder: Path, meter: Meter) -> None:
         BatchPlan.load(folder / "plan.parquet")
 
 
-def read_every_text(rows: int, folder: Path, meter: Meter) -> None:
-    from hybridir_utils.leakage import leaks
+def check_quality(rows: int, folder: Path, meter: Meter) -> None:
     from hybridir_utils.mapped import stored
     from hybridir_utils.quality_chunks import rejected
 
     pairs = stored(made_up(rows), folder / "pairs.arrow")
     with meter.step("quality checks"):
         rejected(pairs)
-    task = made_up_task()
+
+
+def find_leaks(rows: int, folder: Path, meter: Meter) -> None:
+    from hybridir_utils.leakage import leaks
+    from hybridir_utils.mapped import stored
+
+    pairs, task = stored(made_up(rows), folder / "pairs.arrow"), made_up_task()
     with meter.step(f"leaks against {TASK_TEXTS:,} questions and passages a language"):
         leaks(pairs, task, 0.9)
 
 
-PARTS = {"plan": read_and_plan, "texts": read_every_text}
+PARTS = {"plan": read_and_plan, "quality": check_quality, "leaks": find_leaks}
 
 
 def in_a_process(part: str, rows: int, folder: Path | None) -> list[dict]:
@@ -214,7 +219,8 @@ def main() -> None:
         PARTS[options.part](options.rows, options.folder, meter)
         print(json.dumps(meter.rows))
         return
-    rows = [*compared("plan", options.rows, options.folder), *compared("texts", options.text_rows, options.folder)]
+    sizes = {"plan": options.rows, "quality": options.text_rows, "leaks": options.text_rows}
+    rows = [row for part, size in sizes.items() for row in compared(part, size, options.folder)]
     for row in rows:
         print(f"{row['seconds']:8.1f} s {row['peak_mb']:7,.0f} MB, for 40 M pairs {row['peak_mb_of_40M']:7,} MB  {row['step']}")
     if options.json:
