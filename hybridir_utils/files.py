@@ -19,13 +19,7 @@ def read_text(path: Path) -> str:
 
     Raises InputError naming the file and, for bytes that are not UTF-8, the line and the byte.
     """
-    data = _read_bytes(Path(path))
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        place = f"{path}, line {line}, byte {error.start}"
-        raise InputError(f"{place}: not UTF-8 (byte 0x{data[error.start]:02x}). Save the file as UTF-8 and read it again.") from None
+    return "".join(_lines(Path(path)))
 
 
 def read_json(path: Path) -> Any:
@@ -38,10 +32,10 @@ def read_jsonl(path: Path, required: Iterable[str] = ()) -> Iterator[tuple[int, 
 
     Raises InputError naming file and line when a line is no JSON object or lacks a key of `required`.
     """
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    for number, line in enumerate(_lines(Path(path)), start=1):
         if not line.strip():
             continue
-        row = _parse(line, path, first_line=number)
+        row = _parse(line.removesuffix("\n"), path, first_line=number)
         if not isinstance(row, dict):
             raise InputError(f"{path}, line {number}: expected a JSON object, found {type(row).__name__}.")
         missing = [key for key in required if key not in row]
@@ -85,15 +79,29 @@ def _umask() -> int:
     return mask
 
 
-def _read_bytes(path: Path) -> bytes:
+def _lines(path: Path) -> Iterator[str]:
+    """The file's lines with their `\n`, one at a time."""
     try:
-        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            start = 0
+            for number, line in enumerate(file, start=1):
+                yield _decoded(line, path, number, start)
+                start += len(line)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file. data/README.md lists the files of each data set.") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path}: cut off or not gzip ({error}). Fetch it again.") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def _decoded(line: bytes, path: Path, number: int, start: int) -> str:
+    """start: bytes before the line."""
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        place = f"{path}, line {number}, byte {start + error.start}"
+        raise InputError(f"{place}: not UTF-8 (byte 0x{line[error.start]:02x}). Save the file as UTF-8 and read it again.") from None
 
 
 def _parse(text: str, path: Path, first_line: int) -> Any:

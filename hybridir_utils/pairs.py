@@ -17,7 +17,7 @@ from .errors import InputError
 from .files import read_jsonl
 from .fingerprints import file_fingerprint
 from .languages import check_languages
-from .mapped import CHUNK, codes, read_parquet, stored  # noqa: F401 - plan_rows takes codes from here
+from .mapped import CHUNK, read_parquet, stored
 from .pair_checks import NEGATIVE_COLUMNS, PAIR_COLUMNS, check_pairs
 from .places import output_root
 from .sentences import sentence_spans

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .batching import BatchPlan
-from .pairs import codes
+from .mapped import codes
 
 NO_PASSAGE = -1
 

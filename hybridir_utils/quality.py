@@ -10,6 +10,7 @@ import regex
 
 from .errors import InputError, UnknownName
 from .language_id import other_languages
+from .mapped import holds, keep_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -64,9 +65,7 @@ def check_pairs_quality(pairs: Dataset, source: str = "en") -> pd.DataFrame:
 
 def accepted(pairs: Dataset, rejections: pd.DataFrame) -> Dataset:
     """The pairs without each (id, language) row that has a rejection; translations of a dropped row stay."""
-    rejected = set(zip(rejections["id"], rejections["language"], strict=True))
-    rows = zip(pairs["id"], pairs["language"], strict=True)
-    return pairs.select([i for i, row in enumerate(rows) if row not in rejected])
+    return keep_rows(pairs, ~holds(pairs, rejections[["id", "language"]]))
 
 
 def rejection_counts(rejections: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from .batching import KINDS, BatchPlan
 from .evaluation import REFERENCE
+from .mapped import chunks, codes
 from .style import SETTINGS, in_order
 
 PRINTED_BY_LANGUAGE = ("mAP", "R@1", "R@10", "nDCG@10", "nDCG@20", "R@100", "Recall@20", "Recall@100")
@@ -25,10 +26,12 @@ def show_pairs(pairs, count: int = 3) -> None:
     """Display the first `count` ids that stand in every language, each language in its own direction, texts escaped."""
     from IPython.display import HTML, display
 
-    frame = pairs.to_pandas()
-    languages = frame.groupby("id", sort=False)["language"].nunique()
-    for id_ in languages[languages == languages.max()].index[:: max(1, len(languages) // count)][:count]:
-        rows = frame[frame["id"] == id_].sort_values("language")
+    ids, _ = codes(pairs, "id")
+    languages = np.bincount(ids)  # an id stands once a language
+    widest = np.flatnonzero(languages == languages.max())
+    for chosen in widest[:: max(1, len(languages) // count)][:count]:
+        rows = pairs.select(np.flatnonzero(ids == chosen)).to_pandas().sort_values("language")
+        id_ = rows["id"].iloc[0]
         body = "".join(
             f"<tr><th scope='row'>{html.escape(row.language)}</th>"
             + "".join(f"<td style='text-align:start' dir='auto'>{html.escape(text)}</td>" for text in (row.question, row.passage))
@@ -72,12 +75,15 @@ def leak_counts(leaks: pd.DataFrame, tasks) -> pd.DataFrame:
 
 def length_quantiles(pairs) -> pd.DataFrame:
     """Characters of questions and passages: language, part, q05, q25, q50, q75, q95, n."""
-    frame = pairs.to_pandas()
-    tables = []
+    import pyarrow.compute as pc
+
+    (numbers, names), tables = codes(pairs, "language"), []
+    languages = pd.Categorical.from_codes(numbers, names.to_pylist())
     for part in ("question", "passage"):
-        grouped = frame[part].str.len().groupby(frame["language"])
+        lengths = np.concatenate([pc.utf8_length(table[part]).to_numpy() for table in chunks(pairs, [part])])
+        grouped = pd.Series(lengths).groupby(languages, observed=True)
         table = pd.DataFrame({name: grouped.quantile(q) for name, q in QUANTILES.items()}).assign(n=grouped.size(), part=part)
-        tables.append(table.reset_index())
+        tables.append(table.rename_axis("language").reset_index().astype({"language": str}).sort_values("language"))
     return stack(tables)[["language", "part", *QUANTILES, "n"]]
 
 

@@ -111,7 +111,7 @@ class CachedTranslator:
 
 def _in_batches(translator: Translator, texts: list[str], source: str, target: str) -> Iterator[dict[str, str]]:
     """{text: translation} batch by batch, with a bar that counts characters: the time a text takes goes with its length."""
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     lengths, share = [len(text) for text in texts], processes()
     label = f"{source} -> {target}"
@@ -137,7 +137,7 @@ def translate_pairs(pairs: Dataset, translator: Translator, targets: list[str], 
     number. Raises InputError when a column is missing, rows are in several languages, or a target repeats or is the source language.
     """
     from datasets import concatenate_datasets
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     language = _source_language(pairs, targets)
     fields = [column for column in TEXT_COLUMNS if column in pairs.column_names]

@@ -33,9 +33,14 @@ def cleaned(notebook):
         cell["metadata"] = {key: cell["metadata"][key] for key in KEPT_CELL_METADATA if cell["metadata"].get(key)}
         if cell["cell_type"] == "code":
             number += 1
-            cell["outputs"] = [_clean(output, number) for output in cell["outputs"] if output.get("name") != "stderr"]
+            cell["outputs"] = [_clean(output, number) for output in cell["outputs"] if not _passing(output)]
             cell["execution_count"] = number
     return notebook
+
+
+def _passing(output) -> bool:
+    """Progress bars: standard error, and widgets, which without their state are empty on the web."""
+    return output.get("name") == "stderr" or any(kind.startswith("application/vnd.jupyter.widget") for kind in output.get("data", {}))
 
 
 def _clean(output, number: int):

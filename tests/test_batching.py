@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, chisquare
 
-from hybridir_utils import batching
+from hybridir_utils import batching, parallel_index
 from hybridir_utils.batching import KINDS, STRATEGIES, BatchPlan, ParallelIndex, language_shares, plan_batches
 from hybridir_utils.errors import InputError, UnknownName
 from hybridir_utils.pairs import join_pairs, pairs_from_rows
@@ -198,7 +198,7 @@ def test_a_seed_draws_the_plan_it_always_drew(patchy, strategy, block, monkeypat
     """Results that lie in the repository come from these plans; blocks that bound the memory do not change them."""
     if block:
         monkeypatch.setattr(batching, "PILE", block)
-        monkeypatch.setattr(batching, "BLOCK", block)
+        monkeypatch.setattr(parallel_index, "BLOCK", block)
     plan = plan_batches(patchy, strategy, steps=80, batch_size=20, seed=1)
     parts = (np.ascontiguousarray(part, dtype="<i4").tobytes() for part in (plan.kinds, plan.question_rows, plan.passage_rows))
     assert hashlib.sha256(b"".join(parts)).hexdigest()[:16] == DRAWN[strategy]
