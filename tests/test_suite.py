@@ -278,6 +278,7 @@ def executed_copy() -> nbformat.NotebookNode:
             execution_count=9,
             outputs=[
                 nbformat.v4.new_output("stream", name="stderr", text="100%|####|"),
+                nbformat.v4.new_output("display_data", data={"application/vnd.jupyter.widget-view+json": {}, "text/plain": "0%"}),
                 nbformat.v4.new_output("stream", name="stdout", text="1\n"),
                 nbformat.v4.new_output("execute_result", data={"text/plain": "2"}, execution_count=9),
             ],
