@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .errors import HybridIRError, InputError
+from .base.errors import HybridIRError, InputError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,9 +54,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options) -> int:
-    from .reporting import summarise
-    from .suite import run_suite
-    from .writeback import write_back
+    from .operate.reporting import summarise
+    from .operate.suite import run_suite
+    from .operate.writeback import write_back
 
     if options.scheduler:
         options.settings.append(f"scheduler={options.scheduler}")
@@ -77,7 +77,7 @@ def _run(options) -> int:
 def _cost(run) -> int:
     import pandas as pd
 
-    from .costs import run_cost
+    from .steps.costs import run_cost
 
     with pd.option_context(
         "display.width", 250, "display.max_columns", 30, "display.max_rows", None, "display.float_format", "{:,.2f}".format
@@ -88,8 +88,8 @@ def _cost(run) -> int:
 
 
 def _translate(options) -> int:
-    from .distributed import rank
-    from .preparation import fill_translations
+    from .base.distributed import rank
+    from .steps.preparation import fill_translations
 
     cache = fill_translations(_open(options))
     if rank() == 0:
@@ -98,8 +98,8 @@ def _translate(options) -> int:
 
 
 def _train(options) -> int:
-    from .distributed import rank
-    from .encoders import trained_encoders
+    from .base.distributed import rank
+    from .steps.encoders import trained_encoders
 
     encoders = trained_encoders(_open(options))
     if rank() == 0:
@@ -108,9 +108,9 @@ def _train(options) -> int:
 
 
 def _check(options) -> int:
-    from .checking import check, read_published, report
-    from .figures import read_result
-    from .session import save_table
+    from .show.checking import check, read_published, report
+    from .show.figures import read_result
+    from .steps.session import save_table
 
     run = _open(options)
     models = dict(text.rpartition("=")[::2] for text in options.models)
@@ -123,8 +123,8 @@ def _check(options) -> int:
 
 
 def _figures(options) -> int:
-    from .figures import draw_all
-    from .reporting import write_tables
+    from .operate.reporting import write_tables
+    from .show.figures import draw_all
 
     run = _open(options)
     for path in [*draw_all(run), *write_tables(run)]:
@@ -133,8 +133,8 @@ def _figures(options) -> int:
 
 
 def _profiles(options) -> int:
-    from .places import PROFILES
-    from .profiles import load_profile
+    from .base.places import PROFILES
+    from .steps.profiles import load_profile
 
     for path in sorted(PROFILES.glob("*.toml")):
         profile = load_profile(str(path))
@@ -143,8 +143,8 @@ def _profiles(options) -> int:
 
 
 def _open(options):
-    from .profiles import parse_setting
-    from .session import open_run
+    from .steps.profiles import parse_setting
+    from .steps.session import open_run
 
     return open_run(options.profile, **dict(parse_setting(text) for text in options.settings))
 

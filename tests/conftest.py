@@ -24,7 +24,7 @@ WORDS = {"ar": "ماء نار حجر شجرة", "de": "Wasser Feuer Stein Baum",
 @pytest.fixture(scope="session")
 def tiny_pairs():
     """24 ids in four languages, each with its own passage."""
-    from hybridir_utils.pairs import pairs_from_rows
+    from hybridir_utils.data.pairs import pairs_from_rows
 
     words = {language: text.split() for language, text in WORDS.items()}
     return pairs_from_rows(
@@ -37,7 +37,7 @@ def tiny_pairs():
 @pytest.fixture(scope="session")
 def tiny_base(tiny_pairs, tmp_path_factory) -> Path:
     """Folder of a StaticEmbedding encoder, eight numbers a vector, trained on nothing yet."""
-    from hybridir_utils.base_encoders import make_unaligned
+    from hybridir_utils.train.base_encoders import make_unaligned
 
     folder = tmp_path_factory.mktemp("encoders") / "base"
     make_unaligned(folder, [*tiny_pairs["question"], *tiny_pairs["passage"], "Query: Passage: "], vocabulary=300, dimension=8, seed=0)
@@ -50,7 +50,7 @@ def tiny_transformer(tiny_pairs, tmp_path_factory) -> Path:
     import torch
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-    from hybridir_utils.base_encoders import train_tokenizer
+    from hybridir_utils.train.base_encoders import train_tokenizer
 
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=train_tokenizer([*tiny_pairs["question"], *tiny_pairs["passage"]], 200), unk_token="[UNK]", pad_token="[PAD]"

@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from hybridir_utils.alignment import alignment_scores
-from hybridir_utils.errors import InputError
+from hybridir_utils.base.errors import InputError
+from hybridir_utils.rank.alignment import alignment_scores
 
 LANGUAGES = ("de", "en", "th")
 
@@ -45,7 +45,7 @@ def test_gap_and_accuracy_equal_their_definitions_for_every_ordered_pair():
 def test_accuracy_does_not_depend_on_the_block(monkeypatch):
     given = parallel_vectors(shift=1.0, noise=0.8)
     whole = alignment_scores(*given, seed=0)
-    monkeypatch.setattr("hybridir_utils.alignment.BLOCK", 7)
+    monkeypatch.setattr("hybridir_utils.rank.alignment.BLOCK", 7)
     assert alignment_scores(*given, seed=0).equals(whole)
 
 

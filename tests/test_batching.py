@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, chisquare
 
-from hybridir_utils import batching, parallel_index
-from hybridir_utils.batching import KINDS, STRATEGIES, BatchPlan, ParallelIndex, language_shares, plan_batches
-from hybridir_utils.errors import InputError, UnknownName
-from hybridir_utils.pairs import join_pairs, pairs_from_rows
+from hybridir_utils.base.errors import InputError, UnknownName
+from hybridir_utils.data import batching, parallel_index
+from hybridir_utils.data.batching import KINDS, STRATEGIES, BatchPlan, ParallelIndex, language_shares, plan_batches
+from hybridir_utils.data.pairs import join_pairs, pairs_from_rows
 
 
 def parallel(n, languages="de en th", source="s", per_passage=1, lacks=lambda number, language: False):

@@ -5,10 +5,10 @@ import json
 import pandas as pd
 import pytest
 
-from hybridir_utils.beir import read_beir, write_beir
-from hybridir_utils.errors import InputError, UnknownName
-from hybridir_utils.squad import mlqa_r
-from hybridir_utils.tasks import RetrievalTask
+from hybridir_utils.base.errors import InputError, UnknownName
+from hybridir_utils.tasks.beir import read_beir, write_beir
+from hybridir_utils.tasks.retrieval_task import RetrievalTask
+from hybridir_utils.tasks.squad import mlqa_r
 
 COLUMNS = ["id", "group", "language", "text"]
 

@@ -8,10 +8,10 @@ import pytest
 from scipy.stats import kruskal, spearmanr
 from test_ranking import from_matrix, make_task
 
-from hybridir_utils import bias
-from hybridir_utils.errors import InputError
-from hybridir_utils.ranking import Ranks, rank_task
-from hybridir_utils.tasks import RetrievalTask
+from hybridir_utils.base.errors import InputError
+from hybridir_utils.rank import bias
+from hybridir_utils.rank.ranking import Ranks, rank_task
+from hybridir_utils.tasks.retrieval_task import RetrievalTask
 
 SIZES = {"de": 14, "en": 9, "th": 6, "zh": 8}
 

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hybridir_utils import browsing, reading
-from hybridir_utils.browsing import SHOWN_CHARACTERS, browse, most_different, question_browser, ranked_lists, side_by_side
-from hybridir_utils.encoders import EncoderKey
-from hybridir_utils.evaluation import Evaluations, nan_alpha
-from hybridir_utils.tasks import RetrievalTask
+from hybridir_utils.show import browsing, reading
+from hybridir_utils.show.browsing import SHOWN_CHARACTERS, browse, most_different, question_browser, ranked_lists, side_by_side
+from hybridir_utils.steps.encoders import EncoderKey
+from hybridir_utils.steps.evaluation import Evaluations, nan_alpha
+from hybridir_utils.tasks.retrieval_task import RetrievalTask
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)></bdi></td>"
 BIDI = "left \u202eright\u2066 \u200f end"
@@ -224,7 +224,7 @@ def test_lengths_are_quantiles_of_characters():
 
 
 def test_a_batch_is_shown_with_a_step_of_each_kind(tiny_pairs):
-    from hybridir_utils.batching import plan_batches
+    from hybridir_utils.data.batching import plan_batches
 
     plan = plan_batches(tiny_pairs, "hybrid", steps=20, batch_size=4, seed=0, alpha=0.5)
     table = reading.show_batch(plan, tiny_pairs, steps=2, slots=3)

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from hybridir_utils.__main__ import main
-from hybridir_utils.checking import by_language, check, read_published, summary
-from hybridir_utils.errors import InputError
-from hybridir_utils.published import in_our_names
-from hybridir_utils.session import open_run, save_table
+from hybridir_utils.base.errors import InputError
+from hybridir_utils.show.checking import by_language, check, read_published, summary
+from hybridir_utils.show.published import in_our_names
+from hybridir_utils.steps.session import open_run, save_table
 
 MODELS = {"aligned": "LaBSE"}
 

@@ -11,9 +11,10 @@ import nbformat
 import pytest
 from made_up import made_up_tables
 
-from hybridir_utils import places, suite
 from hybridir_utils.__main__ import main
-from hybridir_utils.session import open_run, save_table
+from hybridir_utils.base import places
+from hybridir_utils.operate import suite
+from hybridir_utils.steps.session import open_run, save_table
 
 
 @pytest.fixture(autouse=True)

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from hybridir_utils import corpus_encoding, corpus_vectors, dask_encoding
-from hybridir_utils.corpus_encoding import encode_corpus
-from hybridir_utils.encoding import encode_texts, open_encoder
-from hybridir_utils.errors import Busy, InputError
-from hybridir_utils.opening import Opening
-from hybridir_utils.runs import hold
+from hybridir_utils.base.errors import Busy, InputError
+from hybridir_utils.base.runs import hold
+from hybridir_utils.rank import corpus_encoding, corpus_vectors, dask_encoding
+from hybridir_utils.rank.corpus_encoding import encode_corpus
+from hybridir_utils.rank.encoding import encode_texts, open_encoder
+from hybridir_utils.rank.opening import Opening
 
 WORDS = ["water", "fire", "stone", "tree"]
 TEXTS = [f"{WORDS[n % 4]} {WORDS[n // 7 % 4]} {n}" for n in range(25)]
@@ -122,7 +122,7 @@ SLOW = """
 import sys, time
 import numpy as np
 from datasets import Dataset
-from hybridir_utils import corpus_encoding
+from hybridir_utils.rank import corpus_encoding
 
 def shard(number, ids, texts, *settings):
     time.sleep(0.2 if number > 1 else 0)

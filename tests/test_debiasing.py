@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hybridir_utils.debiasing import DEBIASERS, fit_centring, fit_lir, fit_lsar
-from hybridir_utils.errors import InputError
+from hybridir_utils.base.errors import InputError
+from hybridir_utils.rank.debiasing import DEBIASERS, fit_centring, fit_lir, fit_lsar
 
 LANGUAGES = np.repeat(["de", "en", "th", "zh"], 50)
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from training_runs import Passing, gathered_losses, run_alone, train_all
 
-from hybridir_utils.batching import BatchPlan, plan_batches
-from hybridir_utils.checkpoints import last_whole, step_of
-from hybridir_utils.distributed import launch, processes, rank
-from hybridir_utils.errors import InputError
-from hybridir_utils.losses import MaskedMultipleNegativesRankingLoss
+from hybridir_utils.base.distributed import launch, processes, rank
+from hybridir_utils.base.errors import InputError
+from hybridir_utils.data.batching import BatchPlan, plan_batches
+from hybridir_utils.train.checkpoints import last_whole, step_of
+from hybridir_utils.train.losses import MaskedMultipleNegativesRankingLoss
 
 STEPS = 9
 SETTINGS = {

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from hybridir_utils.encoder_job import run_job, validation_plans
-from hybridir_utils.opening import Opening, open_model
-from hybridir_utils.plan_trainer import PlanTrainer
-from hybridir_utils.runs import recipe_of
-from hybridir_utils.training import TrainingSettings
+from hybridir_utils.base.runs import recipe_of
+from hybridir_utils.rank.opening import Opening, open_model
+from hybridir_utils.steps.encoder_job import run_job, validation_plans
+from hybridir_utils.train.plan_trainer import PlanTrainer
+from hybridir_utils.train.training import TrainingSettings
 
 
 @pytest.fixture

@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hybridir_utils import evaluation
-from hybridir_utils.beir import write_beir
-from hybridir_utils.encoders import EncoderKey
-from hybridir_utils.errors import MissingInput
-from hybridir_utils.evaluation import evaluate
-from hybridir_utils.profiles import make_profile
-from hybridir_utils.session import open_run
-from hybridir_utils.tables import score_table
-from hybridir_utils.tasks import task_from_pairs
+from hybridir_utils.base.errors import MissingInput
+from hybridir_utils.show.tables import score_table
+from hybridir_utils.steps import evaluation
+from hybridir_utils.steps.encoders import EncoderKey
+from hybridir_utils.steps.evaluation import evaluate
+from hybridir_utils.steps.profiles import make_profile
+from hybridir_utils.steps.session import open_run
+from hybridir_utils.tasks.beir import write_beir
+from hybridir_utils.tasks.retrieval_task import task_from_pairs
 
 
 @pytest.fixture
@@ -89,8 +89,8 @@ def test_profiles_that_do_not_train_in_place_say_what_to_run(run, jobs, monkeypa
 def test_encoders_that_are_missing_are_told_with_notebook_and_command(tmp_path, monkeypatch):
     from types import SimpleNamespace
 
-    from hybridir_utils import encoders
-    from hybridir_utils.session import open_run
+    from hybridir_utils.steps import encoders
+    from hybridir_utils.steps.session import open_run
 
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
     monkeypatch.setattr(encoders, "prepare_pairs", lambda run: SimpleNamespace(folder=tmp_path / "pairs"))

@@ -12,12 +12,14 @@ import pandas as pd
 import pytest
 from made_up import made_up_tables
 
-from hybridir_utils import figures, notebook, places, style
-from hybridir_utils.batching import STRATEGIES
-from hybridir_utils.errors import InputError, MissingInput, UnknownName
-from hybridir_utils.figures import FIGURES, draw, draw_all, read_result
-from hybridir_utils.session import open_run, save_table
-from hybridir_utils.style import COLOURS, in_order, new_figure, save_figure
+from hybridir_utils.base import places
+from hybridir_utils.base.errors import InputError, MissingInput, UnknownName
+from hybridir_utils.data.batching import STRATEGIES
+from hybridir_utils.operate import notebook
+from hybridir_utils.show import figures, style
+from hybridir_utils.show.figures import FIGURES, draw, draw_all, read_result
+from hybridir_utils.show.style import COLOURS, in_order, new_figure, save_figure
+from hybridir_utils.steps.session import open_run, save_table
 
 
 @pytest.fixture(scope="module")

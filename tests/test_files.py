@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from hybridir_utils.errors import InputError
-from hybridir_utils.files import read_json, read_jsonl, read_text, write_text_atomically
+from hybridir_utils.base.errors import InputError
+from hybridir_utils.base.files import read_json, read_jsonl, read_text, write_text_atomically
 
 
 def test_bytes_that_are_not_utf8_are_named_with_line_and_byte(tmp_path):

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from made_up import BASES, SEEDS, STRATEGIES, TASKS, made_up_tables, questions
 
-from hybridir_utils import findings, reading, tables
-from hybridir_utils.published import paper_numbers, paper_scores
-from hybridir_utils.significance import compare
-from hybridir_utils.style import SETTINGS
+from hybridir_utils.rank.significance import compare
+from hybridir_utils.show import findings, reading, tables
+from hybridir_utils.show.published import paper_numbers, paper_scores
+from hybridir_utils.show.style import SETTINGS
 
 PAPER = {  # PAPER §5 (arXiv 2408.10536, tables 3-8): X-X-mono, X-Y, hybrid for Mo., Cr., Mul., rank distance
     ("XQuAD-R", "paper, XLM-R"): ((0.792, 0.755, 0.798), (0.674, 0.700, 0.705), (0.548, 0.593, 0.593), (410, 295, 287)),

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from hybridir_utils import hard_negatives
-from hybridir_utils.errors import InputError
-from hybridir_utils.hard_negatives import add_hard_negatives
-from hybridir_utils.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, join_pairs, pairs_from_rows
+from hybridir_utils.base.errors import InputError
+from hybridir_utils.data import hard_negatives
+from hybridir_utils.data.hard_negatives import add_hard_negatives
+from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, join_pairs, pairs_from_rows
 
 TOPICS = ("river", "mountain", "city", "lake")
 N = 60

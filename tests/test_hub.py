@@ -9,10 +9,10 @@ from hub_folders import parquet
 from huggingface_hub import errors as hub_library
 from huggingface_hub import snapshot_download
 
-from hybridir_utils import hub
-from hybridir_utils.errors import InputError, UnknownName
-from hybridir_utils.hub import hub_errors, split_revision
-from hybridir_utils.hub_data import load_set, set_folder, set_origin
+from hybridir_utils.base import hub
+from hybridir_utils.base.errors import InputError, UnknownName
+from hybridir_utils.base.hub import hub_errors, split_revision
+from hybridir_utils.base.hub_data import load_set, set_folder, set_origin
 
 ANSWER = httpx2.Response(404, request=httpx2.Request("GET", "https://huggingface.co/owner/name"))
 UNREACHABLE = "hub cannot be reached.*no copy is in the cache.*path of a local folder.*HF_HOME"

@@ -9,13 +9,13 @@ from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybridir_utils import leakage
-from hybridir_utils.errors import InputError
-from hybridir_utils.leakage import LEAK_COLUMNS, drop_leaks, leaks, normalise
-from hybridir_utils.pairs import pairs_from_rows
-from hybridir_utils.searches import Search, SearchTask
-from hybridir_utils.squad import xquad_r
-from hybridir_utils.tasks import RetrievalTask
+from hybridir_utils.base.errors import InputError
+from hybridir_utils.data import leakage
+from hybridir_utils.data.leakage import LEAK_COLUMNS, drop_leaks, leaks, normalise
+from hybridir_utils.data.pairs import pairs_from_rows
+from hybridir_utils.tasks.retrieval_task import RetrievalTask
+from hybridir_utils.tasks.searches import Search, SearchTask
+from hybridir_utils.tasks.squad import xquad_r
 
 COLUMNS = ["id", "group", "language", "text"]
 ANSWER = "The treaty was signed in the winter of 1648 after five long years of talks in two towns."

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hybridir_utils.lexical import TIE_BREAK, bm25_scores, random_scores, tokenise
-from hybridir_utils.metrics import per_query, scores
-from hybridir_utils.ranking import rank_task
-from hybridir_utils.tasks import RetrievalTask
+from hybridir_utils.rank.lexical import TIE_BREAK, bm25_scores, random_scores, tokenise
+from hybridir_utils.rank.metrics import per_query, scores
+from hybridir_utils.rank.ranking import rank_task
+from hybridir_utils.tasks.retrieval_task import RetrievalTask
 
 TEXTS = {
     "en": ["The currency of Thailand is the baht.", "The capital of France is Paris.", "Paris is a city in France."],

@@ -5,13 +5,13 @@ import torch
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from torch.nn.functional import normalize
 
-from hybridir_utils.losses import (
+from hybridir_utils.data.plan_rows import NO_PASSAGE
+from hybridir_utils.train.losses import (
     CachedMaskedMultipleNegativesRankingLoss,
     MaskedMultipleNegativesRankingLoss,
     MaskedSimilarity,
     negatives_mask,
 )
-from hybridir_utils.plan_rows import NO_PASSAGE
 
 SCALE, ROWS = 20.0, 6
 IDS = {

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
 
-from hybridir_utils import mapped
-from hybridir_utils.errors import InputError
-from hybridir_utils.mapped import codes, counts, holds, keep_rows, stored
+from hybridir_utils.base import mapped
+from hybridir_utils.base.errors import InputError
+from hybridir_utils.base.mapped import codes, counts, holds, keep_rows, stored
 
 TEXTS = [f"t{number * number % 37}" for number in range(230)]
 
@@ -92,9 +92,9 @@ ANONYMOUS = """
 import sys
 from pathlib import Path
 import pyarrow as pa
-from hybridir_utils.pairs import check_pairs
-from hybridir_utils.batching import ParallelIndex, plan_batches
-from hybridir_utils.mapped import stored
+from hybridir_utils.data.pairs import check_pairs
+from hybridir_utils.data.batching import ParallelIndex, plan_batches
+from hybridir_utils.base.mapped import stored
 anonymous = lambda: int(next(line for line in open("/proc/self/status") if line.startswith("RssAnon")).split()[1]) // 1024
 
 def tables():

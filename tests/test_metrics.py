@@ -12,9 +12,9 @@ import pytrec_eval
 from sklearn.metrics import average_precision_score
 from test_ranking import from_matrix, make_task
 
-from hybridir_utils import metrics
-from hybridir_utils.ranking import Ranks, rank_task
-from hybridir_utils.tasks import RetrievalTask
+from hybridir_utils.rank import metrics
+from hybridir_utils.rank.ranking import Ranks, rank_task
+from hybridir_utils.tasks.retrieval_task import RetrievalTask
 
 SIZES = {"de": 17, "en": 13, "th": 5, "zh": 1}
 

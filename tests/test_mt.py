@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import tiny_mt
 
-from hybridir_utils import mt
-from hybridir_utils.corpora import section_languages
-from hybridir_utils.errors import InputError, UnknownName
-from hybridir_utils.mt import ModelTranslator, open_translator
-from hybridir_utils.mt_catalogue import TRANSLATORS
-from hybridir_utils.mt_languages import language_tokens
-from hybridir_utils.translation import CachedTranslator
+from hybridir_utils.base.errors import InputError, UnknownName
+from hybridir_utils.steps.corpora import section_languages
+from hybridir_utils.translate import mt
+from hybridir_utils.translate.mt import ModelTranslator, open_translator
+from hybridir_utils.translate.mt_catalogue import TRANSLATORS
+from hybridir_utils.translate.mt_languages import language_tokens
+from hybridir_utils.translate.translation import CachedTranslator
 
 TEXTS = ["Water boils at one hundred degrees.", "The forest lies behind the old house and ships sail.", "", "Quelle heure?", "what", "what"]
 FAMILIES = ("m2m100", "nllb", "marian", "madlad")
@@ -262,7 +262,7 @@ def test_the_catalogue_states_licences_and_the_default_is_free():
 
 
 def test_a_model_a_pair_is_cached_under_that_models_name(tmp_path, monkeypatch):
-    from hybridir_utils.mt_catalogue import KnownTranslator
+    from hybridir_utils.translate.mt_catalogue import KnownTranslator
 
     for source, target in (("en", "de"), ("en", "th")):
         folder = tmp_path / f"opus-{source}-{target}"
@@ -292,10 +292,10 @@ TOGETHER = """
     import json, sys
     from pathlib import Path
     from datasets import Dataset
-    from hybridir_utils.distributed import rank
-    from hybridir_utils.errors import InputError
-    from hybridir_utils.mt import open_translator
-    from hybridir_utils.translation import CachedTranslator, translate_pairs
+    from hybridir_utils.base.distributed import rank
+    from hybridir_utils.base.errors import InputError
+    from hybridir_utils.translate.mt import open_translator
+    from hybridir_utils.translate.translation import CachedTranslator, translate_pairs
 
     folder, model = map(Path, sys.argv[1:])
     inner = open_translator(f"mt:{model}", tokens=64)
@@ -332,7 +332,7 @@ def test_two_processes_translate_as_one_and_share_the_work(models, tmp_path, mon
     done = subprocess.run([*launch, str(script), str(tmp_path), str(models["m2m100"])], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     (first, share, failure), (second, other, _) = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
-    from hybridir_utils.translation import translate_pairs
+    from hybridir_utils.translate.translation import translate_pairs
 
     translator, made = open_translator(f"mt:{models['m2m100']}", tokens=64), []
     generate = translator._generate

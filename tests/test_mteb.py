@@ -5,12 +5,12 @@ from collections import defaultdict
 import pytest
 from datasets import Dataset
 
-from hybridir_utils.batching import plan_batches
-from hybridir_utils.encoding import encode_task, open_encoder
-from hybridir_utils.metrics import per_query
-from hybridir_utils.ranking import dot_scores, rank_task
-from hybridir_utils.tasks import task_from_pairs
-from hybridir_utils.training import TrainingSettings, save_encoder, train_encoder
+from hybridir_utils.data.batching import plan_batches
+from hybridir_utils.rank.encoding import encode_task, open_encoder
+from hybridir_utils.rank.metrics import per_query
+from hybridir_utils.rank.ranking import dot_scores, rank_task
+from hybridir_utils.tasks.retrieval_task import task_from_pairs
+from hybridir_utils.train.training import TrainingSettings, save_encoder, train_encoder
 
 mteb = pytest.importorskip("mteb", reason="mteb is not installed (pip install mteb)")
 

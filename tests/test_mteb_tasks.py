@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 from hub_sets import FACTS, retrieval_parts, write_parts
 
-from hybridir_utils.corpora import data_fingerprint
-from hybridir_utils.errors import InputError, UnknownName
-from hybridir_utils.mteb_tasks import mteb_set
-from hybridir_utils.search_tasks import search_task
+from hybridir_utils.base.errors import InputError, UnknownName
+from hybridir_utils.steps.corpora import data_fingerprint
+from hybridir_utils.steps.search_tasks import search_task
+from hybridir_utils.tasks.mteb_tasks import mteb_set
 
 pytest.importorskip("mteb", reason="mteb is not installed (pip install mteb)")
 

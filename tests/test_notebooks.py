@@ -11,9 +11,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from hybridir_utils import figures, fingerprints, places
-from hybridir_utils.profiles import Profile, load_profile
-from hybridir_utils.suite import PARAMETERS, notebooks, parameter_names
+from hybridir_utils.base import fingerprints, places
+from hybridir_utils.operate.suite import PARAMETERS, notebooks, parameter_names
+from hybridir_utils.show import figures
+from hybridir_utils.steps.profiles import Profile, load_profile
 
 NOTEBOOKS = sorted(places.NOTEBOOKS.glob("*.ipynb"))
 ABSOLUTE = re.compile(r"(?:(?<=://)|(?<![\w<./-]))/(?:home|root|tmp|work|Users|mnt|opt|var)\b|(?<![A-Za-z])[A-Z]:\\")
@@ -114,14 +115,14 @@ def test_cells_are_short_plain_python_without_definitions(path):
 
 
 def test_imports_stand_in_one_cell_in_a_form_the_suite_follows(path):
-    modules = {file.stem for file in fingerprints.PACKAGE.glob("*.py")}
+    modules = {f"hybridir_utils.{file.parent.name}.{name}" for name, file in fingerprints.modules().items()}
     importing = [cell for cell in cells(path, "code") if re.search(r"^\s*(import|from) ", cell["source"], flags=re.M)]
     assert len(importing) == 1
     for node in ast.walk(ast.parse(importing[0]["source"])):
-        assert not (isinstance(node, ast.Import) and "hybridir_utils" in ast.unparse(node)), "use `from hybridir_utils import x`"
+        assert not (isinstance(node, ast.Import) and "hybridir_utils" in ast.unparse(node)), "use `from hybridir_utils.room import x`"
         if isinstance(node, ast.ImportFrom) and node.module.startswith("hybridir_utils"):
-            names = [alias.name for alias in node.names] if node.module == "hybridir_utils" else [node.module.split(".")[1]]
-            assert set(names) <= modules
+            named = {f"{node.module}.{alias.name}" for alias in node.names}
+            assert node.module in modules or named <= modules
 
 
 def test_names_of_the_package_that_it_calls_exist(path):
@@ -134,7 +135,8 @@ def test_names_of_the_package_that_it_calls_exist(path):
                 module = importlib.import_module(node.module)
                 assert all(hasattr(module, alias.name) for alias in node.names), ast.unparse(node)
             if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("notebook", "reading", "tables", "browsing"):
-                module = importlib.import_module(f"hybridir_utils.{ast.unparse(node.value)}")
+                name = ast.unparse(node.value)
+                module = importlib.import_module(f"hybridir_utils.{fingerprints.modules()[name].parent.name}.{name}")
                 assert inspect.isfunction(getattr(module, node.attr, None)), ast.unparse(node)
 
 

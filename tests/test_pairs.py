@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from datasets import Dataset
 
-from hybridir_utils.errors import InputError, UnknownName
-from hybridir_utils.languages import XQUAD_R_LANGUAGES
-from hybridir_utils.mapped import write_parquet
-from hybridir_utils.pairs import (
+from hybridir_utils.base.errors import InputError, UnknownName
+from hybridir_utils.base.languages import XQUAD_R_LANGUAGES
+from hybridir_utils.base.mapped import write_parquet
+from hybridir_utils.data.pairs import (
     NEGATIVE_COLUMNS,
     PAIR_COLUMNS,
     check_pairs,
@@ -98,7 +98,7 @@ def test_pairs_may_lie_on_disk(tmp_path, monkeypatch):
     own = tmp_path / "faq.jsonl"
     own.write_text("\n".join(json.dumps(dict(zip(PAIR_COLUMNS, row, strict=True))) for row in rows), encoding="utf-8")
     assert not read_pairs_jsonl(own).cache_files
-    monkeypatch.setattr("hybridir_utils.pairs.IN_MEMORY", 1000)
+    monkeypatch.setattr("hybridir_utils.data.pairs.IN_MEMORY", 1000)
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path / "out"))
     pairs = read_pairs_jsonl(own)
     assert pairs[:] == pairs_from_rows(rows)[:]

@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from hybridir_utils.errors import InputError
-from hybridir_utils.parallel import run_jobs
+from hybridir_utils.base.errors import InputError
+from hybridir_utils.base.parallel import run_jobs
 
 
 def kill_self() -> None:

@@ -9,14 +9,15 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from hybridir_utils import preparation, quality_chunks
-from hybridir_utils.corpora import hold_out
-from hybridir_utils.errors import InputError
-from hybridir_utils.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, pairs_from_rows, read_pairs_jsonl
-from hybridir_utils.preparation import enough_for_a_batch, prepare_pairs
-from hybridir_utils.quality_chunks import rejected
-from hybridir_utils.runs import recipe_of
-from hybridir_utils.session import open_run
+from hybridir_utils.base.errors import InputError
+from hybridir_utils.base.runs import recipe_of
+from hybridir_utils.data import quality_chunks
+from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, pairs_from_rows, read_pairs_jsonl
+from hybridir_utils.data.quality_chunks import rejected
+from hybridir_utils.steps import preparation
+from hybridir_utils.steps.corpora import hold_out
+from hybridir_utils.steps.preparation import enough_for_a_batch, prepare_pairs
+from hybridir_utils.steps.session import open_run
 
 GERMAN = "der Wald liegt hinter dem alten Haus und wir gehen heute noch durch die kleine Stadt zum Fluss weil es nicht mehr regnet"
 LETTERS = {"en": "abcdefghijklmnop", "el": "αβγδεζηθικλμνξοπ", "ru": "абвгдежзиклмнопр"}
@@ -280,8 +281,8 @@ def test_squadshifts_may_validate(setup):
 
 KILLED_AT_THE_LAST_TABLE = """
 import os, signal, sys
-from hybridir_utils import preparation
-from hybridir_utils.session import open_run
+from hybridir_utils.steps import preparation
+from hybridir_utils.steps.session import open_run
 preparation._coverage = lambda steps: os.kill(os.getpid(), signal.SIGKILL)
 preparation.prepare_pairs(open_run(sys.argv[1]))
 """

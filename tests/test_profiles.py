@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from hybridir_utils import places
-from hybridir_utils.errors import HybridIRError, InputError, UnknownName, did_you_mean
-from hybridir_utils.notebook import start
-from hybridir_utils.profiles import Profile, load_profile, make_profile, parse_setting
-from hybridir_utils.session import open_run, save_table
+from hybridir_utils.base import places
+from hybridir_utils.base.errors import HybridIRError, InputError, UnknownName, did_you_mean
+from hybridir_utils.operate.notebook import start
+from hybridir_utils.steps.profiles import Profile, load_profile, make_profile, parse_setting
+from hybridir_utils.steps.session import open_run, save_table
 
 FILES = sorted(places.PROFILES.glob("*.toml"))
 
@@ -224,7 +224,7 @@ def test_did_you_mean_stays_silent_when_nothing_is_near():
 
 def test_reading_a_profile_needs_no_heavy_library():
     heavy = "print({'torch', 'transformers', 'sentence_transformers'} & set(sys.modules))"
-    code = f"import sys; from hybridir_utils.session import open_run; open_run('sample'); {heavy}"
+    code = f"import sys; from hybridir_utils.steps.session import open_run; open_run('sample'); {heavy}"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 

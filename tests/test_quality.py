@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from datasets import Dataset
 
-from hybridir_utils import squad
-from hybridir_utils.errors import InputError, UnknownName
-from hybridir_utils.language_id import other_languages, unchecked_languages
-from hybridir_utils.quality import CHECKS, accepted, check_pairs_quality, rejection_counts
+from hybridir_utils.base.errors import InputError, UnknownName
+from hybridir_utils.data.language_id import other_languages, unchecked_languages
+from hybridir_utils.data.quality import CHECKS, accepted, check_pairs_quality, rejection_counts
+from hybridir_utils.tasks import squad
 
 ENGLISH = [
     ("What is the currency of Thailand?", "The currency of Thailand is the baht."),

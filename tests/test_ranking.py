@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybridir_utils.errors import InputError
-from hybridir_utils.ranking import Ranks, dot_scores, rank_task, rows_per_block
-from hybridir_utils.tasks import RetrievalTask
+from hybridir_utils.base.errors import InputError
+from hybridir_utils.rank.ranking import Ranks, dot_scores, rank_task, rows_per_block
+from hybridir_utils.tasks.retrieval_task import RetrievalTask
 
 
 def make_task(
@@ -96,7 +96,7 @@ def test_places_in_the_own_pool_run_by_question_and_language():
 
 
 def test_block_and_threads_do_not_change_the_result(monkeypatch):
-    monkeypatch.setattr("hybridir_utils.ranking.SCORES_PER_BLOCK", 37 * 331)  # several tiles in a small task
+    monkeypatch.setattr("hybridir_utils.rank.ranking.SCORES_PER_BLOCK", 37 * 331)  # several tiles in a small task
     task = make_task({"de": 150, "en": 181}, 60, 0.03, seed=3)
     rng = np.random.default_rng(3)
     queries = rng.standard_normal((len(task.queries), 96), dtype=np.float32)

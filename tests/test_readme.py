@@ -15,10 +15,10 @@ SUBJECTS = ["Austria", "Bolivia", "Chad", "Denmark", "Estonia", "Fiji", "Ghana",
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
     """A folder with the files the example names."""
-    from hybridir_utils.base_encoders import make_unaligned
-    from hybridir_utils.beir import write_beir
-    from hybridir_utils.pairs import read_pairs_jsonl
-    from hybridir_utils.tasks import task_from_pairs
+    from hybridir_utils.data.pairs import read_pairs_jsonl
+    from hybridir_utils.tasks.beir import write_beir
+    from hybridir_utils.tasks.retrieval_task import task_from_pairs
+    from hybridir_utils.train.base_encoders import make_unaligned
 
     monkeypatch.chdir(tmp_path)
     rows = [
@@ -53,8 +53,8 @@ def readme_table(name: str, task: str) -> str:
     """The README's table of one task, from the committed results."""
     import pandas as pd
 
-    from hybridir_utils.places import ROOT
-    from hybridir_utils.tables import markdown, score_table
+    from hybridir_utils.base.places import ROOT
+    from hybridir_utils.show.tables import markdown, score_table
 
     folder = ROOT / "data" / "results" / name
     table = score_table(*(pd.read_csv(folder / f"{part}.csv", keep_default_na=False, na_values=[""]) for part in ("scores", "bias")))
@@ -78,9 +78,9 @@ def test_readme_names_only_files_that_exist():
 
 
 def test_counts_of_the_readme_are_the_corpus(real_data):
-    from hybridir_utils.corpora import retrieval_task
-    from hybridir_utils.squad import MLQA_R_PUBLISHED
-    from hybridir_utils.worldfacts import facts, template_languages
+    from hybridir_utils.data.worldfacts import facts, template_languages
+    from hybridir_utils.steps.corpora import retrieval_task
+    from hybridir_utils.tasks.squad import MLQA_R_PUBLISHED
 
     text = README.read_text(encoding="utf-8")
     candidates = len(retrieval_task("mlqa-r", (), str(real_data)).candidates)

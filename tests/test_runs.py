@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hybridir_utils import fingerprints, runs
-from hybridir_utils.errors import Busy, InputError
-from hybridir_utils.fingerprints import code_fingerprint, fingerprint, folder_fingerprint, modules_used
-from hybridir_utils.parallel import run_jobs
-from hybridir_utils.runs import RECORD, artefact, artefact_path, hold, is_whole, recipe_of
+from hybridir_utils.base import fingerprints, runs
+from hybridir_utils.base.errors import Busy, InputError
+from hybridir_utils.base.fingerprints import code_fingerprint, fingerprint, folder_fingerprint, modules_used
+from hybridir_utils.base.parallel import run_jobs
+from hybridir_utils.base.runs import RECORD, artefact, artefact_path, hold, is_whole, recipe_of
 
 MODULE = "errors"  # any small module of the package stands for the code that makes the artefact
 
@@ -111,7 +111,7 @@ def test_a_failing_maker_leaves_nothing(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from hybridir_utils.runs import artefact
+from hybridir_utils.base.runs import artefact
 def make(folder):
     (folder / "half.txt").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -130,7 +130,7 @@ def test_a_killed_maker_leaves_nothing_that_looks_done_and_the_next_run_clears_u
 WAITING = """
 import sys
 from pathlib import Path
-from hybridir_utils.runs import artefact
+from hybridir_utils.base.runs import artefact
 def make(folder):
     print("making", flush=True)
     sys.stdin.read()
@@ -257,7 +257,11 @@ def package(tmp_path, monkeypatch):
         "middle": "def number():\n    from . import low\n    return low.VALUE\n",
         "low": "VALUE = 1\n",
         "other": "VALUE = 2\n",
+        "room/above": "from ..top import top\nfrom . import beside\nfrom .. import other\n",
+        "room/beside": "from ..room.below import value\n",
+        "room/below": "value = 1\n",
     }
+    (tmp_path / "room").mkdir()
     for name, text in sources.items():
         (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.setattr(fingerprints, "PACKAGE", tmp_path)
@@ -280,6 +284,24 @@ def package(tmp_path, monkeypatch):
 
 def test_modules_are_followed_through_imports(package):
     assert modules_used("top") == {"top", "middle", "low"}
+    assert modules_used("above") == {"above", "beside", "below", "other", "top", "middle", "low"}, "through rooms, in every form"
+
+
+def test_a_module_name_stands_in_one_room_only():
+    files = [path for path in fingerprints.PACKAGE.rglob("*.py") if path.stem != "__init__"]
+    assert len(files) == len(fingerprints.modules())
+
+
+def test_imports_between_rooms_go_one_way():
+    """A room takes from those before it in this order, never from one behind."""
+    rooms = ["base", "tasks", "rank", "data", "translate", "train", "steps", "show", "operate"]
+    assert {path.parent.name for path in fingerprints.modules().values()} == {*rooms, fingerprints.PACKAGE.name}
+    for path in fingerprints.modules().values():
+        if path.parent != fingerprints.PACKAGE:
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and node.level == 2 and node.module:
+                    room = node.module.split(".")[0]
+                    assert rooms.index(room) < rooms.index(path.parent.name), f"{path.parent.name}/{path.name} imports from {room}"
 
 
 @pytest.mark.parametrize(
@@ -302,7 +324,7 @@ def test_code_that_is_not_imported_does_not(package):
 
 
 def test_the_package_imports_itself_only_in_the_form_that_is_followed():
-    for path in fingerprints.PACKAGE.glob("*.py"):
+    for path in fingerprints.modules().values():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None) or ""]
             assert not any(name.startswith("hybridir_utils") for name in names), f"{path.name}: import modules of the package as `from .x`"
@@ -344,7 +366,7 @@ ORPHANS = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from test_runs import stay
-from hybridir_utils.parallel import run_jobs
+from hybridir_utils.base.parallel import run_jobs
 if __name__ == "__main__":
     run_jobs(stay, [(sys.argv[2],)], 1, "test")
 """

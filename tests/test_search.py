@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from hybridir_utils import search as module
-from hybridir_utils.corpus_vectors import CorpusVectors
-from hybridir_utils.errors import InputError
-from hybridir_utils.search import search
+from hybridir_utils.base.errors import InputError
+from hybridir_utils.rank import search as module
+from hybridir_utils.rank.corpus_vectors import CorpusVectors
+from hybridir_utils.rank.search import search
 
 
 def brute_force(queries, corpus, k):

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hybridir_utils.errors import InputError, UnknownName
-from hybridir_utils.significance import compare, holm, seed_spread
+from hybridir_utils.base.errors import InputError, UnknownName
+from hybridir_utils.rank.significance import compare, holm, seed_spread
 
 
 def table(**strategies) -> pd.DataFrame:
@@ -101,7 +101,7 @@ def test_blocks_bound_what_is_drawn_at_once(monkeypatch):
     rng = np.random.default_rng(0)
     per_query = table(base=rng.random((1, 50, 1)), hybrid=rng.random((1, 50, 1)))
     whole = only(compare(per_query, "base", resamples=5_000))
-    monkeypatch.setattr("hybridir_utils.significance.BLOCK_CELLS", 50 * 7)
+    monkeypatch.setattr("hybridir_utils.rank.significance.BLOCK_CELLS", 50 * 7)
     blocked = only(compare(per_query, "base", resamples=5_000))
     columns = ["p", "low", "high"]
     assert blocked[columns].to_numpy(float) == pytest.approx(whole[columns].to_numpy(float), abs=0.03)

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from hybridir_utils.errors import InputError, UnknownName
-from hybridir_utils.squad import mlqa_r, mlqa_r_counts, read_squad_json, squad_folder, xquad_r
+from hybridir_utils.base.errors import InputError, UnknownName
+from hybridir_utils.tasks.squad import mlqa_r, mlqa_r_counts, read_squad_json, squad_folder, xquad_r
 
 XQUAD_R_CANDIDATES = {
     "ar": 1222, "de": 1276, "el": 1234, "en": 1180, "es": 1215, "hi": 1244, "ru": 1219, "th": 852, "tr": 1167, "vi": 1209, "zh": 1196,

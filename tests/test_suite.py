@@ -14,12 +14,13 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from hybridir_utils import places, suite
-from hybridir_utils.errors import Busy, UnknownName
-from hybridir_utils.fingerprints import code_fingerprint
-from hybridir_utils.session import open_run
-from hybridir_utils.suite import NotebookFailed, Step, declared_values, parameter_names, run_suite, step_fingerprint
-from hybridir_utils.writeback import cleaned, write_back
+from hybridir_utils.base import places
+from hybridir_utils.base.errors import Busy, UnknownName
+from hybridir_utils.base.fingerprints import code_fingerprint
+from hybridir_utils.operate import suite
+from hybridir_utils.operate.suite import NotebookFailed, Step, declared_values, parameter_names, run_suite, step_fingerprint
+from hybridir_utils.operate.writeback import cleaned, write_back
+from hybridir_utils.steps.session import open_run
 
 CALLS = """
 import os
@@ -132,7 +133,7 @@ def test_what_decides_that_a_notebook_runs_again(workplace, without_kernels):
     assert again() == "02", "the record is damaged"
 
 
-@pytest.mark.parametrize("line", ["from hybridir_utils import reading", "from hybridir_utils.reading import stack"])
+@pytest.mark.parametrize("line", ["from hybridir_utils import reading", "from hybridir_utils.show.reading import stack"])
 def test_package_code_that_a_notebook_imports_counts(workplace, monkeypatch, line):
     folder, run = workplace
     step = Step(notebook(folder, "03_third", line), run)
@@ -204,8 +205,8 @@ def test_the_cell_number_counts_the_notebooks_own_cells(workplace):
 SUITE = """
 import sys
 from pathlib import Path
-from hybridir_utils import suite
-from hybridir_utils.session import open_run
+from hybridir_utils.operate import suite
+from hybridir_utils.steps.session import open_run
 suite.NOTEBOOKS = Path(sys.argv[1])
 suite.run_suite(open_run("sample"))
 """
@@ -257,7 +258,7 @@ def wait_for(condition, tries: int = 1200) -> bool:
 
 
 def test_an_output_folder_that_cannot_be_written_is_named(workplace, monkeypatch):
-    from hybridir_utils.errors import InputError
+    from hybridir_utils.base.errors import InputError
 
     out = Path(os.environ["HYBRIDIR_OUTPUT"])
     out.write_text("a file where the folder should be")

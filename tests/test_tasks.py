@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from hybridir_utils.errors import InputError
-from hybridir_utils.pairs import pairs_from_rows
-from hybridir_utils.tasks import RetrievalTask, task_from_pairs
+from hybridir_utils.base.errors import InputError
+from hybridir_utils.data.pairs import pairs_from_rows
+from hybridir_utils.tasks.retrieval_task import RetrievalTask, task_from_pairs
 
 COLUMNS = ["id", "group", "language", "text"]
 

@@ -10,15 +10,15 @@ import torch
 from datasets import Dataset
 from torch.nn.functional import cross_entropy
 
-from hybridir_utils import losses
-from hybridir_utils.base_encoders import bitext, make_aligned, make_unaligned, train_tokenizer
-from hybridir_utils.batching import KINDS, BatchPlan, plan_batches
-from hybridir_utils.chunks import TASKS, LengthSortedCollator, in_columns, row_numbers, tokenise
-from hybridir_utils.encoding import open_encoder
-from hybridir_utils.errors import InputError
-from hybridir_utils.opening import Opening, open_model
-from hybridir_utils.plan_rows import NO_PASSAGE, in_plan_order
-from hybridir_utils.training import TrainingSettings, save_encoder, train_encoder
+from hybridir_utils.base.errors import InputError
+from hybridir_utils.data.batching import KINDS, BatchPlan, plan_batches
+from hybridir_utils.data.plan_rows import NO_PASSAGE, in_plan_order
+from hybridir_utils.rank.encoding import open_encoder
+from hybridir_utils.rank.opening import Opening, open_model
+from hybridir_utils.train import losses
+from hybridir_utils.train.base_encoders import bitext, make_aligned, make_unaligned, train_tokenizer
+from hybridir_utils.train.chunks import TASKS, LengthSortedCollator, in_columns, row_numbers, tokenise
+from hybridir_utils.train.training import TrainingSettings, save_encoder, train_encoder
 
 SETTINGS = TrainingSettings(learning_rate=3e-2, weight_decay=0.1)
 

@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 from hub_folders import CONTEXT, MAKERS, MARCO_TRIPLES, make_folders, parquet
 
-from hybridir_utils import training_sets, triples
-from hybridir_utils.errors import InputError
-from hybridir_utils.files import read_text
-from hybridir_utils.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, check_pairs
-from hybridir_utils.profiles import HUB_PAIR_SETS
-from hybridir_utils.training_layouts import answer_groups, stretch_at
-from hybridir_utils.training_sets import TRAINING_SETS, hub_pairs, set_record, squadshifts_pairs
+from hybridir_utils.base.errors import InputError
+from hybridir_utils.base.files import read_text
+from hybridir_utils.data import training_sets, triples
+from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, check_pairs
+from hybridir_utils.data.training_layouts import answer_groups, stretch_at
+from hybridir_utils.data.training_sets import TRAINING_SETS, hub_pairs, set_record, squadshifts_pairs
+from hybridir_utils.steps.profiles import HUB_PAIR_SETS
 
 MARCO = ("en", "de", "ar")
 
@@ -192,8 +192,8 @@ sys.path.insert(0, sys.argv[3])
 import datasets, pandas
 datasets.disable_progress_bars()
 datasets.config.HF_DATASETS_CACHE = sys.argv[2]
-from hybridir_utils import triples
-from hybridir_utils.training_sets import hub_pairs
+from hybridir_utils.data import triples
+from hybridir_utils.data.training_sets import hub_pairs
 triples.BATCH = 2_000
 
 def held():

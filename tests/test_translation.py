@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from datasets import Dataset, Value
 
-from hybridir_utils import translation, translation_cache
-from hybridir_utils.errors import Busy, InputError, UnknownName
-from hybridir_utils.translation import CachedTranslator, MemoryTranslator, translate_pairs
+from hybridir_utils.base.errors import Busy, InputError, UnknownName
+from hybridir_utils.translate import translation, translation_cache
+from hybridir_utils.translate.translation import CachedTranslator, MemoryTranslator, translate_pairs
 
 
 class Counting:
@@ -161,7 +161,7 @@ def test_a_full_disk_is_told_and_what_is_done_is_kept(tmp_path, monkeypatch):
 SLOW_RUN = """
     import sys, time
     from pathlib import Path
-    from hybridir_utils import translation
+    from hybridir_utils.translate import translation
 
     translation.BATCH = 5
     cache, log = Path(sys.argv[1]), Path(sys.argv[2])

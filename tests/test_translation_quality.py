@@ -7,12 +7,12 @@ import pytest
 import tiny_mt
 from datasets import Dataset
 
-from hybridir_utils import translation_cost as cost
-from hybridir_utils.errors import UnknownName
-from hybridir_utils.mt import ModelTranslator, open_translator
-from hybridir_utils.translation import CachedTranslator, MemoryTranslator
-from hybridir_utils.translation_cost import measured_speed, translation_cost
-from hybridir_utils.translation_quality import back_translation
+from hybridir_utils.base.errors import UnknownName
+from hybridir_utils.translate import translation_cost as cost
+from hybridir_utils.translate.mt import ModelTranslator, open_translator
+from hybridir_utils.translate.translation import CachedTranslator, MemoryTranslator
+from hybridir_utils.translate.translation_cost import measured_speed, translation_cost
+from hybridir_utils.translate.translation_quality import back_translation
 
 WORDS = "water fire stone tree river bridge forest house sea ship".split()  # noqa: SIM905
 

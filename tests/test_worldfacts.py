@@ -8,11 +8,11 @@ from itertools import product
 
 import pytest
 
-from hybridir_utils import worldfacts
-from hybridir_utils.errors import InputError, UnknownName
-from hybridir_utils.languages import XQUAD_R_LANGUAGES, check_languages
-from hybridir_utils.places import WORLDFACTS
-from hybridir_utils.worldfacts import (
+from hybridir_utils.base.errors import InputError, UnknownName
+from hybridir_utils.base.languages import XQUAD_R_LANGUAGES, check_languages
+from hybridir_utils.base.places import WORLDFACTS
+from hybridir_utils.data import worldfacts
+from hybridir_utils.data.worldfacts import (
     Fact,
     english_pairs,
     facts,
@@ -27,7 +27,7 @@ from hybridir_utils.worldfacts import (
     templates,
     translation_memory,
 )
-from hybridir_utils.worldnames import all_facts, name_of, named_items
+from hybridir_utils.data.worldnames import all_facts, name_of, named_items
 
 LANGUAGES = XQUAD_R_LANGUAGES
 QUESTION_ENDS = {"ar": "؟", "el": ";", "zh": "？", "th": ""}  # Thai writes neither question mark nor full stop

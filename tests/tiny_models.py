@@ -11,7 +11,7 @@ def save_tiny_bert(folder: Path, texts: Iterable[str], architecture: str = "Bert
     import torch
     import transformers
 
-    from hybridir_utils.base_encoders import train_tokenizer
+    from hybridir_utils.train.base_encoders import train_tokenizer
 
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_object=train_tokenizer(list(texts), 300), unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]"

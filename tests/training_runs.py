@@ -27,10 +27,10 @@ def train(
     import torch
     from datasets import Dataset
 
-    from hybridir_utils import plan_trainer
-    from hybridir_utils.batching import BatchPlan, plan_batches
-    from hybridir_utils.distributed import rank
-    from hybridir_utils.training import TrainingSettings, train_encoder
+    from hybridir_utils.base.distributed import rank
+    from hybridir_utils.data.batching import BatchPlan, plan_batches
+    from hybridir_utils.train import plan_trainer
+    from hybridir_utils.train.training import TrainingSettings, train_encoder
 
     torch.set_num_threads(1)
     rows, seen = Dataset.from_parquet(str(pairs), cache_dir=str(Path(pairs).parent / "arrow")), []
@@ -65,8 +65,8 @@ def gathered_losses(out: Path, labels: list, embeddings: list, size: int) -> Non
     """Plain and cached loss of this rank's half of the rows, and the gradient of its embeddings."""
     import torch
 
-    from hybridir_utils.distributed import join, rank
-    from hybridir_utils.losses import CachedMaskedMultipleNegativesRankingLoss, MaskedMultipleNegativesRankingLoss
+    from hybridir_utils.base.distributed import join, rank
+    from hybridir_utils.train.losses import CachedMaskedMultipleNegativesRankingLoss, MaskedMultipleNegativesRankingLoss
 
     join()
     own, found = slice(rank() * size, (rank() + 1) * size), {}

@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 from bench_ranking import PeakMemory, timed
 
-from hybridir_utils.base_encoders import make_unaligned, train_tokenizer
-from hybridir_utils.encoding import encode_task, encode_texts, open_encoder
-from hybridir_utils.files import read_jsonl
-from hybridir_utils.fingerprints import versions
-from hybridir_utils.worldfacts import retrieval_task, template_languages
+from hybridir_utils.base.files import read_jsonl
+from hybridir_utils.base.fingerprints import versions
+from hybridir_utils.data.worldfacts import retrieval_task, template_languages
+from hybridir_utils.rank.encoding import encode_task, encode_texts, open_encoder
+from hybridir_utils.train.base_encoders import make_unaligned, train_tokenizer
 
 TOKENIZER_TEXTS = 20_000
 

@@ -72,7 +72,7 @@ def made_up(rows: int) -> Iterator[pa.Table]:
 
 def made_up_task():
     """A parallel task of TASK_TEXTS questions, each with one relevant passage, in every language."""
-    from hybridir_utils.tasks import RetrievalTask
+    from hybridir_utils.tasks.retrieval_task import RetrievalTask
 
     sides = {}
     for part, length in (("q", QUESTION_WORDS), ("c", PASSAGE_WORDS // 2)):
@@ -115,14 +115,14 @@ class Meter:
 
 def read_and_plan(rows: int, folder: Path, meter: Meter) -> None:
     """From sources to batches in plan order, without the two checks that read every text."""
-    from hybridir_utils.batching import BatchPlan, ParallelIndex, plan_batches
-    from hybridir_utils.corpora import hold_out
-    from hybridir_utils.leakage import drop_leaks
-    from hybridir_utils.mapped import codes, counts, holds, keep_rows, stored, write_parquet
-    from hybridir_utils.pairs import check_pairs, join_pairs, read_split
-    from hybridir_utils.plan_rows import in_plan_order
-    from hybridir_utils.preparation import enough_for_a_batch
-    from hybridir_utils.quality import accepted
+    from hybridir_utils.base.mapped import codes, counts, holds, keep_rows, stored, write_parquet
+    from hybridir_utils.data.batching import BatchPlan, ParallelIndex, plan_batches
+    from hybridir_utils.data.leakage import drop_leaks
+    from hybridir_utils.data.pairs import check_pairs, join_pairs, read_split
+    from hybridir_utils.data.plan_rows import in_plan_order
+    from hybridir_utils.data.quality import accepted
+    from hybridir_utils.steps.corpora import hold_out
+    from hybridir_utils.steps.preparation import enough_for_a_batch
 
     with meter.step("make up the pairs and write them"):
         pairs = stored(made_up(rows), folder / "work" / "pairs.arrow")
@@ -167,8 +167,8 @@ def read_and_plan(rows: int, folder: Path, meter: Meter) -> None:
 
 
 def check_quality(rows: int, folder: Path, meter: Meter) -> None:
-    from hybridir_utils.mapped import stored
-    from hybridir_utils.quality_chunks import rejected
+    from hybridir_utils.base.mapped import stored
+    from hybridir_utils.data.quality_chunks import rejected
 
     pairs = stored(made_up(rows), folder / "pairs.arrow")
     with meter.step("quality checks"):
@@ -176,8 +176,8 @@ def check_quality(rows: int, folder: Path, meter: Meter) -> None:
 
 
 def find_leaks(rows: int, folder: Path, meter: Meter) -> None:
-    from hybridir_utils.leakage import leaks
-    from hybridir_utils.mapped import stored
+    from hybridir_utils.base.mapped import stored
+    from hybridir_utils.data.leakage import leaks
 
     pairs, task = stored(made_up(rows), folder / "pairs.arrow"), made_up_task()
     with meter.step(f"leaks against {TASK_TEXTS:,} questions and passages a language"):
@@ -213,7 +213,7 @@ def main() -> None:
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)  # one size, in the process of its own
     options = parser.parse_args()
     if options.part:
-        import hybridir_utils.preparation  # noqa: F401 - its memory is not a step's
+        import hybridir_utils.steps.preparation  # noqa: F401 - its memory is not a step's
 
         meter = Meter()
         PARTS[options.part](options.rows, options.folder, meter)

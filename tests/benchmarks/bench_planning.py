@@ -12,7 +12,7 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from hybridir_utils.batching import STRATEGIES, ParallelIndex, plan_batches
+from hybridir_utils.data.batching import STRATEGIES, ParallelIndex, plan_batches
 
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
 

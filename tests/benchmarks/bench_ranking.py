@@ -23,9 +23,9 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from hybridir_utils import bias, metrics
-from hybridir_utils.ranking import dot_scores, rank_task
-from hybridir_utils.tasks import RetrievalTask
+from hybridir_utils.rank import bias, metrics
+from hybridir_utils.rank.ranking import dot_scores, rank_task
+from hybridir_utils.tasks.retrieval_task import RetrievalTask
 
 CANDIDATES = {
     "ar": 1222,

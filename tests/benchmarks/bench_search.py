@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from bench_ranking import PeakMemory, timed
 
-from hybridir_utils.fingerprints import versions
-from hybridir_utils.search import search
+from hybridir_utils.base.fingerprints import versions
+from hybridir_utils.rank.search import search
 
 BLOCK = 16_384
 TILE = 512

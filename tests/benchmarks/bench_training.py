@@ -56,15 +56,15 @@ def _set_threads(count: int) -> None:
 
 
 def _pairs(options):
-    from hybridir_utils.pairs import read_sections
+    from hybridir_utils.data.pairs import read_sections
 
     return read_sections(Path(os.environ["HYBRIDIR_DATA"]) / "mscourses", options.languages, "mscourses", options.max_chars)
 
 
 def _compare(kind: str, pairs, options) -> dict:
     """Seconds a step and losses of both trainers on the same plan."""
-    from hybridir_utils.batching import plan_batches
-    from hybridir_utils.training import TrainingSettings
+    from hybridir_utils.data.batching import plan_batches
+    from hybridir_utils.train.training import TrainingSettings
 
     steps = options.steps * (10 if kind == "static" else 1)  # a step of the bag of subwords is short
     plan = plan_batches(pairs, "hybrid", steps=steps, batch_size=options.batch_size, seed=0)
@@ -94,7 +94,7 @@ def _compare(kind: str, pairs, options) -> dict:
 def _make(kind: str, folder: Path, pairs, options) -> None:
     texts = [*pairs["question"], *pairs["passage"]]
     if kind == "static":
-        from hybridir_utils.base_encoders import make_unaligned
+        from hybridir_utils.train.base_encoders import make_unaligned
 
         make_unaligned(folder, texts, vocabulary=20_000, dimension=192, seed=0)
     else:
@@ -106,7 +106,7 @@ def _make_bert(folder: Path, texts: list[str], options) -> None:
     import torch
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-    from hybridir_utils.base_encoders import train_tokenizer
+    from hybridir_utils.train.base_encoders import train_tokenizer
 
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=train_tokenizer(texts, 20_000), unk_token="[UNK]", pad_token="[PAD]", model_max_length=options.max_tokens
@@ -128,8 +128,8 @@ def _make_bert(folder: Path, texts: list[str], options) -> None:
 
 def _ours(base: Path, pairs, plan, settings) -> tuple[float, list[float]]:
     """(seconds a step without set-up and the first two steps, losses)."""
-    from hybridir_utils import plan_trainer
-    from hybridir_utils.training import train_encoder
+    from hybridir_utils.train import plan_trainer
+    from hybridir_utils.train.training import train_encoder
 
     clock, usual = Clock(), plan_trainer.PlanTrainer.__init__
 

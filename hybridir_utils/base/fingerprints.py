@@ -1,0 +1,85 @@
+"""Fingerprints of values, files and the package's own code; what has the same fingerprint need not be computed again."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1]
+PINNED = ("torch", "transformers", "sentence-transformers", "datasets", "numpy", "babel", "tokenizers")
+
+
+def fingerprint(value: object) -> str:
+    """SHA-256 of a JSON-able value, independent of key order."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()
+
+
+def file_fingerprint(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """SHA-256 over the names and bytes of all files below a folder."""
+    return fingerprint({str(p.relative_to(folder)): file_fingerprint(p) for p in sorted(Path(folder).rglob("*")) if p.is_file()})
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of the libraries that decide results."""
+    found = {}
+    for name in PINNED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def modules() -> dict[str, Path]:
+    """Name -> file of every module of the package; a name stands in one room only."""
+    return {path.stem: path for path in sorted(PACKAGE.rglob("*.py")) if path.stem != "__init__"}
+
+
+@cache
+def code_fingerprint(module: str) -> str:
+    """Fingerprint of a package module and of every package module it imports; comments and layout do not count."""
+    places = modules()
+    return fingerprint({name: _meaning(places[name]) for name in sorted(modules_used(module))})
+
+
+@cache
+def modules_used(module: str) -> frozenset[str]:
+    """The module and all package modules it reaches through imports."""
+    reached, waiting = set(), [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += _package_imports(modules()[name])
+    return frozenset(reached)
+
+
+def _package_imports(path: Path) -> list[str]:
+    """`from .x import y`, `from ..room.x import y`, `from . import x` or `from ..room import x`: x."""
+    found, known = [], modules()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            last = (node.module or "").rpartition(".")[2]
+            found += [last] if last in known else [alias.name for alias in node.names]
+    return [name for name in found if name in known]
+
+
+def _meaning(path: Path) -> str:
+    """The syntax tree without docstrings, so that prose may change."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            body[0].value.value = ""
+    return ast.dump(tree)

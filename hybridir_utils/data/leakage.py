@@ -1,0 +1,247 @@
+"""Training pairs that the evaluation already holds: found by text, dropped as whole parallel groups.
+
+Texts of one language are compared by their sets of character 5-grams (shingles), which need no word boundaries and so serve
+every script alike: resemblance |A n B| / |A u B| and containment |A n B| / min(|A|, |B|), both of Broder (1997), "On the resemblance
+and containment of documents". A shingle weighs ln(N / texts that have it), so that a frame which many texts share, such as the
+fixed part of a question, says little; a shingle the task lacks weighs as much as its rarest one. Containment finds the
+evaluation sentence inside a training section at least twice as long. A translation leak across languages is caught through the
+group: one leaked language drops the pair in all.
+
+The training texts are read twice, a block at a time: for the weights, then to be compared. All pairs of texts are compared,
+but most by a bound: a training text that has too much weight outside the task's shingles resembles none of its texts and lies in
+none, and one that shares less than half of a text's weight among that text's heaviest shingles does not hold it.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset
+from scipy import sparse
+
+from ..base.errors import InputError
+from ..base.mapped import codes, holds, keep_rows
+from ..tasks.evaluated_texts import evaluated_texts
+from ..tasks.retrieval_task import RetrievalTask
+from ..tasks.searches import SearchTask
+
+SHINGLE = 5  # characters
+MIN_CONTAINED = 40  # shingles (44 characters): shorter sentences are contained in some section by chance
+BLOCK_TEXTS = 10_000  # training texts in memory at once
+BLOCK_CELLS = 4_000_000  # of one block of intersection counts: bounds memory at some 100 MB
+HALF = 0.5  # of a text's weight, which a text that holds it shares among the heaviest 1.5 - threshold of the weight
+ROUNDING = 1e-9  # of sums whose order differs
+KINDS = ("", "exact", "near", "contained")
+MATCH_COLUMNS = ("kind", "pair", "match", "similarity", "pair_text", "match_text")
+LEAK_COLUMNS = ["kind", "language", "pair", "field", "match", "similarity", "pair_text", "match_text"]
+
+_POWERS = np.array([pow(0x9E3779B97F4A7C15, power, 2**64) for power in range(1, SHINGLE + 1)], dtype=np.uint64)
+
+
+def leaks(pairs: Dataset, task: RetrievalTask | SearchTask, threshold: float = 0.8) -> pd.DataFrame:
+    """Training texts that equal or nearly equal a text of the task, as columns LEAK_COLUMNS, one row per (pair, field, match).
+
+    Questions are compared with the task's queries and passages with its relevant candidates, within each language. kind: `exact`
+    (equal once case, white space and punctuation are levelled), `near` (resemblance >= threshold) or, for passages, `contained`
+    (containment >= threshold, the shorter text having at least MIN_CONTAINED shingles and the longer twice as many; questions are
+    mostly template, so that one lies in many others). similarity is the resemblance, for `contained` the containment.
+    All pairs of texts are compared, without sampling. Raises InputError for a threshold outside (0, 1].
+    """
+    if not 0 < threshold <= 1:
+        raise InputError(f"leakage threshold {threshold}: expected a number above 0 and at most 1.")
+    language, names = codes(pairs, "language")
+    number = {name: n for n, name in enumerate(names.to_pylist())}
+    tables = [pd.DataFrame(columns=LEAK_COLUMNS)]
+    for field, texts in evaluated_texts(task).items():
+        for code, known in texts.groupby("language"):
+            ours = _Texts(pairs.select_columns(["id", field]), np.flatnonzero(language == number.get(code, -1)))
+            tables.append(_compare(ours, known, threshold, contain=field == "passage").assign(language=code, field=field))
+    found = [table for table in tables if len(table)] or tables
+    return pd.concat(found, ignore_index=True)[LEAK_COLUMNS].astype({"similarity": float})
+
+
+def drop_leaks(pairs: Dataset, found: pd.DataFrame) -> Dataset:
+    """The pairs without every id named in `found`, in all its languages. Raises InputError when nothing would be left."""
+    kept = keep_rows(pairs, ~holds(pairs, found[["pair"]].set_axis(["id"], axis=1)))
+    if not len(kept):
+        raise InputError(f"all {len(pairs)} training pairs also stand in the evaluation task; use other training data.")
+    return kept
+
+
+def normalise(text: str) -> str:
+    """NFKC, case-folded, punctuation and symbols as blanks, blanks single; marks of Indic and Thai vowels stay.
+
+    A text of symbols only is kept as it is.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return " ".join(folded.translate(_BLANKS).split()) or folded
+
+
+class _Blanks(dict):
+    """Code point -> " " for punctuation, symbols, separators and control characters, else the character; filled as they come."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        self[code] = " " if unicodedata.category(character)[0] in "PSZC" else character
+        return self[code]
+
+
+_BLANKS = _Blanks()
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Rows of a table of ids and texts; iterated as frames (id, text) of at most BLOCK_TEXTS rows."""
+
+    table: Dataset
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        for start in range(0, len(self), BLOCK_TEXTS):
+            part = self.table.select(self.rows[start : start + BLOCK_TEXTS])[:]
+            yield pd.DataFrame(dict(zip(("id", "text"), part.values(), strict=True)), dtype=object)
+
+
+def _compare(ours: _Texts, known: pd.DataFrame, threshold: float, contain: bool) -> pd.DataFrame:
+    """Leaks between our texts and a frame (id, text) of one language; containment counts where `contain`."""
+    if not len(ours):
+        return pd.DataFrame(columns=MATCH_COLUMNS)
+    known_texts = known["text"].map(normalise).to_numpy()
+    vocabulary = np.unique(np.concatenate([_shingles(text) for text in known_texts]))
+    theirs = _Side.of(known_texts, vocabulary)
+    frequency = theirs.frequency + sum(_Side.of(part["text"].map(normalise), vocabulary).frequency for part in ours)
+    weight = _weights(frequency, len(ours) + len(known))
+    search, tables = _Search.of(theirs, weight, threshold), []
+    for part in ours:
+        our_texts = part["text"].map(normalise).to_numpy()
+        mine = _Side.of(our_texts, vocabulary)
+        our_size = mine.size(weight)
+        for i, j, shared in search.shared(mine, our_size, contain):
+            sums = (shared, our_size[i], search.size[j], mine.count[i], theirs.count[j])
+            kind, similarity = _judge(*sums, our_texts[i] == known_texts[j], contain, threshold)
+            hit = np.flatnonzero(kind)
+            one, other = part.iloc[i[hit]], known.iloc[j[hit]]
+            columns = (np.array(KINDS)[kind[hit]], one["id"], other["id"], similarity[hit], one["text"], other["text"])
+            tables.append(pd.DataFrame(dict(zip(MATCH_COLUMNS, map(np.asarray, columns), strict=True))))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _judge(shared, our_size, known_size, our_count, known_count, exact, contain: bool, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """(index into KINDS, similarity) of pairs of texts, given as aligned arrays; containment of a text in a much longer one."""
+    shorter, longer = np.minimum(our_count, known_count), np.maximum(our_count, known_count)
+    resemblance, containment = shared / (our_size + known_size - shared), shared / np.minimum(our_size, known_size)
+    reached = threshold - ROUNDING
+    near = resemblance >= reached
+    contained = contain & (containment >= reached) & (shorter >= MIN_CONTAINED) & (longer >= 2 * shorter)
+    return np.select([exact, near, contained], [1, 2, 3], 0), np.select([exact, near], [1.0, resemblance], containment)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Texts as sets of shingles: matrix [texts, vocabulary] of those the vocabulary has, foreign [texts] the number of others."""
+
+    matrix: sparse.csr_array
+    foreign: np.ndarray
+
+    @classmethod
+    def of(cls, texts, vocabulary: np.ndarray) -> _Side:
+        sets = [_shingles(text) for text in texts]
+        matrix = _matrix(sets, vocabulary)
+        return cls(matrix, np.array([len(shingles) for shingles in sets]) - matrix.sum(1))
+
+    @cached_property
+    def count(self) -> np.ndarray:
+        return self.matrix.sum(1) + self.foreign
+
+    @property
+    def frequency(self) -> np.ndarray:
+        return np.bincount(self.matrix.indices, minlength=self.matrix.shape[1])
+
+    def size(self, weight: np.ndarray) -> np.ndarray:
+        return self.matrix @ weight + self.foreign * weight.max(initial=0.0)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The task's texts, ready to be compared. weight: [vocabulary]; size, light: [texts] weight of a text, and of its shingles that
+    `heavy` leaves out; weighed: [texts, vocabulary]; heavy: the same with the heaviest shingles of each text only.
+    """
+
+    weight: np.ndarray
+    weighed: sparse.csr_array
+    heavy: sparse.csr_array
+    size: np.ndarray
+    light: np.ndarray
+    bound: float
+
+    @classmethod
+    def of(cls, theirs: _Side, weight: np.ndarray, threshold: float) -> _Search:
+        weighed = sparse.csr_array(theirs.matrix * weight[None, :])
+        heavy, size = _heaviest(weighed, HALF + 1 - threshold), theirs.size(weight)
+        return cls(weight, weighed, heavy, size, size - heavy.sum(1), threshold - 2 * ROUNDING)
+
+    def shared(self, mine: _Side, our_size: np.ndarray, contain: bool) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """(our text, their text, weight of the shingles both have) of all pairs that can be leaks, a block of our texts at a time."""
+        inside = mine.matrix @ self.weight >= self.bound * our_size
+        block = max(1, BLOCK_CELLS // len(self.size))
+        for start in range(0, len(inside), block):
+            rows = np.arange(start, min(start + block, len(inside)))
+            parts = [_cells(mine.matrix, rows[inside[rows]], self.weighed)]
+            if contain:
+                parts.append(self._held(mine.matrix, rows[~inside[rows]]))
+            i, j, shared = map(np.concatenate, zip(*parts, strict=True))
+            order = np.lexsort((j, i))
+            yield i[order], j[order], shared[order]
+
+    def _held(self, matrix: sparse.csr_array, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Cells of those texts of the task that may lie in one of ours."""
+        i, j, shared = _cells(matrix, rows, self.heavy)
+        enough = shared >= self.bound * self.size[j] - self.light[j]
+        i, j = i[enough], j[enough]
+        return i, j, (matrix[i] * self.weighed[j]).sum(1)
+
+
+def _cells(matrix: sparse.csr_array, rows: np.ndarray, weighed: sparse.csr_array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(row, text, weight) of the product's cells that are not zero."""
+    product = (matrix[rows] @ weighed.T).tocoo()
+    return rows[product.row], product.col, product.data
+
+
+def _heaviest(weighed: sparse.csr_array, share: float) -> sparse.csr_array:
+    """Of each row the heaviest entries, as many as make up `share` of its sum."""
+    row = np.repeat(np.arange(weighed.shape[0]), np.diff(weighed.indptr))
+    order = np.lexsort((-weighed.data, row))
+    before = np.cumsum(weighed.data[order]) - weighed.data[order]
+    kept = order[before - before[weighed.indptr[row]] < share * weighed.sum(1)[row]]
+    return sparse.csr_array((weighed.data[kept], (row[kept], weighed.indices[kept])), shape=weighed.shape)
+
+
+def _weights(frequency: np.ndarray, texts: int) -> np.ndarray:
+    """[vocabulary] inverse document frequency ln(N / df) over both sides; at least a trace, so that equal texts resemble."""
+    return np.maximum(np.log(texts / np.maximum(frequency, 1)), 1e-3)
+
+
+def _shingles(text: str) -> np.ndarray:
+    """Sorted 64-bit hashes of a text's distinct 5-grams; a shorter text is padded to one. Chance collisions: below 1e-9 in a run."""
+    points = np.frombuffer(text.ljust(SHINGLE).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
+    count = len(points) - SHINGLE + 1
+    hashes = sum(points[k : k + count] * _POWERS[k] for k in range(SHINGLE))
+    return np.unique(hashes ^ (hashes >> np.uint64(31)))
+
+
+def _matrix(sets: list[np.ndarray], vocabulary: np.ndarray) -> sparse.csr_array:
+    """[texts, vocabulary] of 0 and 1; shingles outside the vocabulary are left out: they are shared with nothing."""
+    shingles = np.concatenate(sets)
+    place = np.searchsorted(vocabulary, shingles)
+    place[place == len(vocabulary)] = 0
+    there = vocabulary[place] == shingles
+    ends = np.concatenate([[0], np.cumsum(there)])[np.cumsum([0, *map(len, sets)])]
+    return sparse.csr_array((np.ones(ends[-1]), place[there].astype(np.int32), ends), shape=(len(sets), len(vocabulary)))

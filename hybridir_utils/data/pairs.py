@@ -1,0 +1,208 @@
+"""Parallel pairs: one row per (id, language), the question and the passage that answers it. The same id is the same pair in
+every language. Pairs whose passage is the same share `passage_id`, so that a batch never takes one as the other's negative.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+from datasets import Dataset, concatenate_datasets
+
+from ..base.errors import InputError
+from ..base.files import read_jsonl
+from ..base.fingerprints import file_fingerprint
+from ..base.languages import check_languages
+from ..base.mapped import CHUNK, read_parquet, stored
+from ..base.places import output_root
+from ..base.sentences import sentence_spans
+from .pair_checks import NEGATIVE_COLUMNS, PAIR_COLUMNS, check_pairs
+
+MIN_BYTES = 60  # of UTF-8: about 60 Latin letters or 20 Han or Thai ones; shorter sections answer nothing
+MIN_TEXT_SHARE = 0.8  # letters and spaces among all characters of an English section; below it is code or a list of numbers
+MAX_BARS = 20  # a section with more `|` is a list of links, such as the languages a document was translated into
+IN_MEMORY = 50_000_000  # bytes of a file of pairs
+REGIONS = {"zh": ("zh-CN", "zh_CN"), "pt": ("pt-BR", "pt_BR")}  # the file of a language that has one a region
+
+
+def pairs_from_rows(rows: Iterable[Iterable[str]], path: Path | None = None) -> Dataset:
+    """Tuples in the order of PAIR_COLUMNS as an Arrow table of strings, checked by `check_pairs`.
+
+    path: the Arrow file that holds the table, memory-mapped; without one it is in memory.
+    """
+    return check_pairs(stored(_tables(rows, PAIR_COLUMNS), path))
+
+
+def read_pairs_jsonl(path: Path) -> Dataset:
+    """A user's own pairs: one object a line (`.gz` too) with id, language, question, passage; passage_id and source may be left out,
+    the first is then the id, the second the file's name. `negative` and `negative_id` may be given on any line.
+
+    A file of more than IN_MEMORY bytes is memory-mapped through a table below the runs' folder, written anew at each
+    reading. Raises InputError naming file and line, UnknownName for a language.
+    """
+    path, given = Path(path), set()
+    large = path.is_file() and path.stat().st_size > IN_MEMORY
+    store = output_root() / "data" / "runs" / "own_pairs" / f"{file_fingerprint(path)[:16]}.arrow" if large else None
+    pairs = stored(_tables(_own_rows(path, given), PAIR_COLUMNS + NEGATIVE_COLUMNS), store)
+    return check_pairs(pairs if given else pairs.remove_columns(NEGATIVE_COLUMNS))
+
+
+def join_pairs(parts: list[Dataset]) -> Dataset:
+    """One data set of pairs from several, checked as a whole; parts without hard negatives get empty ones when another part has some."""
+    parts = [part for part in parts if len(part)]
+    there = {column for part in parts for column in part.column_names}
+    filled = [_with_empty(part, [column for column in NEGATIVE_COLUMNS if column in there]) for part in parts]
+    return check_pairs(concatenate_datasets(filled))
+
+
+def read_split(folder: Path, split: str) -> Dataset:
+    """The pairs a run saved as `<split>.parquet`, memory-mapped through a copy beside the folder."""
+    path = Path(folder) / f"{split}.parquet"
+    return read_parquet(path, path.parents[2] / "arrow" / path.parent.name / f"{split}-{path.stat().st_mtime_ns}.arrow")
+
+
+def _tables(rows: Iterable[Iterable[str]], columns: list[str]) -> Iterator[pa.Table]:
+    """Tables of CHUNK rows; one without rows when there are none."""
+    rows, schema = iter(rows), pa.schema([(column, pa.string()) for column in columns])
+    part = list(islice(rows, CHUNK))
+    while True:
+        values = zip(*part, strict=True) if part else ([] for _ in columns)
+        yield pa.table([pa.array(texts, pa.string()) for texts in values], schema=schema)
+        part = list(islice(rows, CHUNK))
+        if not part:
+            return
+
+
+def _own_rows(path: Path, given: set[str]) -> Iterator[list[str]]:
+    """Rows of a user's file, checked; the names of the negative columns that some line has are added to `given`."""
+    known = set()
+    for number, row in read_jsonl(path, required=("id", "language", "question", "passage")):
+        given.update(column for column in NEGATIVE_COLUMNS if column in row)
+        row = {"passage_id": row["id"], "source": path.name.split(".")[0], "negative": "", "negative_id": ""} | row
+        odd = [column for column in PAIR_COLUMNS if not isinstance(row[column], str) or not row[column].strip()]
+        if odd:
+            raise InputError(f"{path}, line {number}: {odd[0]!r} must be a text that is not empty, found {row[odd[0]]!r}.")
+        odd = [column for column in NEGATIVE_COLUMNS if not isinstance(row[column], str)]
+        if odd:
+            raise InputError(f"{path}, line {number}: {odd[0]!r} must be a text, found {row[odd[0]]!r}; leave it out where there is none.")
+        if row["language"] not in known:
+            known.update(check_languages([row["language"]]))
+        yield [row[column] for column in PAIR_COLUMNS + NEGATIVE_COLUMNS]
+
+
+def _with_empty(part: Dataset, columns: list[str]) -> Dataset:
+    """The part with an empty text in each of the columns it lacks; written beside the part's own file where it has one."""
+    lacking = [column for column in columns if column not in part.column_names]
+
+    def add(table: pa.Table) -> pa.Table:
+        for column in lacking:
+            table = table.append_column(column, pa.array([""] * len(table), pa.string()))
+        return table
+
+    return part.with_format("arrow").map(add, batched=True, batch_size=CHUNK).with_format(None) if lacking else part
+
+
+def read_sections(folder: Path, languages: Iterable[str], source: str, max_chars: int = 1200) -> Dataset:
+    """Pairs from aligned document sections: `<language>.jsonl.gz` with id, heading, text and, in some sets, title.
+
+    The question is title and heading, the passage the text, cut at a sentence boundary to at most `max_chars` characters. The id
+    becomes `<source>:<id>`. Sections with the same English text share a passage_id. What is dropped, and why: `section_counts`.
+    Raises InputError when a language has no file; `section_languages` tells which have one.
+    """
+    rows, english = [], _english(Path(folder))
+    home = {}
+    passage_id = {id_: home.setdefault(_passage(row, "en", max_chars), id_) for id_, row in english.items()}
+    for language, row, reason in _judged(Path(folder), languages, english):
+        if reason is None:
+            ids = (f"{source}:{row['id']}", f"{source}:{passage_id.get(row['id'], row['id'])}")
+            rows.append((*ids, language, _question(row), _passage(row, language, max_chars), source))
+    return pairs_from_rows(rows)
+
+
+def section_counts(folder: Path, languages: Iterable[str]) -> pd.DataFrame:
+    """Sections kept and dropped (by reason) per language, as `read_sections` decides."""
+    counts = {}
+    for language, _, reason in _judged(Path(folder), languages, _english(Path(folder))):
+        counts.setdefault(language, Counter())[reason or "kept"] += 1
+    table = pd.DataFrame.from_dict(counts, orient="index").fillna(0).astype(int)
+    return table[["kept", *sorted(set(table.columns) - {"kept"})]].rename_axis("language")
+
+
+def section_languages(folder: Path) -> tuple[str, ...]:
+    """Codes of the languages a folder of sections has a file for, sorted; regional files other than REGIONS' are left out."""
+    stems = {path.name.removesuffix(".jsonl.gz") for path in Path(folder).glob("*.jsonl.gz")}
+    regional = {code for code, names in REGIONS.items() if stems & set(names)}
+    return tuple(sorted({stem for stem in stems if stem.isalpha()} | regional))
+
+
+def _judged(folder: Path, languages: Iterable[str], english: dict[str, dict]) -> Iterator[tuple[str, dict, str | None]]:
+    """(language, section, reason to drop it or None). What is wrong in English drops the section in every language."""
+    unfit = {id_: _flaw(row) or _code_flaw(row) for id_, row in english.items()}
+    ambiguous = _ambiguous(english)
+    for language in check_languages(languages):
+        for row in _read_language(folder, language):
+            reason = unfit.get(row["id"]) or _flaw(row) or ("question stands for several passages" if row["id"] in ambiguous else None)
+            if reason is None and language != "en" and row["id"] in english and row["text"] == english[row["id"]]["text"]:
+                reason = "not translated"
+            yield language, row, reason
+
+
+def _flaw(row: dict) -> str | None:
+    if not row["heading"]:
+        return "no heading"
+    if row["text"].count("|") > MAX_BARS or "style=for-the-badge" in row["text"]:
+        return "list of links"
+    return "too short" if len(row["text"].encode()) < MIN_BYTES else None
+
+
+def _code_flaw(row: dict) -> str | None:
+    """Judged in English alone: vowel signs of other scripts are no letters to `str.isalpha`."""
+    share = sum(character.isalpha() or character.isspace() for character in row["text"]) / len(row["text"])
+    return "code or numbers" if share < MIN_TEXT_SHARE else None
+
+
+def _ambiguous(english: dict[str, dict]) -> set[str]:
+    """Ids whose question (`Overview`, `Size` …) also heads another passage: it asks for neither."""
+    passages = {}
+    for row in english.values():
+        passages.setdefault(_question(row), set()).add(row["text"])
+    return {id_ for id_, row in english.items() if len(passages[_question(row)]) > 1}
+
+
+def _question(row: dict) -> str:
+    title, heading = row.get("title", ""), row["heading"]
+    return f"{title}: {heading}" if title and title != heading else heading
+
+
+def _passage(row: dict, language: str, max_chars: int) -> str:
+    """The text up to the last sentence that ends within `max_chars`; a longer first sentence is cut at white space."""
+    text = row["text"]
+    if len(text) <= max_chars:
+        return text
+    ends = [end for _, end in sentence_spans(text, language) if len(text[:end].rstrip()) <= max_chars]
+    head = text[: ends[-1]] if ends else text[: max_chars + 1].rpartition(" ")[0] or text[:max_chars]
+    return head.strip()
+
+
+def _english(folder: Path) -> dict[str, dict]:
+    """English sections by id, or none where the set has no English file."""
+    return {row["id"]: row for row in _read_language(folder, "en")} if (folder / "en.jsonl.gz").exists() else {}
+
+
+def _read_language(folder: Path, language: str) -> list[dict]:
+    """Sections of one language with white space runs made single blanks."""
+    names = [name for name in (language, *REGIONS.get(language, ())) if (folder / f"{name}.jsonl.gz").exists()]
+    if not names:
+        there = ", ".join(section_languages(folder)) or "none"
+        raise InputError(f"{folder}: no {language}.jsonl.gz; languages there: {there}.")
+    path, rows = folder / f"{names[0]}.jsonl.gz", []
+    for number, row in read_jsonl(path, required=("id", "heading", "text")):
+        odd = [key for key, value in row.items() if not isinstance(value, str)]
+        if odd:
+            raise InputError(f"{path}, line {number}: {odd[0]!r} must be a text, found {row[odd[0]]!r}.")
+        rows.append({key: " ".join(value.split()) for key, value in row.items()})
+    return rows

@@ -1,0 +1,194 @@
+"""The embedded corpus "world facts": CLDR names in sentences written by hand, one template file a language.
+
+A fact joins a subject (territory, language, currency, city) to an answer through a relation, e.g. `currency:CH`. Its
+question and passage exist in every language that has `data/worldfacts/<code>.toml`; a new language is a new file. Names
+come from the CLDR data inside the `babel` package (Unicode License v3).
+"""
+
+from __future__ import annotations
+
+import tomllib
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from ..base.errors import InputError, UnknownName
+from ..base.places import WORLDFACTS
+from ..tasks.retrieval_task import RetrievalTask
+from .pairs import pairs_from_rows
+from .worldnames import all_facts, name_of
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """`relation` of `subject` is `answer`; subject and answer are (kind, CLDR code)."""
+
+    relation: str
+    subject: tuple[str, str]
+    answer: tuple[str, str]
+
+    @property
+    def id(self) -> str:
+        return f"{self.relation}:{self.subject[1]}"
+
+    def phrasing(self, part: str) -> int:
+        """Which of the two phrasings of its question or passage the fact uses; the same in every language."""
+        return zlib.crc32(f"{part}|{self.id}".encode()) % 2
+
+
+@cache
+def template_languages() -> tuple[str, ...]:
+    """Languages with a template file, sorted."""
+    return tuple(sorted(path.stem for path in WORLDFACTS.glob("*.toml")))
+
+
+@cache
+def templates(language: str) -> dict:
+    """Relation -> questions, passages, news; and `news` -> lead, background, closing."""
+    path = WORLDFACTS / f"{language}.toml"
+    if not path.exists():
+        raise UnknownName("world-facts language", language, template_languages())
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as UTF-8 TOML ({error}); mend the file.") from error
+
+
+@cache
+def facts() -> tuple[Fact, ...]:
+    """Every fact that has an English name for subject and answer; no two facts share relation and English subject."""
+    kept: dict[tuple[str, str], Fact] = {}
+    for relation, subject, answer in all_facts():
+        subject_name = name_of("en", *subject)
+        if subject_name and name_of("en", *answer):
+            kept.setdefault((relation, subject_name), Fact(relation, subject, answer))
+    return tuple(kept.values())
+
+
+def is_complete(fact: Fact, languages: tuple[str, ...]) -> bool:
+    """Whether CLDR names subject and answer in every one of `languages`."""
+    return all(name_of(language, *item) for language in languages for item in (fact.subject, fact.answer))
+
+
+@cache
+def split_facts(
+    languages: tuple[str, ...], seed: int = 0, test_share: float = 0.06, validation_share: float = 0.04
+) -> dict[str, tuple[Fact, ...]]:
+    """Train, validation and test without a shared (subject, relation).
+
+    Held-out facts are complete in `languages`, at most one a subject, and their subject keeps another complete fact for training.
+    """
+    everything = facts()
+    complete = [fact for fact in everything if is_complete(fact, languages)]
+    per_subject = Counter(fact.subject for fact in complete)
+    shuffled = [complete[i] for i in np.random.default_rng(seed).permutation(len(complete))]
+    one_each = list({fact.subject: fact for fact in shuffled if per_subject[fact.subject] > 1}.values())
+    n_test, n_validation = (int(share * len(everything)) for share in (test_share, validation_share))
+    test, validation = one_each[:n_test], one_each[n_test : n_test + n_validation]
+    held_out = {*test, *validation}
+    train = [fact for fact in everything if fact not in held_out]
+    return dict(zip(SPLITS, map(tuple, (train, validation, test)), strict=True))
+
+
+def question(fact: Fact, language: str, phrasing: int | None = None) -> str:
+    """The question in `language`."""
+    chosen = fact.phrasing("question") if phrasing is None else phrasing
+    return _fill(templates(language)[fact.relation]["questions"][chosen], fact, language)
+
+
+def passage(fact: Fact, language: str, phrasing: int | None = None) -> str:
+    """The one-sentence passage that answers the question."""
+    chosen = fact.phrasing("passage") if phrasing is None else phrasing
+    return _fill(templates(language)[fact.relation]["passages"][chosen], fact, language)
+
+
+def english_pairs(split: str = "train", languages: tuple[str, ...] | None = None, seed: int = 0):
+    """English question-passage pairs of one split as parallel pairs (datasets.Dataset) before translation."""
+    chosen = split_facts(languages or template_languages(), seed)[split]
+    rows = [(fact.id, fact.id, "en", question(fact, "en"), passage(fact, "en"), "worldfacts") for fact in chosen]
+    return pairs_from_rows(rows)
+
+
+def translation_memory(target: str) -> dict[str, str]:
+    """English sentence -> sentence in `target`, for both phrasings of every fact whose names CLDR has in `target`."""
+    memory = {}
+    for fact in facts():
+        if not is_complete(fact, (target,)):
+            continue
+        for phrasing in (0, 1):
+            memory[question(fact, "en", phrasing)] = question(fact, target, phrasing)
+            memory[passage(fact, "en", phrasing)] = passage(fact, target, phrasing)
+    return memory
+
+
+def retrieval_task(split: str, languages: tuple[str, ...], seed: int = 0) -> RetrievalTask:
+    """Questions of a held-out split against one-sentence passages; one relevant passage a language.
+
+    The pool also holds, for every question, the passages of the same subject under other relations, in the phrasing that
+    training does not use, so that near misses are no training texts.
+    """
+    held_out = split_facts(languages, seed)[split]
+    subjects = {fact.subject for fact in held_out}
+    near_misses = [f for f in facts() if f.subject in subjects and f not in held_out and is_complete(f, languages)]
+    rows = [(f.id, language, passage(f, language)) for language in languages for f in held_out]
+    rows += [(f"{f.id}~", language, passage(f, language, 1 - f.phrasing("passage"))) for language in languages for f in near_misses]
+    return _task(f"worldfacts-{split}", held_out, languages, rows)
+
+
+def shifted_task(languages: tuple[str, ...], seed: int = 0) -> RetrievalTask:
+    """The test questions against sentences of short news-like passages: four sentences a fact, one of them the answer."""
+    held_out = split_facts(languages, seed)["test"]
+    rows = [
+        (fact.id if part == "news" else f"{fact.id}~{part}", language, text)
+        for language in languages
+        for fact in held_out
+        for part, text in news_passage(fact, language).items()
+    ]
+    return _task("worldfacts-shifted", held_out, languages, rows)
+
+
+def news_passage(fact: Fact, language: str) -> dict[str, str]:
+    """Sentences of the fact's news passage in reading order: lead, background, news (the answer), closing."""
+    around, draw = templates(language)["news"], zlib.crc32(fact.id.encode())
+    parts = {part: around[part][(draw >> shift) % len(around[part])] for shift, part in enumerate(("lead", "background", "closing"))}
+    lead, background, closing = (_fill(text, fact, language) for text in parts.values())
+    return {
+        "lead": lead,
+        "background": background,
+        "news": _fill(templates(language)[fact.relation]["news"], fact, language),
+        "closing": closing,
+    }
+
+
+def _task(name: str, held_out, languages, rows) -> RetrievalTask:
+    queries = [(f"{language}:{f.id}", f.id, language, question(f, language)) for language in languages for f in held_out]
+    candidates = [(f"{language}:{group}", group, language, text) for group, language, text in rows]
+    relevance = [(f"{a}:{f.id}", f"{b}:{f.id}") for f in held_out for a in languages for b in languages]
+    columns = ["id", "group", "language", "text"]
+    return RetrievalTask(
+        name,
+        pd.DataFrame(queries, columns=columns),
+        pd.DataFrame(candidates, columns=columns),
+        pd.DataFrame(relevance, columns=["query", "candidate"]),
+    )
+
+
+def _fill(template: str, fact: Fact, language: str) -> str:
+    names = {key: name_of(language, *item) for key, item in (("subject", fact.subject), ("answer", fact.answer))}
+    if "{date}" in template:
+        names["date"] = _news_date(fact, language, closing="{subject}" not in template)
+    return template.format(**names)
+
+
+def _news_date(fact: Fact, language: str, closing: bool) -> str:
+    from babel.dates import format_date
+
+    day = date(2023, 1, 1) + timedelta(days=zlib.crc32(f"date|{fact.id}".encode()) % 700 + (30 if closing else 0))
+    return format_date(day, "long", locale=language)

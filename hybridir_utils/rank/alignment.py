@@ -1,0 +1,123 @@
+"""How well an encoder aligns languages: measures on the vectors alone, no ranking of a pool (PAPER §4, measure 9).
+
+Cosines are taken after scaling every vector to unit length, so scaled input gives the same numbers.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ..base.errors import InputError
+
+UNIFORMITY_SAMPLE = 2_000  # texts: two million pairs, standard error of the mean far below the third digit
+PROBE_SAMPLE = 5_000  # texts: keeps the probe within seconds at 768 dimensions
+BLOCK = 1_024  # rows of a cosine matrix held at once
+
+
+def alignment_scores(vectors: np.ndarray, groups: Sequence, languages: Sequence[str], seed: int) -> pd.DataFrame:
+    """Every alignment measure of one set of parallel texts.
+
+    vectors: [N, d]; groups: [N], texts with the same group are translations of each other; languages: [N] codes.
+    seed: draws the uniformity sample and the probe's split. Returns a frame (measure, language, other_language,
+    value, n); measures of the whole set carry language "all" and other_language "":
+
+    * alignment_gap, per ordered pair: mean cosine of translations minus mean cosine of non-translations (exact, over
+      all pairs of the shared groups; symmetric, both orders given so that a heat map is full). n: shared groups.
+    * translation_accuracy, per ordered pair: share of texts of `language` whose nearest text in `other_language`,
+      among the shared groups, is their translation; a tie counts as a miss. n: shared groups, chance is 1/n.
+    * uniformity: log mean exp(-2 |x - y|²) over the pairs of a sample (Wang and Isola 2020, §4.1.2); 0 is collapse,
+      lower is more uniform. n: texts in the sample.
+    * language_identity: accuracy of a linear probe for the language on held-out groups (translations never sit on
+      both sides of the split); language_identity_chance: share of the most frequent held-out language. n: held out.
+
+    Raises InputError when lengths differ, a vector is zero or not finite, a (group, language) stands twice, or no
+    two languages share two groups.
+    """
+    frame = pd.DataFrame({"group": np.asarray(groups), "language": np.asarray(languages)})
+    unit = _unit_vectors(vectors, frame)
+    rows = [*_pair_rows(unit, frame), _uniformity_row(unit, seed), *_probe_rows(unit, frame, seed)]
+    return pd.DataFrame(rows, columns=["measure", "language", "other_language", "value", "n"])
+
+
+def _unit_vectors(vectors: np.ndarray, frame: pd.DataFrame) -> np.ndarray:
+    vectors = np.asarray(vectors, dtype=np.float32)
+    if vectors.ndim != 2 or len(vectors) != len(frame):
+        raise InputError(f"alignment: expected one vector per text, [{len(frame)}, d]; found shape {vectors.shape}.")
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
+    if len(bad):
+        raise InputError(f"alignment: vector {bad[0]} is zero or not finite ({len(bad)} such rows); encode these texts again.")
+    repeated = frame.duplicated()
+    if repeated.any():
+        group, language = frame[repeated].iloc[0]
+        raise InputError(f"alignment: group {group} has several texts in {language!r}; keep one text per group and language.")
+    return vectors / norms
+
+
+def _pair_rows(unit: np.ndarray, frame: pd.DataFrame) -> list[tuple]:
+    row_of = frame.assign(row=np.arange(len(frame))).pivot(index="group", columns="language", values="row")
+    rows = []
+    for language, other in itertools.permutations(row_of.columns, 2):
+        shared = row_of[[language, other]].dropna().astype(int).to_numpy()
+        if len(shared) < 2:
+            continue
+        x, y = unit[shared[:, 0]], unit[shared[:, 1]]
+        rows.append(("alignment_gap", language, other, _alignment_gap(x, y), len(shared)))
+        rows.append(("translation_accuracy", language, other, _translation_accuracy(x, y), len(shared)))
+    if not rows:
+        raise InputError("alignment: no two languages share two groups; expected translations of the same texts.")
+    return rows
+
+
+def _alignment_gap(x: np.ndarray, y: np.ndarray) -> float:
+    """Mean of the diagonal of x yᵀ minus mean of the rest; the sum over all pairs is the product of the sums."""
+    n = len(x)
+    translations = np.einsum("nd,nd->", x, y, dtype=np.float64)
+    everything = x.sum(axis=0, dtype=np.float64) @ y.sum(axis=0, dtype=np.float64)
+    return float(translations / n - (everything - translations) / (n * (n - 1)))
+
+
+def _translation_accuracy(x: np.ndarray, y: np.ndarray) -> float:
+    hits = 0
+    for start in range(0, len(x), BLOCK):
+        cosine = x[start : start + BLOCK] @ y.T
+        rows = np.arange(len(cosine))
+        own = cosine[rows, start + rows].copy()
+        cosine[rows, start + rows] = -np.inf
+        hits += np.count_nonzero(own > cosine.max(axis=1))
+    return hits / len(x)
+
+
+def _uniformity_row(unit: np.ndarray, seed: int) -> tuple:
+    sample = np.random.default_rng(seed).permutation(len(unit))[:UNIFORMITY_SAMPLE]
+    chosen = unit[np.sort(sample)].astype(np.float64)
+    cosine = (chosen @ chosen.T)[np.triu_indices(len(chosen), k=1)]
+    return ("uniformity", "all", "", float(np.log(np.mean(np.exp(4 * cosine - 4)))), len(chosen))  # |x-y|² = 2 - 2 cos
+
+
+def _probe_rows(unit: np.ndarray, frame: pd.DataFrame, seed: int) -> list[tuple]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GroupShuffleSplit
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    kept = np.flatnonzero(frame["group"].isin(_probe_groups(frame["group"], seed)))
+    x, language = unit[kept], frame["language"].to_numpy()[kept]
+    splitter = GroupShuffleSplit(n_splits=1, test_size=0.3, random_state=seed)
+    train, test = next(splitter.split(x, groups=frame["group"].to_numpy()[kept]))
+    if len(set(language[train])) < 2:
+        raise InputError("alignment: the probe's training split holds one language only; expected more parallel groups.")
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300)).fit(x[train], language[train])
+    accuracy = float(np.mean(probe.predict(x[test]) == language[test]))
+    chance = float(np.unique(language[test], return_counts=True)[1].max() / len(test))
+    return [("language_identity", "all", "", accuracy, len(test)), ("language_identity_chance", "all", "", chance, len(test))]
+
+
+def _probe_groups(groups: pd.Series, seed: int) -> np.ndarray:
+    """Whole groups in seeded order until PROBE_SAMPLE texts are reached (two groups at least, to split)."""
+    sizes = groups.value_counts(sort=False).sample(frac=1, random_state=seed)
+    return sizes.index[: max(2, int((sizes.cumsum() <= PROBE_SAMPLE).sum()))].to_numpy()

@@ -1,0 +1,238 @@
+"""Language-bias measures of a ranking of the mixed pool (PAPER §4, measures 1-7), all from one pass of scores.
+
+R_q = relevant candidates of question q, m = |R_q|, N = candidates of the mixed pool, rank 1-based in that pool with ties
+resolved for the relevant items (`ranking.Places`). A value is a mean over the questions of one language, then a macro
+average over question languages (query_language `macro`).
+
+rank distance           max rank - min rank over R_q (m >= 2), mean; beside it the median, what a random ranking is expected
+                        to give, (N + 1)(m - 1) / (m + 1), and the best possible, m - 1. Compare within one pool only.
+Max@R, Complete@k       mean of max rank over R_q; share of q with all of R_q in the top k (0 where k < m).
+same-language share@k   candidates of the question's language among the top k; `same-language pool share` is the unbiased value.
+LPR                     share of q whose best-ranked relevant candidate is in q's language, over q with relevant candidates in
+                        that language and in another.
+TLR@k                   relevant candidates not in q's language: share of them found in the top k.
+MRC@k                   Spearman correlation of the top-k lists that parallel questions in two languages give, over the union
+                        of both lists; candidates outside a list share its rank k + (n_unretrieved + 1) / 2.
+PEER@k                  p-value of a Kruskal-Wallis test on the ranks of relevant candidates, grouped by their language, ranks
+                        beyond k sharing k + (N - k + 1) / 2. The ranks of all questions of a language go into one test: per
+                        question, with one relevant candidate a language, p is the same for any ranking (11 languages: .4405).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import kruskal
+
+from ..base.errors import InputError
+from ..tasks.retrieval_task import RetrievalTask
+from .ranking import Ranks
+
+OVERLAP_CELLS = 2**19  # bounds the tables of MRC@k to a few MiB
+COLUMNS = ["measure", "query_language", "value", "n"]
+
+
+def bias_scores(ranks: Ranks, task: RetrievalTask, cutoffs: Sequence[int] = (10, 100)) -> pd.DataFrame:
+    """Every measure at every cut-off k: measure, query_language, value, n.
+
+    n: questions (TLR@k, PEER@k: relevant candidates; MRC@k: pairs of lists); in `macro` rows: languages. Measures, and
+    languages of a measure, that the task cannot give have no row; `not_computed` says why. Raises InputError for k above
+    the depth that `ranks` was made with.
+    """
+    kept = ranks.top.shape[1]
+    for k in cutoffs:
+        if k < 1 or (k > kept and kept < len(task.candidate_language)):
+            raise InputError(f"cut-off {k} needs 1 <= k <= depth, and these ranks keep the top {kept}; rank with depth={max(cutoffs)}.")
+    pairs = _relevant(ranks, task)
+    questions = rank_distances(ranks, task)
+    values = [*_spread(questions), *_preferred_language(pairs), *_reach(questions, pairs, cutoffs)]
+    values += _same_language(ranks, task, cutoffs)
+    for k in cutoffs:
+        values += [(f"MRC@{k}", _agreement(ranks, task, k)), (f"PEER@{k}", _parity(pairs, task, k))]
+    tables = [_with_macro(measure, by_language, task) for measure, by_language in values if len(by_language)]
+    return pd.concat(tables, ignore_index=True)[COLUMNS]
+
+
+def rank_distances(ranks: Ranks, task: RetrievalTask) -> pd.DataFrame:
+    """One row per question with a relevant candidate, for tests of significance.
+
+    Columns: query (row), group, query_language, relevant (m), min_rank, max_rank, rank_distance, random (expected distance
+    under a random ranking). With m = 1 the distance is 0 by construction: drop those rows before averaging.
+    """
+    pairs = _relevant(ranks, task)
+    table = pairs.groupby("query")["rank"].agg(["size", "min", "max"]).reset_index()
+    table.columns = ["query", "relevant", "min_rank", "max_rank"]
+    table["rank_distance"] = table["max_rank"] - table["min_rank"]
+    table["random"] = (len(task.candidate_language) + 1) * (table["relevant"] - 1) / (table["relevant"] + 1)
+    table.insert(1, "group", task.queries["group"].take(table["query"]).array)
+    table.insert(2, "query_language", task.query_language[table["query"]])
+    table["query_language"] = pd.Categorical.from_codes(table["query_language"], task.languages)
+    return table
+
+
+def not_computed(task: RetrievalTask) -> dict[str, str]:
+    """Measures (without their cut-off) that `task` cannot give, and the reason."""
+    query, candidate = task.relevant_pairs.T
+    same = task.query_language[query] == task.candidate_language[candidate]
+    n_languages = task.queries.groupby("group")["language"].nunique()
+    reasons = {}
+    if np.bincount(query).max() < 2:
+        reasons["rank distance"] = "no question has two relevant candidates"
+    if same.all():
+        reasons["TLR"] = "no question has a relevant candidate in another language"
+    if not set(query[same]) & set(query[~same]):
+        reasons["LPR"] = "no question has relevant candidates both in its own and in another language"
+    if not set(task.query_language) & set(task.candidate_language):
+        reasons["same-language share"] = "no question is in a language of the pool"
+    if n_languages.max() < 2:
+        reasons["MRC"] = "no two questions in different languages share a group (the questions are not parallel)"
+    by_question_language = pd.Series(task.candidate_language[candidate]).groupby(task.query_language[query]).nunique()
+    if by_question_language.max() < 2:
+        reasons["PEER"] = "the relevant candidates of each question language are all in one language"
+    return reasons
+
+
+def _relevant(ranks: Ranks, task: RetrievalTask) -> pd.DataFrame:
+    """One row per relevant pair: query, question and candidate language (codes), rank in the mixed pool."""
+    return pd.DataFrame(
+        {
+            "query": ranks.query,
+            "question": task.query_language[ranks.query],
+            "language": ranks.language,
+            "rank": ranks.mixed_places.best,
+        }
+    )
+
+
+def _with_macro(measure: str, by_language: pd.DataFrame, task: RetrievalTask) -> pd.DataFrame:
+    """Rows of one measure from its `value` and `n` per question language code, then their macro average."""
+    named = by_language.rename(index=dict(enumerate(task.languages))).rename_axis("query_language").reset_index()
+    macro = pd.DataFrame({"query_language": ["macro"], "value": [named["value"].mean()], "n": [len(named)]})
+    return pd.concat([named.astype({"query_language": str}), macro]).assign(measure=measure)
+
+
+def _by_language(language: np.ndarray, value: np.ndarray, how: str = "mean") -> pd.DataFrame:
+    """`value` and `n` per question language (index)."""
+    return pd.Series(np.asarray(value, dtype=float)).groupby(np.asarray(language)).agg(value=how, n="size")
+
+
+def _spread(questions: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Measure 1 and the first half of 2."""
+    language = questions["query_language"].cat.codes
+    several = questions["relevant"] > 1
+    part, part_language = questions[several], language[several]
+    yield "rank distance", _by_language(part_language, part["rank_distance"])
+    yield "rank distance (median)", _by_language(part_language, part["rank_distance"], "median")
+    yield "rank distance (random)", _by_language(part_language, part["random"])
+    yield "rank distance (best)", _by_language(part_language, part["relevant"] - 1)
+    yield "Max@R", _by_language(language, questions["max_rank"])
+
+
+def _preferred_language(pairs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Measure 4."""
+    own = pairs["language"] == pairs["question"]
+    both = pairs[pairs["query"].isin(pairs["query"][own]) & pairs["query"].isin(pairs["query"][~own])]
+    best = both.loc[both.groupby("query")["rank"].idxmin()]
+    yield "LPR", _by_language(best["question"], best["language"] == best["question"])
+
+
+def _reach(questions: pd.DataFrame, pairs: pd.DataFrame, cutoffs: Sequence[int]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The second half of measure 2, and 5."""
+    elsewhere = pairs[pairs["language"] != pairs["question"]]
+    for k in cutoffs:
+        yield f"Complete@{k}", _by_language(questions["query_language"].cat.codes, questions["max_rank"] <= k)
+        yield f"TLR@{k}", _by_language(elsewhere["question"], elsewhere["rank"] <= k)
+
+
+def _same_language(ranks: Ranks, task: RetrievalTask, cutoffs: Sequence[int]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Measure 3, for the question languages that the pool holds."""
+    share = np.bincount(task.candidate_language, minlength=len(task.languages)) / len(task.candidate_language)
+    asked = share[task.query_language] > 0
+    language = task.query_language[asked]
+    same = task.candidate_language[ranks.top[asked]] == language[:, None]
+    for k in cutoffs:
+        yield f"same-language share@{k}", _by_language(language, same[:, :k].mean(axis=1))
+    yield "same-language pool share", _by_language(language, share[language])
+
+
+def _parity(pairs: pd.DataFrame, task: RetrievalTask, k: int) -> pd.DataFrame:
+    """Measure 7: one Kruskal-Wallis test per question language."""
+    n_unretrieved = max(len(task.candidate_language) - k, 0)
+    rank = pairs["rank"].where(pairs["rank"] <= k, k + (n_unretrieved + 1) / 2)
+    values = {}
+    for question, rows in pairs.groupby("question").indices.items():
+        language, ranked = pairs["language"].to_numpy()[rows], rank.to_numpy()[rows]
+        samples = [ranked[language == code] for code in np.unique(language)]
+        if len(samples) > 1:
+            values[question] = (_kruskal_p(samples), len(rows))
+    return pd.DataFrame.from_dict(values, orient="index", columns=["value", "n"])
+
+
+def _kruskal_p(samples: list[np.ndarray]) -> float:
+    """p = 1 when all ranks are equal (nothing found in the top k): no language is ahead."""
+    ranks = np.concatenate(samples)
+    return 1.0 if ranks.min() == ranks.max() else float(kruskal(*samples).pvalue)
+
+
+def _agreement(ranks: Ranks, task: RetrievalTask, k: int) -> pd.DataFrame:
+    """Measure 6: per question language, the mean over all pairs of lists with a parallel question in another language."""
+    groups = _parallel_questions(task)
+    top = ranks.top[:, :k]
+    total, n = np.zeros((2, len(task.languages)))
+    step = max(1, OVERLAP_CELLS // (groups.shape[1] ** 2 * k))
+    for start in range(0, len(groups), step):
+        part = groups[start : start + step]
+        language = np.where(part >= 0, task.query_language[part], -1)
+        other = (language[:, :, None] != language[:, None, :]) & (part[:, :, None] >= 0) & (part[:, None, :] >= 0)
+        correlation = np.where(other, _spearman(top[part]), 0)
+        present = part >= 0
+        total += np.bincount(language[present], correlation.sum(axis=2)[present], minlength=len(total))
+        n += np.bincount(language[present], other.sum(axis=2)[present], minlength=len(total))
+    kept = np.flatnonzero(n)
+    return pd.DataFrame({"value": total[kept] / n[kept], "n": n[kept].astype(int)}, index=kept)
+
+
+def _parallel_questions(task: RetrievalTask) -> np.ndarray:
+    """[groups, questions] rows of the queries that share a group, for groups in several languages; -1 where there is none."""
+    group, _ = pd.factorize(task.queries["group"])
+    slot = pd.Series(group).groupby(group).cumcount().to_numpy()
+    table = np.full((group.max() + 1, slot.max() + 1), -1)
+    table[group, slot] = np.arange(len(group))
+    several = task.queries.groupby(group)["language"].nunique().to_numpy() > 1
+    return table[several]
+
+
+def _spearman(lists: np.ndarray) -> np.ndarray:
+    """[groups, M, M] Spearman correlations of M lists of k candidates each, over the union of every two lists.
+
+    lists: [groups, M, k] distinct candidates. Both rankings of a union of U have the ranks 1..k and U - k times the shared
+    rank, so mean and variance are known, and only sums over the common candidates remain: products of two small tables
+    per list (is it there, at which rank). Two lists of one and the same candidate count as 1.
+    """
+    k = lists.shape[2]
+    common, rank_sum, rank_product = _overlaps(lists)
+    unretrieved = k - common
+    shared_rank = k + (unretrieved + 1) / 2
+    all_ranks = k * (k + 1) / 2
+    outside = 2 * all_ranks - rank_sum - rank_sum.transpose(0, 2, 1)  # ranks of candidates that only one list holds
+    mean_square = (k + unretrieved) * ((k + unretrieved + 1) / 2) ** 2
+    variance = k * (k + 1) * (2 * k + 1) / 6 + unretrieved * shared_rank**2 - mean_square
+    covariance = rank_product + shared_rank * outside - mean_square
+    return np.divide(covariance, variance, out=np.ones_like(covariance), where=variance > 0)
+
+
+def _overlaps(lists: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """[groups, M, M] for lists i, j: common candidates, sum of their ranks in i, sum of the products of their ranks."""
+    n_groups, n_lists, k = lists.shape
+    size = n_lists * k
+    ordered = np.sort(lists.reshape(n_groups, size).astype(np.int64) * size + np.arange(size), axis=1)
+    candidate, place = np.divmod(ordered, size)
+    column = np.cumsum(np.diff(candidate, axis=1, prepend=candidate[:, :1]) > 0, axis=1)
+    table = np.zeros((n_groups, 2, n_lists, column.max(initial=0) + 1))
+    group, (member, position) = np.arange(n_groups)[:, None], np.divmod(place, k)
+    table[group, 0, member, column] = 1
+    table[group, 1, member, column] = position + 1
+    there, rank = table[:, 0], table[:, 1]
+    return there @ there.transpose(0, 2, 1), rank @ there.transpose(0, 2, 1), rank @ rank.transpose(0, 2, 1)

@@ -1,0 +1,238 @@
+"""One pass of score blocks over a retrieval task: the rank of every relevant candidate and the top of every list.
+
+Every measure of `metrics` and `bias` is a function of these ranks, so texts are encoded once and scores computed once.
+A block is sorted within each language and then as a whole; two binary searches per relevant candidate count the higher
+and the equal scores. Sorting costs less than comparing each relevant score with all candidates as soon as a question
+has several relevant candidates, and its cost does not grow with their number.
+
+Ties (PAPER §3): a relevant candidate's rank is 1 + the number of candidates that score higher, which is the best case;
+relevant candidates that tie with each other take successive ranks. `Places` also gives the worst case.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from ..base.errors import InputError
+from ..tasks.retrieval_task import RetrievalTask
+
+ScoreBlock = Callable[[int, int], np.ndarray]
+
+SCORES_PER_BLOCK = 3 * 2**20  # 12 MiB of float32: large enough for the product to run at full speed, small enough for the cache
+MOST_WORKERS = 8  # each holds two blocks; more only queue for memory bandwidth
+
+
+class Places(NamedTuple):
+    """Ranks of relevant items with their ties resolved, aligned with the pairs and grouped in runs.
+
+    A run is the relevant items of one question in one pool. start: [runs] the first pair of each. hits: [R] relevant items
+    of the run placed up to and including this one. best, worst: [R] its 1-based rank when equal scores are ordered for and
+    against the relevant items. relevant_above: [R] relevant items of the run that score higher.
+    """
+
+    start: np.ndarray
+    hits: np.ndarray
+    best: np.ndarray
+    worst: np.ndarray
+    relevant_above: np.ndarray
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """What one pass over the scores leaves of a task with Q queries, N candidates and R relevant pairs.
+
+    query, candidate: [R] rows of the task, in the order of `task.relevant_pairs`; language: [R] code of the
+    candidate's language; score: [R].
+    above_own, tied_own: [R] candidates of the relevant candidate's language that score higher / equal (itself excluded).
+    above_all, tied_all: [R] the same over the mixed pool.
+    top: [Q, min(depth, N)] candidate rows of the mixed pool in descending score, ties by candidate row.
+    """
+
+    query: np.ndarray
+    candidate: np.ndarray
+    language: np.ndarray
+    score: np.ndarray
+    above_own: np.ndarray
+    tied_own: np.ndarray
+    above_all: np.ndarray
+    tied_all: np.ndarray
+    top: np.ndarray
+
+    @cached_property
+    def own_places(self) -> Places:
+        """Ranks in the pool of the relevant candidate's language; a run is (question, language)."""
+        run = self.query * (self.language.max() + 1) + self.language
+        return _places(run, self.score, self.above_own, self.tied_own)
+
+    @cached_property
+    def mixed_places(self) -> Places:
+        """Ranks in the pool of all languages; a run is a question."""
+        return _places(self.query, self.score, self.above_all, self.tied_all)
+
+
+def dot_scores(query_vectors: np.ndarray, candidate_vectors: np.ndarray) -> ScoreBlock:
+    """A `score_block` of fp32 dot products (cosines when both sides have unit length).
+
+    query_vectors: [Q, width]; candidate_vectors: [N, width]; other precisions are cast to fp32. BLAS rounds an element
+    by its position in the product, so products are always taken over the same tiles of queries (scores do not depend on
+    the block asked for) and a repeated candidate vector gets the scores of its first occurrence (equal vectors tie).
+    Raises InputError on a wrong shape and on NaN or infinite embeddings, naming the row.
+    """
+    queries, candidates = _finite("query", query_vectors), _finite("candidate", candidate_vectors)
+    if queries.shape[1] != candidates.shape[1]:
+        raise InputError(f"query vectors are {queries.shape[1]} wide, candidate vectors {candidates.shape[1]}; use one encoder for both.")
+    tile, (copies, originals) = rows_per_block(len(candidates)), _repeated_rows(candidates)
+
+    def score_block(start: int, stop: int) -> np.ndarray:
+        parts = []
+        for first in range(start - start % tile, stop, tile):
+            product = queries[first : first + tile] @ candidates.T
+            parts.append(product[max(start - first, 0) : stop - first])
+        scores = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        scores[:, copies] = scores[:, originals]
+        return scores
+
+    return score_block
+
+
+def rank_task(
+    score_block: ScoreBlock, task: RetrievalTask, depth: int = 100, block: int | None = None, threads: int | None = None
+) -> Ranks:
+    """Rank every relevant candidate of `task` and list the `depth` best candidates of every query.
+
+    score_block(start, stop): scores [stop - start, N] of the queries start..stop, higher is better; it is called from
+    several threads at once, each with one BLAS thread, and its result is not changed. block: queries at a time (default:
+    `rows_per_block`, of which `dot_scores` wants a multiple, or it computes part of a tile in vain); threads: workers
+    (default: as many as BLAS may use, at most 8). Neither changes the result; memory is about 2.5 blocks per worker.
+    Raises InputError when a block has the wrong shape or a NaN.
+    """
+    n_queries, n_candidates = len(task.query_language), len(task.candidate_language)
+    block = rows_per_block(n_candidates) if block is None else block
+    if depth < 1 or block < 1:
+        raise InputError(f"depth is {depth} and block {block}; both must be at least 1.")
+    work = partial(_rank_block, score_block, task, task.relevant_pairs, min(depth, n_candidates))
+    starts = range(0, n_queries, block)
+    # One BLAS thread per worker: the products of one block then overlap with the counting of another.
+    threads = threads or _blas_threads()
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(work, starts, (min(start + block, n_queries) for start in starts)))
+    return Ranks(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Ranks)))
+
+
+def rows_per_block(n_candidates: int) -> int:
+    """Queries whose scores against `n_candidates` make one block of about 12 MiB."""
+    return max(16, SCORES_PER_BLOCK // n_candidates)
+
+
+def _places(run: np.ndarray, score: np.ndarray, above: np.ndarray, tied: np.ndarray) -> Places:
+    """run: [R] non-decreasing number of the question and pool; score, above, tied: [R] as in `Ranks`."""
+    order = np.lexsort((-score, run))
+    run, score, position = run[order], score[order], np.arange(len(order))
+    run_starts = np.r_[True, run[1:] != run[:-1]]
+    tie_starts = run_starts | np.r_[True, score[1:] != score[:-1]]
+    first_of_run = np.maximum.accumulate(np.where(run_starts, position, 0))
+    first_of_tie = np.maximum.accumulate(np.where(tie_starts, position, 0))
+    tie_size = np.diff(np.flatnonzero(np.r_[tie_starts, True]))[np.cumsum(tie_starts) - 1]
+    best = above[order] + 1 + position - first_of_tie
+    irrelevant_ties = tied[order] + 1 - tie_size
+    result = np.empty((4, len(order)), dtype=np.int64)
+    result[:, order] = position - first_of_run + 1, best, best + irrelevant_ties, first_of_tie - first_of_run
+    return Places(np.flatnonzero(run_starts), *result)
+
+
+def _rank_block(score_block: ScoreBlock, task: RetrievalTask, pairs: np.ndarray, depth: int, start: int, stop: int) -> Ranks:
+    scores = np.asarray(score_block(start, stop))
+    _check_block(scores, task, start, stop)
+    query, candidate = pairs[slice(*np.searchsorted(pairs[:, 0], [start, stop]))].T
+    row, score = query - start, scores[query - start, candidate]
+    bounds = np.searchsorted(task.candidate_language, np.arange(len(task.languages) + 1))
+    language = task.candidate_language[candidate]
+
+    ordered = scores.copy()
+    for begin, end in pairwise(bounds):
+        ordered[:, begin:end].sort(axis=1)
+    above_own, tied_own = _above_and_tied(ordered, row, bounds[language], bounds[language + 1], score)
+    ordered.sort(axis=1)
+    _check_nan(ordered, task, start)
+    above_all, tied_all = _above_and_tied(ordered, row, np.zeros_like(row), np.full_like(row, scores.shape[1]), score)
+    return Ranks(query, candidate, language, score, above_own, tied_own, above_all, tied_all, _top(scores, ordered, depth))
+
+
+def _above_and_tied(ordered: np.ndarray, row: np.ndarray, begin: np.ndarray, end: np.ndarray, score: np.ndarray):
+    """Entries of the ascending `ordered[row, begin:end]` that are higher than `score` and that equal it, less itself."""
+    not_higher = _count(np.less_equal, ordered, row, begin, end, score)
+    lower = _count(np.less, ordered, row, begin, end, score)
+    return (end - begin - not_higher).astype(np.int32), (not_higher - lower - 1).astype(np.int32)
+
+
+def _count(compare: np.ufunc, ordered: np.ndarray, row: np.ndarray, begin: np.ndarray, end: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Leading entries of `ordered[row, begin:end]` with compare(entry, score): a binary search for all rows at once."""
+    count, length = np.zeros_like(row), end - begin
+    before, flat = row * ordered.shape[1] + begin - 1, ordered.reshape(-1)
+    for step in 2 ** np.arange(int(length.max(initial=1)).bit_length())[::-1]:
+        reach = count + step
+        holds = compare(flat[before + np.minimum(reach, length)], score) & (reach <= length)
+        count += step * holds
+    return count
+
+
+def _top(scores: np.ndarray, ordered: np.ndarray, depth: int) -> np.ndarray:
+    """[rows, depth] candidates in descending score, ties by candidate row; `ordered` holds the scores in ascending order."""
+    n_candidates = scores.shape[1]
+    last = ordered[:, n_candidates - depth]
+    chosen = scores >= last[:, None]
+    crowded = ordered[:, n_candidates - depth - 1] == last if depth < n_candidates else np.zeros(len(scores), dtype=bool)
+    for row in np.flatnonzero(crowded):  # the last place is tied: the lowest candidate rows get in
+        tied = np.flatnonzero(scores[row] == last[row])
+        chosen[row, tied[depth - np.count_nonzero(scores[row] > last[row]) :]] = False
+    candidates = (np.flatnonzero(chosen) % n_candidates).reshape(-1, depth)
+    order = np.argsort(-np.take_along_axis(scores, candidates, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(candidates, order, axis=1).astype(np.int32)
+
+
+def _finite(kind: str, vectors: np.ndarray) -> np.ndarray:
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    if vectors.ndim != 2 or not len(vectors):
+        raise InputError(f"{kind} vectors have shape {vectors.shape}; expected [rows, width] with at least one row.")
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        raise InputError(f"{kind} vectors: row {bad[0]} holds NaN or infinite values ({len(bad)} such rows); encode it again in fp32.")
+    return vectors
+
+
+def _repeated_rows(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that repeat an earlier row, and the first row each of them repeats."""
+    codes, _ = pd.factorize(np.array([hashlib.blake2b(vector, digest_size=16).hexdigest() for vector in vectors]))
+    _, first = np.unique(codes, return_index=True)
+    copies = np.flatnonzero(first[codes] != np.arange(len(codes)))
+    return copies, first[codes[copies]]
+
+
+def _blas_threads() -> int:
+    return min(MOST_WORKERS, max((library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"), default=1))
+
+
+def _check_block(scores: np.ndarray, task: RetrievalTask, start: int, stop: int) -> None:
+    expected = (stop - start, len(task.candidate_language))
+    if scores.shape != expected or scores.dtype.kind != "f":
+        raise InputError(
+            f"task {task.name}: the scores of queries {start} to {stop} are {scores.dtype} {scores.shape}; expected floats {expected}, "
+            "a row per query and a column per candidate. Check that queries and candidates were scored in the order of the task."
+        )
+
+
+def _check_nan(ordered: np.ndarray, task: RetrievalTask, start: int) -> None:
+    bad = np.flatnonzero(np.isnan(ordered[:, -1]))  # sorting puts NaN last
+    if len(bad):
+        query = start + bad[0]
+        raise InputError(f"task {task.name}: query row {query} ({task.queries['id'].iloc[query]!r}) has NaN scores; check its embedding.")

@@ -1,0 +1,157 @@
+"""Is a difference between training strategies more than chance? Tests over queries, spread over training seeds.
+
+Two sources of chance are kept apart: which queries were drawn (`compare`: p-values, intervals) and which seed the
+encoder was trained with (`seed_spread`, and `seed_low`/`seed_high` of `compare`). Parallel queries (one group in
+several languages) are not independent, so the group is the unit that is resampled.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ..base.errors import InputError, UnknownName
+
+COLUMNS = ["strategy", "seed", "group", "value"]
+BLOCK_CELLS = 2**22  # resamples x groups drawn at once: 34 MB
+
+
+def compare(per_query: pd.DataFrame, baseline: str, resamples: int = 10_000, seed: int = 0) -> pd.DataFrame:
+    """Paired comparison of every strategy with `baseline` over the same queries.
+
+    per_query: one row per query and training seed, columns strategy, seed, group (id shared by the translations of a
+    query), value (any per-query metric, higher or lower better). Values are first averaged over seeds. Columns:
+
+    * mean_difference (strategy - baseline, mean over queries); low, high: its 95 % percentile bootstrap interval over
+      groups (Sakai 2006);
+    * p: two-sided paired randomisation test, signs flipped by group (Smucker et al. 2007), with +1 in numerator and
+      denominator; p_holm: corrected over the strategies compared (Holm 1979);
+    * effect_size: Cohen's d_z, mean over standard deviation of the groups' mean differences; n_groups, n_seeds;
+    * seed_low, seed_high: 95 % t-interval of the difference over seeds both were trained with; NaN below two seeds,
+      and `note` then says what cannot be concluded.
+
+    Memory is bounded by BLOCK_CELLS whatever the number of queries and resamples. Raises InputError when a column is
+    missing, a value is empty or a strategy lacks queries the baseline has; UnknownName for an unknown baseline.
+    """
+    _check(per_query)
+    strategies = list(dict.fromkeys(per_query["strategy"]))
+    if baseline not in strategies:
+        raise UnknownName("baseline strategy", baseline, strategies)
+    if len(strategies) == 1:
+        raise InputError(f"significance: only the baseline {baseline!r} is present; expected another strategy to compare with it.")
+    cells = per_query.groupby(["strategy", "seed", "group"], sort=True)["value"].agg(["sum", "size"])
+    reference = _over_seeds(cells, baseline)
+    rows = []
+    for strategy in [name for name in strategies if name != baseline]:
+        sums, sizes = _paired(_over_seeds(cells, strategy), reference, strategy, baseline)
+        tested = _test(sums, sizes, resamples, np.random.default_rng(seed))
+        rows.append({"strategy": strategy, "baseline": baseline, **tested, **_seed_interval(per_query, strategy, baseline)})
+    table = pd.DataFrame(rows)
+    table.insert(table.columns.get_loc("p") + 1, "p_holm", holm(table["p"].to_numpy()))
+    return table
+
+
+def seed_spread(per_query: pd.DataFrame) -> pd.DataFrame:
+    """Mean over queries of each strategy, spread over its training seeds.
+
+    per_query: as for `compare`. Returns strategy, n_seeds, mean, sd (ddof 1), min, max, low, high (95 % t-interval of
+    the mean over seeds), note. With one seed the spread is NaN and the note says so. Raises InputError as `compare`.
+    """
+    _check(per_query)
+    per_seed = per_query.groupby(["strategy", "seed"], sort=False)["value"].mean()
+    rows = []
+    for strategy in dict.fromkeys(per_query["strategy"]):
+        values = per_seed[strategy].to_numpy()
+        low, high = _t_interval(values)
+        sd = values.std(ddof=1) if len(values) > 1 else np.nan
+        note = "" if len(values) > 1 else "one seed: spread over training runs unknown"
+        spread = {"mean": values.mean(), "sd": sd, "min": values.min(), "max": values.max(), "low": low, "high": high}
+        rows.append({"strategy": strategy, "n_seeds": len(values), **spread, "note": note})
+    return pd.DataFrame(rows)
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm's (1979) step-down correction of p-values [C]: sorted p_i times (C - i), made monotone, at most 1."""
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(np.asarray(p, dtype=float)[order] * np.arange(len(order), 0, -1))
+    corrected = np.empty(len(order))
+    corrected[order] = np.minimum(stepped, 1.0)
+    return corrected
+
+
+def _check(per_query: pd.DataFrame) -> None:
+    missing = [column for column in COLUMNS if column not in per_query]
+    if missing or per_query.empty:
+        raise InputError(f"significance: expected rows with columns {COLUMNS}; missing {missing or 'every row'}.")
+    empty = per_query[COLUMNS].isna().any(axis=1)
+    if empty.any():
+        row = per_query.loc[empty, COLUMNS].iloc[0].to_dict()
+        raise InputError(f"significance: {empty.sum()} row(s) with an empty cell, first {row}; score these queries or drop them.")
+
+
+def _over_seeds(cells: pd.DataFrame, strategy: str) -> pd.DataFrame:
+    """Per group: sum over its queries of the mean over seeds, and number of queries (the same in every seed)."""
+    per_group = (
+        cells.loc[strategy].groupby("group").agg(sum=("sum", "mean"), size=("size", "mean"), low=("size", "min"), n=("size", "size"))
+    )
+    uneven = (per_group["low"] != per_group["size"]) | (per_group["n"] != per_group["n"].max())
+    if uneven.any():
+        raise InputError(
+            f"significance: strategy {strategy!r} has group {uneven.idxmax()} with different queries in different seeds; "
+            "evaluate every seed on the same queries."
+        )
+    return per_group[["sum", "size"]]
+
+
+def _paired(scores: pd.DataFrame, reference: pd.DataFrame, strategy: str, baseline: str) -> tuple[np.ndarray, np.ndarray]:
+    """Per group: sum of the differences over its queries, and number of queries; both [G]."""
+    if not scores["size"].equals(reference["size"]):
+        both = pd.concat([scores["size"], reference["size"]], axis=1, keys=["strategy", "baseline"]).fillna(0)
+        group = (both["strategy"] != both["baseline"]).idxmax()
+        found = ", ".join(f"{name} has {both.loc[group, column]:g}" for name, column in ((strategy, "strategy"), (baseline, "baseline")))
+        raise InputError(f"significance: a paired test needs the same queries; for group {group} {found}. Evaluate both on one task.")
+    if len(scores) < 2:
+        raise InputError(f"significance: {len(scores)} group of queries; expected two or more to compare {strategy} with {baseline}.")
+    return (scores["sum"] - reference["sum"]).to_numpy(), reference["size"].to_numpy(dtype=float)
+
+
+def _test(sums: np.ndarray, sizes: np.ndarray, resamples: int, rng: np.random.Generator) -> dict:
+    observed = abs(sums.sum())
+    means = sums / sizes
+    rounding = 1e-9 * np.abs(sums).sum()  # equal up to float rounding counts as equal, which is the careful side
+    as_extreme, boot = 0, np.empty(resamples)
+    step = max(1, BLOCK_CELLS // len(sums))
+    for start in range(0, resamples, step):
+        rows = min(step, resamples - start)
+        signs = rng.integers(0, 2, size=(rows, len(sums)), dtype=np.int8) * 2.0 - 1.0
+        as_extreme += np.count_nonzero(np.abs(signs @ sums) >= observed - rounding)
+        drawn = rng.integers(0, len(sums), size=(rows, len(sums)), dtype=np.int32)
+        boot[start : start + rows] = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    low, high = np.quantile(boot, [0.025, 0.975])
+    sd = means.std(ddof=1)
+    return {
+        "mean_difference": sums.sum() / sizes.sum(),
+        "low": low,
+        "high": high,
+        "p": (as_extreme + 1) / (resamples + 1),
+        "effect_size": means.mean() / sd if sd > 0 else np.nan,
+        "n_groups": len(sums),
+    }
+
+
+def _seed_interval(per_query: pd.DataFrame, strategy: str, baseline: str) -> dict:
+    per_seed = per_query.groupby(["strategy", "seed"])["value"].mean()
+    differences = (per_seed[strategy] - per_seed[baseline]).dropna().to_numpy()
+    low, high = _t_interval(differences)
+    note = "" if len(differences) > 1 else f"{len(differences)} shared seed(s): the test says nothing about other training runs"
+    return {"n_seeds": per_seed[strategy].size, "seed_low": low, "seed_high": high, "note": note}
+
+
+def _t_interval(values: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the mean of a few values [S]; NaN below two."""
+    from scipy import stats
+
+    if len(values) < 2:
+        return np.nan, np.nan
+    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+    return values.mean() - half, values.mean() + half

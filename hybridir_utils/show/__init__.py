@@ -1,0 +1,1 @@
+"""What readers see: tables, figures, findings in words, the paper beside ours."""

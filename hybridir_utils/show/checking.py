@@ -1,0 +1,127 @@
+"""A finished run against published numbers: every row OK, near or off, with the tolerance and the seed spread that decided.
+
+The paper gives one run per model and strategy, without seeds. A row is OK when ours lies within the tolerance or within what another
+seed could give (95 % prediction interval of one run: t x sd x sqrt(1 + 1/n)), near within three tolerances, else off.
+"""
+
+from __future__ import annotations
+
+from math import nan, sqrt
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..base.encoder_catalogue import ENCODERS
+from ..base.errors import InputError
+from .published import in_our_names
+
+KEYS = ["task", "setting", "metric", "query_language", "strategy"]
+COLUMNS = ["task", "model", "base", "strategy", "setting", "metric", "query_language", "published", "ours"]
+COLUMNS += ["seeds", "spread", "tolerance", "verdict"]
+TOLERANCE = 0.01  # of mAP, recall and nDCG: absolute, for the average over languages
+TOLERANCE_OF_RANKS = 0.05  # of the rank distance: relative
+ONE_LANGUAGE = 2  # a single language may be off by as many tolerances
+NEAR = 3
+VERDICTS = ("OK", "near", "off")
+
+
+def check(scores: pd.DataFrame, bias: pd.DataFrame, models: dict[str, str] | None = None, published: pd.DataFrame | None = None):
+    """One row per published number the run has a counterpart of, and per average over the languages both have: COLUMNS.
+
+    scores, bias: the run's saved tables. models: base -> model as the published table names it, beside those the encoder
+    catalogue knows. published: as `in_our_names` (default). Raises InputError when nothing can be compared.
+    """
+    models = {name: known.paper for name, known in ENCODERS.items() if known.paper} | (models or {})
+    theirs = _published(in_our_names() if published is None else published)
+    ours = _ours(scores, bias)
+    ours = ours[ours["base"].isin(models)].assign(model=lambda rows: rows["base"].map(models))
+    by_seed = ours.merge(theirs, on=[*KEYS, "model"])
+    if by_seed.empty:
+        raise InputError(_nothing_shared(scores, theirs, models))
+    groups = ["task", "model", "base", "strategy", "setting", "metric"]
+    macro = by_seed.groupby([*groups, "seed"], sort=False)[["ours", "published"]].mean().reset_index().assign(query_language="macro")
+    rows = pd.concat([macro, by_seed]).groupby([*groups, "query_language"], sort=False)
+    table = rows.agg(published=("published", "mean"), ours=("ours", "mean"), seeds=("seed", "nunique"), sd=("ours", "std")).reset_index()
+    return _judged(table)[COLUMNS]
+
+
+def _judged(table: pd.DataFrame) -> pd.DataFrame:
+    spread = [_spread(row.sd, row.seeds) for row in table.itertuples()]
+    tolerance = np.where(table["metric"] == "rank distance", TOLERANCE_OF_RANKS * table["published"], TOLERANCE)
+    tolerance = tolerance * np.where(table["query_language"] == "macro", 1, ONE_LANGUAGE)
+    away = (table["ours"] - table["published"]).abs()
+    allowed = np.fmax(tolerance, spread)  # a spread that is not known counts for nothing
+    verdict = np.select([away <= allowed, away <= NEAR * tolerance], VERDICTS[:2], VERDICTS[2])
+    return table.assign(spread=spread, tolerance=tolerance, verdict=verdict)
+
+
+def _spread(sd: float, seeds: int) -> float:
+    """Half the width of the interval that holds one more run in 95 of 100 cases; nan for one seed."""
+    from scipy.stats import t
+
+    return t.ppf(0.975, seeds - 1) * sd * sqrt(1 + 1 / seeds) if seeds > 1 else nan
+
+
+def _published(numbers: pd.DataFrame) -> pd.DataFrame:
+    rows = numbers.rename(columns={"language": "query_language", "value": "published"})
+    return rows[[*KEYS, "model", "published"]]
+
+
+def _ours(scores: pd.DataFrame, bias: pd.DataFrame) -> pd.DataFrame:
+    distances = bias[bias["measure"] == "rank distance"].assign(setting="multilingual", metric="rank distance")
+    rows = pd.concat([scores, distances])
+    rows = rows[rows["query_language"] != "macro"].rename(columns={"value": "ours"})
+    return rows[[*KEYS, "base", "seed", "ours"]]
+
+
+def _nothing_shared(scores: pd.DataFrame, theirs: pd.DataFrame, models: dict[str, str]) -> str:
+    return (
+        f"nothing to compare: the run has tasks {', '.join(scores['task'].unique())} and bases {', '.join(scores['base'].unique())}; "
+        f"published are {', '.join(theirs['task'].unique())} for {', '.join(theirs['model'].unique())}, and the bases that stand for them "
+        f"are {', '.join(models)}. Name another with --as BASE=MODEL."
+    )
+
+
+def read_published(path: Path) -> pd.DataFrame:
+    """Another table of expected numbers, a CSV with columns model, task, strategy, setting, language, metric, value,
+    strategies and tasks named as in a run. Raises InputError naming what is missing or no number, and its line."""
+    wanted = ["model", "task", "strategy", "setting", "language", "metric", "value"]
+    try:
+        table = pd.read_csv(path, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as CSV ({error}).") from error
+    missing = [column for column in wanted if column not in table.columns]
+    if missing:
+        raise InputError(f"{path}: column {missing[0]!r} is missing; expected {', '.join(wanted)}, found {', '.join(table.columns)}.")
+    table["value"] = pd.to_numeric(table["value"], errors="coerce")
+    if table["value"].isna().any():
+        raise InputError(f"{path}, line {int(np.flatnonzero(table['value'].isna())[0]) + 2}: the value is not a number.")
+    return table
+
+
+def by_language(table: pd.DataFrame) -> pd.DataFrame:
+    """The paper's value and ours side by side, a row per (task, model, setting, metric, language), strategies as columns."""
+    wide = table.pivot_table(
+        index=["task", "model", "setting", "metric", "query_language"], columns="strategy", values=["published", "ours"], sort=False
+    )
+    return wide.swaplevel(axis=1).sort_index(axis=1, level=0, sort_remaining=False)
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Averages over languages with their verdicts, and how many single languages are OK, near and off."""
+    keys = ["task", "model", "base", "strategy", "setting", "metric"]
+    macro, single = (table[(table["query_language"] == "macro") == side] for side in (True, False))
+    counts = single.groupby(keys, sort=False)["verdict"].value_counts().unstack(fill_value=0).reindex(columns=VERDICTS, fill_value=0)
+    counts = counts.rename(columns={verdict: f"languages {verdict}" for verdict in VERDICTS}).reset_index()
+    return macro.drop(columns="query_language").merge(counts, on=keys)
+
+
+def report(table: pd.DataFrame) -> str:
+    """What the command prints: the averages, every row that is off, and the counts."""
+    off, parts = table[table["verdict"] == "off"].round(4), []
+    with pd.option_context("display.width", 250, "display.max_columns", 30, "display.max_rows", None):
+        parts.append(summary(table).round(4).to_string(index=False))
+        parts += ["off:\n" + off.to_string(index=False)] if len(off) else []
+    counts = ", ".join(f"{(table['verdict'] == verdict).sum()} {verdict}" for verdict in VERDICTS)
+    return "\n\n".join([*parts, counts])

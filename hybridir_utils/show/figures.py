@@ -1,0 +1,74 @@
+"""The register of figures: which plot, from which result tables; drawn by notebooks and by `python -m hybridir_utils figures`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ..base.errors import InputError, MissingInput, UnknownName
+from ..base.fingerprints import file_fingerprint, fingerprint
+from ..steps.session import Run
+from . import plots_bias, plots_data, plots_retrieval
+from .style import save_figure
+
+
+@dataclass(frozen=True)
+class FigureRecipe:
+    """A plot function of result tables, the tables it takes, and the text that stands in for the picture."""
+
+    draw: Callable
+    tables: tuple[str, ...]
+    caption: str
+
+
+FIGURES = {
+    "01_coverage": FigureRecipe(plots_data.coverage, ("coverage",), "Pairs per language after each step of the preparation."),
+    "01_lengths": FigureRecipe(plots_data.lengths, ("lengths",), "Length of questions and passages by language."),
+    "01_rejections": FigureRecipe(plots_data.rejections, ("rejections",), "Texts refused by each quality check, by language."),
+    "02_batches": FigureRecipe(plots_data.batches, ("language_shares",), "Question language x passage language of the planned batches."),
+    "02_losses": FigureRecipe(plots_data.losses, ("losses",), "Training and validation losses, mean and range over seeds."),
+    "03_scores": FigureRecipe(plots_retrieval.scores, ("scores",), "mAP by setting; a dot a seed."),
+    "03_languages": FigureRecipe(plots_retrieval.languages, ("scores",), "mAP by question language."),
+    "03_heatmap": FigureRecipe(plots_retrieval.heat_maps, ("heat",), "mAP of question language x answer language in the mixed pool."),
+    "04_rank_distance": FigureRecipe(plots_bias.rank_distances, ("distances",), "Distribution of the rank distance over questions."),
+    "04_language_share": FigureRecipe(plots_bias.language_share, ("bias",), "Same-language share of the top 10 against the pool."),
+    "04_map": FigureRecipe(plots_bias.vector_map, ("map",), "Parallel questions and passages on two principal components."),
+    "04_alignment": FigureRecipe(plots_bias.alignment, ("alignment",), "Alignment, uniformity and language identity of the vectors."),
+    "04_debiasing": FigureRecipe(plots_bias.debiasing, ("debiasing",), "Training-free removal of language identity."),
+}
+
+
+def draw(run: Run, name: str) -> Path:
+    """Draw a registered figure from the run's saved tables into the figures folder; returns the PNG's path.
+
+    Raises UnknownName for a figure that is not registered, MissingInput when a table has not been saved.
+    """
+    if name not in FIGURES:
+        raise UnknownName("figure", name, FIGURES)
+    recipe = FIGURES[name]
+    tables = {table: read_result(run, table) for table in recipe.tables}
+    source = fingerprint({table: file_fingerprint(run.results / f"{table}.csv") for table in recipe.tables})
+    about = f"{recipe.caption} Run {run.name}; tables {', '.join(recipe.tables)} ({source[:12]})."
+    return save_figure(recipe.draw(tables), run.figures, name, about)["png"]
+
+
+def read_result(run: Run, table: str) -> pd.DataFrame:
+    """A saved result table; raises MissingInput where it is not there yet, InputError where it cannot be read."""
+    path = run.results / f"{table}.csv"
+    if not path.is_file():
+        raise MissingInput(f"{path}: not there yet. Run the notebooks first: python -m hybridir_utils run --profile {run.source}")
+    try:
+        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except ValueError as error:  # pandas' parser and UTF-8 errors
+        raise InputError(f"{path}: not a CSV table ({error}). Delete it and run the notebooks again.") from error
+
+
+def draw_all(run: Run) -> list[Path]:
+    """Every registered figure whose tables the run has saved."""
+    ready = [name for name, recipe in FIGURES.items() if all((run.results / f"{table}.csv").is_file() for table in recipe.tables)]
+    if not ready:
+        raise MissingInput(f"{run.results}: no saved results. Run the notebooks first: python -m hybridir_utils run --profile {run.source}")
+    return [draw(run, name) for name in ready]

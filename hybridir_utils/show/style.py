@@ -1,0 +1,64 @@
+"""One look for every figure: strategies keep their colour, languages their order, files are the same bytes each time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..base.runs import writing
+
+# Okabe and Ito's palette, which readers with any colour vision can tell apart.
+COLOURS = {
+    "En-En": "#56B4E9",
+    "X-X": "#E69F00",
+    "X-X-mono": "#D55E00",
+    "X-Y": "#0072B2",
+    "hybrid": "#009E73",
+    "untrained": "#CC79A7",
+    "zero-shot": "#F0E442",
+    "BM25": "#000000",
+    "random": "#999999",
+}
+ORDER = tuple(COLOURS)
+SETTINGS = {"monolingual": "Mo.", "cross-lingual": "Cr.", "multilingual": "Mul."}
+SALT = "hybridir"  # fixes the ids inside SVG files
+
+
+def new_figure(rows: int = 1, columns: int = 1, width: float = 3.2, height: float = 2.6, **options):
+    """(figure, [rows, columns] array of axes); width and height in inches of one axes."""
+    import matplotlib
+
+    matplotlib.use("agg", force=False)
+    import seaborn as sns
+    from matplotlib.figure import Figure
+
+    sns.set_theme(
+        context="paper", style="whitegrid", font_scale=0.9, rc={"svg.hashsalt": SALT, "svg.fonttype": "none", "font.family": "DejaVu Sans"}
+    )
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def in_order(strategies) -> list[str]:
+    """The strategies that occur, in the figures' order."""
+    present = set(strategies)
+    return [name for name in ORDER if name in present] + sorted(present - set(ORDER))
+
+
+def save_figure(figure, folder: Path, name: str, about: str) -> dict[str, Path]:
+    """Write `<name>.png` and `<name>.svg` under temporary names and rename them; `about` goes into their metadata.
+
+    Dates and random ids are left out, so the same data give the same bytes.
+    """
+    folder = Path(folder)
+    metadata = {
+        "png": {"Title": name, "Description": about},
+        "svg": {"Title": name, "Description": about, "Date": None, "Creator": "hybridir"},
+    }
+    paths = {kind: folder / f"{name}.{kind}" for kind in metadata}
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for kind, path in paths.items():
+            temporary = folder / f".{name}.tmp.{kind}"
+            figure.savefig(temporary, dpi=110, metadata=metadata[kind], format=kind)
+            temporary.replace(path)
+    return paths

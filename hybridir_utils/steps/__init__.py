@@ -1,0 +1,1 @@
+"""What notebooks ask for by profile: prepared pairs, trained encoders, evaluations, their cost."""

@@ -1,0 +1,150 @@
+"""What a profile's names stand for: pair sets to train on, tasks to evaluate on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+
+from ..base.errors import InputError, UnknownName
+from ..base.evaluation_sets import pick_languages, state
+from ..base.fingerprints import file_fingerprint, fingerprint, folder_fingerprint
+from ..base.languages import XQUAD_R_LANGUAGES
+from ..base.mapped import codes, keep_rows
+from ..base.places import WORLDFACTS, data_folder
+from ..data import worldfacts
+from ..data.pairs import join_pairs, read_pairs_jsonl, read_sections, section_languages
+from ..data.training_sets import TRAINING_SETS, hub_pairs, set_record
+from ..tasks import beir, squad
+from ..tasks.belebele import belebele_task
+from ..tasks.ntrex import ntrex_task
+from ..tasks.retrieval_task import RetrievalTask
+from .profiles import HUB_PAIR_SETS, PAIR_SETS, PARALLEL_TASKS, Profile
+from .search_tasks import sets_behind
+
+VALIDATION_SHARE = 0.04
+VALIDATION_MOST = 5000  # passages; more of a large set only slow the training down
+
+
+def source_pairs(profile: Profile):
+    """(training pairs, validation pairs) of all pair sets before any check; world facts come in English only.
+
+    Of the other sets, the languages that both the profile and the set have, and at most `max_pairs` ids, drawn by `corpus_seed`. World
+    facts have a validation split of their own; of other sets some answer passages are held out by `corpus_seed`. Large sets are
+    memory-mapped. Raises InputError when a set has none of the languages.
+    """
+    parts = [_one_set(name, profile) for name in profile.pair_sets]
+    return tuple(join_pairs(list(side)) for side in zip(*parts, strict=True))
+
+
+def _one_set(name: str, profile: Profile):
+    if name == "worldfacts":
+        train, validation = (worldfacts.english_pairs(split, profile.languages, profile.corpus_seed) for split in ("train", "validation"))
+        return _most(train, profile), validation
+    if name in HUB_PAIR_SETS:
+        pairs = _public_pairs(name, profile)
+    elif name.startswith("jsonl:"):
+        pairs = _own_pairs(name, profile.languages)
+    elif name in PAIR_SETS:
+        folder = data_folder(name, profile.data_dir)
+        languages = _shared(name, profile.languages, section_languages(folder))
+        pairs = read_sections(folder, languages, name, max_chars=profile.max_chars)
+    else:
+        raise UnknownName("pair set", name, (*PAIR_SETS, "jsonl:FILE"))
+    return hold_out(_most(pairs, profile), profile.corpus_seed)
+
+
+def _own_pairs(name: str, languages: Sequence[str]):
+    pairs = read_pairs_jsonl(Path(name.removeprefix("jsonl:")))
+    numbers, there = codes(pairs, "language")
+    wanted = _shared(name, languages, sorted(there.to_pylist()))
+    return keep_rows(pairs, np.isin(there.to_pylist(), wanted)[numbers])
+
+
+def _public_pairs(name: str, profile: Profile):
+    languages = _shared(name, profile.languages, sorted(TRAINING_SETS[name].languages))
+    limits = {"max_chars": profile.max_chars, "max_pairs": profile.max_pairs, "seed": profile.corpus_seed}
+    return hub_pairs(name, languages, profile.data_dir, **limits, negatives=profile.hard_negatives == "given")
+
+
+def _most(pairs, profile: Profile):
+    """At most `max_pairs` ids, each in all its languages."""
+    ids, names = codes(pairs, "id")
+    if not profile.max_pairs or len(names) <= profile.max_pairs:
+        return pairs
+    kept = np.zeros(len(names), dtype=bool)
+    kept[np.random.default_rng(profile.corpus_seed).choice(len(names), profile.max_pairs, replace=False)] = True
+    return keep_rows(pairs, kept[ids])
+
+
+def _shared(name: str, wanted: Sequence[str], there: Sequence[str]) -> list[str]:
+    """The wanted languages a pair set has, in the profile's order."""
+    shared = [language for language in wanted if language in there]
+    if not shared:
+        raise InputError(
+            f"pair set {name!r} has none of the profile's languages ({', '.join(wanted)}); it has {', '.join(there) or 'none'}."
+        )
+    return shared
+
+
+def hold_out(pairs, seed: int, share: float = VALIDATION_SHARE):
+    """(training, validation): a share of the answer passages, VALIDATION_MOST at most, with all their questions and translations, goes
+    to validation.
+    """
+    numbers, names = codes(pairs, "passage_id")
+    chosen = np.random.default_rng(seed).permutation(pc.sort_indices(names).to_numpy())
+    held = np.zeros(len(names), dtype=bool)
+    held[chosen[: min(max(1, round(share * len(names))), VALIDATION_MOST)]] = True
+    return keep_rows(pairs, ~held[numbers]), keep_rows(pairs, held[numbers])
+
+
+def retrieval_task(
+    name: str, languages: Sequence[str], data_dir: str = "", corpus_seed: int = 0, task_languages: Sequence[str] = ()
+) -> RetrievalTask:
+    """The evaluation task of a name that is ranked in full, in memory; the others are `search_tasks.search_task`s.
+
+    languages, corpus_seed: of the world facts. task_languages: of the public sets; none: all they have. Raises InputError when the
+    task's data are not there, UnknownName for a task or a language that does not exist.
+    """
+    languages = tuple(languages)
+    kind, _, place = name.partition(":")
+    own = {"beir": beir.read_beir, "squad": squad.squad_folder}
+    if place and kind in own:
+        return own[kind](Path(place))
+    builders = {
+        "worldfacts-test": lambda: worldfacts.retrieval_task("test", languages, corpus_seed),
+        "worldfacts-shifted": lambda: worldfacts.shifted_task(languages, corpus_seed),
+        "xquad-r": lambda: squad.xquad_r(data_folder("xquad-r", data_dir), pick_languages("XQuAD-R", task_languages, XQUAD_R_LANGUAGES)),
+        "mlqa-r": lambda: squad.mlqa_r(data_folder("mlqa-dev", data_dir), pick_languages("MLQA-R", task_languages, squad.MLQA_LANGUAGES)),
+        "belebele": lambda: belebele_task(task_languages, data_dir),
+        "ntrex": lambda: ntrex_task(task_languages, data_dir),
+    }
+    if name not in builders:
+        raise UnknownName("task", name, (*PARALLEL_TASKS, *(f"{kind}:FOLDER" for kind in own)))
+    return builders[name]()
+
+
+def data_fingerprint(names: tuple[str, ...], data_dir: str) -> str:
+    """Fingerprint of what stands behind pair sets or tasks: files, or repositories of the hub at a commit."""
+    return fingerprint({name: public_data(name, data_dir) or _files_fingerprint(name, data_dir) for name in names})
+
+
+def public_data(name: str, data_dir: str) -> list[dict[str, str]]:
+    """Repository and commit, or folder and fingerprint of its files, of each public set that a task reads (`evaluation_sets.state`)."""
+    return [state(entry, data_dir) for entry in sets_behind(name)]
+
+
+def _files_fingerprint(name: str, data_dir: str) -> str:
+    kind, _, place = name.partition(":")
+    if kind.startswith("worldfacts"):
+        return folder_fingerprint(WORLDFACTS)
+    if name in HUB_PAIR_SETS:
+        return fingerprint(set_record(name, data_dir))
+    if place:
+        path = Path(place)
+        if not path.exists():
+            raise InputError(f"{path}: named by {name!r}, but it is not there.")
+        return folder_fingerprint(path) if path.is_dir() else file_fingerprint(path)
+    return folder_fingerprint(data_folder({"mlqa-r": "mlqa-dev", "ntrex": "ntrex-news"}.get(name, name), data_dir))

@@ -1,0 +1,125 @@
+"""One training run: plan, train, validate, save with a card; in a process of its own, or in several that share each batch."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sys
+import time
+from math import isnan
+from pathlib import Path
+
+from ..base.distributed import join, rank, wait
+from ..base.fingerprints import fingerprint
+from ..base.runs import artefact, artefact_path
+from ..data.batching import BatchPlan, ParallelIndex, plan_batches
+from ..data.pairs import read_split
+from ..rank.encoding import encode_task
+from ..rank.metrics import per_query, scores
+from ..rank.opening import Opening
+from ..rank.ranking import dot_scores, rank_task
+from ..tasks.retrieval_task import RetrievalTask, task_from_pairs
+from ..train.training import MEMORY_ONLY, TrainingSettings, save_encoder, train_encoder
+
+VALIDATION_STEPS = 4
+VALIDATION_BATCH = 64
+
+
+def run_job(root: str, name: str, recipe: dict) -> str:
+    """Make the encoder artefact of a recipe (see encoders.trained_encoders) below the run's artefacts; returns its folder.
+
+    Where several processes train together, every one calls this, and the first writes. Checkpoints lie in `checkpoints/` beside the
+    artefacts until the encoder is finished, so that a killed run goes on from the last.
+    """
+    root = Path(root)
+    checkpoints = root / "checkpoints" / f"{name}-{_checkpoint_fingerprint(recipe)[:10]}"
+    if rank() == 0:
+        folder = artefact(root / "encoders", name, recipe, "encoder_job", lambda out: _make(root, out, recipe, checkpoints))
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        return str(folder)
+    _train(root, recipe, checkpoints)
+    return str(artefact_path(root / "encoders", name, recipe, "encoder_job"))
+
+
+def run_together(jobs: list[tuple]) -> None:
+    """Make one artefact after the other, all processes of the launcher training each together."""
+    join()
+    for job in jobs:
+        run_job(*job)
+    wait()  # the first process still writes when the others are done
+
+
+def _checkpoint_fingerprint(recipe: dict) -> str:
+    """Of what the weights depend on: with a lower mini_batch_size, say, a run that had no memory goes on from its checkpoint."""
+    settings = {key: value for key, value in recipe["settings"].items() if key not in MEMORY_ONLY}
+    return fingerprint({**recipe, "settings": settings})
+
+
+def _make(root: Path, out: Path, recipe: dict, checkpoints: Path) -> None:
+    started = time.perf_counter()
+    model, history, plan, train, validation = _train(root, recipe, checkpoints)
+    cost = {"seconds": round(time.perf_counter() - started, 1), "peak memory in GB": round(_peak_memory() / 1e9, 2)}
+    plan.save(out / "plan.parquet")
+    task = task_from_pairs("validation", validation)
+    save_encoder(model, out, _card(recipe, train, plan, history, model, task, cost), history)
+
+
+def _train(root: Path, recipe: dict, checkpoints: Path):
+    """(model, loss history, plan, training pairs, validation pairs)."""
+    train, validation = (read_split(root / "pairs" / recipe["pairs"], split) for split in ("train", "validation"))
+    own = root / "bases" / recipe["base_folder"]
+    alpha = 0.5 if isnan(recipe["alpha"]) else recipe["alpha"]  # nan where a strategy has no mix
+    plan = plan_batches(train, recipe["strategy"], alpha=alpha, **{key: recipe[key] for key in ("steps", "batch_size", "seed")})
+    settings = TrainingSettings(**recipe["settings"])
+    model, history = train_encoder(
+        own if own.is_dir() else recipe["base_folder"],
+        train,
+        plan,
+        settings,
+        validation_plans(validation),
+        opening=Opening(**recipe["opening"]),
+        checkpoints=checkpoints if settings.checkpoint_every else None,
+    )
+    return model, history, plan, train, validation
+
+
+def _peak_memory() -> int:
+    """Bytes: of the GPU where there is one, else of this process."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def validation_plans(validation) -> dict:
+    """Fixed batches on which every strategy's loss is comparable: mono, and cross where the pairs stand in several languages.
+
+    The data sets count as one, few pairs being held out.
+    """
+    index = ParallelIndex(validation.remove_columns("source").add_column("source", ["validation"] * len(validation)))
+    kinds = {"mono": "X-X-mono", "cross": "X-Y"} if index.count.max() > 1 else {"mono": "X-X-mono"}
+    size = max(2, min([VALIDATION_BATCH, *(stream.passages for kind in kinds for stream in index.streams(kind))]))
+    common = {"steps": VALIDATION_STEPS, "batch_size": size, "seed": 0}
+    return {kind: (validation, plan_batches(index, strategy, **common)) for kind, strategy in kinds.items()}
+
+
+def _card(recipe: dict, train, plan: BatchPlan, history, model, task: RetrievalTask, cost: dict) -> dict:
+    vectors = encode_task(model, task)
+    table = scores(per_query(rank_task(dot_scores(vectors.queries, vectors.candidates), task), task))
+    macro = table[table["query_language"] == "macro"]
+    languages = sorted(train.unique("language"))
+    return {
+        "title": f"{recipe['strategy']} from {recipe['base_folder']}, seed {recipe['seed']}",
+        "data": {"pairs": len(train), "sources": ", ".join(sorted(train.unique("source"))), "languages": " ".join(languages)},
+        "plan": {"strategy": plan.strategy, "alpha": plan.alpha, "steps": plan.steps, "batch size": plan.batch_size, "seed": plan.seed},
+        "base": {"origin": recipe["base_origin"], **recipe["opening"]},
+        "training": {**recipe["settings"], "last training loss": _last_loss(history), **cost},
+        "scores": {
+            f"validation {row.setting} {row.metric}": round(row.value, 4) for row in macro.itertuples() if row.metric in ("mAP", "R@1")
+        },
+    }
+
+
+def _last_loss(history) -> float:
+    return round(float(history[history["split"] == "train"]["loss"].iloc[-1]), 4)

@@ -1,0 +1,134 @@
+"""Every encoder of a run: the bases, and one for each (base, strategy, seed) (notebook 02)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+
+from ..base.distributed import first_process_first, launch, processes
+from ..base.encoder_catalogue import place_of
+from ..base.errors import MissingInput
+from ..base.files import file_safe
+from ..base.parallel import run_jobs
+from ..base.runs import artefact, artefact_path, is_whole, recipe_of
+from ..data.batching import STRATEGIES, plan_batches, strategy_alpha
+from ..rank.opening import origin
+from ..train.training import TrainingSettings
+from . import encoder_job
+from .preparation import PreparedPairs, prepare_pairs
+from .profiles import OWN_BASES
+from .session import Run
+
+
+@dataclass(frozen=True)
+class EncoderKey:
+    """Which encoder: the base it starts from, how its batches are mixed, and the seed."""
+
+    base: str
+    strategy: str
+    alpha: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        mix = f"hybrid-a{self.alpha:g}" if self.strategy == "hybrid" else self.strategy
+        return f"{file_safe(self.base.removeprefix('st:'))}-{mix}-s{self.seed}"
+
+
+def encoder_keys(run: Run) -> list[EncoderKey]:
+    """Every encoder the profile asks for, in the order of bases, strategies, seeds."""
+    p = run.profile
+    return [EncoderKey(base, s, strategy_alpha(s, p.alpha), seed) for base, s, seed in product(p.bases, p.strategies, p.seeds)]
+
+
+def base_encoders(run: Run) -> dict[str, Path]:
+    """Base name -> folder (or hub name) of the encoder training starts from; the suite's own are made when missing."""
+    prepared = prepare_pairs(run)
+    return {base: _base(run, base, prepared) for base in run.profile.bases}
+
+
+def trained_encoders(run: Run, make: bool = True) -> dict[EncoderKey, Path]:
+    """Folder of every encoder; trains those that are not there.
+
+    Trainings run `jobs` side by side, or one after the other with `processes` that share each batch; under `accelerate launch` or
+    `torchrun` every process calls this, and all train together. make=False raises MissingInput, naming notebook 02 and the command,
+    instead of training.
+    """
+    with first_process_first():
+        prepared, bases = prepare_pairs(run), base_encoders(run)
+    recipes = {key: _recipe(run, key, prepared, bases[key.base]) for key in encoder_keys(run)}
+    folders = {key: artefact_path(run.artefacts / "encoders", key.name, recipe, "encoder_job") for key, recipe in recipes.items()}
+    missing = [key for key, folder in folders.items() if not is_whole(folder)]
+    if missing and not make:
+        raise MissingInput(
+            f"{len(missing)} of {len(folders)} encoders are not trained yet, {missing[0].name} among them. "
+            f"Run notebook 02_hybrid_batch_training, or: python -m hybridir_utils run --profile {run.source} --only 02"
+        )
+    _train([(str(run.artefacts), key.name, recipes[key]) for key in missing], run)
+    return folders
+
+
+def _train(jobs: list[tuple], run: Run) -> None:
+    if processes() > 1:
+        encoder_job.run_together(jobs)
+    elif jobs and run.profile.processes > 1:
+        launch(encoder_job.run_together, (jobs,), run.profile.processes)
+    else:
+        run_jobs(encoder_job.run_job, jobs, run.profile.jobs, "training")
+
+
+def _recipe(run: Run, key: EncoderKey, prepared: PreparedPairs, base: Path | str) -> dict:
+    p = run.profile
+    settings, sizes = (p.model_dump(include=set(names)) for names in (TrainingSettings.model_fields, ("steps", "batch_size")))
+    own = not isinstance(base, str)
+    about = {"base_folder": base.name if own else base, "base_origin": base.name if own else origin(base), "pairs": prepared.folder.name}
+    return {**asdict(key), **about, "settings": settings, "opening": p.opening.model_dump(), **sizes}
+
+
+def _base(run: Run, base: str, prepared: PreparedPairs) -> Path | str:
+    if base not in OWN_BASES:
+        return place_of(base)
+    p, rooms = run.profile, run.artefacts / "bases"
+    start = {"pairs": prepared.folder.name, "vocabulary": p.vocabulary, "dimension": p.dimension, "seed": 0}
+    unaligned = artefact(rooms, "unaligned", start, "base_encoders", lambda out: _make_unaligned(out, prepared, run))
+    if base == "unaligned":
+        return unaligned
+    recipe = {"start": unaligned.name, "steps": p.alignment_steps, "batch_size": p.batch_size, "seed": 0}
+    return artefact(rooms, "aligned", recipe, "base_encoders", lambda out: _make_aligned(out, unaligned, prepared, run))
+
+
+def _make_unaligned(out: Path, prepared: PreparedPairs, run: Run) -> None:
+    from ..train.base_encoders import bitext, make_unaligned
+
+    texts = list(prepared.train["question"]) + list(bitext(prepared.train, run.profile.languages)["passage"])
+    make_unaligned(out, texts, run.profile.vocabulary, run.profile.dimension, seed=0)
+
+
+def _make_aligned(out: Path, unaligned: Path, prepared: PreparedPairs, run: Run) -> None:
+    from ..train.base_encoders import make_aligned
+
+    p = run.profile
+    make_aligned(out, unaligned, prepared.train, p.languages, p.alignment_steps, p.batch_size, seed=0)
+
+
+def loss_curves(encoders: dict[EncoderKey, Path]) -> pd.DataFrame:
+    """Loss histories of all encoders: base, strategy, alpha, seed, step, split, loss."""
+    return pd.concat([pd.read_csv(folder / "loss.csv").assign(**asdict(key)) for key, folder in encoders.items()], ignore_index=True)
+
+
+def training_cost(encoders: dict[EncoderKey, Path]) -> pd.DataFrame:
+    """Seconds each training run took, its validation included."""
+    return pd.DataFrame([{**asdict(key), "seconds": recipe_of(folder)["seconds"]} for key, folder in encoders.items()])
+
+
+def plans(run: Run, prepared: PreparedPairs, seed: int):
+    """The batch plan of every strategy for one seed, as the training runs draw it."""
+    p = run.profile
+    return {
+        s: plan_batches(prepared.train, s, steps=p.steps, batch_size=p.batch_size, seed=seed, alpha=p.alpha)
+        for s in STRATEGIES
+        if s in p.strategies
+    }

@@ -1,0 +1,1 @@
+"""Training on a batch plan: losses, trainer, checkpoints, the suite's own base encoders."""

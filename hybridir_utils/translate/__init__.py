@@ -1,0 +1,1 @@
+"""Machine translation: translators, their cache, cost and quality."""

@@ -1,0 +1,39 @@
+"""Known translation models by short name: hub name and revision, family, licence, size (`data/translators.toml`)."""
+
+from __future__ import annotations
+
+import tomllib
+
+from pydantic import BaseModel, ConfigDict
+
+from ..base.places import ROOT
+
+
+class KnownTranslator(BaseModel):
+    """hub: name on the hub, with {source} and {target} where every language pair has a model of its own, `pairs` naming those that
+    lie elsewhere ("en-th"). revision: the commit, branch or pull request that is opened. licence: of the weights. parameters: their
+    number. max_tokens: the longest input its authors trained on, 0 where that is the length of its position table.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    hub: str
+    revision: str
+    family: str
+    licence: str
+    parameters: int
+    note: str
+    max_tokens: int = 0
+    pairs: dict[str, str] = {}
+
+    def model_of(self, source: str, target: str) -> str:
+        """Hub name of the model that translates `source` into `target`."""
+        return self.pairs.get(f"{source}-{target}") or self.hub.format(source=source, target=target)
+
+
+def _read() -> dict[str, KnownTranslator]:
+    rows = tomllib.loads((ROOT / "data" / "translators.toml").read_text(encoding="utf-8"))
+    return {name: KnownTranslator(**row) for name, row in rows.items()}
+
+
+TRANSLATORS = _read()

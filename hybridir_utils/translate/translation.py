@@ -1,0 +1,200 @@
+"""Translating English question-passage pairs into parallel pairs; every finished batch survives a kill."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from ..base import mapped
+from ..base.distributed import processes
+from ..base.errors import InputError, UnknownName
+from ..base.processes import is_main, on_main
+from ..base.token_budget import token_batches
+from ..data.pairs import PAIR_COLUMNS
+from .translation_cache import open_cache
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from datasets import Dataset
+
+BATCH = 1024  # most texts given to a translator at once, a process; a kill loses at most one such batch
+BATCH_CHARS = 100_000  # most characters of a batch, padding to its longest text counted
+CHUNK = 8192  # pairs held in memory at once
+TEXT_COLUMNS = ("question", "passage", "negative")
+
+
+class Translator(Protocol):
+    """Anything that translates: a translation memory, an MT model, a service.
+
+    name identifies it together with all that changes its output (model, revision, decoding): cached translations are
+    kept under that name. `translate` returns one translation a text, in order; it batches as suits its hardware.
+    A translator with a model a language pair also has `for_pair(source, target)`, the translator of that pair.
+    """
+
+    name: str
+
+    def translate(self, texts: list[str], source: str, target: str) -> list[str]: ...
+
+
+@dataclass(frozen=True)
+class MemoryTranslator:
+    """A translation memory: memories[target][source text] is the translation.
+
+    A text the memory does not hold is returned unchanged, as MT systems do, for the quality checks to find. An
+    unknown target language raises UnknownName.
+    """
+
+    memories: dict[str, dict[str, str]]
+
+    @cached_property
+    def name(self) -> str:
+        """Carries a fingerprint of the memories, so that a changed memory never meets an old cache."""
+        content = json.dumps(self.memories, sort_keys=True, ensure_ascii=False)
+        return f"memory-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+
+    def translate(self, texts: list[str], source: str, target: str) -> list[str]:
+        if target not in self.memories:
+            raise UnknownName("target language of the translation memory", target, self.memories)
+        memory = self.memories[target]
+        return [memory.get(text, text) for text in texts]
+
+
+@dataclass(frozen=True)
+class CachedTranslator:
+    """A translator that keeps its translations in the SQLite file `path` and asks only for missing ones.
+
+    Equal texts are translated once, texts of like length together, the longest first. Each batch is committed as it is
+    done, so that after a kill at any point a restart translates only what is missing. Of several processes the main one
+    reads and writes the file, and all get the translations. Raises InputError naming the file when it cannot be read or
+    written, and Busy when another process keeps it locked.
+    """
+
+    translator: Translator
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.translator.name
+
+    def for_pair(self, source: str, target: str) -> Translator:
+        """The translator behind the cache for one language pair."""
+        of_pair = getattr(self.translator, "for_pair", None)
+        return of_pair(source, target) if of_pair else self.translator
+
+    def translate(self, texts: list[str], source: str, target: str) -> list[str]:
+        translator = self.for_pair(source, target)
+        known = self.known(texts, source, target)
+        missing = [text for text in dict.fromkeys(texts) if text not in known]
+        for translations in _in_batches(translator, missing, source, target):
+            on_main(lambda done=translations: self._keep(done, translator.name, source, target))
+            known |= translations
+        return [known[text] for text in texts]
+
+    def known(self, texts: list[str], source: str, target: str) -> dict[str, str]:
+        """{text: translation} of the texts that are translated already."""
+        return on_main(lambda: self._find(texts, self.for_pair(source, target).name, source, target))
+
+    def _find(self, texts: list[str], *key: str) -> dict[str, str]:
+        with open_cache(self.path, *key) as cache:
+            return cache.find(texts)
+
+    def _keep(self, translations: dict[str, str], *key: str) -> None:
+        with open_cache(self.path, *key) as cache:
+            cache.keep(translations)
+
+
+def _in_batches(translator: Translator, texts: list[str], source: str, target: str) -> Iterator[dict[str, str]]:
+    """{text: translation} batch by batch, with a bar that counts characters: the time a text takes goes with its length."""
+    from tqdm import tqdm
+
+    lengths, share = [len(text) for text in texts], processes()
+    label = f"{source} -> {target}"
+    with tqdm(total=sum(lengths), desc=label, unit="char", unit_scale=True, disable=not texts or not is_main(), leave=False) as progress:
+        for rows in token_batches(lengths, BATCH_CHARS * share, BATCH * share):
+            batch = [texts[row] for row in rows]
+            translations = translator.translate(batch, source, target)
+            if len(translations) != len(batch):
+                raise InputError(
+                    f"translator {translator.name}: {len(batch)} texts given, {len(translations)} returned ({label}); "
+                    "its translate() must return one translation a text, in order."
+                )
+            yield dict(zip(batch, translations, strict=True))
+            progress.update(sum(map(len, batch)))
+
+
+def translate_pairs(pairs: Dataset, translator: Translator, targets: list[str], folder: Path | None = None) -> Dataset:
+    """Parallel pairs: the given rows and, for every target language, their translation with the same ids.
+
+    pairs: columns id, passage_id, language, question, passage, source and, where there are hard negatives, negative ("" for none,
+    which stays ""); all rows in one language. Returns len(pairs) x (1 + len(targets)) rows, language after language. With `folder`,
+    each language is written to an Arrow file below it and memory-mapped, so that CHUNK pairs are in memory at once, whatever their
+    number. Raises InputError when a column is missing, rows are in several languages, or a target repeats or is the source language.
+    """
+    from datasets import concatenate_datasets
+    from tqdm import tqdm
+
+    language = _source_language(pairs, targets)
+    fields = [column for column in TEXT_COLUMNS if column in pairs.column_names]
+    parallel, total = [pairs], _characters(pairs, fields) * len(targets)
+    label = f"{language} -> {len(targets)} languages"
+    with tqdm(total=total, desc=label, unit="char", unit_scale=True, disable=not is_main(), leave=False) as progress:
+        for target in targets:
+            chunks = _translated_chunks(pairs, fields, translator, language, target, progress)
+            parallel.append(_kept(chunks, None if folder is None else Path(folder) / f"{target}.arrow"))
+    return concatenate_datasets(parallel)
+
+
+def _translated_chunks(pairs: Dataset, fields: list[str], translator, source: str, target: str, progress) -> Iterator[pa.Table]:
+    import pyarrow as pa
+
+    table = pairs.with_format("arrow")
+    for start in range(0, len(pairs), CHUNK):
+        chunk = table[start : start + CHUNK]
+        texts = [text for field in fields for text in chunk[field].to_pylist()]
+        asked = [text for text in texts if text]
+        translations = iter(translator.translate(asked, source, target))
+        rows = [next(translations) if text else text for text in texts]
+        new = {field: rows[i * len(chunk) : (i + 1) * len(chunk)] for i, field in enumerate(fields)}
+        for column, values in {"language": [target] * len(chunk), **new}.items():
+            place = chunk.column_names.index(column)
+            chunk = chunk.set_column(place, chunk.schema.field(place), pa.array(values, chunk.schema.field(place).type))
+        yield chunk
+        progress.update(sum(map(len, asked)))
+
+
+def _kept(chunks: Iterator[pa.Table], path: Path | None) -> Dataset:
+    """The chunks, which all processes make together, in memory or in the file that the main one writes and all read."""
+    from datasets import Dataset
+
+    if path is None:
+        return mapped.stored(chunks)
+    if is_main():
+        mapped.stored(chunks, path)
+    else:
+        deque(chunks, maxlen=0)
+    on_main(lambda: None)  # the file is complete
+    return Dataset.from_file(str(path))
+
+
+def _characters(pairs: Dataset, columns: list[str]) -> int:
+    import pyarrow.compute as pc
+
+    return sum(pc.sum(pc.utf8_length(chunk[column])).as_py() or 0 for chunk in mapped.chunks(pairs, columns) for column in columns)
+
+
+def _source_language(pairs: Dataset, targets: list[str]) -> str:
+    missing = [column for column in PAIR_COLUMNS if column not in pairs.column_names]
+    if missing:
+        raise InputError(f"translation: pairs have no column {missing[0]!r}; expected {PAIR_COLUMNS}, found {pairs.column_names}.")
+    languages = sorted(mapped.codes(pairs, "language")[1].to_pylist()) if len(pairs) else []
+    if len(languages) != 1:
+        raise InputError(f"translation: expected pairs in one source language, found {languages}; select one before translating.")
+    if languages[0] in targets or len(set(targets)) < len(targets):
+        raise InputError(f"translation: targets {targets} repeat a language or hold the source {languages[0]!r}; name each target once.")
+    return languages[0]
