@@ -13,6 +13,7 @@ from hub_sets import retrieval_parts, write_parts
 from tiny_models import save_tiny_bert
 
 from hybridir_utils.__main__ import main
+from hybridir_utils.operate.suite import run_suite
 from hybridir_utils.show.checking import check
 from hybridir_utils.show.reading import reported_bias, reported_scores
 from hybridir_utils.steps.costs import corpora, run_cost, training
@@ -135,6 +136,17 @@ def test_check_finds_its_rows_in_the_papers_tables(run, evaluations):
     assert set(table["task"]) == {"xquad-r", "mlqa-r", "miracl"} and set(table["strategy"]) == {"X-X-mono", "X-Y", "hybrid"}
     assert {"mAP", "R@1", "R@10", "rank distance", "nDCG@10", "R@100"} == set(table["metric"])
     assert (table["verdict"] == "off").any(), "four steps of a tiny model are not the paper's"
+
+
+def test_its_notebooks_run_with_retrievers_and_searched_tasks(run, evaluations):
+    import nbformat
+
+    steps = run_suite(run, say=lambda text: None)
+    assert [step.notebook.stem[:2] for step in steps] == ["01", "02", "03", "04"]
+    shown = {step.notebook.stem[:2]: nbformat.writes(nbformat.read(step.executed, as_version=4)) for step in steps}
+    assert "nDCG@10" in shown["03"] and "miracl" in shown["03"] and "zero-shot" in shown["03"]
+    assert "chrF" in shown["01"] and "lowest validation loss within a language is" in shown["02"]
+    assert (run.figures / "03_scores.png").is_file()
 
 
 def test_what_it_will_cost_is_said_without_the_hub(capsys, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from ..base.fingerprints import code_fingerprint, fingerprint, modules, versions
 from ..base.places import NOTEBOOKS, output_root
 from ..base.runs import hold, writing
 from ..steps.corpora import data_fingerprint
-from ..steps.session import Run
+from ..steps.session import Run, settings_of
 
 PARAMETERS = "parameters"
 INJECTED = "injected-parameters"  # papermill's tag of the cell it adds to an executed copy
@@ -85,7 +86,8 @@ def execute(step: Step, digest: str) -> float:
         step.record.unlink(missing_ok=True)
     temporary = step.executed.with_name(f".{step.executed.name}.part.ipynb")
     given = json.dumps(declared_values(step))
-    child = subprocess.run([sys.executable, "-m", "hybridir_utils.operate.execute", str(step.notebook), str(temporary), given], check=False)
+    command = [sys.executable, "-m", "hybridir_utils.operate.execute", str(step.notebook), str(temporary), given]
+    child = subprocess.run(command, env={**os.environ, **settings_of(step.run)}, check=False)
     seconds = time.time() - started
     if child.returncode:
         if temporary.exists():

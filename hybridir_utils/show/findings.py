@@ -7,6 +7,7 @@ import pandas as pd
 from ..steps.evaluation import NOT_TRAINED
 from .style import SETTINGS, in_order
 
+VALIDATION = {"mono": "within a language", "cross": "across languages"}  # the second needs validation pairs in two languages
 PAPER_SHAPE = {  # direction of the paper's means (arXiv 2408.10536, tables 3-8)
     "monolingual": "Hybrid ≥ X-X-mono > X-Y",
     "cross-lingual": "Hybrid ≥ X-Y > X-X-mono",
@@ -60,11 +61,10 @@ def on_losses(losses: pd.DataFrame) -> list[str]:
     sentences = []
     for base, rows in last[last["split"] != "train"].groupby("base"):
         means = rows.groupby(["split", "strategy"])["loss"].mean()
-        best = {split: means[split].idxmin() for split in ("mono", "cross")}
-        sentences.append(
-            f"From {base}, the lowest validation loss within a language is {best['mono']}'s ({means['mono'].min():.2f} nats), "
-            f"across languages {best['cross']}'s ({means['cross'].min():.2f})."
-        )
+        found = [(where, means[split].idxmin(), means[split].min()) for split, where in VALIDATION.items() if split in means]
+        (where, first, least), *others = found
+        more = "".join(f", {where} {name}'s ({loss:.2f})" for where, name, loss in others)
+        sentences.append(f"From {base}, the lowest validation loss {where} is {first}'s ({least:.2f} nats){more}.")
     return sentences
 
 

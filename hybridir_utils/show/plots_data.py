@@ -83,9 +83,9 @@ def batches(tables: dict[str, pd.DataFrame]):
 def losses(tables: dict[str, pd.DataFrame]):
     """Training loss and validation losses over the steps, mean and range over seeds (losses)."""
     table = tables["losses"]
-    bases, splits = sorted(table["base"].unique()), ["train", "mono", "cross"]
     titles = {"train": "training batches", "mono": "validation, within a language", "cross": "validation, across languages"}
-    figure, axes = new_figure(len(bases), 3, width=3.3, height=2.2, sharex=True)
+    bases, splits = sorted(table["base"].unique()), [split for split in titles if split in set(table["split"])]
+    figure, axes = new_figure(len(bases), len(splits), width=3.3, height=2.2, sharex=True)
     for row, base in zip(axes, bases, strict=True):
         for ax, split in zip(row, splits, strict=True):
             _bands(ax, table[(table["base"] == base) & (table["split"] == split)])

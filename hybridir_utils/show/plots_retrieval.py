@@ -22,7 +22,7 @@ def scores(tables: dict[str, pd.DataFrame]):
             _grouped_dots(ax, own, lines)
             ax.set(title=f"{task}, from {base}", ylabel="mAP, macro average", ylim=(0, 1.02))
     handles = axes[0, 0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=8, frameon=False, fontsize=7)
+    figure.legend(*handles, loc="outside lower center", ncols=4, frameon=False, fontsize=7)
     return figure
 
 

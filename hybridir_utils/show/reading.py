@@ -92,7 +92,7 @@ def show_batch(plan: BatchPlan, pairs, steps: int, slots: int) -> pd.DataFrame:
     rows = []
     for kind in sorted(set(plan.kinds.tolist()))[:steps]:
         step = int(np.flatnonzero(plan.kinds == kind)[0])
-        for slot in range(slots):
+        for slot in range(min(slots, plan.batch_size)):
             question, passage = pairs[int(plan.question_rows[step, slot])], pairs[int(plan.passage_rows[step, slot])]
             rows.append((step, KINDS[kind], question["language"], question["question"], passage["language"], passage["passage"]))
     return pd.DataFrame(rows, columns=["step", "kind", "question language", "question", "passage language", "passage"])

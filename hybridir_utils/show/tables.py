@@ -32,6 +32,17 @@ def metric_table(scores: pd.DataFrame, task: str) -> pd.DataFrame:
     return _ordered(wide, macro["task"]).round(3)
 
 
+def search_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """Macro averages of the tasks whose large pools are searched to a depth, their own measures as columns, mean over seeds ± deviation.
+
+    Empty where a run has none: such tasks have no mAP over full rankings.
+    """
+    searched = scores[~scores["task"].isin(scores.loc[scores["metric"] == "mAP", "task"])]
+    macro = searched[searched["query_language"] == "macro"]
+    keys = [*KEYS, "setting", "metric"]
+    return macro.groupby(keys, sort=False)["value"].agg(lambda values: _with_spread(values, 3)).unstack("metric")
+
+
 def language_table(scores: pd.DataFrame, task: str, base: str) -> pd.DataFrame:
     """mAP by question language and setting, mean over seeds, of one task and base."""
     rows = scores[(scores["query_language"] != "macro") & (scores["metric"] == "mAP") & (scores["task"] == task)]

@@ -90,7 +90,7 @@ def _make(run: Run, out: Path) -> None:
     rejections = pd.concat([rejected(train).assign(split="train"), rejected(validation).assign(split="validation")])
     train, validation = accepted(train, rejections), accepted(validation, rejections)
     steps["accepted"] = counts(train, "language")
-    tasks = [*evaluation_tasks(run), *large_tasks(run)]
+    tasks = [*evaluation_tasks(run).values(), *large_tasks(run)]
     found = pd.concat([leaks(train, task, profile.near_duplicate).assign(task=task.name) for task in tasks], ignore_index=True)
     train = drop_leaks(train, found)
     steps["without leaks"] = counts(train, "language")
@@ -122,11 +122,11 @@ def enough_for_a_batch(pairs: Dataset, batch_size: int) -> Dataset:
     return keep_rows(pairs, (distinct >= batch_size)[stream])
 
 
-def evaluation_tasks(run: Run) -> list[RetrievalTask]:
-    """The profile's tasks that are ranked in full; the others are `large_tasks`."""
+def evaluation_tasks(run: Run) -> dict[str, RetrievalTask]:
+    """The profile's tasks that are ranked in full, by name; the others are `large_tasks`."""
     p = run.profile
     names = [name for name in p.tasks if not is_search_task(name)]
-    return [retrieval_task(name, p.languages, p.data_dir, p.corpus_seed, p.task_languages) for name in names]
+    return {name: retrieval_task(name, p.languages, p.data_dir, p.corpus_seed, p.task_languages) for name in names}
 
 
 def large_tasks(run: Run) -> list[SearchTask]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from ..base.fingerprints import fingerprint
 from ..base.places import output_root
 from ..base.runs import writing
 from .profiles import MEANS, Profile, load_profile
+
+SETTINGS = "HYBRIDIR_SET"
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,19 @@ class Run:
 
 
 def open_run(profile: str = "sample", /, **changes) -> Run:
-    """The run of a profile (name or TOML file); changed values give it a name of its own, such as `sample+alpha=0.3`."""
+    """The run of a profile (name or TOML file); changed values give it a name of its own, such as `sample+alpha=0.3`.
+
+    In a notebook that the suite executes, the command's changes hold as well (`settings_of`, through the environment).
+    """
+    changes = json.loads(os.environ.get(SETTINGS, "{}")) | changes
     base, resolved = load_profile(profile), load_profile(profile, changes)
     return Run(resolved, base.name + variant_suffix(base, resolved), _as_given(profile))
+
+
+def settings_of(run: Run) -> dict[str, str]:
+    """The environment variable that tells a notebook's process what the run changes in its profile."""
+    values, base = run.profile.model_dump(mode="json"), load_profile(run.source).model_dump(mode="json")
+    return {SETTINGS: json.dumps({key: value for key, value in values.items() if value != base[key]})}
 
 
 def _as_given(profile: str) -> str:
