@@ -22,7 +22,8 @@ from ..base.errors import InputError, UnknownName
 from .parallel_index import BLOCK, ParallelIndex, Stream, sorted_codes
 
 KINDS = ("mono", "cross", "mixed", "en")
-STRATEGIES = {"En-En": "en", "X-X": "mixed", "X-X-mono": "mono", "X-Y": "cross", "hybrid": None}
+SCHEDULES = ("mono-first", "cross-first", "annealed")  # hybrid with the same number of mono batches, in an order
+STRATEGIES = {"En-En": "en", "X-X": "mixed", "X-X-mono": "mono", "X-Y": "cross", "hybrid": None} | dict.fromkeys(SCHEDULES)
 SAVED_SLOTS = 1_000_000  # of a plan in one row group
 PILE = 10_000  # ids taken off a shuffled pile at once
 
@@ -110,7 +111,7 @@ def plan_batches(pairs, strategy: str, *, steps: int, batch_size: int, seed: int
     Every batch: its kind (hybrid: mono with probability alpha, else cross), its data set in proportion to size, its
     language or languages, then ids; batches of one kind, data set and language use all their ids before one comes again.
     No batch holds an id or an answer passage twice, so no translation of a positive can become a negative. alpha counts only
-    for "hybrid"; 1 equals X-X-mono, 0 equals X-Y. Raises UnknownName (strategy) and InputError (alpha outside [0, 1], a
+    for "hybrid", where 1 equals X-X-mono and 0 equals X-Y, and for SCHEDULES (`mono_shares`). Raises UnknownName (strategy) and InputError (alpha outside [0, 1], a
     language or data set with fewer passages than `batch_size`, no pairs a kind of batch could use).
     """
     alpha = strategy_alpha(strategy, alpha)
@@ -119,7 +120,10 @@ def plan_batches(pairs, strategy: str, *, steps: int, batch_size: int, seed: int
     shares = _kind_shares(strategy, alpha)
     streams = [stream for kind in shares for stream in index.streams(kind)]
     _check_sizes(index, streams, batch_size)
-    drawn = rng.choice(len(streams), size=steps, p=[shares[stream.kind] * stream.share for stream in streams])
+    if strategy in SCHEDULES:
+        drawn = _scheduled(streams, mono_shares(strategy, alpha, steps), rng)
+    else:
+        drawn = rng.choice(len(streams), size=steps, p=[shares[stream.kind] * stream.share for stream in streams])
     questions, passages = (np.empty((steps, batch_size), dtype=np.int32) for _ in range(2))
     for number in np.unique(drawn):
         stream, where = streams[number], drawn == number
@@ -132,12 +136,35 @@ def plan_batches(pairs, strategy: str, *, steps: int, batch_size: int, seed: int
 
 
 def strategy_alpha(strategy: str, alpha: float) -> float:
-    """The share of mono batches a strategy means: `alpha` for hybrid, 1 for X-X-mono, 0 for X-Y, nan for the others."""
+    """The share of mono batches a strategy means: `alpha` for hybrid and schedules, 1 for X-X-mono, 0 for X-Y, nan for the others."""
     if strategy not in STRATEGIES:
         raise UnknownName("strategy", strategy, STRATEGIES)
     if not 0 <= alpha <= 1:
         raise InputError(f"alpha is {alpha}; expected a share of monolingual batches between 0 and 1.")
-    return {"hybrid": float(alpha), "X-X-mono": 1.0, "X-Y": 0.0}.get(strategy, float("nan"))
+    mixes = dict.fromkeys(("hybrid", *SCHEDULES), float(alpha))
+    return {**mixes, "X-X-mono": 1.0, "X-Y": 0.0}.get(strategy, float("nan"))
+
+
+def mono_shares(schedule: str, alpha: float, steps: int) -> np.ndarray:
+    """[steps] probability of a mono batch at each step; its mean is alpha (mono-first, cross-first: to the nearest step).
+
+    mono-first: all mono batches before all cross ones; cross-first: the reverse; annealed: falling in a straight line, from 1 to 0
+    where alpha is 0.5, else as steep as alpha allows.
+    """
+    if schedule == "annealed":
+        return alpha + min(alpha, 1 - alpha) * np.linspace(1, -1, steps)
+    first = np.arange(steps) < round((alpha if schedule == "mono-first" else 1 - alpha) * steps)
+    return (first if schedule == "mono-first" else ~first).astype(float)
+
+
+def _scheduled(streams: list[Stream], mono: np.ndarray, rng) -> np.ndarray:
+    """[steps] number of the stream each batch draws from, its kind by the step's share of mono batches."""
+    is_mono, drawn = rng.random(len(mono)) < mono, np.empty(len(mono), dtype=np.int64)
+    for kind, where in (("mono", is_mono), ("cross", ~is_mono)):
+        numbers = [number for number, stream in enumerate(streams) if stream.kind == kind]
+        if where.any():
+            drawn[where] = rng.choice(numbers, size=where.sum(), p=[streams[number].share for number in numbers])
+    return drawn
 
 
 def _kind_shares(strategy: str, alpha: float) -> dict[str, float]:

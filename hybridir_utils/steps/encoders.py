@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -14,7 +15,7 @@ from ..base.errors import MissingInput
 from ..base.files import file_safe
 from ..base.parallel import run_jobs
 from ..base.runs import artefact, artefact_path, is_whole, recipe_of
-from ..data.batching import STRATEGIES, plan_batches, strategy_alpha
+from ..data.batching import SCHEDULES, STRATEGIES, plan_batches, strategy_alpha
 from ..rank.opening import origin
 from ..train.training import TrainingSettings
 from . import encoder_job
@@ -34,7 +35,7 @@ class EncoderKey:
 
     @property
     def name(self) -> str:
-        mix = f"hybrid-a{self.alpha:g}" if self.strategy == "hybrid" else self.strategy
+        mix = f"{self.strategy}-a{self.alpha:g}" if self.strategy in ("hybrid", *SCHEDULES) else self.strategy.replace(" ", "-")
         return f"{file_safe(self.base.removeprefix('st:'))}-{mix}-s{self.seed}"
 
 
@@ -50,8 +51,8 @@ def base_encoders(run: Run) -> dict[str, Path]:
     return {base: _base(run, base, prepared) for base in run.profile.bases}
 
 
-def trained_encoders(run: Run, make: bool = True) -> dict[EncoderKey, Path]:
-    """Folder of every encoder; trains those that are not there.
+def trained_encoders(run: Run, make: bool = True, keys: Sequence[EncoderKey] | None = None) -> dict[EncoderKey, Path]:
+    """Folder of every encoder of `keys` (the profile's where none are given); trains those that are not there.
 
     Trainings run `jobs` side by side, or one after the other with `processes` that share each batch; under `accelerate launch` or
     `torchrun` every process calls this, and all train together. make=False raises MissingInput, naming notebook 02 and the command,
@@ -59,7 +60,8 @@ def trained_encoders(run: Run, make: bool = True) -> dict[EncoderKey, Path]:
     """
     with first_process_first():
         prepared, bases = prepare_pairs(run), base_encoders(run)
-    recipes = {key: _recipe(run, key, prepared, bases[key.base]) for key in encoder_keys(run)}
+    keys = encoder_keys(run) if keys is None else keys
+    recipes = {key: _recipe(run, key, prepared, bases[key.base]) for key in keys}
     folders = {key: artefact_path(run.artefacts / "encoders", key.name, recipe, "encoder_job") for key, recipe in recipes.items()}
     missing = [key for key, folder in folders.items() if not is_whole(folder)]
     if missing and not make:

@@ -52,13 +52,14 @@ class Evaluations:
         return np.load(self.folders[key, task] / "top.npy")
 
 
-def evaluate(run: Run) -> Evaluations:
+def evaluate(run: Run, encoders: dict[EncoderKey, Path] | None = None) -> Evaluations:
     """Evaluate every trained encoder, the bases before training, public retrievers, BM25 and random order on every task of the profile.
 
-    What was evaluated before is read. Encoders that are missing are trained where the profile says train_in_place, else
-    MissingInput names the notebook to run.
+    encoders: those of a study, in place of the profile's. What was evaluated before is read. The profile's encoders that are missing
+    are trained where it says train_in_place, else MissingInput names the notebook to run.
     """
-    places = {key: str(folder) for key, folder in trained_encoders(run, make=run.profile.train_in_place).items()}
+    trained = trained_encoders(run, make=run.profile.train_in_place) if encoders is None else encoders
+    places = {key: str(folder) for key, folder in trained.items()}
     places |= {EncoderKey(base, UNTRAINED, nan_alpha(), 0): str(folder) for base, folder in base_encoders(run).items()}
     places |= {EncoderKey(name, ZERO_SHOT, nan_alpha(), 0): place_of(name) for name in run.profile.retrievers}
     places |= {EncoderKey(REFERENCE, name, nan_alpha(), 0): name for name in evaluation_job.REFERENCES}

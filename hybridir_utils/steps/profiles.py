@@ -12,8 +12,9 @@ from ..base.encoder_catalogue import ENCODERS
 from ..base.errors import InputError, UnknownName
 from ..base.languages import check_languages
 from ..base.places import PROFILES
-from ..data.batching import STRATEGIES
+from ..data.batching import SCHEDULES, STRATEGIES
 from ..rank.opening import Opening
+from ..train.methods import METHODS
 
 Languages = Annotated[tuple[str, ...], AfterValidator(check_languages), Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -21,7 +22,10 @@ Count = Annotated[int, Field(ge=1)]
 LOCAL_PAIR_SETS = ("worldfacts", "mscourses", "gnome-help", "bitcoin-faq")
 HUB_PAIR_SETS = ("mmarco", "squad", "newsqa", "natural-questions", "entityquestions", "mfaq", "mr-tydi", "wikiqa", "duorc")
 PAIR_SETS = LOCAL_PAIR_SETS + HUB_PAIR_SETS
-PARALLEL_TASKS = ("worldfacts-test", "worldfacts-shifted", "xquad-r", "mlqa-r", "belebele", "ntrex")  # ranked in full, in memory
+WORLDFACTS_TASKS = ("worldfacts-test", "worldfacts-shifted", "worldfacts-brief")
+SECTION_TASKS = ("mscourses-test", "gnome-help-test", "bitcoin-faq-test")  # articles that the pair set of the name then leaves out
+PARALLEL_TASKS = (*WORLDFACTS_TASKS, "xquad-r", "mlqa-r", "belebele", "ntrex", *SECTION_TASKS)  # ranked in full, in memory
+QUESTION_TASKS = (*PARALLEL_TASKS, "mkqa-questions")  # whose parallel questions notebook 07 looks at
 SEARCH_TASKS = ("miracl", "miracl-full", "mkqa", "neuclir")  # large pools on disk, searched to a depth
 TASKS = PARALLEL_TASKS + SEARCH_TASKS
 MEANS = ("jobs", "processes", "batch_tokens", "shard_size", "scheduler", "translation_tokens")  # change no result beyond its rounding
@@ -36,6 +40,17 @@ def _names(kind: str, known, least: int = 1):
         return values
 
     return Annotated[tuple[str, ...], AfterValidator(check), Field(min_length=least)]
+
+
+def _name(kind: str, known):
+    """One name, or none at all."""
+
+    def check(value: str) -> str:
+        if value and value not in known and ":" not in value:
+            raise UnknownName(kind, value, known)
+        return value
+
+    return Annotated[str, AfterValidator(check)]
 
 
 class Profile(BaseModel):
@@ -103,6 +118,20 @@ class Profile(BaseModel):
     vector_precision: Literal["fp32", "fp16"] = "fp32"  # of vectors on disk
     scheduler: str = ""  # address of a dask scheduler (tcp://…) that encodes shards; empty: this machine
 
+    alphas: Annotated[tuple[Share, ...], Field(min_length=2)] = (0.0, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0)  # notebook 05
+    schedules: _names("schedule", SCHEDULES, least=0) = SCHEDULES  # notebook 05: hybrid batches in an order, beside the constant mix
+    shifted_tasks: _names("task", PARALLEL_TASKS, least=0) = ()  # notebook 06: those of `tasks` under domain shift; the first is in domain
+    question_task: _name("question task", QUESTION_TASKS) = ""  # notebook 07; empty: the first of `tasks`
+    many_languages: Annotated[tuple[str, ...], AfterValidator(check_languages)] = ()  # notebook 08: languages of its pairs and pool; empty: `languages`
+    many_unseen: tuple[str, ...] = ()  # notebook 08: those of them that no training batch holds
+    many_base: _name("base encoder", (*OWN_BASES, *ENCODERS)) = ""  # notebook 08; empty: the last of `bases`
+    many_counts: tuple[Count, ...] = ()  # notebook 08: sizes of the language sets whose cost is compared
+    many_pair_sets: _names("pair set", PAIR_SETS, least=0) = ()  # notebook 08; empty: `pair_sets`
+    many_task: _name("task", PARALLEL_TASKS) = ""  # notebook 08; empty: the first of `tasks`
+    many_steps: Annotated[int, Field(ge=0)] = 0  # notebook 08; 0: `steps`
+    many_pairs: Annotated[int, Field(ge=0)] = 0  # notebook 08: most ids of each pair set; 0: all
+    methods: _names("method", (*STRATEGIES, *METHODS)) = ("En-En", "X-X", "X-X-mono", "X-Y", "hybrid", *METHODS)  # notebook 08
+
     depth: Annotated[int, Field(ge=100)] = 100  # length of the ranked lists kept for the measures at k, whose largest k is 100
     resamples: Count = 2000  # of the paired tests
 
@@ -133,9 +162,13 @@ def make_profile(values: dict, where: str) -> Profile:
         raise InputError(f"{where}: {error}") from error
     except ValidationError as error:
         raise InputError(f"{where}: " + "; ".join(_explain(problem) for problem in error.errors())) from error
-    unknown = set(profile.unseen_languages) - set(profile.languages)
-    if unknown:
-        raise UnknownName(f"unseen language (in {where})", sorted(unknown)[0], profile.languages)
+    for unseen, all_ in ((profile.unseen_languages, profile.languages), (profile.many_unseen, profile.many_languages)):
+        unknown = set(unseen) - set(all_)
+        if unknown:
+            raise UnknownName(f"unseen language (in {where})", sorted(unknown)[0], all_)
+    outside = set(profile.shifted_tasks) - set(profile.tasks[1:])
+    if outside:
+        raise UnknownName(f"shifted task (in {where}; `tasks` after the first)", sorted(outside)[0], profile.tasks[1:])
     barred = [name for name in (*profile.bases, *profile.retrievers) if name in ENCODERS and ENCODERS[name].needs_remote_code]
     if barred and not profile.trust_remote_code:
         raise InputError(

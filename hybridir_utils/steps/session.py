@@ -13,6 +13,7 @@ from ..base.fingerprints import fingerprint
 from ..base.places import output_root
 from ..base.runs import writing
 from .profiles import MEANS, Profile, load_profile
+from .stamps import stamp
 
 SETTINGS = "HYBRIDIR_SET"
 
@@ -43,9 +44,9 @@ class Run:
 def open_run(profile: str = "sample", /, **changes) -> Run:
     """The run of a profile (name or TOML file); changed values give it a name of its own, such as `sample+alpha=0.3`.
 
-    In a notebook that the suite executes, the command's changes hold as well (`settings_of`, through the environment).
+    In a notebook that the suite executes, the command's changes hold first (`settings_of`, through the environment).
     """
-    changes = json.loads(os.environ.get(SETTINGS, "{}")) | changes
+    changes = changes | json.loads(os.environ.get(SETTINGS, "{}"))
     base, resolved = load_profile(profile), load_profile(profile, changes)
     return Run(resolved, base.name + variant_suffix(base, resolved), _as_given(profile))
 
@@ -74,11 +75,12 @@ def _short(value: object) -> str:
 
 
 def save_table(run: Run, name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Write a result table as CSV (values to 6 significant digits) under a temporary name, rename it, and return it."""
+    """Write a result table as CSV (values to 6 significant digits) under a temporary name, rename it, stamp it, and return it."""
     path = run.results / f"{name}.csv"
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
         table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
         temporary.replace(path)
+        stamp(run.results, name, run.profile)
     return table
