@@ -120,9 +120,12 @@ class Profile(BaseModel):
 
     alphas: Annotated[tuple[Share, ...], Field(min_length=2)] = (0.0, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0)  # notebook 05
     schedules: _names("schedule", SCHEDULES, least=0) = SCHEDULES  # notebook 05: hybrid batches in an order, beside the constant mix
-    shifted_tasks: _names("task", PARALLEL_TASKS, least=0) = ()  # notebook 06: those of `tasks` under domain shift; the first is in domain
+    shifted_tasks: _names("task", PARALLEL_TASKS, least=0) = ()  # notebook 06: those of `tasks` that are shifted; the first is in domain
     question_task: _name("question task", QUESTION_TASKS) = ""  # notebook 07; empty: the first of `tasks`
-    many_languages: Annotated[tuple[str, ...], AfterValidator(check_languages)] = ()  # notebook 08: languages of its pairs and pool; empty: `languages`
+    question_languages: tuple[str, ...] = ()  # notebook 07: languages of its questions; empty: all they have
+    many_languages: Annotated[
+        tuple[str, ...], AfterValidator(check_languages)
+    ] = ()  # notebook 08: languages of its pairs and pool; empty: `languages`
     many_unseen: tuple[str, ...] = ()  # notebook 08: those of them that no training batch holds
     many_base: _name("base encoder", (*OWN_BASES, *ENCODERS)) = ""  # notebook 08; empty: the last of `bases`
     many_counts: tuple[Count, ...] = ()  # notebook 08: sizes of the language sets whose cost is compared
@@ -139,6 +142,16 @@ class Profile(BaseModel):
     def opening(self) -> Opening:
         """How bases are opened for training."""
         return Opening(**self.model_dump(include=set(Opening.model_fields)))
+
+    @property
+    def shifted(self) -> tuple[str, ...]:
+        """The shifted tasks that the run evaluates: a run with other `tasks` than its profile's may lack some, and says so."""
+        return tuple(task for task in self.shifted_tasks if task in self.tasks[1:])
+
+    @property
+    def test_sets(self) -> tuple[str, ...]:
+        """Names of all that the run is tested on, which no training pair may hold: the tasks and the questions of notebook 07."""
+        return tuple(dict.fromkeys(filter(None, (*self.tasks, self.question_task))))
 
 
 def load_profile(name_or_path: str, changes: dict | None = None) -> Profile:
@@ -166,9 +179,6 @@ def make_profile(values: dict, where: str) -> Profile:
         unknown = set(unseen) - set(all_)
         if unknown:
             raise UnknownName(f"unseen language (in {where})", sorted(unknown)[0], all_)
-    outside = set(profile.shifted_tasks) - set(profile.tasks[1:])
-    if outside:
-        raise UnknownName(f"shifted task (in {where}; `tasks` after the first)", sorted(outside)[0], profile.tasks[1:])
     barred = [name for name in (*profile.bases, *profile.retrievers) if name in ENCODERS and ENCODERS[name].needs_remote_code]
     if barred and not profile.trust_remote_code:
         raise InputError(
