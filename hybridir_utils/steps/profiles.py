@@ -120,7 +120,7 @@ class Profile(BaseModel):
 
     alphas: Annotated[tuple[Share, ...], Field(min_length=2)] = (0.0, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0)  # notebook 05
     schedules: _names("schedule", SCHEDULES, least=0) = SCHEDULES  # notebook 05: hybrid batches in an order, beside the constant mix
-    shifted_tasks: _names("task", PARALLEL_TASKS, least=0) = ()  # notebook 06: those of `tasks` that are shifted; the first is in domain
+    shifted_tasks: _names("task", PARALLEL_TASKS, least=0) = ()  # notebook 06: those of `tasks` under domain shift; the first is in domain
     question_task: _name("question task", QUESTION_TASKS) = ""  # notebook 07; empty: the first of `tasks`
     question_languages: tuple[str, ...] = ()  # notebook 07: languages of its questions; empty: all they have
     many_languages: Annotated[
@@ -144,24 +144,25 @@ class Profile(BaseModel):
         return Opening(**self.model_dump(include=set(Opening.model_fields)))
 
     @property
-    def shifted(self) -> tuple[str, ...]:
-        """The shifted tasks that the run evaluates: a run with other `tasks` than its profile's may lack some, and says so."""
-        return tuple(task for task in self.shifted_tasks if task in self.tasks[1:])
-
-    @property
     def test_sets(self) -> tuple[str, ...]:
         """Names of all that the run is tested on, which no training pair may hold: the tasks and the questions of notebook 07."""
         return tuple(dict.fromkeys(filter(None, (*self.tasks, self.question_task))))
 
 
 def load_profile(name_or_path: str, changes: dict | None = None) -> Profile:
-    """Profile by name or TOML path, with single values changed; raises UnknownName or InputError before anything runs."""
+    """Profile by name or TOML path, with single values changed; raises UnknownName or InputError before anything runs.
+
+    Changed `tasks` keep those of the profile's `shifted_tasks` that they still have after the first, unless the changes name others.
+    """
     path = _find(name_or_path)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a TOML file in UTF-8 ({error}).") from error
-    return make_profile({**values, **(changes or {})}, str(path))
+    changes = changes or {}
+    if "tasks" in changes and "shifted_tasks" in values:
+        changes = {"shifted_tasks": [task for task in values["shifted_tasks"] if task in changes["tasks"][1:]], **changes}
+    return make_profile({**values, **changes}, str(path))
 
 
 def make_profile(values: dict, where: str) -> Profile:
@@ -179,6 +180,9 @@ def make_profile(values: dict, where: str) -> Profile:
         unknown = set(unseen) - set(all_)
         if unknown:
             raise UnknownName(f"unseen language (in {where})", sorted(unknown)[0], all_)
+    outside = set(profile.shifted_tasks) - set(profile.tasks[1:])
+    if outside:
+        raise UnknownName(f"shifted task (in {where}; `tasks` after the first)", sorted(outside)[0], profile.tasks[1:])
     barred = [name for name in (*profile.bases, *profile.retrievers) if name in ENCODERS and ENCODERS[name].needs_remote_code]
     if barred and not profile.trust_remote_code:
         raise InputError(
