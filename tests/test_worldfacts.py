@@ -197,7 +197,7 @@ def own_folder(tmp_path, monkeypatch):
 
 
 def forget(folder):
-    template_languages.cache_clear(), templates.cache_clear()
+    template_languages.cache_clear(), templates.cache_clear(), translation_memory.cache_clear()
     return folder
 
 

@@ -13,6 +13,11 @@ COLOURS = {
     "X-X-mono": "#D55E00",
     "X-Y": "#0072B2",
     "hybrid": "#009E73",
+    "translation ranking": "#332288",  # the methods of notebook 08: Tol's muted palette
+    "distillation": "#117733",
+    "code-switched": "#AA4499",
+    "crop": "#882255",
+    "dropout": "#DDCC77",
     "untrained": "#CC79A7",
     "zero-shot": "#F0E442",
     "BM25": "#000000",

@@ -122,7 +122,9 @@ class Profile(BaseModel):
     schedules: _names("schedule", SCHEDULES, least=0) = SCHEDULES  # notebook 05: hybrid batches in an order, beside the constant mix
     shifted_tasks: _names("task", PARALLEL_TASKS, least=0) = ()  # notebook 06: those of `tasks` under domain shift; the first is in domain
     question_task: _name("question task", QUESTION_TASKS) = ""  # notebook 07; empty: the first of `tasks`
-    many_languages: Annotated[tuple[str, ...], AfterValidator(check_languages)] = ()  # notebook 08: languages of its pairs and pool; empty: `languages`
+    many_languages: Annotated[
+        tuple[str, ...], AfterValidator(check_languages)
+    ] = ()  # notebook 08: languages of its pairs and pool; empty: `languages`
     many_unseen: tuple[str, ...] = ()  # notebook 08: those of them that no training batch holds
     many_base: _name("base encoder", (*OWN_BASES, *ENCODERS)) = ""  # notebook 08; empty: the last of `bases`
     many_counts: tuple[Count, ...] = ()  # notebook 08: sizes of the language sets whose cost is compared
