@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pyarrow as pa
+
+from ..base.mapped import chunks, stored
+from .pair_checks import PAIR_COLUMNS
 
 LEAST, MOST = 0.3, 0.8  # share of a passage that a crop keeps; passages here have a sentence or a few, not Contriever's 256 tokens
 FEW_WORDS = 6  # a text with fewer blanks is cropped by characters: Chinese, Japanese, Thai …
@@ -36,10 +40,9 @@ def crop(text: str, rng: np.random.Generator) -> str:
 
 def _with_texts(pairs, views: Callable[[list[str]], tuple[list[str], list[str]]]):
     """The pairs, without hard negatives, with the two views of each passage in the place of question and passage."""
-    kept = pairs.select_columns(["id", "passage_id", "language", "question", "passage", "source"])
+    return stored(_viewed(table, views) for table in chunks(pairs, PAIR_COLUMNS))
 
-    def change(batch: dict) -> dict:
-        questions, passages = views(batch["passage"])
-        return {"question": questions, "passage": passages}
 
-    return kept.map(change, batched=True, keep_in_memory=True)
+def _viewed(table: pa.Table, views: Callable) -> pa.Table:
+    texts = dict(zip(("question", "passage"), views(table["passage"].to_pylist()), strict=True))
+    return pa.table({name: texts.get(name, table[name]) for name in table.column_names}, schema=table.schema)

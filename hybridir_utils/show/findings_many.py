@@ -41,16 +41,14 @@ def _on_seeds(tests: pd.DataFrame) -> list[str]:
 def on_languages(table: pd.DataFrame) -> list[str]:
     """Seen against unseen languages, and the families where hybrid is furthest ahead of and behind X-Y (`many_tables.by_language`)."""
     sentences = []
-    hybrid = table[table["strategy"] == "hybrid"]
+    means = table.groupby(["strategy", "setting", "training"])["value"].mean()
     for setting, short in SETTINGS.items():
-        means = hybrid[hybrid["setting"] == setting].groupby("training")["value"].mean()
-        if UNSEEN in means.index and len(means) == 2:
-            before = table[(table["strategy"] == "untrained") & (table["setting"] == setting) & (table["training"] == UNSEEN)][
-                "value"
-            ].mean()
+        wanted = (("hybrid", setting, SEEN), ("hybrid", setting, UNSEEN), ("untrained", setting, UNSEEN))
+        seen, unseen, before = (means.get(key) for key in wanted)
+        if seen is not None and unseen is not None:
             sentences.append(
-                f"{short}: hybrid has {means['trained']:.3f} in trained languages and {means[UNSEEN]:.3f} in unseen ones "
-                f"({means[UNSEEN] / means['trained']:.0%}); the untrained base has {before:.3f} there."
+                f"{short}: hybrid has {seen:.3f} in trained languages and {unseen:.3f} in unseen ones ({unseen / seen:.0%}); "
+                f"the untrained base has {before:.3f} there."
             )
     if UNSEEN not in set(table["training"]):
         sentences.append("Every language of this run is in the training batches: unseen ones cannot be judged (`many_unseen`).")
