@@ -138,6 +138,12 @@ class Profile(BaseModel):
     resamples: Count = 2000  # of the paired tests
 
     @property
+    def data_names(self) -> tuple[str, ...]:
+        """Every pair set and task whose data some notebook reads."""
+        studies = (*self.many_pair_sets, self.many_task, self.question_task)
+        return tuple(dict.fromkeys((*self.pair_sets, *self.tasks, *filter(None, studies))))
+
+    @property
     def opening(self) -> Opening:
         """How bases are opened for training."""
         return Opening(**self.model_dump(include=set(Opening.model_fields)))
