@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
+from made_up_shift import shift_tables
 
 LANGUAGES = ("ar", "de", "en")
 STRATEGIES = ("En-En", "X-X", "X-X-mono", "X-Y", "hybrid")
@@ -46,6 +47,7 @@ def made_up_tables(tasks: tuple[str, ...] = TASKS) -> dict[str, pd.DataFrame]:
         "alignment": table(("base", "strategy", "measure"), (BASES, STRATEGIES, MEASURES), rng),
         "debiasing": debiasing(rng),
         **many_languages(rng),
+        **shift_tables(),
     }
 
 

@@ -16,6 +16,7 @@ from ..base.errors import InputError
 UNIFORMITY_SAMPLE = 2_000  # texts: two million pairs, standard error of the mean far below the third digit
 PROBE_SAMPLE = 5_000  # texts: keeps the probe within seconds at 768 dimensions
 BLOCK = 1_024  # rows of a cosine matrix held at once
+ALIGNMENT_COLUMNS = ["measure", "language", "other_language", "value", "n"]
 
 
 def alignment_scores(vectors: np.ndarray, groups: Sequence, languages: Sequence[str], seed: int) -> pd.DataFrame:
@@ -40,7 +41,7 @@ def alignment_scores(vectors: np.ndarray, groups: Sequence, languages: Sequence[
     frame = pd.DataFrame({"group": np.asarray(groups), "language": np.asarray(languages)})
     unit = _unit_vectors(vectors, frame)
     rows = [*_pair_rows(unit, frame), _uniformity_row(unit, seed), *_probe_rows(unit, frame, seed)]
-    return pd.DataFrame(rows, columns=["measure", "language", "other_language", "value", "n"])
+    return pd.DataFrame(rows, columns=ALIGNMENT_COLUMNS)
 
 
 def _unit_vectors(vectors: np.ndarray, frame: pd.DataFrame) -> np.ndarray:

@@ -92,7 +92,7 @@ def _on_tests(tests: pd.DataFrame, task: str, base: str) -> str:
 def verdict(row) -> str:
     """ahead of / behind: the corrected p-value and the interval over seeds agree; else no clear difference."""
     seeds_agree = not (row.seed_low <= 0 <= row.seed_high)  # nan (one seed) agrees with nothing to the contrary
-    if row.p_holm >= 0.05 or not seeds_agree:
+    if not row.p_holm < 0.05 or not seeds_agree:  # nan: no test was possible
         return "not clearly different from"
     return "ahead of" if row.mean_difference < 0 else "behind"
 

@@ -43,6 +43,14 @@ def new_figure(rows: int = 1, columns: int = 1, width: float = 3.2, height: floa
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
+def note_figure(text: str):
+    """A figure that says why there is nothing to draw."""
+    figure, axes = new_figure(width=6, height=0.8)
+    axes[0, 0].axis("off")
+    axes[0, 0].text(0.5, 0.5, text, ha="center", va="center")
+    return figure
+
+
 def in_order(strategies) -> list[str]:
     """The strategies that occur, in the figures' order."""
     present = set(strategies)

@@ -53,11 +53,12 @@ def language_table(scores: pd.DataFrame, task: str, base: str) -> pd.DataFrame:
 
 
 def test_table(questions: pd.DataFrame, value: str, resamples: int, baseline: str = "hybrid") -> pd.DataFrame:
-    """Paired tests of every trained strategy against `baseline` over the questions, for each task, base and setting.
+    """Paired tests of every trained strategy against `baseline`, a strategy or the untrained base, for each task, base and setting.
 
     questions: task, base, strategy, seed, setting, group and the column `value`. See significance.compare for the columns.
     """
-    rows = questions[(questions["base"] != REFERENCE) & ~questions["strategy"].isin(NOT_TRAINED)].dropna(subset=[value])
+    left_out = [name for name in NOT_TRAINED if name != baseline]
+    rows = questions[(questions["base"] != REFERENCE) & ~questions["strategy"].isin(left_out)].dropna(subset=[value])
     tables = []
     for (task, base, setting), part in rows.groupby(["task", "base", "setting"], sort=False):
         if part["strategy"].nunique() > 1 and baseline in set(part["strategy"]):

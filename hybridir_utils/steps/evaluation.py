@@ -58,21 +58,27 @@ def evaluate(run: Run, encoders: dict[EncoderKey, Path] | None = None) -> Evalua
     encoders: those of a study, in place of the profile's. What was evaluated before is read. The profile's encoders that are missing
     are trained where it says train_in_place, else MissingInput names the notebook to run.
     """
-    trained = trained_encoders(run, make=run.profile.train_in_place) if encoders is None else encoders
-    places = {key: str(folder) for key, folder in trained.items()}
-    places |= {EncoderKey(base, UNTRAINED, nan_alpha(), 0): str(folder) for base, folder in base_encoders(run).items()}
-    places |= {EncoderKey(name, ZERO_SHOT, nan_alpha(), 0): place_of(name) for name in run.profile.retrievers}
+    places = encoder_places(run, trained_encoders(run, make=run.profile.train_in_place) if encoders is None else encoders)
     places |= {EncoderKey(REFERENCE, name, nan_alpha(), 0): name for name in evaluation_job.REFERENCES}
     data = {task: data_fingerprint((task,), run.profile.data_dir) for task in run.profile.tasks}  # hashes the files: once a task
-    origins = {key: place if key.base == REFERENCE else _origin(run, place) for key, place in places.items()}
+    origins = {key: place if key.base == REFERENCE else origin_of(run, place) for key, place in places.items()}
     asked = [(key, task) for key in places for task in data if key.base != REFERENCE or not is_search_task(task)]
     recipes = {(key, task): _recipe(run, key, origins[key], task, data[task]) for key, task in asked}
     room = run.artefacts / "evaluations"
-    folders = {k: artefact_path(room, _name(*k), recipe, "evaluation_job") for k, recipe in recipes.items()}
+    folders = {k: artefact_path(room, evaluation_name(*k), recipe, "evaluation_job") for k, recipe in recipes.items()}
     means = run.profile.model_dump(include={"data_dir", "batch_tokens", "shard_size", "scheduler"})
-    jobs = [(str(run.artefacts), _name(*k), recipes[k], places[k[0]], means) for k, folder in folders.items() if not is_whole(folder)]
+    jobs = [
+        (str(run.artefacts), evaluation_name(*k), recipes[k], places[k[0]], means) for k, folder in folders.items() if not is_whole(folder)
+    ]
     run_jobs(evaluation_job.run_job, jobs, run.profile.jobs, "evaluating")
     return Evaluations(folders)
+
+
+def encoder_places(run: Run, trained: dict[EncoderKey, Path]) -> dict[EncoderKey, str]:
+    """Folder or hub name of every encoder to evaluate: the trained ones, the bases before training, the public retrievers."""
+    places = {key: str(folder) for key, folder in trained.items()}
+    places |= {EncoderKey(base, UNTRAINED, nan_alpha(), 0): str(folder) for base, folder in base_encoders(run).items()}
+    return places | {EncoderKey(name, ZERO_SHOT, nan_alpha(), 0): place_of(name) for name in run.profile.retrievers}
 
 
 def nan_alpha() -> float:
@@ -85,7 +91,7 @@ def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: str) -> di
     first = task == p.tasks[0]
     return {
         "encoder": origin_,
-        "opening": _opening(p, key).model_dump(),
+        "opening": opening_of(p, key).model_dump(),
         "task": task,
         "languages": list(p.languages),
         "task_languages": list(p.task_languages),
@@ -96,11 +102,11 @@ def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: str) -> di
         "precision": p.precision,
         "vector_precision": p.vector_precision,
         "debias": first and key.strategy not in NOT_TRAINED,
-        "geometry": first and key.seed in (0, p.seeds[0]),
+        "mapped": first and key.seed in (0, p.seeds[0]),
     }
 
 
-def _opening(profile: Profile, key: EncoderKey) -> Opening:
+def opening_of(profile: Profile, key: EncoderKey) -> Opening:
     """A base is opened as for training; a trained encoder has its pooling and lengths with it, a retriever its authors'."""
     common = {"attention": profile.attention, "trust_remote_code": profile.trust_remote_code}
     if key.strategy == ZERO_SHOT:
@@ -110,10 +116,11 @@ def _opening(profile: Profile, key: EncoderKey) -> Opening:
     return Opening(**common)
 
 
-def _origin(run: Run, place: str) -> str:
+def origin_of(run: Run, place: str) -> str:
     """What an encoder is made of: the fingerprint in the folder's name where the run made it, else its files' or the hub's."""
     return Path(place).name if Path(place).is_relative_to(run.artefacts) else origin(place)
 
 
-def _name(key: EncoderKey, task: str) -> str:
+def evaluation_name(key: EncoderKey, task: str) -> str:
+    """Name of the artefact of an encoder's evaluation on a task."""
     return f"{key.name}-{file_safe(task)}"

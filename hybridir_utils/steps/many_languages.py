@@ -36,6 +36,7 @@ def many_run(run: Run, count: int | None = None) -> Run:
         "pair_sets": p.many_pair_sets or p.pair_sets,
         "tasks": (p.many_task or p.tasks[0],),
         "shifted_tasks": (),
+        "question_task": "",
         "task_languages": languages,
         "bases": (p.many_base or p.bases[-1],),
         "steps": p.many_steps or p.steps,

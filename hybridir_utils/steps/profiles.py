@@ -122,6 +122,7 @@ class Profile(BaseModel):
     schedules: _names("schedule", SCHEDULES, least=0) = SCHEDULES  # notebook 05: hybrid batches in an order, beside the constant mix
     shifted_tasks: _names("task", PARALLEL_TASKS, least=0) = ()  # notebook 06: those of `tasks` under domain shift; the first is in domain
     question_task: _name("question task", QUESTION_TASKS) = ""  # notebook 07; empty: the first of `tasks`
+    question_languages: tuple[str, ...] = ()  # notebook 07: languages of its questions; empty: all they have
     many_languages: Annotated[
         tuple[str, ...], AfterValidator(check_languages)
     ] = ()  # notebook 08: languages of its pairs and pool; empty: `languages`
@@ -140,23 +141,33 @@ class Profile(BaseModel):
     @property
     def data_names(self) -> tuple[str, ...]:
         """Every pair set and task whose data some notebook reads."""
-        studies = (*self.many_pair_sets, self.many_task, self.question_task)
-        return tuple(dict.fromkeys((*self.pair_sets, *self.tasks, *filter(None, studies))))
+        return tuple(dict.fromkeys(filter(None, (*self.pair_sets, *self.test_sets, *self.many_pair_sets, self.many_task))))
 
     @property
     def opening(self) -> Opening:
         """How bases are opened for training."""
         return Opening(**self.model_dump(include=set(Opening.model_fields)))
 
+    @property
+    def test_sets(self) -> tuple[str, ...]:
+        """Names of all that the run is tested on, which no training pair may hold: the tasks and the questions of notebook 07."""
+        return tuple(dict.fromkeys(filter(None, (*self.tasks, self.question_task))))
+
 
 def load_profile(name_or_path: str, changes: dict | None = None) -> Profile:
-    """Profile by name or TOML path, with single values changed; raises UnknownName or InputError before anything runs."""
+    """Profile by name or TOML path, with single values changed; raises UnknownName or InputError before anything runs.
+
+    Changed `tasks` keep those of the profile's `shifted_tasks` that they still have after the first, unless the changes name others.
+    """
     path = _find(name_or_path)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a TOML file in UTF-8 ({error}).") from error
-    return make_profile({**values, **(changes or {})}, str(path))
+    changes = changes or {}
+    if "tasks" in changes and "shifted_tasks" in values:
+        changes = {"shifted_tasks": [task for task in values["shifted_tasks"] if task in changes["tasks"][1:]], **changes}
+    return make_profile({**values, **changes}, str(path))
 
 
 def make_profile(values: dict, where: str) -> Profile:
