@@ -48,6 +48,7 @@ def made_up_tables(tasks: tuple[str, ...] = TASKS) -> dict[str, pd.DataFrame]:
         "debiasing": debiasing(rng),
         **many_languages(rng),
         **shift_tables(),
+        "claims": claims(),
     }
 
 
@@ -148,6 +149,24 @@ def debiasing(rng) -> pd.DataFrame:
     rows["alpha"] = rows["strategy"].map(ALPHA)
     distance = rows[rows["setting"] == "multilingual"].assign(metric="rank distance", value=200.0)
     return pd.concat([rows, distance], ignore_index=True)
+
+
+def claims() -> pd.DataFrame:
+    """Verdicts of every kind on three claims in two sources."""
+    words = ("supported", "not supported", "not testable here")
+    rows = [
+        (
+            number,
+            f"Statement {number} of the paper.",
+            source,
+            words[(number + shift) % 3],
+            "0.5 against 0.4",
+            "python -m hybridir_utils run",
+        )
+        for number in (1, 2, 3)
+        for shift, source in enumerate(("paper, XLM-R", "sample"))
+    ]
+    return pd.DataFrame(rows, columns=["claim", "statement", "source", "verdict", "evidence", "command"])
 
 
 def questions(means: dict[str, float], seeds=(1, 2, 3), spread: float = 0.0, groups: int = 40, value: str = "AP") -> pd.DataFrame:

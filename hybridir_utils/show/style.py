@@ -24,6 +24,7 @@ COLOURS = {
     "random": "#999999",
 }
 ORDER = tuple(COLOURS)
+VERDICT_COLOURS = {"supported": "#9AD8C4", "not supported": "#F3B38A", "not testable here": "#E4E4E4"}  # light, so that black text reads
 SETTINGS = {"monolingual": "Mo.", "cross-lingual": "Cr.", "multilingual": "Mul."}
 SALT = "hybridir"  # fixes the ids inside SVG files
 
