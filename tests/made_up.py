@@ -60,7 +60,7 @@ def many_languages(rng) -> dict[str, pd.DataFrame]:
     lines = [("aligned", name, seed) for name in METHODS for seed in (1, 2, 3)]
     lines += [("aligned", "untrained", 0), ("reference", "BM25", 0), ("reference", "random", 0)]
     rows = [
-        {"base": base, "strategy": name, "alpha": ALPHA.get(name, np.nan), "seed": seed, "task": "worldfacts-brief", "setting": setting}
+        {"base": base, "strategy": name, "alpha": ALPHA.get(name, np.nan), "seed": seed, "task": "worldfacts-test", "setting": setting}
         | {"query_language": language, "candidate_language": "all", "metric": "mAP", "n": 3}
         for (base, name, seed), setting, language in product(lines, SETTINGS, (*LANGUAGES, "macro"))
     ]
