@@ -72,7 +72,7 @@ def test_the_command_draws_the_same_bytes_in_a_fresh_process_without_torch(run, 
     again = drawn(tmp_path / "figures" / "sample")
     assert {name: data for name, data in again.items() if not name.endswith(".md")} == drawn(run.figures)
     tables = {name for name in again if name.endswith(".md")}
-    assert tables == {"scores.md", "paper.md", "bias_worldfacts-test.md", "bias_worldfacts-shifted.md"}
+    assert tables == {"scores.md", "paper.md", "bias_worldfacts-test.md", "bias_worldfacts-shifted.md", "claims.md"}
     assert set(map(Path, done.stdout.splitlines()[:-1])) == {
         tmp_path / "figures" / "sample" / name for name in again if not name.endswith(".svg")
     }

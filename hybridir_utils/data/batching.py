@@ -111,8 +111,8 @@ def plan_batches(pairs, strategy: str, *, steps: int, batch_size: int, seed: int
     Every batch: its kind (hybrid: mono with probability alpha, else cross), its data set in proportion to size, its
     language or languages, then ids; batches of one kind, data set and language use all their ids before one comes again.
     No batch holds an id or an answer passage twice, so no translation of a positive can become a negative. alpha counts only
-    for "hybrid", where 1 equals X-X-mono and 0 equals X-Y, and for SCHEDULES (`mono_shares`). Raises UnknownName (strategy) and InputError (alpha outside [0, 1], a
-    language or data set with fewer passages than `batch_size`, no pairs a kind of batch could use).
+    for "hybrid", where 1 equals X-X-mono and 0 equals X-Y, and for SCHEDULES (`mono_shares`). Raises UnknownName (strategy) and
+    InputError (alpha outside [0, 1], a language or data set with fewer passages than `batch_size`, no pairs a kind of batch could use).
     """
     alpha = strategy_alpha(strategy, alpha)
     index = pairs if isinstance(pairs, ParallelIndex) else ParallelIndex(pairs)

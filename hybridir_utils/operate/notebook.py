@@ -67,7 +67,7 @@ def _record(run: Run) -> None:
         "run": run.name,
         "command": " ".join(["python -m hybridir_utils run --profile", run.source, *_settings(run)]),
         "parameters": p.model_dump(mode="json"),
-        "data": data_fingerprint(p.pair_sets + p.test_sets, p.data_dir),
+        "data": data_fingerprint(p.data_names, p.data_dir),
         "code": code_fingerprint("evaluation"),
         "versions": {"python": platform.python_version(), **versions()},
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {default_device()}",

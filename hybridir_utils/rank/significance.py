@@ -13,6 +13,8 @@ import pandas as pd
 from ..base.errors import InputError, UnknownName
 
 COLUMNS = ["strategy", "seed", "group", "value"]
+TESTED = ["strategy", "baseline", "mean_difference", "low", "high", "p", "p_holm", "effect_size", "n_groups", "n_seeds"]
+TESTED += ["seed_low", "seed_high", "note"]  # columns of `compare`
 BLOCK_CELLS = 2**22  # resamples x groups drawn at once: 34 MB
 
 
@@ -96,16 +98,15 @@ def over_seeds(cells: pd.DataFrame, strategy: str) -> pd.DataFrame:
 
     cells: sum and size of the values by strategy, seed and group. Raises InputError where the queries differ between seeds.
     """
-    per_group = (
-        cells.loc[strategy].groupby("group").agg(sum=("sum", "mean"), size=("size", "mean"), low=("size", "min"), n=("size", "size"))
-    )
-    uneven = (per_group["low"] != per_group["size"]) | (per_group["n"] != per_group["n"].max())
+    grouped = cells.loc[strategy].groupby("group")
+    per_group, least, seeds = grouped[["sum", "size"]].mean(), grouped["size"].min(), grouped.size()
+    uneven = (least != per_group["size"]) | (seeds != seeds.max())
     if uneven.any():
         raise InputError(
             f"significance: strategy {strategy!r} has group {uneven.idxmax()} with different queries in different seeds; "
             "evaluate every seed on the same queries."
         )
-    return per_group[["sum", "size"]]
+    return per_group
 
 
 def _paired(scores: pd.DataFrame, reference: pd.DataFrame, strategy: str, baseline: str) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,17 @@ from ..base.places import PUBLISHED
 from .style import SETTINGS
 
 STRATEGY = {"Hybrid": "hybrid"}
+TRAINED_LANGUAGES = (
+    "ar",
+    "de",
+    "en",
+    "es",
+    "hi",
+    "ru",
+    "th",
+    "tr",
+    "zh",
+)  # of its training data: not el, not vi
 TASKS = {"XQuAD-R": "xquad-r", "MLQA-R": "mlqa-r", "MIRACL": "miracl"}
 
 

@@ -13,12 +13,18 @@ COLOURS = {
     "X-X-mono": "#D55E00",
     "X-Y": "#0072B2",
     "hybrid": "#009E73",
+    "translation ranking": "#332288",  # the methods of notebook 08: Tol's muted palette
+    "distillation": "#117733",
+    "code-switched": "#AA4499",
+    "crop": "#882255",
+    "dropout": "#DDCC77",
     "untrained": "#CC79A7",
     "zero-shot": "#F0E442",
     "BM25": "#000000",
     "random": "#999999",
 }
 ORDER = tuple(COLOURS)
+VERDICT_COLOURS = {"supported": "#9AD8C4", "not supported": "#F3B38A", "not testable here": "#E4E4E4"}  # light, so that black text reads
 SETTINGS = {"monolingual": "Mo.", "cross-lingual": "Cr.", "multilingual": "Mul."}
 SALT = "hybridir"  # fixes the ids inside SVG files
 

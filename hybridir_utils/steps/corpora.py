@@ -124,6 +124,7 @@ def retrieval_task(
         return own[kind](Path(place))
     builders = {
         "worldfacts-test": lambda: worldfacts.retrieval_task("test", languages, corpus_seed),
+        "worldfacts-brief": lambda: worldfacts.retrieval_task("test", languages, corpus_seed, worldfacts.BRIEF),
         "worldfacts-shifted": lambda: worldfacts.shifted_task(languages, corpus_seed),
         "xquad-r": lambda: squad.xquad_r(data_folder("xquad-r", data_dir), pick_languages("XQuAD-R", task_languages, XQUAD_R_LANGUAGES)),
         "mlqa-r": lambda: squad.mlqa_r(data_folder("mlqa-dev", data_dir), pick_languages("MLQA-R", task_languages, squad.MLQA_LANGUAGES)),

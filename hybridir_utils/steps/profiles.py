@@ -139,6 +139,11 @@ class Profile(BaseModel):
     resamples: Count = 2000  # of the paired tests
 
     @property
+    def data_names(self) -> tuple[str, ...]:
+        """Every pair set and task whose data some notebook reads."""
+        return tuple(dict.fromkeys(filter(None, (*self.pair_sets, *self.test_sets, *self.many_pair_sets, self.many_task))))
+
+    @property
     def opening(self) -> Opening:
         """How bases are opened for training."""
         return Opening(**self.model_dump(include=set(Opening.model_fields)))
