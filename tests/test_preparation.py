@@ -296,3 +296,19 @@ def test_a_killed_preparation_leaves_nothing_that_looks_done(setup):
     assert not [path for path in room.iterdir() if not path.name.startswith(".")]
     prepared = prepare_pairs(setup.run())
     assert prepared.folder.is_dir() and len(prepared.train) == 3 * len(setup.training)
+
+
+def test_what_the_questions_of_notebook_07_hold_leaves_training_too(setup, tmp_path):
+    i = setup.training[3]
+    (tmp_path / "mkqa-questions").mkdir()
+    for language, texts in {"en": [row("en", i)["question"], "a question"], "el": ["μια ερώτηση", "άλλη ερώτηση"]}.items():
+        lines = [json.dumps({"id": f"{n}_{language}", "question": text}) for n, text in enumerate(texts)]
+        (tmp_path / "mkqa-questions" / f"{language}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    prepared = prepare_pairs(setup.run(question_task="mkqa-questions", data_dir=str(tmp_path)))
+    assert prepared.leaks[["task", "kind", "pair", "field"]].to_numpy().tolist() == [["mkqa-questions", "exact", f"p{i}", "question"]]
+    assert f"p{i}" not in prepared.train["id"]
+
+
+def test_a_question_task_among_the_tasks_changes_no_pair(setup):
+    run = setup.run()
+    assert prepare_pairs(setup.run(question_task=run.profile.tasks[0])).folder == prepare_pairs(run).folder
