@@ -34,7 +34,7 @@ def compare(per_query: pd.DataFrame, baseline: str, resamples: int = 10_000, see
     missing, a value is empty or a strategy lacks queries the baseline has; UnknownName for an unknown baseline.
     """
     check_values(per_query)
-    strategies = list(dict.fromkeys(per_query["strategy"]))
+    strategies = per_query["strategy"].unique().tolist()
     if baseline not in strategies:
         raise UnknownName("baseline strategy", baseline, strategies)
     if len(strategies) == 1:
@@ -61,7 +61,7 @@ def seed_spread(per_query: pd.DataFrame) -> pd.DataFrame:
     check_values(per_query)
     per_seed = per_query.groupby(["strategy", "seed"], sort=False)["value"].mean()
     rows = []
-    for strategy in dict.fromkeys(per_query["strategy"]):
+    for strategy in per_query["strategy"].unique():
         values = per_seed[strategy].to_numpy()
         low, high = _t_interval(values)
         sd = values.std(ddof=1) if len(values) > 1 else np.nan
@@ -96,9 +96,9 @@ def over_seeds(cells: pd.DataFrame, strategy: str) -> pd.DataFrame:
 
     cells: sum and size of the values by strategy, seed and group. Raises InputError where the queries differ between seeds.
     """
-    per_group = (
-        cells.loc[strategy].groupby("group").agg(sum=("sum", "mean"), size=("size", "mean"), low=("size", "min"), n=("size", "size"))
-    )
+    grouped = cells.loc[strategy].groupby("group")
+    sizes = grouped["size"]
+    per_group = pd.DataFrame({"sum": grouped["sum"].mean(), "size": sizes.mean(), "low": sizes.min(), "n": sizes.size()})
     uneven = (per_group["low"] != per_group["size"]) | (per_group["n"] != per_group["n"].max())
     if uneven.any():
         raise InputError(
