@@ -75,7 +75,15 @@ def changes(tmp_path_factory) -> dict:
     (models / "m2m").mkdir()
     small = {"data_dir": str(data), "languages": ("ar", "de", "en"), "task_languages": ("ar", "de"), "steps": 4, "batch_size": 2}
     small |= {"translator": f"mt:{tiny_mt.m2m100(models / 'm2m')}", "bases": (f"st:{bert}",), "retrievers": (f"st:{bert}",)}
-    return small | {"validate_every": 2, "checkpoint_every": 2, "seeds": (1,), "max_passage_tokens": 32, "max_query_tokens": 16}
+    return small | {
+        "validate_every": 2,
+        "checkpoint_every": 2,
+        "seeds": (1,),
+        "max_passage_tokens": 32,
+        "max_query_tokens": 16,
+        "alphas": (0.0, 0.5),
+        "schedules": (),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -156,9 +164,11 @@ def test_what_it_will_cost_is_said_without_the_hub(capsys, monkeypatch):
     monkeypatch.delenv("HYBRIDIR_DATA", raising=False)
     profile = load_profile("paper")
     table = training(profile).set_index("base")
-    assert set(table.index) == {"xlm-r", "labse"} and (table["encoders"] == 9).all()
+    assert table["encoders"].to_dict() == {"xlm-r": 36, "labse": 9}, (
+        "three strategies; six more mixes and three schedules from the first base"
+    )
     pair = profile.max_query_tokens + 2 * profile.max_passage_tokens
-    assert (table["tokens"] == 9 * profile.steps * profile.batch_size * pair).all() and (table["gpu_hours"] > 1).all()
+    assert (table["tokens"] == table["encoders"] * profile.steps * profile.batch_size * pair).all() and (table["gpu_hours"] > 1).all()
     search = corpora(profile).set_index("encoder")
     assert set(search["task"]) == {"miracl"} and search.loc["xlm-r", "encoders"] == 10
     assert search.loc["xlm-r", "gpu_hours"] == pytest.approx(10 * search.loc["me5-base", "gpu_hours"])

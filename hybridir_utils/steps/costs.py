@@ -14,6 +14,7 @@ from ..rank.encoding_cost import PEAK, UTILISATION, corpus_sizes, encoder_shape,
 from ..translate.mt_catalogue import TRANSLATORS
 from ..translate.translation_cost import measured_speed, translation_cost
 from .corpora import source_pairs
+from .mixing import further_keys
 from .preparation import to_translate, translator
 from .profiles import OWN_BASES, Profile
 from .session import Run
@@ -49,7 +50,7 @@ def translation(run: Run) -> pd.DataFrame:
 
 
 def training(profile: Profile) -> pd.DataFrame:
-    """Per base: encoders, steps, tokens and GPU-hours of all its trainings, at most.
+    """Per base: encoders, steps, tokens and GPU-hours of all its trainings, those of notebook 05 included, at most.
 
     A step costs 6 x parameters x tokens: forward, and twice that backward (Kaplan et al. 2020, section 2.1); gradient checkpointing
     and the cached loss go forward a second time: 8. Early stopping may end before `steps`. The suite's own bases are left out: seconds.
@@ -57,12 +58,12 @@ def training(profile: Profile) -> pd.DataFrame:
     pair = (profile.max_query_tokens or QUERY_TOKENS) + (profile.max_passage_tokens or PASSAGE_TOKENS) * (
         1 if profile.hard_negatives == "none" else 2
     )
-    encoders = len(profile.strategies) * len(profile.seeds)
-    tokens = encoders * profile.steps * profile.batch_size * pair
     passes = 8 if profile.gradient_checkpointing or profile.mini_batch_size else 6
     rows = []
     for base in profile.bases:
         if base not in OWN_BASES:
+            encoders = len(profile.strategies) * len(profile.seeds) + sum(key.base == base for key in further_keys(profile))
+            tokens = encoders * profile.steps * profile.batch_size * pair
             hours = passes * _shape(base, profile)[0] * tokens / (PEAK[profile.precision] * UTILISATION[profile.precision]) / 3600
             rows.append({"base": base, "encoders": encoders, "steps": profile.steps, "tokens": tokens, "gpu_hours": hours})
     return pd.DataFrame(rows)

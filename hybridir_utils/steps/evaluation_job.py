@@ -52,7 +52,8 @@ def _evaluate(out: Path, root: Path, recipe: dict, encoder: str, means: dict) ->
     model = open_encoder(encoder, Opening(**recipe["opening"]))
     vectors = encode_task(model, task, means["batch_tokens"], recipe["precision"])
     _save_measures(out, rank_task(dot_scores(vectors.queries, vectors.candidates), task, recipe["depth"]), task)
-    if recipe["debias"]:
+    several = len(set(task.candidate_language)) > 1  # one language has no identity that could be removed
+    if recipe["debias"] and several:
         _debiased(vectors, task, recipe["depth"]).to_parquet(out / "debiasing.parquet", index=False)
     _alignment(vectors, task).to_parquet(out / "alignment.parquet", index=False)
     if recipe["mapped"]:

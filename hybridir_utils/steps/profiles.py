@@ -53,6 +53,12 @@ def _name(kind: str, known):
     return Annotated[str, AfterValidator(check)]
 
 
+def _several(values: tuple[float, ...]) -> tuple[float, ...]:
+    if len(set(values)) < 2:
+        raise ValueError("expected two or more different values, which is what notebook 05 compares")
+    return values
+
+
 class Profile(BaseModel):
     """The resolved parameters of a run. Field comments say what each means; a TOML file gives them under the same names."""
 
@@ -118,7 +124,7 @@ class Profile(BaseModel):
     vector_precision: Literal["fp32", "fp16"] = "fp32"  # of vectors on disk
     scheduler: str = ""  # address of a dask scheduler (tcp://…) that encodes shards; empty: this machine
 
-    alphas: Annotated[tuple[Share, ...], Field(min_length=2)] = (0.0, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0)  # notebook 05
+    alphas: Annotated[tuple[Share, ...], AfterValidator(_several)] = (0.0, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0)  # notebook 05
     schedules: _names("schedule", SCHEDULES, least=0) = SCHEDULES  # notebook 05: hybrid batches in an order, beside the constant mix
     shifted_tasks: _names("task", PARALLEL_TASKS, least=0) = ()  # notebook 06: those of `tasks` under domain shift; the first is in domain
     question_task: _name("question task", QUESTION_TASKS) = ""  # notebook 07; empty: the first of `tasks`
