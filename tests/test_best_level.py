@@ -66,6 +66,19 @@ def test_wins_and_interval_are_those_of_all_resamples_of_groups_and_seeds():
     assert (found["low"].iloc[0], found["high"].iloc[0]) == (0, 1)
 
 
+def test_levels_that_tie_share_the_wins():
+    same = np.random.default_rng(0).random((2, 20))
+    found = best_level(table({0.0: same, 0.5: same, 1.0: same - 0.5}), resamples=400).set_index("level")
+    assert found["wins"].to_dict() == pytest.approx({0.0: 0.5, 0.5: 0.5, 1.0: 0}, abs=0.1)
+    assert (found["best"].iloc[0], found["low"].iloc[0], found["high"].iloc[0]) == (0, 0, 0.5) and found["among_best"][0.5]
+
+
+def test_a_share_of_nothing_is_never_the_best():
+    nothing, some = np.zeros((2, 6)), np.full((2, 6), 0.5)
+    found = best_level(table({0.0: some, 1.0: some}), in_domain=table({0.0: nothing, 1.0: some}), resamples=50)
+    assert set(found["best"]) == {1.0} and found.set_index("level")["wins"].to_dict() == {0.0: 0, 1.0: 1}
+
+
 def test_a_seed_that_disagrees_widens_the_interval():
     """Two seeds put 0.25 first, one puts 0.75 far ahead: questions alone would leave no doubt."""
     calm = np.zeros((3, 40)) + 0.5

@@ -27,7 +27,8 @@ def best_level(
     values: one row per query and training seed, columns strategy (the level, a number), seed, group, value. in_domain: the same of
     another task; the goal is then the share kept, mean of `values` / mean of `in_domain` (`retention`). One row per level, ascending:
 
-    * value: the goal's observed value; wins: share of the resamples in which the level is the best one (ties: the lowest level);
+    * value: the goal's observed value; wins: share of the resamples in which the level is the best one (ties, up to rounding,
+      fall to each of them alike);
     * p_holm: of the paired test against the observed best (`significance.compare`, or `retention`), corrected over the levels; NaN for
       the best itself. among_best: not clearly worse, that is p_holm >= .05, or seeds that do not agree on the sign. The best was chosen
       on the same data, so the set errs on the small side;
@@ -38,10 +39,14 @@ def best_level(
     """
     tables = [values] if in_domain is None else [in_domain, values]
     levels, cubes = _cubes(tables)
-    drawn = _drawn_goals(cubes, resamples, np.random.default_rng(seed))  # [resamples, levels]
+    rng = np.random.default_rng(seed)
+    drawn = _drawn_goals(cubes, resamples, rng)  # [resamples, levels]
     observed = _goal([(sums.sum(2).mean(1)[None], sizes.sum()[None, None]) for sums, sizes, _ in cubes])[0]
     sign = -1 if lower_is_better else 1
-    best, chosen = levels[_best(sign * observed[None])[0]], levels[_best(sign * drawn)]
+    best, chosen = (
+        levels[_highest(sign * observed[None]).argmax()],
+        levels[(_highest(sign * drawn) * rng.random(drawn.shape)).argmax(axis=1)],
+    )
     low, high = np.quantile(chosen, [0.025, 0.975], method="inverted_cdf")
     wins = [float((chosen == level).mean()) for level in levels]
     groups = cubes[0][2] if in_domain is None else cubes[0][2].union(cubes[1][2])
@@ -88,9 +93,11 @@ def _goal(sides: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         return means[0] if len(means) == 1 else means[1] / means[0]
 
 
-def _best(goals: np.ndarray) -> np.ndarray:
-    """[rows] column of the highest; a share of nothing is never the best."""
-    return np.where(np.isnan(goals), -np.inf, goals).argmax(axis=1)
+def _highest(goals: np.ndarray) -> np.ndarray:
+    """[rows, L] bool: as high as the row's highest, up to rounding; a share of nothing is never the best."""
+    goals = np.where(np.isfinite(goals), goals, -np.inf)
+    highest = goals.max(axis=1, keepdims=True)
+    return goals >= highest - 1e-12 * np.abs(highest)
 
 
 def _against_best(tables: list[pd.DataFrame], best: float, sign: int, resamples: int, seed: int) -> pd.DataFrame:

@@ -84,9 +84,9 @@ def _kept(sums: np.ndarray, sizes: np.ndarray, shifted_sums: np.ndarray, shifted
 
 
 def _per_seed(tables: tuple[pd.DataFrame, pd.DataFrame]) -> pd.Series:
-    """Share kept by strategy and seed."""
+    """Share kept by strategy and seed; NaN where there is nothing to keep."""
     in_domain, shifted = (table.groupby(["strategy", "seed"])["value"].mean() for table in tables)
-    return shifted / in_domain
+    return shifted / in_domain.where(in_domain != 0)
 
 
 def _interval(drawn: np.ndarray, low: str, high: str) -> dict:
