@@ -14,7 +14,7 @@ from hybridir_utils.base.evaluation_sets import EVALUATION_SETS
 from hybridir_utils.base.languages import XQUAD_R_LANGUAGES
 from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, pairs_from_rows, section_languages
 from hybridir_utils.steps.corpora import data_fingerprint, hold_out, public_data, retrieval_task, source_pairs
-from hybridir_utils.steps.profiles import HUB_PAIR_SETS, LOCAL_PAIR_SETS, PARALLEL_TASKS, make_profile
+from hybridir_utils.steps.profiles import HUB_PAIR_SETS, LOCAL_PAIR_SETS, PARALLEL_TASKS, SECTION_TASKS, make_profile
 
 ENGLISH = "Paris lies in France. Rome lies in Italy."
 
@@ -214,14 +214,14 @@ def test_the_fingerprint_follows_the_files(tmp_path):
 
 
 def test_every_name_of_a_task_opens(real_data, tmp_path):
-    for name in ("xquad-r", "mlqa-dev", "ntrex-news"):
+    for name in ("xquad-r", "mlqa-dev", "ntrex-news", "mscourses", "gnome-help", "bitcoin-faq"):
         (tmp_path / name).symlink_to(real_data / name)
     rows = pd.DataFrame({"link": ["l"], "question_number": [1], "flores_passage": ["A passage."], "question": ["A question?"]})
     write_parts(tmp_path / "belebele", {(code, "test"): rows for code in ("eng_Latn", "deu_Latn")})
     tasks = {name: retrieval_task(name, ("en", "de"), str(tmp_path), task_languages=("en", "de")) for name in PARALLEL_TASKS}
     assert {name: task.name for name, task in tasks.items()} == {
         "worldfacts-test": "worldfacts-test", "worldfacts-shifted": "worldfacts-shifted", "xquad-r": "XQuAD-R", "mlqa-r": "MLQA-R",
-        "belebele": "Belebele", "ntrex": "NTREX",
+        "belebele": "Belebele", "ntrex": "NTREX", **{name: name for name in ("worldfacts-brief", *SECTION_TASKS)},
     }  # fmt: skip
     assert all(task.languages == ("de", "en") for task in tasks.values())
     assert retrieval_task("xquad-r", ("en", "de"), str(real_data)).languages == XQUAD_R_LANGUAGES

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
+from ..rank.metrics import MEAN_NAMES
 from ..steps.evaluation import NOT_TRAINED, REFERENCE
 from .findings import verdict
 from .shift_tables import HYBRID, UNSEEN
@@ -60,7 +61,8 @@ def on_shifted_tests(tests: pd.DataFrame) -> list[str]:
     for (task, base, questions), rows in tests[tests["setting"] == CROSS].groupby(["task", "base", "questions"], sort=False):
         where = "" if questions == "all" else ", questions in unseen languages"
         found = _grouped(rows, {}, lambda row: f"{-row.mean_difference:+.3f}")
-        sentences.append(f"{task}, from {base}{where}: in Cr. mAP, hybrid is {found}.")
+        measure = MEAN_NAMES.get(rows["measure"].iloc[0], rows["measure"].iloc[0])
+        sentences.append(f"{task}, from {base}{where}: in Cr. {measure}, hybrid is {found}.")
     return sentences
 
 

@@ -35,9 +35,9 @@ def kept_table(questions: pd.DataFrame, in_domain: str, shifted: Sequence[str], 
     """Mean AP in domain and under shift and the share kept (`retention`), for each shifted task, base and setting, against hybrid.
 
     The untrained base stands among the strategies; public retrievers and BM25, which have nothing to be compared with, are their own
-    baseline. questions: task, base, strategy, seed, setting, group, AP. No rows without shifted tasks.
+    baseline. questions: task, base, strategy, seed, setting, group, AP. No rows for a task that is searched to a depth: it has no AP.
     """
-    rows, tables = questions[questions["strategy"] != "random"], []
+    rows, tables = questions[questions["strategy"] != "random"].dropna(subset=["AP"]), []
     for task in shifted:
         for (base, setting), home in rows[rows["task"] == in_domain].groupby(["base", "setting"], sort=False):
             away = rows[(rows["task"] == task) & (rows["base"] == base) & (rows["setting"] == setting)]
@@ -71,12 +71,20 @@ def kept_wide(kept: pd.DataFrame) -> pd.DataFrame:
 
 def shift_tests(questions: pd.DataFrame, shifted: Sequence[str], unseen: Collection[str], resamples: int) -> pd.DataFrame:
     """Paired tests of every strategy against hybrid on each shifted task (`tables.test_table`), over all questions (column questions: all),
-    and once more over those in languages unseen in training.
+    and once more over those in languages unseen in training. measure: AP; of a task that is searched to a depth, its own first measure.
     """
-    rows = questions[questions["task"].isin(list(shifted))]
-    parts = {"all": rows, UNSEEN: rows[rows["query_language"].isin(list(unseen))]}
-    tables = [test_table(part, "AP", resamples).assign(questions=name) for name, part in parts.items() if len(part)]
-    return pd.concat(tables, ignore_index=True) if tables else _no_rows("base", "setting", "strategy", "questions")
+    tables = []
+    for task in shifted:
+        rows = questions[questions["task"] == task]
+        for name, part in {"all": rows, UNSEEN: rows[rows["query_language"].isin(list(unseen))]}.items():
+            if len(part):
+                tables.append(test_table(part, _measure(rows), resamples).assign(questions=name))
+    tables = [table for table in tables if len(table)]
+    return pd.concat(tables, ignore_index=True) if tables else _no_rows("base", "setting", "measure", "strategy", "questions")
+
+
+def _measure(rows: pd.DataFrame) -> str:
+    return next(name for name in ("AP", *(column for column in rows if "@" in column)) if rows[name].notna().any())
 
 
 def alignment_means(alignment: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:

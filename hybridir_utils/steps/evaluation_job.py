@@ -118,7 +118,7 @@ def _summary(ranks: Ranks, task: RetrievalTask) -> pd.DataFrame:
 
 def _alignment(vectors: TaskVectors, task: RetrievalTask) -> pd.DataFrame:
     """`alignment_scores` of the questions and of the passages that answer them (column side); no rows where a side is not parallel."""
-    tables = [pd.DataFrame(columns=[*ALIGNMENT_COLUMNS, "side"])]
+    tables = [pd.DataFrame(columns=[*ALIGNMENT_COLUMNS, "side"]).astype({"value": float, "n": int})]
     for side, own in zip(SIDES, (vectors.queries, vectors.candidates), strict=True):
         texts = parallel_rows(task, side)
         if len(texts):
