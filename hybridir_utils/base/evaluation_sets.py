@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from .errors import InputError, UnknownName, did_you_mean
 from .fingerprints import folder_fingerprint
-from .hub_data import CARD, load_set, set_folder
+from .hub_data import CARD, load_set, local_folder, set_folder
 from .places import ROOT
 
 if TYPE_CHECKING:
@@ -37,9 +36,7 @@ class EvaluationSet(BaseModel):
 
     def folder(self, data_dir: str = "") -> Path | None:
         """`<name>` below the profile's data_dir or HYBRIDIR_DATA where it exists: it takes the hub's place."""
-        base = data_dir or os.environ.get("HYBRIDIR_DATA", "")
-        folder = Path(base).expanduser() / self.name
-        return folder if base and folder.is_dir() else None
+        return local_folder(self.name, data_dir)
 
 
 def _read() -> dict[str, EvaluationSet]:

@@ -18,6 +18,7 @@ from ..base.errors import InputError
 from ..base.fingerprints import code_fingerprint, fingerprint
 from ..base.hub import hub_errors
 from ..base.hub_data import load_set, set_origin
+from ..base.hub_places import set_fault
 from ..base.places import ROOT
 from .training_layouts import LAYOUTS, judged, pair_features, pair_table, stretcher
 from .triples import chosen, triple_pairs
@@ -88,6 +89,14 @@ def set_record(name: str, data_dir: str = "") -> dict[str, str]:
     patterns = [pattern.format(language="*") for pattern in entry.files.values()]
     origin = set_origin(name, entry.hub, patterns, entry.revision or None, data_dir)
     return {"set": name, "licence": entry.licence, "revision": entry.revision} | origin
+
+
+def place_fault(name: str, languages: Sequence[str] = ("en",), data_dir: str = "") -> str:
+    """Why the files of a set cannot be read in these languages, with what to do; "" where they are there (`hub_places.set_fault`)."""
+    entry = TRAINING_SETS[name]
+    asked = [entry.languages[code] for code in languages if code in entry.languages]
+    patterns = dict.fromkeys(pattern.format(language=language) for pattern in entry.files.values() for language in asked)
+    return set_fault(name, entry.hub, list(patterns), entry.revision, data_dir)
 
 
 def _loader(name: str, entry: TrainingSet, data_dir: str):

@@ -60,9 +60,9 @@ def encoder_shape(name: str | Path, opening: Opening | None = None) -> tuple[int
     """
     from transformers import AutoConfig
 
-    from ..base.hub import hub_errors, split_revision
+    from ..base.hub import hub_errors, split_place
 
-    place, revision = (str(name), None) if Path(name).is_dir() else split_revision(str(name))
+    place, revision = split_place(name)
     with hub_errors(str(name)), _no_configuration(name):
         config = AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=(opening or Opening()).trust_remote_code)
     width, layers, inner = (getattr(config, key, None) for key in ("hidden_size", "num_hidden_layers", "intermediate_size"))
