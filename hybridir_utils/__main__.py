@@ -83,7 +83,7 @@ def _cost(run) -> int:
         "display.width", 250, "display.max_columns", 30, "display.max_rows", None, "display.float_format", "{:,.2f}".format
     ):
         for heading, table in run_cost(run):
-            print(f"{heading}:\n{table.to_string()}\n", flush=True)
+            print(f"{heading}:\n{table.astype(object).where(table.notna(), 'unknown').to_string()}\n", flush=True)
     return 0
 
 

@@ -234,3 +234,10 @@ def test_a_profile_file_is_found_from_any_folder(tmp_path, monkeypatch):
     run = open_run("mine.toml")
     monkeypatch.chdir(tmp_path.parent)
     assert open_run(run.source).profile == run.profile and run.name == "mine"
+
+
+def test_a_change_of_tasks_leaves_those_under_shift_that_are_still_there():
+    assert load_profile("sample", {"tasks": ("miracl", "mkqa")}).shifted_tasks == ()
+    assert load_profile("sample", {"tasks": ("miracl", "worldfacts-shifted")}).shifted_tasks == ("worldfacts-shifted",)
+    with pytest.raises(UnknownName, match="unknown shifted task"):
+        load_profile("sample", {"tasks": ("miracl",), "shifted_tasks": ("worldfacts-shifted",)})

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from types import SimpleNamespace
 
 import httpx2
-import huggingface_hub
 import pytest
+from fake_hub import Hub, pull
 from hub_folders import mmarco, natural_questions
 from huggingface_hub import errors as hub_library
-from transformers import safetensors_conversion
 
 from hybridir_utils.__main__ import main
 from hybridir_utils.base import hub
@@ -21,8 +19,6 @@ from hybridir_utils.operate import suite
 from hybridir_utils.steps import encoders
 from hybridir_utils.steps.profiles import load_profile
 from hybridir_utils.steps.readiness import check_places
-
-CONVERSION = "Adding `safetensors` variant of this model"
 
 
 @pytest.fixture(autouse=True)
@@ -41,38 +37,6 @@ def no_weights(tiny_base, tmp_path):
     folder = shutil.copytree(tiny_base, tmp_path / "pickled")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     return folder
-
-
-class Hub:
-    """Stands for the hub: repository -> names of its files, and pull requests; counts what is asked."""
-
-    def __init__(self, monkeypatch, files=None, pulls=(), error=None):
-        self.files, self.asked, self.error = files or {}, [], error
-        monkeypatch.setattr("huggingface_hub.get_session", lambda: self)
-        monkeypatch.setattr(huggingface_hub.HfApi, "auth_check", lambda api, name, **_: self.answer("access", name))
-        monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda api, name, **given: self.answer("files", name, **given))
-        commits = [SimpleNamespace(commit_id="head")]
-        monkeypatch.setattr(
-            huggingface_hub.HfApi, "list_repo_commits", lambda api, name, revision=None, **_: [None, *commits] if revision else commits
-        )
-        monkeypatch.setattr(safetensors_conversion, "get_repo_discussions", lambda **_: pulls)
-
-    def head(self, url, timeout):
-        self.asked.append("hub")
-        if self.error:
-            raise self.error
-
-    def answer(self, what, name, revision=None, **_):
-        self.asked.append((what, name, revision))
-        if name not in self.files:
-            raise hub_library.RepositoryNotFoundError("404", response=httpx2.Response(404, request=httpx2.Request("GET", "https://a.b")))
-        if isinstance(self.files[name], Exception):
-            raise self.files[name]
-        return self.files[name]
-
-
-def pull(author="SFconvertbot", title=CONVERSION):
-    return SimpleNamespace(title=title, status="open", is_pull_request=True, git_reference="refs/pr/1", author=author)
 
 
 def test_a_retriever_without_safetensors_stops_the_suite_before_its_first_notebook(no_weights, monkeypatch, capsys):

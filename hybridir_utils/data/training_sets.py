@@ -27,7 +27,7 @@ from .triples import chosen, triple_pairs
 class TrainingSet(BaseModel):
     """hub: repository, "" where none has this set; revision: branch or commit. layout: how a row tells question and passage
     (`training_layouts`). files: part -> pattern of files, `{language}` standing for a name in `languages`. columns: what -> the
-    set's name of it. checked: what of this entry was looked up.
+    set's name of it. ids: about how many there are. checked: what of this entry was looked up.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,6 +36,7 @@ class TrainingSet(BaseModel):
     revision: str
     licence: str
     layout: Literal["spans", "labels", "quoted", "answers", "contexts", "judged", "triples"]
+    ids: int
     files: dict[str, str]
     languages: dict[str, str] = {"en": "english"}
     columns: dict[str, str] = {}
@@ -71,7 +72,7 @@ def hub_pairs(
         if entry.layout == "triples":
             pairs = triple_pairs(name, load, {code: entry.languages[code] for code in languages}, max_chars, max_pairs, seed, negatives)
         else:
-            pairs = _table_pairs(name, entry, load, max_chars, negatives)
+            pairs = table_pairs(name, entry, load, max_chars, negatives)
             pairs = pairs.select(chosen(len(pairs), max_pairs, seed)) if max_pairs else pairs
     if not len(pairs):
         raise InputError(f"{name}: no row has a question and a passage with its answer; the set's columns may have changed their meaning.")
@@ -95,6 +96,8 @@ def place_fault(name: str, languages: Sequence[str] = ("en",), data_dir: str = "
     """Why the files of a set cannot be read in these languages, with what to do; "" where they are there (`hub_places.set_fault`)."""
     entry = TRAINING_SETS[name]
     asked = [entry.languages[code] for code in languages if code in entry.languages]
+    if not asked:
+        return f"{name}: in none of the languages {', '.join(languages)}; it has {', '.join(sorted(entry.languages))}."
     patterns = dict.fromkeys(pattern.format(language=language) for pattern in entry.files.values() for language in asked)
     return set_fault(name, entry.hub, list(patterns), entry.revision, data_dir)
 
@@ -109,8 +112,8 @@ def _loader(name: str, entry: TrainingSet, data_dir: str):
     return load
 
 
-def _table_pairs(name: str, entry: TrainingSet, load, max_chars: int, negatives: bool) -> Dataset:
-    """Pairs of a set whose parts are one table each."""
+def table_pairs(name: str, entry: TrainingSet, load, max_chars: int, negatives: bool) -> Dataset:
+    """Pairs of a set whose parts are one table each. load(part, columns): the table, or as many of its rows as are wanted."""
     parts = []
     for part in entry.files:
         rows, columns = load(part, list(entry.columns.values())), entry.columns

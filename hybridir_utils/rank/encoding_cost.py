@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..base.errors import InputError, UnknownName
 from ..base.places import PUBLISHED
+from ..tasks.mteb_tasks import PREFIX, mteb_sizes
 from .opening import Opening
 
 LETTERS_PER_TOKEN = 4.0  # of a multilingual subword tokenizer on Wikipedia, roughly; `tokens_per_passage` counts a sample
@@ -23,10 +24,12 @@ BYTES = {"fp32": 4, "fp16": 2}
 
 
 def corpus_sizes(task: str, languages: Sequence[str] = ()) -> pd.DataFrame:
-    """language, passages, mean_chars, source of a task's corpora (miracl, miracl-full, mkqa, neuclir); no languages: all.
+    """language, passages, mean_chars, source of a task's corpora (miracl, miracl-full, mkqa, neuclir, mteb:NAME); no languages: all.
 
-    MKQA's passages are English whatever the questions' languages. Raises UnknownName.
+    MKQA's passages are English whatever the questions' languages. Raises UnknownName for a task whose sizes are not known.
     """
+    if task.startswith(PREFIX):
+        return mteb_sizes(task, languages)
     table = pd.read_csv(PUBLISHED / "corpus_sizes.csv")
     if task not in set(table["task"]):
         raise UnknownName("task with a large corpus", task, table["task"].unique())

@@ -148,7 +148,10 @@ def load_profile(name_or_path: str, changes: dict | None = None) -> Profile:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a TOML file in UTF-8 ({error}).") from error
-    return make_profile({**values, **(changes or {})}, str(path))
+    changes = changes or {}
+    if "tasks" in changes and "shifted_tasks" in values:  # the file's own are of its own tasks
+        values["shifted_tasks"] = [task for task in values["shifted_tasks"] if task in changes["tasks"][1:]]
+    return make_profile({**values, **changes}, str(path))
 
 
 def make_profile(values: dict, where: str) -> Profile:
