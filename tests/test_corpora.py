@@ -12,6 +12,7 @@ from hub_sets import write_parts
 from hybridir_utils.base.errors import HybridIRError, InputError, UnknownName
 from hybridir_utils.base.evaluation_sets import EVALUATION_SETS
 from hybridir_utils.base.languages import XQUAD_R_LANGUAGES
+from hybridir_utils.data import triples
 from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, pairs_from_rows, section_languages
 from hybridir_utils.steps.corpora import data_fingerprint, hold_out, public_data, retrieval_task, source_pairs
 from hybridir_utils.steps.profiles import HUB_PAIR_SETS, LOCAL_PAIR_SETS, PARALLEL_TASKS, make_profile
@@ -129,6 +130,13 @@ def test_at_most_so_many_ids_of_each_set(public, tmp_path):
     assert source_pairs(several)[0]["id"][:] == train["id"][:]
     others = {tuple(source_pairs(profile(pair_sets=names[2:3], max_pairs=5, corpus_seed=seed))[0]["id"]) for seed in range(4)}
     assert len(others) > 1
+
+
+def test_the_same_share_of_each_set(tmp_path, monkeypatch):
+    monkeypatch.setattr(triples, "SMALL", 10)
+    for n, drawn in ((80, 20), (40, 10), (8, 8)):
+        name = own_pairs(tmp_path / f"{n}.jsonl", ["en", "de"], n)
+        assert sum(len(set(side["id"])) for side in source_pairs(profile(pair_sets=[name], pair_share=0.25))) == drawn
 
 
 @pytest.mark.parametrize("seed", range(3))

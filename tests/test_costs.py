@@ -22,6 +22,7 @@ from hybridir_utils.data.training_samples import sample_set
 from hybridir_utils.data.training_sets import TRAINING_SETS
 from hybridir_utils.steps import data_costs
 from hybridir_utils.steps.costs import run_cost
+from hybridir_utils.steps.profiles import load_profile
 from hybridir_utils.steps.session import open_run
 
 
@@ -142,6 +143,17 @@ def test_what_is_missing_is_told_after_the_tables_all_at_once(on_hub, tmp_path, 
     assert rows_of(printed.out, "training")["0"][-1] == "unknown", "a base that is not there has no size"
     for part in ("entityquestions: no copy of this set", f"{tmp_path}/gnome-help: no such folder", "/no/such/model: not found on the hub"):
         assert part in printed.err, part
+
+
+def test_the_papers_training_data_keep_the_mix_and_the_documented_memory():
+    """By the catalogue's numbers: mMARCO is 91 % of the ids as in the paper, and 8 GB are enough, which all its triples exceed."""
+    profile = load_profile("paper")
+    faults = dict.fromkeys(profile.pair_sets, "not asked")
+    table = data_costs.training_data(profile, data_costs.sized_sets(profile, faults)[0])
+    assert table.loc["mmarco", "ids"] / table.loc["all", "ids"] == pytest.approx(0.91, abs=0.01)
+    assert table.loc["all", "rows"] < 40_000_000 and table.loc["all", "ram_gb"] < 8
+    every = profile.model_copy(update={"pair_share": 1.0, "max_pairs": 0})
+    assert data_costs.training_data(every, data_costs.sized_sets(every, faults)[0]).loc["all", "ram_gb"] > 30
 
 
 def test_tables_come_as_soon_as_they_are_known(monkeypatch):

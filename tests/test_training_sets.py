@@ -156,6 +156,28 @@ def test_at_most_so_many_ids_drawn_by_the_seed(name, folders):
     assert kept.drop(columns="passage_id").equals(some.drop(columns="passage_id"))
 
 
+@pytest.mark.parametrize(
+    ("count", "limits", "drawn"),
+    [
+        (39_800_000, {"share": 0.1}, 3_980_000),
+        (39_800_000, {"share": 0.1, "most": 1_000_000}, 1_000_000),
+        (1473, {"share": 0.1}, 1473),  # a small set stays whole
+        (33_000, {"share": 0.1}, 10_000),
+        (33_000, {"most": 5}, 5),
+        (33_000, {}, 33_000),
+    ],
+)
+def test_a_share_of_every_set_leaves_their_proportions(count, limits, drawn):
+    assert triples.drawn_size(count, **limits) == drawn
+
+
+@pytest.mark.parametrize("name", ["mmarco", "squad"])
+def test_a_share_of_the_ids_is_drawn(name, folders, monkeypatch):
+    monkeypatch.setattr(triples, "SMALL", 2)
+    every = rows(name, folders)["id"].nunique()
+    assert rows(name, folders, share=0.5)["id"].nunique() == round(every / 2) < every
+
+
 def test_the_same_pairs_every_time(folders, tmp_path, monkeypatch):
     first = rows("mmarco", folders, MARCO, negatives=True)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "another")

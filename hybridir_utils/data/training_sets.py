@@ -21,7 +21,7 @@ from ..base.hub_data import load_set, set_origin
 from ..base.hub_places import set_fault
 from ..base.places import ROOT
 from .training_layouts import LAYOUTS, judged, pair_features, pair_table, stretcher
-from .triples import chosen, triple_pairs
+from .triples import chosen, drawn_size, triple_pairs
 
 
 class TrainingSet(BaseModel):
@@ -58,22 +58,24 @@ def hub_pairs(
     data_dir: str = "",
     max_chars: int = 400,
     max_pairs: int = 0,
+    share: float = 1.0,
     seed: int = 0,
     negatives: bool = False,
 ) -> Dataset:
     """Parallel pairs of a set of the catalogue, memory-mapped: columns PAIR_COLUMNS, and NEGATIVE_COLUMNS where asked for.
 
-    languages: those of the set to read. max_pairs: so many ids, drawn by `seed`; 0: all. Rows without a question, a passage or an
-    answer in it are left out. Raises InputError as `load_set`, and when nothing is left.
+    languages: those of the set to read. max_pairs, share: of its ids (`triples.drawn_size`), drawn by `seed`; 0 and 1: all. Rows without
+    a question, a passage or an answer in it are left out. Raises InputError as `load_set`, and when nothing is left.
     """
     entry = TRAINING_SETS[name]
-    load = _loader(name, entry, data_dir)
+    load, limits = _loader(name, entry, data_dir), {"most": max_pairs, "share": share}
     with hub_errors(name):
         if entry.layout == "triples":
-            pairs = triple_pairs(name, load, {code: entry.languages[code] for code in languages}, max_chars, max_pairs, seed, negatives)
+            pairs = triple_pairs(name, load, {code: entry.languages[code] for code in languages}, max_chars, limits, seed, negatives)
         else:
             pairs = table_pairs(name, entry, load, max_chars, negatives)
-            pairs = pairs.select(chosen(len(pairs), max_pairs, seed)) if max_pairs else pairs
+            drawn = chosen(len(pairs), drawn_size(len(pairs), **limits), seed)
+            pairs = pairs.select(drawn) if len(drawn) < len(pairs) else pairs
     if not len(pairs):
         raise InputError(f"{name}: no row has a question and a passage with its answer; the set's columns may have changed their meaning.")
     return pairs

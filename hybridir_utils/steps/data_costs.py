@@ -13,6 +13,7 @@ from ..base.errors import HybridIRError
 from ..base.mapped import codes
 from ..data.training_samples import SetSample, sample_set
 from ..data.training_sets import TRAINING_SETS
+from ..data.triples import drawn_size
 from ..translate.mt_catalogue import TRANSLATORS
 from ..translate.translation_cost import COUNTS, MEMORY, measured_speed, translation_cost
 from .corpora import source_pairs
@@ -69,8 +70,8 @@ def _sized(name: str, profile: Profile) -> SizedSet:
         pairs = concatenate_datasets(list(source_pairs(profile.model_copy(update={"pair_sets": (name,)}))))
         languages, translated = codes(pairs, "language")[1], bool(to_translate(profile, pairs)[0].any())
         sample = SetSample(len(codes(pairs, "id")[1]), True, pairs, 0)
-    ids = min(sample.ids, profile.max_pairs or sample.ids)
-    return SizedSet(ids, sample.counted or ids < sample.ids, len(profile.languages if translated else languages), translated, sample)
+    ids = drawn_size(sample.ids, profile.max_pairs, profile.pair_share)
+    return SizedSet(ids, sample.counted, len(profile.languages if translated else languages), translated, sample)
 
 
 def _by_catalogue(name: str, profile: Profile) -> SizedSet | None:
@@ -78,7 +79,7 @@ def _by_catalogue(name: str, profile: Profile) -> SizedSet | None:
         return None
     ids, translated = TRAINING_SETS[name].ids, _is_translated(name, profile)
     languages = profile.languages if translated else _languages(name, profile)
-    return SizedSet(min(ids, profile.max_pairs or ids), False, len(languages), translated)
+    return SizedSet(drawn_size(ids, profile.max_pairs, profile.pair_share), False, len(languages), translated)
 
 
 def _languages(name: str, profile: Profile) -> list[str]:

@@ -33,8 +33,8 @@ from .session import Run
 
 TABLES = ("rejections", "leaks", "coverage")
 RECIPE = {
-    "languages", "unseen_languages", "pair_sets", "tasks", "task_languages", "english_only", "max_pairs", "max_chars", "near_duplicate",
-    "corpus_seed", "batch_size", "hard_negatives", "negative_margin", "validation_set",
+    "languages", "unseen_languages", "pair_sets", "tasks", "task_languages", "english_only", "max_pairs", "pair_share", "max_chars",
+    "near_duplicate", "corpus_seed", "batch_size", "hard_negatives", "negative_margin", "validation_set",
 }  # fmt: skip
 
 
