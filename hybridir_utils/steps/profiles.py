@@ -110,7 +110,7 @@ class Profile(BaseModel):
     validation_set: Literal["held-out", "squadshifts"] = "held-out"  # what the validation loss is measured on
     patience: Annotated[int, Field(ge=0)] = 0  # stop after so many validations without a lower loss, keep the best; 0: never
     checkpoint_every: Annotated[int, Field(ge=0)] = 0  # steps; a killed training goes on from the last checkpoint; 0: none
-    jobs: Count = 2  # training runs side by side (1 on a GPU)
+    jobs: Count = 2  # training runs side by side, one thread each; 1 (on a GPU): all cores
     processes: Count = 1  # processes (GPUs) that share the batches of one training run
     train_in_place: bool = True  # 03 and 04 train encoders they miss; false where training is long
 
