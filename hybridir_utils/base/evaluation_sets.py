@@ -62,15 +62,17 @@ def pick_languages(task: str, wanted: Iterable[str], there: Sequence[str]) -> tu
 
 
 def state(entry: EvaluationSet, data_dir: str = "") -> dict[str, str]:
-    """What a set stands for at this moment: `hub` and the resolved `commit`, or `folder` and the fingerprint of its files.
+    """What a set stands for at this moment: `set` and `licence`; `hub` and the resolved `commit`, or `folder` and the fingerprint of its
+    files.
 
     A set pinned to a commit is not looked up; raises InputError when the hub is needed and cannot be reached.
     """
+    about = {"set": entry.name, "licence": entry.licence}
     if folder := entry.folder(data_dir):
-        return {"folder": folder.name, "files": folder_fingerprint(folder)}
-    if COMMIT.fullmatch(entry.revision):
-        return {"hub": entry.hub, "commit": entry.revision}
-    return {"hub": entry.hub, "commit": set_folder(entry.name, entry.hub, [CARD], entry.revision, data_dir).name}
+        return about | {"folder": folder.name, "files": folder_fingerprint(folder)}
+    pinned = COMMIT.fullmatch(entry.revision)
+    commit = entry.revision if pinned else set_folder(entry.name, entry.hub, [CARD], entry.revision, data_dir).name
+    return about | {"hub": entry.hub, "commit": commit}
 
 
 def set_file(entry: EvaluationSet, path: str, data_dir: str = "") -> Path:

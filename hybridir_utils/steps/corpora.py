@@ -134,8 +134,18 @@ def data_fingerprint(names: tuple[str, ...], data_dir: str) -> str:
 
 
 def public_data(name: str, data_dir: str) -> list[dict[str, str]]:
-    """Repository and commit, or folder and fingerprint of its files, of each public set that a task reads (`evaluation_sets.state`)."""
+    """Name, licence, repository and commit, or folder and fingerprint of its files, of each public set that a task reads
+    (`evaluation_sets.state`).
+    """
     return [state(entry, data_dir) for entry in sets_behind(name)]
+
+
+def set_records(profile: Profile) -> list[dict[str, str]]:
+    """What a run records of every public set it reads, for training, validation and evaluation (`set_record`, `public_data`)."""
+    names = [name for name in profile.pair_sets if name in HUB_PAIR_SETS]
+    names += [profile.validation_set] if profile.validation_set in TRAINING_SETS else []
+    records = [set_record(name, profile.data_dir) for name in names]
+    return records + [record for task in profile.tasks for record in public_data(task, profile.data_dir)]
 
 
 def _files_fingerprint(name: str, data_dir: str) -> str:

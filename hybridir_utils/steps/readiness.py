@@ -10,6 +10,7 @@ from ..base.errors import HybridIRError, InputError
 from ..base.hub_places import model_fault, set_fault
 from ..base.places import data_folder
 from ..data.training_sets import place_fault
+from ..translate.mt_catalogue import model_places
 from .profiles import HUB_PAIR_SETS, LOCAL_PAIR_SETS, OWN_BASES, SECTION_TASKS, Profile
 from .search_tasks import sets_behind
 
@@ -42,7 +43,8 @@ def told(faults: Iterable[str]) -> str:
 def model_faults(profile: Profile) -> dict[str, str]:
     """Name -> why it cannot be opened, of the profile's bases, retrievers and translation models."""
     encoders = dict.fromkeys(name for name in (*profile.bases, *profile.retrievers, profile.many_base) if name and name not in OWN_BASES)
-    places = {name: place_of(name) for name in encoders} | {place: place for place in _translators(profile)}
+    translators = [] if profile.translator == "memory" else model_places(profile.translator, profile.languages)
+    places = {name: place_of(name) for name in encoders} | {place: place for place in translators}
     return _faults({name: lambda place=place: model_fault(place) for name, place in places.items()})
 
 
@@ -91,17 +93,3 @@ def _own_fault(name: str) -> str:
     """A user's own data, `KIND:PLACE`."""
     place = Path(name.partition(":")[2])
     return "" if place.exists() else f"{place}: named by {name!r}, but it is not there."
-
-
-def _translators(profile: Profile) -> list[str]:
-    """Places of the models that may translate: one, or one a language where every pair has its own."""
-    if profile.translator == "memory":
-        return []
-    from ..translate.mt_catalogue import TRANSLATORS
-
-    known = TRANSLATORS.get(profile.translator)
-    if known is None:
-        return [profile.translator.removeprefix("mt:")]
-    if not known.pairs:
-        return [f"{known.hub}@{known.revision}"]
-    return [f"{known.model_of('en', target)}@{known.revision}" for target in profile.languages if target != "en"]
