@@ -66,6 +66,26 @@ def test_a_set_without_an_expected_column_is_refused(name, tmp_path):
         hub_pairs(name, data_dir=str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("place", "line", "said"),
+    [
+        ("triples.train.ids.small.tsv", "10\t1\n", r"small.tsv: 2 columns in its first line; expected 3 of 'mmarco': query, positive"),
+        ("triples.train.ids.small.tsv", "9\t10\t1\t4\n", r"small.tsv: 4 columns in its first line"),
+        ("triples.train.ids.small.tsv", "ten\tone\tfour\n", r"mmarco, triples: column 'query' should hold whole numbers.*'ten'"),
+        ("google/collections/english_collection.tsv", "1\n", r"english_collection.tsv: 1 columns.*expected 2 of 'mmarco': id, text"),
+        ("google/collections/english_collection.tsv", "1\ta title\ta text\n", r"english_collection.tsv: 3 columns"),
+        ("google/queries/train/english_queries.train.tsv", "q10\ta query\n", r"mmarco, queries: column 'id' should hold whole.*'q10'"),
+    ],
+)
+def test_triples_and_texts_with_other_columns_are_refused(place, line, said, tmp_path):
+    (tmp_path / "mmarco").mkdir()
+    MAKERS["mmarco"](tmp_path / "mmarco")
+    path = tmp_path / "mmarco" / "data" / place
+    path.write_text(line * 3, encoding="utf-8")
+    with pytest.raises(InputError, match=said):
+        hub_pairs("mmarco", data_dir=str(tmp_path))
+
+
 def test_the_passage_is_where_the_answer_starts(folders):
     assert set(rows("squad", folders, max_chars=40)["passage"]) == {"Paris lies in France and has a tower."}
     assert set(rows("newsqa", folders, max_chars=40)["passage"]) == {"Rome lies in Italy. It is old."}

@@ -129,6 +129,8 @@ def _read(name: str, paths: list[Path], header: Sequence[str]) -> Dataset:
     # lineterminator, quoting: a lone \r or " belongs to the text of a table, and "NA" is a text
     table = {"sep": "\t", "quoting": 3, "keep_default_na": False, "lineterminator": "\n"} if kind == "tsv" else {}
     options = table | ({"names": list(header), "header": None} if header else {})
+    if header:
+        _check_width(name, paths, header)
     with hub_errors(name):
         try:
             return load_dataset(READERS[kind], data_files=[str(path) for path in paths], split="train", **options)
@@ -138,3 +140,15 @@ def _read(name: str, paths: list[Path], header: Sequence[str]) -> Dataset:
                 raise
             where = f"{paths[0].parent} ({len(paths)} files)"
             raise InputError(f"{name}: a file in {where} cannot be read ({cause}). Delete it and fetch it again.") from error
+
+
+def _check_width(name: str, paths: list[Path], header: Sequence[str]) -> None:
+    """Each table has as many columns as were named, by its first line; the reader would fill or shift them silently."""
+    for path in paths:
+        with open(path, "rb") as file:
+            found = file.readline().count(b"\t") + 1
+        if found != len(header):
+            raise InputError(
+                f"{path}: {found} columns in its first line; expected {len(header)} of {name!r}: {', '.join(header)}. "
+                "Take the revision that data/training_sets.toml names."
+            )
