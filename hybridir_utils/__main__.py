@@ -91,7 +91,7 @@ def _translate(options) -> int:
     from .base.distributed import rank
     from .steps.preparation import fill_translations
 
-    cache = fill_translations(_checked(options))
+    cache = fill_translations(_open(options))
     if rank() == 0:
         print(f"translations: {cache}")
     return 0
@@ -100,8 +100,12 @@ def _translate(options) -> int:
 def _train(options) -> int:
     from .base.distributed import rank
     from .steps.encoders import trained_encoders
+    from .steps.readiness import check_places
 
-    encoders = trained_encoders(_checked(options))
+    run = _open(options)
+    if rank() == 0:
+        check_places(run.profile)
+    encoders = trained_encoders(run)
     if rank() == 0:
         print(*(f"{key.name}: {folder}" for key, folder in encoders.items()), sep="\n")
     return 0
@@ -147,17 +151,6 @@ def _open(options):
     from .steps.session import open_run
 
     return open_run(options.profile, **dict(parse_setting(text) for text in options.settings))
-
-
-def _checked(options):
-    """The run, once all that its profile names is there; of several processes the first asks."""
-    from .base.distributed import rank
-    from .steps.readiness import check_places
-
-    run = _open(options)
-    if rank() == 0:
-        check_places(run.profile)
-    return run
 
 
 if __name__ == "__main__":
