@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
+from made_up_shift import shift_tables
 
 LANGUAGES = ("ar", "de", "en")
 STRATEGIES = ("En-En", "X-X", "X-X-mono", "X-Y", "hybrid")
@@ -45,7 +46,34 @@ def made_up_tables(tasks: tuple[str, ...] = TASKS) -> dict[str, pd.DataFrame]:
         "map": vector_map(rng),
         "alignment": table(("base", "strategy", "measure"), (BASES, STRATEGIES, MEASURES), rng),
         "debiasing": debiasing(rng),
+        **many_languages(rng),
+        **shift_tables(),
+        "claims": claims(),
+        **mixing(rng, tasks),
     }
+
+
+METHODS = ("X-X-mono", "X-Y", "hybrid", "distillation", "crop")
+
+
+def many_languages(rng) -> dict[str, pd.DataFrame]:
+    """The tables of notebook 08: one base, three seeds; `de` is unseen."""
+    lines = [("aligned", name, seed) for name in METHODS for seed in (1, 2, 3)]
+    lines += [("aligned", "untrained", 0), ("reference", "BM25", 0), ("reference", "random", 0)]
+    rows = [
+        {"base": base, "strategy": name, "alpha": ALPHA.get(name, np.nan), "seed": seed, "task": "worldfacts-test", "setting": setting}
+        | {"query_language": language, "candidate_language": "all", "metric": "mAP", "n": 3}
+        for (base, name, seed), setting, language in product(lines, SETTINGS, (*LANGUAGES, "macro"))
+    ]
+    scores = pd.DataFrame(rows).assign(value=rng.random(len(rows)).round(4))
+    about = pd.DataFrame({"language": LANGUAGES, "family": ["Afro-Asiatic", "Germanic", "Germanic"], "script": ["Arab", "Latn", "Latn"]})
+    about = about.assign(training=["trained", "unseen", "trained"], texts="sentences")
+    languages = table(("base", "strategy", "setting", "language"), (("aligned",), (*METHODS, "untrained"), SETTINGS, LANGUAGES), rng)
+    cost = table(("strategy", "seed"), (METHODS, (1, 2, 3)), rng, "seconds", scale=60).assign(steps=100)
+    growth = table(("languages", "seed"), ((2, 3), (1, 2, 3)), rng, "preparation_seconds", scale=60)
+    growth = growth.assign(pairs=50, candidates=growth["languages"] * 20, training_seconds=9.0, evaluation_seconds=growth["languages"])
+    growth = growth.assign(**{setting: rng.random(len(growth)).round(4) for setting in SETTINGS})
+    return {"many_scores": scores, "many_languages": languages.merge(about, on="language"), "many_cost": cost, "many_growth": growth}
 
 
 MEASURES = ("alignment_gap", "translation_accuracy", "language_identity", "uniformity")
@@ -122,6 +150,43 @@ def debiasing(rng) -> pd.DataFrame:
     rows["alpha"] = rows["strategy"].map(ALPHA)
     distance = rows[rows["setting"] == "multilingual"].assign(metric="rank distance", value=200.0)
     return pd.concat([rows, distance], ignore_index=True)
+
+
+def claims() -> pd.DataFrame:
+    """Verdicts of every kind on three claims in two sources."""
+    words = ("supported", "not supported", "not testable here")
+    rows = [
+        (
+            number,
+            f"Statement {number} of the paper.",
+            source,
+            words[(number + shift) % 3],
+            "0.5 against 0.4",
+            "python -m hybridir_utils run",
+        )
+        for number in (1, 2, 3)
+        for shift, source in enumerate(("paper, XLM-R", "sample"))
+    ]
+    return pd.DataFrame(rows, columns=["claim", "statement", "source", "verdict", "evidence", "command"])
+
+
+GRID = (0.0, 0.25, 0.5, 1.0)
+SCHEDULES = ("mono-first", "cross-first", "annealed")
+
+
+def mixing(rng, tasks) -> dict[str, pd.DataFrame]:
+    """The tables of notebook 05 that figures are made of: every mix from the first base, and the best of them."""
+    mixes = [({0.0: "X-Y", 1.0: "X-X-mono"}.get(alpha, "hybrid"), alpha) for alpha in GRID] + [(name, 0.5) for name in SCHEDULES]
+    measures = [*((setting, "mAP") for setting in SETTINGS), ("multilingual", "rank distance")]
+    rows = [
+        {"base": BASES[0], "strategy": name, "alpha": alpha, "seed": seed, "task": task, "setting": setting, "metric": metric}
+        for task, (name, alpha), seed, (setting, metric) in product(tasks, mixes, SEEDS, measures)
+    ]
+    kept = [{**row, "metric": "kept"} for row in rows if row["task"] != tasks[0] and row["metric"] == "mAP"]
+    best = table(("base", "task", "goal", "alpha"), (BASES[:1], tasks, ("Mo. mAP", "Cr. mAP", "rank distance"), GRID), rng)
+    best = best.assign(wins=0.25, p_holm=0.5, among_best=best["alpha"] > 0.25, best=0.5, low=0.25, high=1.0, n_groups=9, n_seeds=2, note="")
+    table_ = pd.DataFrame(rows + kept)
+    return {"mixing": table_.assign(value=rng.random(len(table_)).round(4)), "mixing_best": best}
 
 
 def questions(means: dict[str, float], seeds=(1, 2, 3), spread: float = 0.0, groups: int = 40, value: str = "AP") -> pd.DataFrame:

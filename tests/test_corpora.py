@@ -274,9 +274,9 @@ def test_every_name_of_a_pair_set_opens(real_data):
 
 def test_a_run_records_every_public_set_with_hub_commit_and_licence(public):
     both = profile(pair_sets=["worldfacts", "squad", "mmarco"], tasks=["worldfacts-test", "belebele", "mkqa"], data_dir=public)
-    records = set_records(both)
+    records = set_records(both, both.data_names)
     assert [record["set"] for record in records] == ["squad", "mmarco", "belebele", "mkqa", "nq"]
     for record in records:
         assert record["licence"] and ("files" in record if record["set"] in ("squad", "mmarco") else len(record["commit"]) == 40)
-    validated = set_records(profile(validation_set="squadshifts", data_dir=public))
+    validated = set_records(profile(validation_set="squadshifts", data_dir=public), ())
     assert [(record["set"], record["licence"]) for record in validated] == [("squadshifts", "CC-BY-4.0")]

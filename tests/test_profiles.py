@@ -58,6 +58,9 @@ def test_unknown_names_are_refused_with_the_nearest_and_the_file(changes, found,
         ({"batch_size": 1}, "batch_size = 1"),
         ({"depth": 20}, "depth = 20"),
         ({"seeds": []}, "seeds = ()"),
+        ({"alphas": [0.5]}, "alphas = (0.5,): Value error, expected two or more different values"),
+        ({"alphas": [0.5, 0.5]}, "alphas = (0.5, 0.5): Value error, expected two or more different values"),
+        ({"alphas": [0.5, 1.5]}, "alphas.1 = 1.5: Input should be less than or equal to 1"),
         ({"seeds": 1}, "seeds = 1"),
         ({"seeds": ["1"]}, "seeds.0 = '1'"),
         ({"languages": "en"}, "languages = 'en'"),
@@ -249,8 +252,12 @@ def test_a_profile_file_is_found_from_any_folder(tmp_path, monkeypatch):
     assert open_run(run.source).profile == run.profile and run.name == "mine"
 
 
-def test_a_change_of_tasks_leaves_those_under_shift_that_are_still_there():
-    assert load_profile("sample", {"tasks": ("miracl", "mkqa")}).shifted_tasks == ()
-    assert load_profile("sample", {"tasks": ("miracl", "worldfacts-shifted")}).shifted_tasks == ("worldfacts-shifted",)
-    with pytest.raises(UnknownName, match="unknown shifted task"):
-        load_profile("sample", {"tasks": ("miracl",), "shifted_tasks": ("worldfacts-shifted",)})
+def test_other_tasks_leave_the_profiles_shifted_ones_behind():
+    """A user who names tasks of their own need not know of `shifted_tasks`; who names both is taken at their word."""
+    assert load_profile("sample", {"tasks": ["beir:/a/folder"]}).shifted_tasks == ()
+    assert load_profile("sample", {"tasks": ["xquad-r", "worldfacts-shifted"]}).shifted_tasks == ("worldfacts-shifted",)
+    assert load_profile("sample", {"tasks": ["worldfacts-shifted", "xquad-r"]}).shifted_tasks == (), "the first is in domain"
+    own = load_profile("sample", {"tasks": ["worldfacts-test", "beir:/a"], "shifted_tasks": ["beir:/a"]})
+    assert own.shifted_tasks == ("beir:/a",)
+    with pytest.raises(UnknownName, match=r"unknown shifted task .*'worldfacts-shifted'"):
+        load_profile("sample", {"tasks": ["worldfacts-test"], "shifted_tasks": ["worldfacts-shifted"]})

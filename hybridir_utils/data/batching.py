@@ -111,8 +111,8 @@ def plan_batches(pairs, strategy: str, *, steps: int, batch_size: int, seed: int
     Every batch: its kind (hybrid: mono with probability alpha, else cross), its data set in proportion to size, its
     language or languages, then ids; batches of one kind, data set and language use all their ids before one comes again.
     No batch holds an id or an answer passage twice, so no translation of a positive can become a negative. alpha counts only
-    for "hybrid", where 1 equals X-X-mono and 0 equals X-Y, and for SCHEDULES (`mono_shares`). Raises UnknownName (strategy) and InputError (alpha outside [0, 1], a
-    language or data set with fewer passages than `batch_size`, no pairs a kind of batch could use).
+    for "hybrid", where 1 equals X-X-mono and 0 equals X-Y, and for SCHEDULES (`mono_shares`). Raises UnknownName (strategy) and
+    InputError (alpha outside [0, 1], a language or data set with fewer passages than `batch_size`, no pairs a kind of batch could use).
     """
     alpha = strategy_alpha(strategy, alpha)
     index = pairs if isinstance(pairs, ParallelIndex) else ParallelIndex(pairs)
@@ -148,11 +148,11 @@ def strategy_alpha(strategy: str, alpha: float) -> float:
 def mono_shares(schedule: str, alpha: float, steps: int) -> np.ndarray:
     """[steps] probability of a mono batch at each step; its mean is alpha (mono-first, cross-first: to the nearest step).
 
-    mono-first: all mono batches before all cross ones; cross-first: the reverse; annealed: falling in a straight line, from 1 to 0
-    where alpha is 0.5, else as steep as alpha allows.
+    mono-first: all mono batches before all cross ones; cross-first: the reverse; annealed: falling in a straight line, from 1 to 0 over
+    the run where alpha is 0.5, else as steep as alpha allows.
     """
     if schedule == "annealed":
-        return alpha + min(alpha, 1 - alpha) * np.linspace(1, -1, steps)
+        return alpha + min(alpha, 1 - alpha) * (1 - (2 * np.arange(steps) + 1) / steps)
     first = np.arange(steps) < round((alpha if schedule == "mono-first" else 1 - alpha) * steps)
     return (first if schedule == "mono-first" else ~first).astype(float)
 

@@ -1,8 +1,9 @@
 """The embedded corpus "world facts": CLDR names in sentences written by hand, one template file a language.
 
 A fact joins a subject (territory, language, currency, city) to an answer through a relation, e.g. `currency:CH`. Its
-question and passage exist in every language that has `data/worldfacts/<code>.toml`; a new language is a new file. Names
-come from the CLDR data inside the `babel` package (Unicode License v3).
+question and passage exist in every language that has `data/worldfacts/<code>.toml`; a new language is a new file. Languages in
+which nobody wrote whole sentences have a neutral pattern instead, made of a noun for each relation
+(`data/worldfacts/patterns/<code>.toml`), and no news. Names come from the CLDR data inside the `babel` package (Unicode License v3).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -24,6 +26,11 @@ from .pairs import pairs_from_rows
 from .worldnames import all_facts, name_of
 
 SPLITS = ("train", "validation", "test")
+BRIEF = 60  # held-out facts of the brief task: a pool of fifty languages stays small enough to rank in a second
+PATTERN = {
+    "questions": ("{{subject}} – {label}{ask}", "{label}: {{subject}}{ask}"),
+    "passages": ("{{subject}} – {label}: {{answer}}{stop}", "{label} ({{subject}}): {{answer}}{stop}"),
+}
 
 
 @dataclass(frozen=True)
@@ -45,16 +52,43 @@ class Fact:
 
 @cache
 def template_languages() -> tuple[str, ...]:
-    """Languages with a template file, sorted."""
-    return tuple(sorted(path.stem for path in WORLDFACTS.glob("*.toml")))
+    """Languages with a template file, whole sentences or a pattern, sorted."""
+    return tuple(sorted({*(path.stem for path in WORLDFACTS.glob("*.toml")), *pattern_languages()}))
+
+
+def pattern_languages() -> tuple[str, ...]:
+    """Languages that have CLDR names in a neutral pattern and no sentences written by hand, sorted."""
+    return tuple(sorted(path.stem for path in (WORLDFACTS / "patterns").glob("*.toml")))
 
 
 @cache
 def templates(language: str) -> dict:
-    """Relation -> questions, passages, news; and `news` -> lead, background, closing."""
+    """Relation -> questions, passages, news; and `news` -> lead, background, closing. A pattern has no news at all.
+
+    Raises UnknownName for a language without a file, InputError naming a file that cannot be read or lacks a label.
+    """
     path = WORLDFACTS / f"{language}.toml"
+    if path.exists():
+        return _read_toml(path)
+    path = WORLDFACTS / "patterns" / path.name
     if not path.exists():
         raise UnknownName("world-facts language", language, template_languages())
+    return _from_pattern(_read_toml(path), path)
+
+
+def _from_pattern(marks: dict, path: Path) -> dict:
+    """The templates that a pattern's labels make, of every relation of the English ones."""
+    relations, labels = [name for name in templates("en") if name != "news"], marks.get("labels", {})
+    missing = [*(key for key in ("ask", "stop") if key not in marks), *(name for name in relations if name not in labels)]
+    if missing:
+        raise InputError(f"{path}: {missing[0]!r} is missing; patterns beside it show what a file holds.")
+    about = {"ask": marks["ask"], "stop": marks["stop"]}
+    return {
+        name: {part: [form.format(label=labels[name], **about) for form in forms] for part, forms in PATTERN.items()} for name in relations
+    }
+
+
+def _read_toml(path: Path) -> dict:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -116,6 +150,7 @@ def english_pairs(split: str = "train", languages: tuple[str, ...] | None = None
     return pairs_from_rows(rows)
 
 
+@cache
 def translation_memory(target: str) -> dict[str, str]:
     """English sentence -> sentence in `target`, for both phrasings of every fact whose names CLDR has in `target`."""
     memory = {}
@@ -128,22 +163,27 @@ def translation_memory(target: str) -> dict[str, str]:
     return memory
 
 
-def retrieval_task(split: str, languages: tuple[str, ...], seed: int = 0) -> RetrievalTask:
-    """Questions of a held-out split against one-sentence passages; one relevant passage a language.
+def retrieval_task(split: str, languages: tuple[str, ...], seed: int = 0, most: int | None = None) -> RetrievalTask:
+    """Questions of a held-out split, or of its first `most` facts, against one-sentence passages; one relevant passage a language.
 
     The pool also holds, for every question, the passages of the same subject under other relations, in the phrasing that
     training does not use, so that near misses are no training texts.
     """
-    held_out = split_facts(languages, seed)[split]
+    held_out = split_facts(languages, seed)[split][:most]
     subjects = {fact.subject for fact in held_out}
     near_misses = [f for f in facts() if f.subject in subjects and f not in held_out and is_complete(f, languages)]
     rows = [(f.id, language, passage(f, language)) for language in languages for f in held_out]
     rows += [(f"{f.id}~", language, passage(f, language, 1 - f.phrasing("passage"))) for language in languages for f in near_misses]
-    return _task(f"worldfacts-{split}", held_out, languages, rows)
+    return _task(f"worldfacts-{'brief' if most else split}", held_out, languages, rows)
 
 
 def shifted_task(languages: tuple[str, ...], seed: int = 0) -> RetrievalTask:
-    """The test questions against sentences of short news-like passages: four sentences a fact, one of them the answer."""
+    """The test questions against sentences of short news-like passages: four sentences a fact, one of them the answer.
+
+    Raises InputError for a language that has a pattern instead of sentences.
+    """
+    if bare := sorted(set(languages) & set(pattern_languages())):
+        raise InputError(f"world facts have no news in {', '.join(bare)}, only names in a pattern. Leave these languages out of this task.")
     held_out = split_facts(languages, seed)["test"]
     rows = [
         (fact.id if part == "news" else f"{fact.id}~{part}", language, text)

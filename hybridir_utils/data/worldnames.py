@@ -39,9 +39,9 @@ def all_facts() -> Iterator[tuple[str, Item, Item]]:
 
 @cache
 def territories() -> tuple[str, ...]:
-    """ISO 3166 codes that have a time zone, which leaves out groupings and placeholders."""
+    """ISO 3166 codes that have a time zone, which leaves out groupings; ZZ is CLDR's unknown region."""
     return tuple(
-        sorted(code for code in get_global("territory_zones") if len(code) == 2 and code in Locale("en").territories and code != "001")
+        sorted(code for code in get_global("territory_zones") if len(code) == 2 and code in Locale("en").territories and code != "ZZ")
     )
 
 
@@ -126,12 +126,22 @@ def _time_zone(locale: Locale, metazone: str) -> str | None:
     return names.get("generic") or names.get("standard")
 
 
+STAND_ALONE = ("fi", "lv")  # whose weekdays in a date differ from those alone
+
+
+def _weekday(locale: Locale, number: str) -> str:
+    """Not the stand-alone form where the date's is the same: babel 2.18 lets locales share it, and gives Urdu or Swahili names for most
+    once one of these two has been opened.
+    """
+    return locale.days["stand-alone" if locale.language in STAND_ALONE else "format"]["wide"][int(number)]
+
+
 NAMERS = {
     "territory": lambda locale, code: locale.territories.get(code),
     "language": lambda locale, code: locale.languages.get(code),
     "script": lambda locale, code: locale.scripts.get(code),
     "currency": lambda locale, code: locale.currencies.get(code),
-    "weekday": lambda locale, code: locale.days["stand-alone"]["wide"][int(code)],
+    "weekday": _weekday,
     "time_zone": _time_zone,
     "city": _city,
     "code": lambda locale, code: code,

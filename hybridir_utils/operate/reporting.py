@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..base.files import file_safe, write_text_atomically
+from ..show.claim_text import claims_markdown, evidence_markdown
 from ..show.figures import read_result
 from ..show.tables import bias_table, markdown, paper_table, score_table
 from ..steps.session import Run
@@ -26,14 +27,21 @@ def summarise(run: Run, steps: list[Step]) -> str:
 
 
 def write_tables(run: Run) -> list[Path]:
-    """Write the score, bias and paper tables as Markdown beside the figures; none before notebooks 03 and 04 have saved theirs."""
+    """Write the score, bias and paper tables, and the judged claims once there are any, as Markdown beside the figures.
+
+    None before notebooks 03 and 04 have saved theirs.
+    """
     if not all((run.results / f"{table}.csv").is_file() for table in ("scores", "bias")):
         return []
     scores, bias = read_result(run, "scores"), read_result(run, "bias")
     tables = {"scores": score_table(scores, bias), "paper": paper_table(scores, bias)}
     tables |= {f"bias_{task}": bias_table(bias, task) for task in dict.fromkeys(bias["task"])}
+    texts = {name: markdown(table) for name, table in tables.items()}
+    if (run.results / "claims.csv").is_file():
+        claims = read_result(run, "claims")
+        texts["claims"] = f"{claims_markdown(claims)}\n{evidence_markdown(claims)}"
     paths = []
-    for name, table in tables.items():
+    for name, text in texts.items():
         paths.append(run.figures / f"{file_safe(name)}.md")
-        write_text_atomically(paths[-1], markdown(table))
+        write_text_atomically(paths[-1], text)
     return paths

@@ -132,7 +132,7 @@ def step_fingerprint(step: Step, upstream: str) -> str:
             declared_values(step),
             p.model_dump(),
             [code_fingerprint(module) for module in used],
-            data_fingerprint(p.pair_sets + p.tasks, p.data_dir),
+            data_fingerprint(p.data_names, p.data_dir),
             versions(),
             upstream,
         ]

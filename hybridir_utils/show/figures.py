@@ -11,7 +11,7 @@ import pandas as pd
 from ..base.errors import InputError, MissingInput, UnknownName
 from ..base.fingerprints import file_fingerprint, fingerprint
 from ..steps.session import Run
-from . import plots_bias, plots_data, plots_retrieval
+from . import plots_bias, plots_claims, plots_data, plots_many, plots_mixing, plots_questions, plots_retrieval, plots_shift
 from .style import save_figure
 
 
@@ -38,6 +38,20 @@ FIGURES = {
     "04_map": FigureRecipe(plots_bias.vector_map, ("map",), "Parallel questions and passages on two principal components."),
     "04_alignment": FigureRecipe(plots_bias.alignment, ("alignment",), "Alignment, uniformity and language identity of the vectors."),
     "04_debiasing": FigureRecipe(plots_bias.debiasing, ("debiasing",), "Training-free removal of language identity."),
+    "05_curves": FigureRecipe(plots_mixing.curves, ("mixing",), "Every measure against α, mean and range over seeds; schedules beside."),
+    "05_pareto": FigureRecipe(
+        plots_mixing.pareto, ("mixing",), "Monolingual against cross-lingual mAP of every mix, with the Pareto front."
+    ),
+    "05_recommended": FigureRecipe(plots_mixing.recommended, ("mixing_best",), "Best α of every goal with its 95 % interval."),
+    "06_kept": FigureRecipe(plots_shift.kept, ("shift",), "Share of mAP kept under domain shift, by strategy."),
+    "06_alignment": FigureRecipe(plots_shift.alignment, ("shift_alignment",), "Alignment in domain against alignment under shift."),
+    "07_recall": FigureRecipe(plots_questions.recall, ("question_recall",), "Recall of translated questions, by kind of language pair."),
+    "07_pairs": FigureRecipe(plots_questions.pairs, ("question_pairs",), "Recall@1 of hybrid minus others, by pair of languages."),
+    "08_methods": FigureRecipe(plots_many.methods, ("many_scores",), "mAP of each method in each setting; a dot a seed."),
+    "08_languages": FigureRecipe(plots_many.languages, ("many_languages",), "mAP by question language, grouped by family."),
+    "08_cost": FigureRecipe(plots_many.cost, ("many_scores", "many_cost"), "mAP of each method against its training time."),
+    "08_growth": FigureRecipe(plots_many.growth, ("many_growth",), "Time of each step and mAP by number of languages."),
+    "09_verdicts": FigureRecipe(plots_claims.verdicts, ("claims",), "Verdicts on the eleven claims, by source."),
 }
 
 
@@ -56,10 +70,14 @@ def draw(run: Run, name: str) -> Path:
 
 
 def read_result(run: Run, table: str) -> pd.DataFrame:
-    """A saved result table; raises MissingInput where it is not there yet, InputError where it cannot be read."""
-    path = run.results / f"{table}.csv"
+    """A saved result table of the run (`read_saved`)."""
+    return read_saved(run.results / f"{table}.csv", f"python -m hybridir_utils run --profile {run.source}")
+
+
+def read_saved(path: Path, command: str) -> pd.DataFrame:
+    """A saved result table; raises MissingInput with the command where it is not there yet, InputError where it cannot be read."""
     if not path.is_file():
-        raise MissingInput(f"{path}: not there yet. Run the notebooks first: python -m hybridir_utils run --profile {run.source}")
+        raise MissingInput(f"{path}: not there yet. Run the notebooks first: {command}")
     try:
         return pd.read_csv(path, keep_default_na=False, na_values=[""])
     except ValueError as error:  # pandas' parser and UTF-8 errors

@@ -7,6 +7,7 @@ import pandas as pd
 from ..steps.evaluation import NOT_TRAINED
 from .style import SETTINGS, in_order
 
+LEVEL = "not clearly different from"
 VALIDATION = {"mono": "within a language", "cross": "across languages"}  # the second needs validation pairs in two languages
 PAPER_SHAPE = {  # direction of the paper's means (arXiv 2408.10536, tables 3-8)
     "monolingual": "Hybrid ≥ X-X-mono > X-Y",
@@ -85,15 +86,15 @@ def _on_tests(tests: pd.DataFrame, task: str, base: str) -> str:
         return ""
     rows = tests[(tests["task"] == task) & (tests["base"] == base) & tests["strategy"].isin(["X-X-mono", "X-Y"])]
     return "".join(
-        f" {SETTINGS[row.setting]}: hybrid {_verdict(row)} {row.strategy} ({-row.mean_difference:+.3f})." for row in rows.itertuples()
+        f" {SETTINGS[row.setting]}: hybrid {verdict(row)} {row.strategy} ({-row.mean_difference:+.3f})." for row in rows.itertuples()
     )
 
 
-def _verdict(row) -> str:
+def verdict(row) -> str:
     """ahead of / behind: the corrected p-value and the interval over seeds agree; else no clear difference."""
     seeds_agree = not (row.seed_low <= 0 <= row.seed_high)  # nan (one seed) agrees with nothing to the contrary
-    if row.p_holm >= 0.05 or not seeds_agree:
-        return "not clearly different from"
+    if not row.p_holm < 0.05 or not seeds_agree:  # nan: no test was possible
+        return LEVEL
     return "ahead of" if row.mean_difference < 0 else "behind"
 
 
@@ -136,8 +137,8 @@ def _on_distance(tests: pd.DataFrame, task: str, base: str) -> str:
     told = []
     for row in rows.itertuples():
         flipped = row._replace(mean_difference=-row.mean_difference, seed_low=-row.seed_high, seed_high=-row.seed_low)  # lower is better
-        verdict = _verdict(flipped)
-        told.append(f" hybrid is {words.get(verdict, verdict)} {row.strategy} ({-row.mean_difference:+,.0f} ranks).")
+        found = verdict(flipped)
+        told.append(f" hybrid is {words.get(found, found)} {row.strategy} ({-row.mean_difference:+,.0f} ranks).")
     return "".join(told)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..rank.significance import compare
+from ..rank.significance import TESTED, compare
 from ..steps.evaluation import NOT_TRAINED, REFERENCE
 from .checking import beside_references, judged
 from .published import TASKS, in_our_names, paper_scores
@@ -12,6 +12,7 @@ from .style import SETTINGS, in_order
 
 KEYS = ["task", "base", "strategy"]
 BY_LANGUAGE = [*(f"{short} mAP" for short in SETTINGS.values()), "Mo. nDCG@10", "rank distance"]
+TEST_KEYS = ["task", "base", "setting", "measure"]
 PAPER_TASKS = {"xquad-r": "XQuAD-R", "mlqa-r": "MLQA-R"}  # those of all three settings
 
 
@@ -55,20 +56,20 @@ def language_table(scores: pd.DataFrame, task: str, base: str) -> pd.DataFrame:
 
 
 def test_table(questions: pd.DataFrame, value: str, resamples: int, baseline: str = "hybrid") -> pd.DataFrame:
-    """Paired tests of every trained strategy against `baseline` over the questions, for each task, base and setting.
+    """Paired tests of every trained strategy against `baseline`, a strategy or the untrained base, for each task, base and setting.
 
-    questions: task, base, strategy, seed, setting, group and the column `value`. See significance.compare for the columns.
+    questions: task, base, strategy, seed, setting, group and the column `value`. See significance.compare for the columns. No rows
+    where nothing can be compared.
     """
-    rows = questions[(questions["base"] != REFERENCE) & ~questions["strategy"].isin(NOT_TRAINED)].dropna(subset=[value])
+    left_out = [name for name in NOT_TRAINED if name != baseline]
+    rows = questions[(questions["base"] != REFERENCE) & ~questions["strategy"].isin(left_out)].dropna(subset=[value])
     tables = []
     for (task, base, setting), part in rows.groupby(["task", "base", "setting"], sort=False):
         if part["strategy"].nunique() > 1 and baseline in set(part["strategy"]):
             per = part[["strategy", "seed", "group", value]].rename(columns={value: "value"})
             tables.append(compare(per, baseline, resamples).assign(task=task, base=base, setting=setting, measure=value))
-    if not tables:
-        return pd.DataFrame()
-    table = pd.concat(tables, ignore_index=True)
-    return table[["task", "base", "setting", "measure", *[c for c in table.columns if c not in ("task", "base", "setting", "measure")]]]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*TEST_KEYS, *TESTED])
+    return table[[*TEST_KEYS, *[c for c in table.columns if c not in TEST_KEYS]]]
 
 
 def bias_table(bias: pd.DataFrame, task: str) -> pd.DataFrame:
@@ -130,11 +131,12 @@ def reference_table(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A table as Markdown, its index as columns."""
+    """A table as Markdown, its index as columns; a bar or line break inside a cell is escaped."""
     flat = table.reset_index()
     columns = [" ".join(filter(None, map(str, c))) if isinstance(c, tuple) else str(c) for c in flat.columns]
     rows = [[f"{v:.3f}" if isinstance(v, float) else str(v) for v in row] for row in flat.itertuples(index=False, name=None)]
-    lines = ["| " + " | ".join(cells) + " |" for cells in [columns, ["---"] * len(columns), *rows]]
+    cells_of = [[" ".join(cell.split("\n")).replace("|", "\\|") for cell in cells] for cells in [columns, ["---"] * len(columns), *rows]]
+    lines = ["| " + " | ".join(cells) + " |" for cells in cells_of]
     return "\n".join(lines) + "\n"
 
 

@@ -11,6 +11,7 @@ from ..base.encoder_catalogue import ENCODERS, place_of
 from ..base.errors import HybridIRError, InputError
 from ..rank.encoding_cost import PEAK, UTILISATION, encoder_shape, task_cost
 from .data_costs import sized_sets, training_data, translation
+from .mixing import further_keys
 from .profiles import OWN_BASES, Profile
 from .readiness import model_faults, set_faults, told
 from .search_tasks import is_search_task
@@ -50,7 +51,7 @@ def _data(run: Run, failed: list[str]) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def training(profile: Profile) -> pd.DataFrame:
-    """Per base: encoders, steps, tokens and GPU-hours of all its trainings, at most.
+    """Per base: encoders, steps, tokens and GPU-hours of all its trainings, those of notebook 05 included, at most.
 
     A step costs 6 x parameters x tokens: forward, and twice that backward (Kaplan et al. 2020, section 2.1); gradient checkpointing
     and the cached loss go forward a second time: 8. Early stopping may end before `steps`. The suite's own bases are left out: seconds.
@@ -58,12 +59,12 @@ def training(profile: Profile) -> pd.DataFrame:
     pair = (profile.max_query_tokens or QUERY_TOKENS) + (profile.max_passage_tokens or PASSAGE_TOKENS) * (
         1 if profile.hard_negatives == "none" else 2
     )
-    encoders = len(profile.strategies) * len(profile.seeds)
-    tokens = encoders * profile.steps * profile.batch_size * pair
     passes = 8 if profile.gradient_checkpointing or profile.mini_batch_size else 6
     rows = []
     for base in profile.bases:
         if base not in OWN_BASES:
+            encoders = len(profile.strategies) * len(profile.seeds) + sum(key.base == base for key in further_keys(profile))
+            tokens = encoders * profile.steps * profile.batch_size * pair
             hours = passes * _shape(base, profile)[0] * tokens / (PEAK[profile.precision] * UTILISATION[profile.precision]) / 3600
             rows.append({"base": base, "encoders": encoders, "steps": profile.steps, "tokens": tokens, "gpu_hours": hours})
     return pd.DataFrame(rows)

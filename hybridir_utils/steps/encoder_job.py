@@ -12,13 +12,15 @@ from pathlib import Path
 from ..base.distributed import join, rank, wait
 from ..base.fingerprints import fingerprint
 from ..base.runs import artefact, artefact_path
-from ..data.batching import BatchPlan, ParallelIndex, plan_batches
+from ..data.batching import STRATEGIES, BatchPlan, ParallelIndex, plan_batches
 from ..data.pairs import read_split
 from ..rank.encoding import encode_task
 from ..rank.metrics import per_query, scores
 from ..rank.opening import Opening
 from ..rank.ranking import dot_scores, rank_task
 from ..tasks.retrieval_task import RetrievalTask, task_from_pairs
+from ..train.distillation import distil
+from ..train.methods import DISTILLATION, method_of
 from ..train.training import MEMORY_ONLY, TrainingSettings, save_encoder, train_encoder
 
 VALIDATION_STEPS = 4
@@ -67,20 +69,19 @@ def _make(root: Path, out: Path, recipe: dict, checkpoints: Path) -> None:
 def _train(root: Path, recipe: dict, checkpoints: Path):
     """(model, loss history, plan, training pairs, validation pairs)."""
     train, validation = (read_split(root / "pairs" / recipe["pairs"], split) for split in ("train", "validation"))
-    own = root / "bases" / recipe["base_folder"]
+    method = method_of(recipe["strategy"])
+    train = method.pairs(train, recipe["seed"])
     alpha = 0.5 if isnan(recipe["alpha"]) else recipe["alpha"]  # nan where a strategy has no mix
-    plan = plan_batches(train, recipe["strategy"], alpha=alpha, **{key: recipe[key] for key in ("steps", "batch_size", "seed")})
-    settings = TrainingSettings(**recipe["settings"])
-    model, history = train_encoder(
-        own if own.is_dir() else recipe["base_folder"],
-        train,
-        plan,
-        settings,
-        validation_plans(validation),
-        opening=Opening(**recipe["opening"]),
-        checkpoints=checkpoints if settings.checkpoint_every else None,
-    )
-    return model, history, plan, train, validation
+    plan = plan_batches(train, method.strategy, alpha=alpha, **{key: recipe[key] for key in ("steps", "batch_size", "seed")})
+    own, plain = root / "bases" / recipe["base_folder"], recipe["strategy"] in STRATEGIES
+    settings = TrainingSettings(**recipe["settings"] | ({} if plain else {"patience": 0, **method.settings}))
+    base = own if own.is_dir() else recipe["base_folder"]
+    options = {"opening": Opening(**recipe["opening"]), "checkpoints": checkpoints if settings.checkpoint_every else None}
+    if recipe["strategy"] == DISTILLATION:
+        trained = distil(base, root / "encoders" / recipe["teacher"], train, plan, settings, **options)
+    else:  # the validation loss of another kind of pair compares with nothing
+        trained = train_encoder(base, train, plan, settings, validation_plans(validation) if plain else None, **options)
+    return *trained, plan, train, validation
 
 
 def _peak_memory() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from ..base.parallel import run_jobs
 from ..base.runs import artefact, artefact_path, is_whole, recipe_of
 from ..data.batching import SCHEDULES, STRATEGIES, plan_batches, strategy_alpha
 from ..rank.opening import origin
+from ..train.methods import DISTILLATION, TEACHER
 from ..train.training import TrainingSettings
 from . import encoder_job
 from .preparation import PreparedPairs, prepare_pairs
@@ -61,6 +62,8 @@ def trained_encoders(run: Run, make: bool = True, keys: Sequence[EncoderKey] | N
     with first_process_first():
         prepared, bases = prepare_pairs(run), base_encoders(run)
     keys = encoder_keys(run) if keys is None else keys
+    if teachers := [teacher_of(key) for key in keys if key.strategy == DISTILLATION]:
+        trained_encoders(run, make, teachers)
     recipes = {key: _recipe(run, key, prepared, bases[key.base]) for key in keys}
     folders = {key: artefact_path(run.artefacts / "encoders", key.name, recipe, "encoder_job") for key, recipe in recipes.items()}
     missing = [key for key, folder in folders.items() if not is_whole(folder)]
@@ -87,7 +90,18 @@ def _recipe(run: Run, key: EncoderKey, prepared: PreparedPairs, base: Path | str
     settings, sizes = (p.model_dump(include=set(names)) for names in (TrainingSettings.model_fields, ("steps", "batch_size")))
     own = not isinstance(base, str)
     about = {"base_folder": base.name if own else base, "base_origin": base.name if own else origin(base), "pairs": prepared.folder.name}
-    return {**asdict(key), **about, "settings": settings, "opening": p.opening.model_dump(), **sizes}
+    recipe = {**asdict(key), **about, "settings": settings, "opening": p.opening.model_dump(), **sizes}
+    if key.strategy == DISTILLATION:
+        teacher = teacher_of(key)
+        recipe["teacher"] = artefact_path(
+            run.artefacts / "encoders", teacher.name, _recipe(run, teacher, prepared, base), "encoder_job"
+        ).name
+    return recipe
+
+
+def teacher_of(key: EncoderKey) -> EncoderKey:
+    """The monolingual encoder, of the same base and seed, that distillation learns from."""
+    return replace(key, strategy=TEACHER, alpha=strategy_alpha(TEACHER, 0.5))
 
 
 def _base(run: Run, base: str, prepared: PreparedPairs) -> Path | str:

@@ -10,11 +10,14 @@ from ..base.errors import HybridIRError, InputError
 from ..base.hub_places import model_fault, set_fault
 from ..base.places import data_folder
 from ..data.training_sets import place_fault
+from ..tasks.mkqa_questions import NAME as MKQA_QUESTIONS
 from ..translate.mt_catalogue import model_places
 from .profiles import HUB_PAIR_SETS, LOCAL_PAIR_SETS, OWN_BASES, SECTION_TASKS, Profile
 from .search_tasks import sets_behind
 
-FOLDERS = {"xquad-r": "xquad-r", "mlqa-r": "mlqa-dev", "ntrex": "ntrex-news"} | {task: task.removesuffix("-test") for task in SECTION_TASKS}
+FOLDERS = {"xquad-r": "xquad-r", "mlqa-r": "mlqa-dev", "ntrex": "ntrex-news", MKQA_QUESTIONS: MKQA_QUESTIONS} | {
+    task: task.removesuffix("-test") for task in SECTION_TASKS
+}
 
 
 def check_places(profile: Profile) -> None:
@@ -53,8 +56,8 @@ def set_faults(profile: Profile) -> dict[str, str]:
     ask = {name: lambda name=name: _pair_set_fault(name, profile) for name in (*profile.pair_sets, *profile.many_pair_sets)}
     if profile.validation_set != "held-out":
         ask[profile.validation_set] = lambda: place_fault(profile.validation_set, data_dir=profile.data_dir)
-    for task in dict.fromkeys((*profile.tasks, profile.question_task, profile.many_task)):
-        ask |= {f"task {task}": lambda task=task: _task_fault(task, profile)} if task else {}
+    tasks = [name for name in profile.data_names if name not in ask]
+    ask |= {f"task {task}": lambda task=task: _task_fault(task, profile) for task in tasks}
     return _faults(ask)
 
 

@@ -23,12 +23,14 @@ class MaskedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):
     """MultipleNegativesRankingLoss without false negatives.
 
     only_hard_negatives: Eq. 1 as printed, with no negatives but the batch's hard ones. Batches that have none (validation) keep the
-    other rows' positives.
+    other rows' positives. symmetric: the mean of ranking passages for queries and queries for passages; margin: taken off the cosine
+    of each positive (both: Feng et al. 2022, §2.1, Eq. 2 and 3).
     """
 
-    def __init__(self, model, scale: float, only_hard_negatives: bool = False):
-        super().__init__(model, scale=scale)
-        self.only_hard_negatives = only_hard_negatives
+    def __init__(self, model, scale: float, only_hard_negatives: bool = False, symmetric: bool = False, margin: float = 0.0):
+        directions = ("query_to_doc", "doc_to_query") if symmetric else ("query_to_doc",)
+        super().__init__(model, scale=scale, directions=directions, partition_mode="per_direction" if symmetric else "joint")
+        self.only_hard_negatives, self.margin = only_hard_negatives, margin
 
     def forward(self, sentence_features, labels: Tensor) -> Tensor:
         features = list(sentence_features)
@@ -48,7 +50,7 @@ class CachedMaskedMultipleNegativesRankingLoss(CachedMultipleNegativesRankingLos
 
     def __init__(self, model, scale: float, mini_batch_size: int, only_hard_negatives: bool = False):
         super().__init__(model, scale=scale, mini_batch_size=mini_batch_size)
-        self.only_hard_negatives = only_hard_negatives
+        self.only_hard_negatives, self.margin = only_hard_negatives, 0.0
 
     def forward(self, sentence_features, labels: Tensor) -> Tensor:
         features = list(sentence_features)
@@ -67,16 +69,26 @@ class CachedMaskedMultipleNegativesRankingLoss(CachedMultipleNegativesRankingLos
 
 
 class MaskedSimilarity:
-    """Cosine in fp32, also under autocast, with masked passages at -inf; called for consecutive rows of the mask."""
+    """Cosine in fp32, also under autocast, with masked passages at -inf; called for consecutive rows of the mask.
 
-    def __init__(self, mask: Tensor):
-        self.mask, self.done = mask, 0
+    Once all rows are done, the next call has the directions changed: all queries for this device's passages, the mask's transpose.
+    The margin is taken off the positives, row i's in column `first` + i.
+    """
+
+    def __init__(self, mask: Tensor, first: int = 0, margin: float = 0.0):
+        self.mask, self.done, self.first, self.margin = mask, 0, first, margin
 
     def __call__(self, queries: Tensor, passages: Tensor) -> Tensor:
-        mask = self.mask[self.done : self.done + len(queries)]
-        self.done += len(queries)
+        turned = self.done == len(self.mask)
+        mask = self.mask.T if turned else self.mask[self.done : self.done + len(queries)]
         with torch.autocast(queries.device.type, enabled=False):
-            return cos_sim(queries.float(), passages.float()).masked_fill(mask, -torch.inf)
+            cosines = cos_sim(queries.float(), passages.float()).masked_fill(mask, -torch.inf)
+        if self.margin:
+            own = torch.arange(min(cosines.shape), device=cosines.device)
+            rows, columns = (self.first + own, own) if turned else (own, self.first + self.done + own)
+            cosines[rows, columns] = cosines[rows, columns] - self.margin
+        self.done += len(queries)
+        return cosines
 
 
 @contextmanager
@@ -85,7 +97,7 @@ def _masked(loss, labels: Tensor):
     across, plain = get_world_size() > 1 and torch.is_grad_enabled(), loss.similarity_fct
     ids, first = (all_gather(labels), get_rank() * len(labels)) if across else (labels, 0)
     loss.gather_across_devices = across
-    loss.similarity_fct = MaskedSimilarity(negatives_mask(labels[:, 0], ids, first, loss.only_hard_negatives))
+    loss.similarity_fct = MaskedSimilarity(negatives_mask(labels[:, 0], ids, first, loss.only_hard_negatives), first, loss.margin)
     try:
         yield
     finally:

@@ -38,6 +38,9 @@ class TrainingSettings(BaseModel):
     checkpoint_every: int = 0
     query_prefix: str = "Query: "
     passage_prefix: str = "Passage: "
+    symmetric: bool = False  # rank in both directions (LaBSE)
+    margin: float = 0.0  # taken off the positives' cosines (LaBSE)
+    dropout: float = 0.0  # of the vectors, where the encoder has none of its own (SimCSE)
 
 
 MEMORY_ONLY = {"mini_batch_size", "gradient_checkpointing", "compile"}  # settings that change what training costs, not what it computes
@@ -70,6 +73,7 @@ def train_encoder(
     join()
     model, validation = open_model(base, opening), validation or {}
     model.prompts = {"query": settings.query_prefix, "document": settings.passage_prefix}
+    dropped = _with_dropout(model, settings)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     trainer = PlanTrainer(
@@ -91,6 +95,8 @@ def train_encoder(
         trainer.train(resume_from_checkpoint=_resumable(checkpoints))
     if trainer.early_stopping:
         trainer.early_stopping.restore(model)
+    if dropped:
+        model.pop(-1)
     return model, loss_history(trainer.state.log_history)
 
 
@@ -102,6 +108,17 @@ def _check(pairs, settings: TrainingSettings) -> None:
         )
 
 
+def _with_dropout(model, settings: TrainingSettings) -> bool:
+    """Add dropout of the vectors, for the time of training, to an encoder of subword vectors; a transformer has its own."""
+    from sentence_transformers.base.losses import has_static_embedding_input
+    from sentence_transformers.sentence_transformer.modules import Dropout
+
+    needed = bool(settings.dropout) and has_static_embedding_input(model)
+    if needed:
+        model.append(Dropout(settings.dropout))
+    return needed
+
+
 def _loss(model, settings: TrainingSettings):
     from sentence_transformers.base.losses import has_static_embedding_input
 
@@ -109,7 +126,9 @@ def _loss(model, settings: TrainingSettings):
 
     options = {"scale": settings.scale, "only_hard_negatives": settings.denominator == "hard-negatives"}
     if not settings.mini_batch_size:
-        return MaskedMultipleNegativesRankingLoss(model, **options)
+        return MaskedMultipleNegativesRankingLoss(model, **options, symmetric=settings.symmetric, margin=settings.margin)
+    if settings.symmetric or settings.margin:
+        raise InputError("symmetric ranking with a margin has no loss with cached gradients. Set mini_batch_size = 0.")
     if has_static_embedding_input(model):
         raise InputError(
             f"mini_batch_size is {settings.mini_batch_size}, but an encoder of subword vectors (StaticEmbedding) cannot be split into "

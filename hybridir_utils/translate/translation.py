@@ -153,9 +153,8 @@ def translate_pairs(pairs: Dataset, translator: Translator, targets: list[str], 
 def _translated_chunks(pairs: Dataset, fields: list[str], translator, source: str, target: str, progress) -> Iterator[pa.Table]:
     import pyarrow as pa
 
-    table = pairs.with_format("arrow")
-    for start in range(0, len(pairs), CHUNK):
-        chunk = table[start : start + CHUNK]
+    for chunk in mapped.chunks(pairs, pairs.column_names):
+        chunk = chunk.combine_chunks()
         texts = [text for field in fields for text in chunk[field].to_pylist()]
         asked = [text for text in texts if text]
         translations = iter(translator.translate(asked, source, target))

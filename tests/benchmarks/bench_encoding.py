@@ -25,7 +25,8 @@ from bench_ranking import PeakMemory, timed
 
 from hybridir_utils.base.files import read_jsonl
 from hybridir_utils.base.fingerprints import versions
-from hybridir_utils.data.worldfacts import retrieval_task, template_languages
+from hybridir_utils.base.languages import XQUAD_R_LANGUAGES
+from hybridir_utils.data.worldfacts import retrieval_task
 from hybridir_utils.rank.encoding import encode_task, encode_texts, open_encoder
 from hybridir_utils.train.base_encoders import make_unaligned, train_tokenizer
 
@@ -98,7 +99,7 @@ def compare(folder: Path, texts: list[str], repeat: int) -> dict:
 
 def world_facts() -> dict:
     """Texts, distinct texts, texts tokenised, seconds of the world-facts test task."""
-    task = retrieval_task("test", template_languages())
+    task = retrieval_task("test", XQUAD_R_LANGUAGES)
     with tempfile.TemporaryDirectory() as folder:
         make_unaligned(Path(folder), task.candidates["text"], vocabulary=20_000, dimension=192, seed=0)
         model = open_encoder(folder)

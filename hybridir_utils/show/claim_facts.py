@@ -1,0 +1,167 @@
+"""Claims 1-5 and 11, about data, batches and protocol: verdicts from what is counted in a source's tables."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ..data.training_sets import TRAINING_SETS
+from ..steps.claim_checks import ALL, CROSS, MONO, NEITHER
+from ..steps.evaluation import NOT_TRAINED, REFERENCE
+from .claim_sources import Source
+from .reading import leak_counts
+from .style import SETTINGS
+from .verdicts import Verdict, decided, undecided
+
+LAREQA = {"xquad-r": ("XQuAD-R", 11), "mlqa-r": ("MLQA-R", 7)}  # task -> the paper's name and its number of languages
+LEVEL = 0.05
+LEAST_ACCEPTED = 0.5  # of the translations into a language
+
+
+def leak_recheck(left: pd.DataFrame, dropped: pd.DataFrame, tasks: list, texts: int) -> pd.DataFrame:
+    """Hits per task, field and kind in `left`, the parallel groups they are of, those `dropped` before, and the texts compared."""
+    before = leak_counts(dropped, tasks)["groups"]
+    return leak_counts(left, tasks).assign(dropped=before, texts=texts).reset_index()
+
+
+def batch_mix(source: Source) -> Verdict:
+    """Claim 1."""
+    table, alpha = source.tables["mixture"], source.parameters["alpha"]
+    if table.empty:
+        return undecided("The run trains no hybrid batches.")
+    if not 0 < alpha < 1:
+        return undecided(f"With α = {alpha:g} hybrid batches are of one kind, so there is no mix to look at.")
+    off = table[table["p_holm"] < LEVEL]
+    mono = table[table["share"] == MONO].iloc[0]
+    sets = table[table["of"].isin([MONO, CROSS])]
+    largest = (sets["realised"] - sets["planned"]).abs().max()
+    counted = (
+        f"{mono['count']:,} of {mono['batches']:,} batches are monolingual ({mono['realised']:.3f}; α = {alpha:g}, 95 % binomial interval "
+        f"{mono['low']:.3f} to {mono['high']:.3f}); {table[table['share'] == NEITHER]['count'].sum():,} of neither kind; "
+        f"data sets: {sets['share'].nunique()}, none further than {100 * largest:.1f} points from its size's share."
+    )
+    return decided(off.empty, counted + "".join(_off(row) for row in off.itertuples()))
+
+
+def _off(row) -> str:
+    of = "" if row.of == ALL else f" of the {row.of}"
+    return (
+        f" Outside chance: {row.share}{of}, {row.realised:.3f} where {row.planned:.3f} is asked for (exact test, Holm p {row.p_holm:.2g})."
+    )
+
+
+def parallel_languages(source: Source) -> Verdict:
+    """Claim 2."""
+    table = source.tables["task_counts"]
+    if lacking := _without_lareqa(source, set(table["task"])):
+        return undecided(f"{lacking} {_own_counts(table)}")
+    told, holds = [], True
+    for task, (name, languages) in LAREQA.items():
+        rows = table[table["task"] == task]
+        parallel = rows[["translated", "answered", "answered_elsewhere"]].eq(rows["questions"], axis=0).all(axis=None)
+        holds &= len(rows) == languages and bool(parallel)
+        told.append(f"{name}: {_counted(rows)} ({languages} languages claimed)")
+    return decided(holds, "; ".join(told) + ".")
+
+
+def _counted(rows: pd.DataFrame) -> str:
+    asked = rows["questions"].sum()
+    alone, unanswered = asked - rows["translated"].sum(), asked - rows[["answered", "answered_elsewhere"]].min(axis=1).sum()
+    return (
+        f"{asked:,} questions in {len(rows)} languages, {alone:,} without a translation, {unanswered:,} without an answer in their own or "
+        "in another language"
+    )
+
+
+def _own_counts(table: pd.DataFrame) -> str:
+    return "Its own: " + "; ".join(f"{task}: {_counted(rows)}" for task, rows in table.groupby("task", sort=False)) + "."
+
+
+def _without_lareqa(source: Source, there: set[str]) -> str:
+    """Why LAReQA's two sets cannot be counted in this source; "" where they can."""
+    missing = [name for task, (name, _) in LAREQA.items() if task not in there]
+    if missing:
+        return f"The run does not evaluate {' and '.join(missing)}."
+    chosen = source.parameters.get("task_languages", [])
+    return f"The profile evaluates {len(chosen)} languages of its choice." if chosen else ""
+
+
+def settings_counted(source: Source) -> Verdict:
+    """Claim 3."""
+    found = _runs(source)
+    if lacking := _without_lareqa(source, set(found.index)):
+        return undecided(f"{lacking} Its own: {_told_runs(found)}.")
+    if found.loc[list(LAREQA), "cross-lingual"].isna().any():
+        return undecided(f"Of the pairs of languages only means by question language are published; counted are {_told_runs(found)}.")
+    holds = all(
+        (found.loc[task, "monolingual"], found.loc[task, "cross-lingual"]) == (languages, languages * (languages - 1))
+        for task, (_, languages) in LAREQA.items()
+    )
+    return decided(holds, f"Runs averaged in mAP: {_told_runs(found)}.")
+
+
+def _runs(source: Source) -> pd.DataFrame:
+    """Number of runs whose mAP is averaged: tasks x (monolingual, cross-lingual)."""
+    rows = source.tables["scores"].query("query_language == 'macro' and metric == 'mAP'")
+    return rows.pivot_table(index="task", columns="setting", values="n", sort=False, dropna=False).reindex(columns=list(SETTINGS)[:2])
+
+
+def _told_runs(found: pd.DataFrame) -> str:
+    tasks = [[f"{n:g} {setting}" for setting, n in row.dropna().items()] for _, row in found.iterrows()]
+    return "; ".join(f"{task}: {' and '.join(counts) or 'none'}" for task, counts in zip(found.index, tasks, strict=True)) or "none"
+
+
+def map_reported(source: Source) -> Verdict:
+    """Claim 4."""
+    scores = source.tables["scores"]
+    macro = scores[(scores["query_language"] == "macro") & (scores["metric"] == "mAP")].dropna(subset=["value"])
+    trained = macro[(macro["base"] != REFERENCE) & ~macro["strategy"].isin(NOT_TRAINED)]
+    told = "; ".join(
+        f"{task}: {', '.join(SETTINGS[s] for s in SETTINGS if s in set(rows['setting']))} of {rows['strategy'].nunique()} strategies"
+        for task, rows in trained.groupby("task", sort=False)
+    )
+    if missing := [name for task, (name, _) in LAREQA.items() if task not in set(scores["task"])]:
+        return undecided(f"The run does not evaluate {' and '.join(missing)}. Its own mAP: {told}.")
+    encoders, keys = trained[["base", "strategy"]].drop_duplicates(), ["task", "setting", "base", "strategy"]
+    found = trained[trained["task"].isin(LAREQA)][keys].drop_duplicates()
+    return decided(0 < len(LAREQA) * len(SETTINGS) * len(encoders) == len(found), f"mAP: {told or 'none'}.")
+
+
+def nothing_leaks(source: Source) -> Verdict:
+    """Claim 5."""
+    table = source.tables["leak_recheck"]
+    kinds = ["exact", "near", "contained"]
+    found = ", ".join(f"{table[kind].sum():,} {kind}" for kind in kinds)
+    places = [f"{row.task}, {row.field}: {row.exact + row.near + row.contained}" for row in table.itertuples() if row.groups]
+    evidence = (
+        f"{table['texts'].max():,} training rows against {table['task'].nunique()} tasks, after cleaning: {found} "
+        f"(similarity from {source.parameters['near_duplicate']:g}); dropped before by task and field: {_dropped(table)}."
+    )
+    return decided(not table[kinds].to_numpy().any(), evidence + (f" Still there: {'; '.join(places)}." if places else ""))
+
+
+def _dropped(table: pd.DataFrame) -> str:
+    rows = table[table["dropped"] > 0]
+    return "; ".join(f"{row.dropped} groups ({row.task}, {row.field})" for row in rows.itertuples()) or "none"
+
+
+def machine_translated(source: Source) -> Verdict:
+    """Claim 11."""
+    p = source.parameters
+    english = [name for name in p["pair_sets"] if name not in p.get("english_only", []) and _in_english_only(name)]
+    targets = [language for language in p["languages"] if language != "en"]
+    if not english or not targets:
+        return undecided(
+            f"Nothing is translated: the pair sets ({', '.join(p['pair_sets'])}) are parallel as they come, or stay in English."
+        )
+    steps = source.tables["coverage"].pivot(index="language", columns="step", values="pairs")
+    steps = steps.reindex(targets).fillna(0)
+    share = (steps["accepted"] / steps["translated"]).fillna(0)
+    told = f"{', '.join(english)} into {len(targets)} languages: {steps['translated'].sum():,.0f} pairs, accepted by the quality checks "
+    told += f"{share.min():.0%} ({share.idxmin()}) to {share.max():.0%} ({share.idxmax()})"
+    if p.get("translator", "memory") == "memory":
+        return undecided(f"The translator is a memory of sentences written by hand with names from CLDR, no machine translation. {told}.")
+    return decided(bool((steps["translated"] > 0).all() and (share >= LEAST_ACCEPTED).all()), f"By {p['translator']}: {told}.")
+
+
+def _in_english_only(name: str) -> bool:
+    return name == "worldfacts" or (name in TRAINING_SETS and set(TRAINING_SETS[name].languages) == {"en"})

@@ -1,0 +1,92 @@
+"""Multilingual distillation (Reimers and Gurevych 2020): the student puts a text and its translation where the teacher puts the English.
+
+The loss is the library's MSELoss over (English, translation) with the teacher's vector of the English text as label.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..base.errors import InputError
+from ..base.mapped import codes
+from ..data.batching import BatchPlan
+from ..rank.encoding import encode_texts
+from ..rank.opening import Opening, open_model
+from .training import TrainingSettings, _advice, _arguments, _resumable, loss_history
+
+PARTS = {"question": "query", "passage": "document"}
+
+
+def distil(
+    base, teacher, pairs, plan: BatchPlan, settings: TrainingSettings, *, opening: Opening | None = None, checkpoints: Path | None = None
+):
+    """Train `base` towards `teacher` (folders or hub names, see `opening.open_model`) on the slots of an X-Y plan.
+
+    Of each slot, the passage row's question or passage (drawn by the plan's seed) is the translation, the same part of its id's
+    English row the English text; prefixes as in `settings`. Returns (SentenceTransformer, loss history). Raises InputError when an id
+    has no English row, or the two encoders differ in width.
+    """
+    from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
+    from sentence_transformers.sentence_transformer.losses import MSELoss
+
+    from .chunks import tokenise
+    from .plan_trainer import PlanTrainer
+
+    student, source = open_model(base, opening), open_model(teacher, opening)
+    if student.get_embedding_dimension() != source.get_embedding_dimension():
+        raise InputError(
+            f"the teacher's vectors are {source.get_embedding_dimension()} wide, the student's {student.get_embedding_dimension()}; "
+            "distillation needs two encoders of one width."
+        )
+    student.prompts = {"query": settings.query_prefix, "document": settings.passage_prefix}
+    trainer = PlanTrainer(
+        model=student,
+        args=_arguments(plan, settings, {}, checkpoints),
+        train_dataset=_taught(pairs, plan, source, settings),
+        data_collator=SentenceTransformerDataCollator(preprocess_fn=tokenise(student)),
+        loss=MSELoss(student),
+    )
+    with _advice(trainer, settings):
+        trainer.train(resume_from_checkpoint=_resumable(checkpoints))
+    return student, loss_history(trainer.state.log_history)
+
+
+def _taught(pairs, plan: BatchPlan, teacher, settings: TrainingSettings):
+    """datasets.Dataset of the plan's slots in order: english, translation, label (the teacher's vector)."""
+    from datasets import Dataset
+
+    rows = plan.passage_rows.ravel()
+    english, part = _english_rows(pairs)[rows], np.random.default_rng(plan.seed).integers(0, 2, rows.size)
+    prefix = {"question": settings.query_prefix, "passage": settings.passage_prefix}
+    used, place = np.unique(english, return_inverse=True)
+    vectors = np.stack([encode_texts(teacher, pairs[used][name], role) for name, role in PARTS.items()])
+    texts = {name: pairs.select_columns([name]) for name in PARTS}
+
+    def look_up(batch: dict) -> dict:
+        chosen = [list(PARTS)[number] for number in batch["part"]]
+        return {
+            **{
+                side: [prefix[name] + texts[name][row][name] for name, row in zip(chosen, batch[side], strict=True)]
+                for side in ("english", "translation")
+            },
+            "label": vectors[batch["part"], batch["place"]].tolist(),
+        }
+
+    return Dataset.from_dict({"english": english, "translation": rows, "part": part, "place": place}).with_transform(look_up)
+
+
+def _english_rows(pairs) -> np.ndarray:
+    """[rows] row number of the English version of each row's pair."""
+    (ids, names), (language, languages) = codes(pairs, "id"), codes(pairs, "language")
+    of_id, known = np.full(len(names), -1), languages.to_pylist()
+    if "en" in known:
+        in_english = np.flatnonzero(language == known.index("en"))
+        of_id[ids[in_english]] = in_english
+    if (of_id < 0).any():
+        raise InputError(
+            f"distillation learns from English texts, and pair {names[int(np.argmin(of_id))].as_py()!r} has none. "
+            "Leave the pair out, or the method."
+        )
+    return of_id[ids]

@@ -1,0 +1,193 @@
+"""Study S4: the run of fifty languages below a profile, its encoders and costs, tables and sentences of notebook 08."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import many_languages
+
+from hybridir_utils.base.errors import InputError, UnknownName
+from hybridir_utils.show import many_tables
+from hybridir_utils.show.findings_many import on_cost, on_languages, on_methods
+from hybridir_utils.steps import many_languages as study
+from hybridir_utils.steps.encoders import EncoderKey, teacher_of, trained_encoders
+from hybridir_utils.steps.profiles import load_profile, make_profile
+from hybridir_utils.steps.session import open_run
+from hybridir_utils.train.methods import METHODS
+
+TINY = {
+    "languages": ("de", "en", "es"),
+    "many_languages": ("en", "de", "fr", "gu"),
+    "many_unseen": ("fr",),
+    "many_pairs": 60,
+    "many_steps": 3,
+    "many_counts": (2, 4),
+    "batch_size": 16,
+    "seeds": (1,),
+    "dimension": 8,
+    "vocabulary": 500,
+    "alignment_steps": 2,
+    "jobs": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDIR_OUTPUT", str(tmp_path_factory.mktemp("many")))
+        yield open_run("sample", **TINY)
+
+
+@pytest.fixture(scope="module")
+def evaluations(run):
+    return study.evaluate_methods(study.many_run(run))
+
+
+def test_the_study_is_a_run_of_its_own_in_the_same_folders(run):
+    many = study.many_run(run)
+    assert many.results == run.results and many.artefacts == run.artefacts
+    p = many.profile
+    assert p.languages == TINY["many_languages"] and p.unseen_languages == ("fr",) and p.tasks == ("worldfacts-brief",)
+    assert (p.steps, p.max_pairs, p.bases) == (3, 60, ("unaligned",))
+    assert study.many_run(run, 2).profile.languages == ("en", "de") and study.many_run(run, 2).profile.unseen_languages == ()
+
+
+def test_a_profile_without_values_of_its_own_compares_on_its_own_languages():
+    xquad = load_profile("xquad")
+    many = study.many_run(open_run("xquad")).profile
+    assert many.languages == xquad.languages and many.tasks == xquad.tasks[:1] and many.steps == xquad.steps
+    assert many.pair_sets == xquad.pair_sets and many.bases == xquad.bases[-1:]
+
+
+def test_every_method_trains_an_encoder_of_its_own_and_is_evaluated(run, evaluations):
+    many = study.many_run(run)
+    scores = evaluations.table("scores")
+    assert set(scores["strategy"]) == {*many.profile.methods, "untrained", "BM25", "random"}
+    macro = scores[(scores["query_language"] == "macro") & (scores["metric"] == "mAP") & (scores["setting"] == "multilingual")]
+    trained = macro[macro["base"] != "reference"].set_index("strategy")["value"]
+    assert trained.nunique() == len(trained), "two methods gave one encoder"
+    folders = trained_encoders(many, keys=study.method_keys(many))
+    assert len({(folder / "model.safetensors").read_bytes() for folder in folders.values()}) == len(many.profile.methods)
+
+
+def test_no_batch_holds_an_unseen_language(run, evaluations):
+    from hybridir_utils.steps.preparation import prepare_pairs
+
+    prepared = prepare_pairs(study.many_run(run))
+    assert set(prepared.train.unique("language")) == {"en", "de", "gu"}
+    heat = evaluations.table("heat")
+    assert set(heat["query_language"]) == set(TINY["many_languages"])
+
+
+def test_distillation_learns_from_the_en_en_encoder_of_its_seed(run, evaluations):
+    many = study.many_run(run)
+    folders = trained_encoders(many, keys=study.method_keys(many))
+    by_name = {key.strategy: folder for key, folder in folders.items()}
+    recipe = json.loads((by_name["distillation"] / "artefact.json").read_text(encoding="utf-8"))["recipe"]
+    assert recipe["teacher"] == by_name["En-En"].name
+    teacher = teacher_of(EncoderKey("b", "distillation", 0.5, 7))
+    assert (teacher.base, teacher.strategy, teacher.seed) == ("b", "En-En", 7)
+
+
+def test_cost_counts_the_teacher_too(run, evaluations):
+    cost = study.method_cost(study.many_run(run)).set_index("strategy")
+    assert cost.loc["distillation", "steps"] == 6 and cost.loc["hybrid", "steps"] == 3
+    assert cost.loc["distillation", "seconds"] > cost.loc["En-En", "seconds"] > 0
+
+
+def test_growth_compares_on_the_languages_all_sets_hold(run, evaluations):
+    grown = study.growth(run)
+    assert grown["languages"].tolist() == [2, 4] and grown["candidates"].is_monotonic_increasing and grown["pairs"].is_monotonic_increasing
+    assert (grown[["preparation_seconds", "training_seconds", "evaluation_seconds"]] > 0).all(axis=None)
+    assert grown[["monolingual", "cross-lingual", "multilingual"]].notna().all(axis=None)
+    own = study.evaluate(study.many_run(run, 2), trained_encoders(study.many_run(run, 2), keys=[EncoderKey("unaligned", "hybrid", 0.5, 1)]))
+    (value,) = own.table("scores", strategy="hybrid").query("query_language == 'macro' and metric == 'mAP' and setting == 'multilingual'")[
+        "value"
+    ]
+    assert grown.loc[grown["languages"] == 2, "multilingual"].iloc[0] == pytest.approx(value)
+
+
+def test_what_does_not_fit_is_refused():
+    sample = load_profile("sample").model_dump()
+    with pytest.raises(UnknownName, match="unseen language"):
+        make_profile({**sample, "many_unseen": ("yo",)}, "here")
+    with pytest.raises(InputError, match=r"unknown method 'distilation' .did you mean 'distillation'"):
+        make_profile({**sample, "methods": ("distilation",)}, "here")
+    with pytest.raises(InputError, match="unknown language 'zz'"):
+        make_profile({**sample, "many_languages": ("zz",)}, "here")
+    with pytest.raises(InputError, match=r"asks for 99 languages, and there are 60"):
+        study.growth(open_run("sample", many_counts=(11, 99)))
+    with pytest.raises(UnknownName, match="shifted task"):
+        make_profile({**sample, "shifted_tasks": ("worldfacts-test",)}, "here")
+
+
+def test_languages_are_listed_with_what_they_are():
+    p = load_profile("sample").model_copy(update={"languages": ("en", "gu"), "unseen_languages": ("gu",)})
+    table = many_tables.language_list(p, ("gu",)).set_index("language")
+    assert table.loc["gu"].tolist() == ["Indo-Iranian", "Gujr", "unseen", "names in a pattern"]
+    assert table.loc["en"].tolist() == ["Germanic", "Latn", "trained", "sentences"]
+    others = many_tables.language_list(p.model_copy(update={"pair_sets": ("mscourses",)}), ("gu",))
+    assert set(others["texts"]) == {"sentences"}
+
+
+def test_groups_average_their_languages():
+    rows = [("b", "hybrid", "multilingual", code, value) for code, value in (("en", 0.5), ("de", 0.7), ("ar", 0.2))]
+    scores = pd.DataFrame(rows, columns=["base", "strategy", "setting", "query_language", "value"]).assign(metric="mAP")
+    languages = pd.DataFrame({"language": ["en", "de", "ar"], "family": ["Germanic", "Germanic", "Afro-Asiatic"]})
+    wide = many_tables.grouped(many_tables.by_language(scores, languages), "family", "multilingual")
+    assert wide.loc["Germanic"].tolist() == [2, 0.6] and wide.loc["Afro-Asiatic"].tolist() == [1, 0.2]
+
+
+def made_up_tests(differences, p=0.01, seeds=3):
+    rows = [(name, d, d - 0.01, d + 0.01) for name, d in differences.items()]
+    table = pd.DataFrame(rows, columns=["strategy", "mean_difference", "seed_low", "seed_high"])
+    return table.assign(setting="multilingual", p_holm=p, n_seeds=seeds)
+
+
+def fixed_scores(values):
+    rows = [("b", name, "multilingual", "macro", "mAP", value) for name, value in values.items()]
+    return pd.DataFrame(rows, columns=["base", "strategy", "setting", "query_language", "metric", "value"])
+
+
+def test_methods_are_named_by_what_the_tests_say():
+    scores = fixed_scores({"hybrid": 0.6, "X-Y": 0.7, "crop": 0.1, "untrained": 0.9})
+    (told,) = on_methods(scores, made_up_tests({"X-Y": 0.1, "crop": -0.5}))
+    assert "Mul.: X-Y is highest (0.700); hybrid has 0.600." in told
+    assert "Hybrid is behind X-Y (-0.100)" in told and "Hybrid is ahead of crop (+0.500)" in told
+    (told,) = on_methods(scores, made_up_tests({"X-Y": 0.1}, p=0.2))
+    assert "not clearly different from X-Y" in told
+    assert "One seed" in on_methods(scores, made_up_tests({"X-Y": 0.1}, seeds=1))[-1]
+
+
+def language_rows(seen, unseen):
+    rows = [("hybrid", "en", "Germanic", "trained", seen), ("hybrid", "te", "Dravidian", "unseen", unseen)]
+    rows += [
+        ("untrained", "te", "Dravidian", "unseen", 0.1),
+        ("X-Y", "en", "Germanic", "trained", 0.4),
+        ("X-Y", "te", "Dravidian", "unseen", 0.4),
+    ]
+    table = pd.DataFrame(rows, columns=["strategy", "language", "family", "training", "value"])
+    return table.assign(base="b", setting="multilingual")
+
+
+def test_unseen_languages_are_spoken_of_apart():
+    first, families = on_languages(language_rows(0.8, 0.2))
+    assert first == "Mul.: hybrid has 0.800 in trained languages and 0.200 in unseen ones (25%); the untrained base has 0.100 there."
+    assert "-0.200 (Dravidian) to +0.400 (Germanic) over 2 families; hybrid is ahead in 1" in families
+    assert "cannot be judged" in on_languages(language_rows(0.8, 0.2).query("training == 'trained'"))[0]
+
+
+def test_cost_is_told_from_the_tables():
+    tables = many_languages(np.random.default_rng(1))
+    seconds = tables["many_cost"].groupby("strategy")["seconds"].mean()
+    first, second = on_cost(tables["many_cost"], tables["many_growth"])
+    assert f"({seconds.idxmin()})" in first and f"({seconds.idxmax()})" in first
+    assert "From 2 to 3 languages (1.5 x the pool)" in second and "training 1.0 x" in second and "evaluation 1.5 x" in second
+    assert len(on_cost(tables["many_cost"], tables["many_growth"].iloc[:0])) == 1
+
+
+def test_methods_are_described():
+    table = many_tables.method_list(("hybrid", *METHODS))
+    assert table.loc["hybrid", "batches"] == "hybrid" and table.loc["translation ranking", "batches"] == "X-Y"
+    assert table["source"].str.len().min() > 10 and table["pairs and loss"].nunique() == len(table)
