@@ -152,7 +152,8 @@ def test_its_notebooks_run_with_retrievers_and_searched_tasks(run, evaluations):
     steps = run_suite(run, say=lambda text: None)
     assert [step.notebook.stem[:2] for step in steps] == [path.stem[:2] for path in notebooks()]
     shown = {step.notebook.stem[:2]: nbformat.writes(nbformat.read(step.executed, as_version=4)) for step in steps}
-    assert "nDCG@10" in shown["03"] and "miracl" in shown["03"] and "zero-shot" in shown["03"]
+    assert "Mo. nDCG@10" in shown["03"] and "miracl" in shown["03"] and "zero-shot" in shown["03"]
+    assert "This run has no public encoder on a task that published averages are of." in shown["03"], "its retriever is a tiny model"
     assert "chrF" in shown["01"] and "lowest validation loss within a language is" in shown["02"]
     assert (run.figures / "03_scores.png").is_file()
 
@@ -174,11 +175,16 @@ def test_what_it_will_cost_is_said_without_the_hub(capsys, monkeypatch):
     assert search.loc["xlm-r", "gpu_hours"] == pytest.approx(10 * search.loc["me5-base", "gpu_hours"])
     assert main(["run", "--profile", "paper", "--cost"]) == 1, "the training sets are not here to be counted"
     printed = capsys.readouterr()
-    assert "large corpora:" in printed.out and "translation" not in printed.out and "the hub cannot be reached" in printed.err
+    assert "large corpora:" in printed.out and "translation by" not in printed.out and "the hub cannot be reached" in printed.err
 
 
 def test_the_cost_of_a_translation_names_licence_texts_and_hours(run):
     tables = dict(run_cost(run))
     (heading,) = [heading for heading in tables if heading.startswith("translation by mt:")]
+    data = tables["training data"]
+    assert data.loc["mmarco", ["ids", "languages"]].tolist() == [MARCO, 3] and data.loc["mfaq", "languages"] == 1
+    assert data.drop(["entityquestions", "all"])["counted"].all(), "files without footers or lines are reckoned by their sizes"
     assert tables[heading].loc["all", "texts"] == tables[heading].loc[["ar", "de"], "texts"].sum() > 0
-    assert tables[heading].loc["ar", "weights_gib"] > 0 and np.isfinite(tables[heading]["hours"]).all()
+    assert tables[heading].loc["ar", "weights_gib"] > 0
+    (timed,) = [heading for heading in tables if heading.endswith("tokens a second")]
+    assert np.isfinite(tables[timed]["hours"]).all() and (tables[timed]["tokens"] == tables[heading]["tokens"]).all()

@@ -190,6 +190,19 @@ def test_start_records_and_prints_every_parameter_and_the_versions(capsys, monke
     assert all(f"{name} " in printed for name in set(Profile.model_fields) - unset)
 
 
+def test_start_records_the_public_sets_with_their_licences(monkeypatch, tmp_path):
+    """Pinned ones without asking the hub."""
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    monkeypatch.delenv("HYBRIDIR_DATA", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    run = start("sample", pair_sets=["worldfacts", "mfaq"], tasks=["worldfacts-test", "miracl"], shifted_tasks=[])
+    sets = json.loads((run.results / "about.json").read_text(encoding="utf-8"))["sets"]
+    assert [(entry["set"], entry["hub"], entry["licence"], len(entry["commit"])) for entry in sets] == [
+        ("mfaq", "clips/mfaq", "CC0-1.0", 40),
+        ("miracl", "mteb/MIRACLRetrievalHardNegatives", "CC BY-SA 4.0", 40),
+    ]
+
+
 def test_data_folders_come_from_the_profile_then_from_the_environment(tmp_path, monkeypatch):
     (tmp_path / "own" / "xquad-r").mkdir(parents=True)
     (tmp_path / "shared" / "xquad-r").mkdir(parents=True)

@@ -73,6 +73,7 @@ class Profile(BaseModel):
     data_dir: str = ""  # folder of the real data sets; empty: HYBRIDIR_DATA
     english_only: tuple[str, ...] = ()  # pair sets that are not translated and take part in monolingual batches only
     max_pairs: Annotated[int, Field(ge=0)] = 0  # most pairs a pair set gives; 0: all
+    pair_share: Annotated[float, Field(gt=0, le=1)] = 1.0  # share of each pair set's ids that is drawn; sets of up to 10,000 stay whole
     hard_negatives: Literal["none", "given", "bm25", "dense"] = "none"  # given by the pair set, or mined
     negative_margin: Annotated[float, Field(ge=0, lt=1)] = 0.05  # a mined negative scores at least this share below the positive
     max_chars: Count = 400  # training passages are cut at a sentence end before this many characters
@@ -115,7 +116,7 @@ class Profile(BaseModel):
     validation_set: Literal["held-out", "squadshifts"] = "held-out"  # what the validation loss is measured on
     patience: Annotated[int, Field(ge=0)] = 0  # stop after so many validations without a lower loss, keep the best; 0: never
     checkpoint_every: Annotated[int, Field(ge=0)] = 0  # steps; a killed training goes on from the last checkpoint; 0: none
-    jobs: Count = 2  # training runs side by side (1 on a GPU)
+    jobs: Count = 2  # training runs side by side, one thread each; 1 (on a GPU): all cores
     processes: Count = 1  # processes (GPUs) that share the batches of one training run
     train_in_place: bool = True  # 03 and 04 train encoders they miss; false where training is long
 
