@@ -11,17 +11,7 @@ from ..steps.evaluation import UNTRAINED, ZERO_SHOT
 from .style import SETTINGS
 
 STRATEGY = {"Hybrid": "hybrid"}
-TRAINED_LANGUAGES = (
-    "ar",
-    "de",
-    "en",
-    "es",
-    "hi",
-    "ru",
-    "th",
-    "tr",
-    "zh",
-)  # of its training data: not el, not vi
+TRAINED_LANGUAGES = ("ar", "de", "en", "es", "hi", "ru", "th", "tr", "zh")  # of its training data
 TASKS = {"XQuAD-R": "xquad-r", "MLQA-R": "mlqa-r", "MIRACL": "miracl"}
 REFERENCE_TASKS = {"XQuAD-R": ["xquad-r"], "MLQA-R": ["mlqa-r"], "MIRACL": ["miracl-full", "miracl"], "MKQA": ["mkqa"]}
 LANGUAGES = {"XQuAD-R": 11, "MLQA-R": 7}
