@@ -56,14 +56,15 @@ def _strategies(tables: tuple[pd.DataFrame, pd.DataFrame], baseline: str) -> lis
     """Strategies of both tables, the baseline first; their seeds must agree."""
     for table in tables:
         check_values(table)
-    if baseline not in set(tables[0]["strategy"]):
-        raise UnknownName("baseline strategy", baseline, list(dict.fromkeys(tables[0]["strategy"])))
-    runs = [set(zip(table["strategy"], table["seed"], strict=True)) for table in tables]
+    strategies = tables[0]["strategy"].unique().tolist()
+    if baseline not in strategies:
+        raise UnknownName("baseline strategy", baseline, strategies)
+    runs = [set(table[["strategy", "seed"]].drop_duplicates().itertuples(index=False, name=None)) for table in tables]
     if runs[0] != runs[1]:
         strategy, seed = sorted(runs[0] ^ runs[1])[0]
         where = ("in-domain", "shifted")[(strategy, seed) in runs[0]]
         raise InputError(f"retention: strategy {strategy!r}, seed {seed}, has no values on the {where} task; evaluate it on both tasks.")
-    return [baseline, *(name for name in dict.fromkeys(tables[0]["strategy"]) if name != baseline)]
+    return [baseline, *(name for name in strategies if name != baseline)]
 
 
 def _by_group(table: pd.DataFrame, strategies: list[str]) -> tuple[np.ndarray, np.ndarray, pd.Index]:
@@ -83,9 +84,9 @@ def _kept(sums: np.ndarray, sizes: np.ndarray, shifted_sums: np.ndarray, shifted
 
 
 def _per_seed(tables: tuple[pd.DataFrame, pd.DataFrame]) -> pd.Series:
-    """Share kept by strategy and seed."""
+    """Share kept by strategy and seed; NaN where there is nothing to keep."""
     in_domain, shifted = (table.groupby(["strategy", "seed"])["value"].mean() for table in tables)
-    return shifted / in_domain
+    return shifted / in_domain.where(in_domain != 0)
 
 
 def _interval(drawn: np.ndarray, low: str, high: str) -> dict:

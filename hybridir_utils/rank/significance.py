@@ -36,7 +36,7 @@ def compare(per_query: pd.DataFrame, baseline: str, resamples: int = 10_000, see
     missing, a value is empty or a strategy lacks queries the baseline has; UnknownName for an unknown baseline.
     """
     check_values(per_query)
-    strategies = list(dict.fromkeys(per_query["strategy"]))
+    strategies = per_query["strategy"].unique().tolist()
     if baseline not in strategies:
         raise UnknownName("baseline strategy", baseline, strategies)
     if len(strategies) == 1:
@@ -63,7 +63,7 @@ def seed_spread(per_query: pd.DataFrame) -> pd.DataFrame:
     check_values(per_query)
     per_seed = per_query.groupby(["strategy", "seed"], sort=False)["value"].mean()
     rows = []
-    for strategy in dict.fromkeys(per_query["strategy"]):
+    for strategy in per_query["strategy"].unique():
         values = per_seed[strategy].to_numpy()
         low, high = _t_interval(values)
         sd = values.std(ddof=1) if len(values) > 1 else np.nan

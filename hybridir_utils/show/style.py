@@ -13,6 +13,9 @@ COLOURS = {
     "X-X-mono": "#D55E00",
     "X-Y": "#0072B2",
     "hybrid": "#009E73",
+    "mono-first": "#661100",  # the schedules of notebook 05
+    "cross-first": "#6699CC",
+    "annealed": "#999933",
     "translation ranking": "#332288",  # the methods of notebook 08: Tol's muted palette
     "distillation": "#117733",
     "code-switched": "#AA4499",

@@ -19,6 +19,7 @@ from ..data import worldfacts
 from ..data.pairs import join_pairs, read_pairs_jsonl, read_sections, section_languages
 from ..data.section_tasks import held_out_articles, section_task, without_articles
 from ..data.training_sets import TRAINING_SETS, hub_pairs, set_record
+from ..data.triples import drawn_size
 from ..tasks import beir, squad
 from ..tasks.belebele import belebele_task
 from ..tasks.mkqa_questions import NAME as MKQA_QUESTIONS
@@ -36,10 +37,10 @@ VALIDATION_MOST = 5000  # passages; more of a large set only slow the training d
 def source_pairs(profile: Profile):
     """(training pairs, validation pairs) of all pair sets before any check; world facts come in English only.
 
-    Of the other sets, the languages that both the profile and the set have, and at most `max_pairs` ids, drawn by `corpus_seed`. World
-    facts have a validation split of their own; of other sets some answer passages are held out by `corpus_seed`, and a set whose
-    `<set>-test` the profile evaluates has none of that task's articles. Large sets are memory-mapped. Raises InputError when a set has
-    none of the languages.
+    Of the other sets, the languages that both the profile and the set have, and `pair_share` of the ids but at most `max_pairs`, drawn by
+    `corpus_seed`. World facts have a validation split of their own; of other sets some answer passages are held out by `corpus_seed`, and
+    a set whose `<set>-test` the profile evaluates has none of that task's articles. Large sets are memory-mapped. Raises InputError when
+    a set has none of the languages.
     """
     parts = [_one_set(name, profile) for name in profile.pair_sets]
     return tuple(join_pairs(list(side)) for side in zip(*parts, strict=True))
@@ -73,17 +74,18 @@ def _own_pairs(name: str, languages: Sequence[str]):
 
 def _public_pairs(name: str, profile: Profile):
     languages = _shared(name, profile.languages, sorted(TRAINING_SETS[name].languages))
-    limits = {"max_chars": profile.max_chars, "max_pairs": profile.max_pairs, "seed": profile.corpus_seed}
+    limits = {"max_chars": profile.max_chars, "max_pairs": profile.max_pairs, "share": profile.pair_share, "seed": profile.corpus_seed}
     return hub_pairs(name, languages, profile.data_dir, **limits, negatives=profile.hard_negatives == "given")
 
 
 def _most(pairs, profile: Profile):
-    """At most `max_pairs` ids, each in all its languages."""
+    """As many ids as the profile draws (`drawn_size`), each in all its languages."""
     ids, names = codes(pairs, "id")
-    if not profile.max_pairs or len(names) <= profile.max_pairs:
+    most = drawn_size(len(names), profile.max_pairs, profile.pair_share)
+    if len(names) <= most:
         return pairs
     kept = np.zeros(len(names), dtype=bool)
-    kept[np.random.default_rng(profile.corpus_seed).choice(len(names), profile.max_pairs, replace=False)] = True
+    kept[np.random.default_rng(profile.corpus_seed).choice(len(names), most, replace=False)] = True
     return keep_rows(pairs, kept[ids])
 
 
@@ -166,8 +168,19 @@ def data_fingerprint(names: tuple[str, ...], data_dir: str) -> str:
 
 
 def public_data(name: str, data_dir: str) -> list[dict[str, str]]:
-    """Repository and commit, or folder and fingerprint of its files, of each public set that a task reads (`evaluation_sets.state`)."""
+    """Name, licence, repository and commit, or folder and fingerprint of its files, of each public set that a task reads
+    (`evaluation_sets.state`).
+    """
     return [state(entry, data_dir) for entry in sets_behind(name)]
+
+
+def set_records(profile: Profile, names: Sequence[str]) -> list[dict[str, str]]:
+    """What a run records of every public set behind these pair sets and tasks, and of its validation set (`set_record`, `public_data`)."""
+    pairs = [name for name in (*names, profile.validation_set) if name in TRAINING_SETS]
+    tasks = [name for name in names if name not in TRAINING_SETS]
+    return [set_record(name, profile.data_dir) for name in pairs] + [
+        record for task in tasks for record in public_data(task, profile.data_dir)
+    ]
 
 
 def _files_fingerprint(name: str, data_dir: str) -> str:

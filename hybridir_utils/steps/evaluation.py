@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import nan
 from pathlib import Path
@@ -16,7 +17,7 @@ from ..base.runs import artefact_path, is_whole
 from ..rank.opening import Opening, origin
 from . import evaluation_job
 from .corpora import data_fingerprint, public_data
-from .encoders import EncoderKey, base_encoders, trained_encoders
+from .encoders import EncoderKey, base_encoders, encoder_keys, trained_encoders
 from .profiles import OWN_BASES, Profile
 from .search_tasks import is_search_task
 from .session import Run
@@ -52,15 +53,16 @@ class Evaluations:
         return np.load(self.folders[key, task] / "top.npy")
 
 
-def evaluate(run: Run, encoders: dict[EncoderKey, Path] | None = None) -> Evaluations:
+def evaluate(run: Run, encoders: dict[EncoderKey, Path] | None = None, tasks: Sequence[str] | None = None) -> Evaluations:
     """Evaluate every trained encoder, the bases before training, public retrievers, BM25 and random order on every task of the profile.
 
-    encoders: those of a study, in place of the profile's. What was evaluated before is read. The profile's encoders that are missing
-    are trained where it says train_in_place, else MissingInput names the notebook to run.
+    encoders: those of a study, in place of the profile's. tasks: those of the profile's that a study looks at; none: all. What was
+    evaluated before is read. The profile's encoders that are missing are trained where it says train_in_place, else MissingInput names
+    the notebook to run.
     """
     places = encoder_places(run, trained_encoders(run, make=run.profile.train_in_place) if encoders is None else encoders)
     places |= {EncoderKey(REFERENCE, name, nan_alpha(), 0): name for name in evaluation_job.REFERENCES}
-    data = {task: data_fingerprint((task,), run.profile.data_dir) for task in run.profile.tasks}  # hashes the files: once a task
+    data = {task: data_fingerprint((task,), run.profile.data_dir) for task in tasks or run.profile.tasks}  # hashes the files: once a task
     origins = {key: place if key.base == REFERENCE else origin_of(run, place) for key, place in places.items()}
     asked = [(key, task) for key in places for task in data if key.base != REFERENCE or not is_search_task(task)]
     recipes = {(key, task): _recipe(run, key, origins[key], task, data[task]) for key, task in asked}
@@ -89,6 +91,7 @@ def nan_alpha() -> float:
 def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: str) -> dict:
     p = run.profile
     first = task == p.tasks[0]
+    own = key.name in {key.name for key in encoder_keys(run)}  # a study's further encoders are ranked, and no more
     return {
         "encoder": origin_,
         "opening": opening_of(p, key).model_dump(),
@@ -101,7 +104,8 @@ def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: str) -> di
         "depth": p.depth,
         "precision": p.precision,
         "vector_precision": p.vector_precision,
-        "debias": first and key.strategy not in NOT_TRAINED,
+        "debias": first and own,
+        "aligned": own or key.strategy in NOT_TRAINED,
         "mapped": first and key.seed in (0, p.seeds[0]),
     }
 

@@ -14,7 +14,6 @@ from datasets import Dataset
 
 from ..base.distributed import first_process_first
 from ..base.errors import InputError
-from ..base.fingerprints import folder_fingerprint
 from ..base.mapped import codes, counts, holds, keep_rows, write_parquet
 from ..base.runs import artefact
 from ..data import worldfacts
@@ -22,20 +21,20 @@ from ..data.leakage import drop_leaks, leaks
 from ..data.pairs import NEGATIVE_COLUMNS, join_pairs, read_split
 from ..data.quality import accepted
 from ..data.quality_chunks import rejected
-from ..data.training_sets import set_record
+from ..rank.opening import origin
 from ..tasks.parallel_texts import ParallelQuestions
 from ..tasks.retrieval_task import RetrievalTask
 from ..tasks.searches import SearchTask
 from ..translate.translation import CachedTranslator, MemoryTranslator, translate_pairs
-from .corpora import data_fingerprint, parallel_questions, retrieval_task, source_pairs
-from .profiles import HUB_PAIR_SETS, Profile
+from .corpora import data_fingerprint, parallel_questions, retrieval_task, set_records, source_pairs
+from .profiles import Profile
 from .search_tasks import is_search_task, search_task
 from .session import Run
 
 TABLES = ("rejections", "leaks", "coverage")
 RECIPE = {
-    "languages", "unseen_languages", "pair_sets", "task_languages", "english_only", "max_pairs", "max_chars", "near_duplicate",
-    "corpus_seed", "batch_size", "hard_negatives", "negative_margin", "validation_set",
+    "languages", "unseen_languages", "pair_sets", "task_languages", "english_only", "max_pairs", "pair_share", "max_chars",
+    "near_duplicate", "corpus_seed", "batch_size", "hard_negatives", "negative_margin", "validation_set",
 }  # fmt: skip
 
 
@@ -67,23 +66,32 @@ def _recipe(profile: Profile) -> dict:
     recipe = profile.model_dump(include=RECIPE) | {"translator": _translating_model(profile), "test_sets": profile.test_sets}
     if set(profile.test_sets) > set(profile.tasks):
         recipe["question_languages"] = profile.question_languages
-    recipe["sets"] = [set_record(name, data_dir=profile.data_dir) for name in profile.pair_sets if name in HUB_PAIR_SETS]
+    recipe["sets"] = set_records(profile, profile.pair_sets + profile.test_sets)
     if profile.hard_negatives == "dense":
         recipe["mined with"] = profile.retrievers[:1]
-    if profile.validation_set == "squadshifts":
-        recipe["validation"] = set_record("squadshifts", data_dir=profile.data_dir)
     return recipe | {"data": data_fingerprint(profile.pair_sets + profile.test_sets, profile.data_dir)}
 
 
 def _translating_model(profile: Profile) -> dict:
-    """What decides a translation: the translator's name, what the name stands for, and the decoding."""
+    """What decides a translation: the translator's name, the models it stands for, each with its commit or the fingerprint of its folder,
+    and the decoding.
+    """
     if profile.translator == "memory":
         return {"name": "memory"}
-    from ..translate.mt_catalogue import TRANSLATORS
+    from ..translate.mt_catalogue import TRANSLATORS, model_places
 
-    known, folder = TRANSLATORS.get(profile.translator), Path(profile.translator.removeprefix("mt:"))
-    stands_for = known.model_dump() if known else folder_fingerprint(folder) if folder.is_dir() else None
-    return {"name": profile.translator, "stands for": stands_for, "beams": profile.beams, "precision": profile.precision}
+    known = TRANSLATORS.get(profile.translator)
+    models = {place: _commit(place) for place in model_places(profile.translator, profile.languages)}
+    about = {"models": models, "licence": known.licence, "max_tokens": known.max_tokens} if known else {"models": models}
+    return {"name": profile.translator, **about, "beams": profile.beams, "precision": profile.precision}
+
+
+def _commit(place: str) -> str | None:
+    """`NAME@COMMIT` or a folder's fingerprint; None where neither the hub nor the cache answers."""
+    try:
+        return origin(place)
+    except InputError:
+        return None
 
 
 def _make(run: Run, out: Path) -> None:
