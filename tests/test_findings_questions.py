@@ -80,7 +80,7 @@ def test_trained_and_untrained_languages_are_told_apart():
     tests = question_tables.question_tests(per, 200)
     first, trained, untrained = findings_questions.on_languages(tests, ("de", "en", "km"), ("de", "en"))
     assert first == "No training batch holds km."
-    assert "both languages trained: X-Y rises (+0.1" in trained and trained.endswith("Hybrid is ahead of X-Y.")
+    assert "both languages trained: X-Y rises (+0.1" in trained and trained.endswith("Hybrid is ahead of X-Y (+0.099).")
     assert "one language untrained: X-Y falls (-0.1" in untrained
 
 

@@ -63,6 +63,15 @@ def test_what_hybrid_keeps_is_told_beside_the_others(away, words):
     assert sentence.count(words) == 3, "in each setting"
 
 
+@pytest.mark.parametrize(("away", "easier"), [(0.5, True), (0.3, False)])
+def test_a_task_that_is_easier_without_any_training_is_named(away, easier):
+    kept = shift_tables.kept_table(questions({"hybrid": 0.6, "untrained": 0.4}, {"hybrid": 0.7, "untrained": away}), HOME, [AWAY], 50)
+    said = findings_shift.on_kept(kept)
+    assert (len(said) == 2 and said[0].startswith(f"{AWAY} is the easier task (")) is easier
+    if easier:
+        assert "125% to 125% of that in domain" in said[0]
+
+
 def test_shares_that_seeds_do_not_agree_on_are_not_called_clear():
     home, away = dict.fromkeys(("X-Y", "hybrid"), 0.8), {"X-Y": 0.5, "hybrid": 0.6}
     assert "more than X-Y" in kept_sentence(home, away)
@@ -78,7 +87,7 @@ def test_one_seed_says_what_stays_open():
     means = alignment({"hybrid": (0.8, 0.4), "X-Y": (0.8, 0.2)}, seeds=(1,))
     kept = shift_tables.alignment_kept(means, HOME, [AWAY])
     said = findings_shift.on_alignment(means, kept, shift_tables.alignment_differences(kept), [HOME, AWAY])
-    assert "One seed: which strategy keeps more cannot be concluded." in said[0]
+    assert "(one seed: which strategy keeps more cannot be concluded)" in said[0]
 
 
 @pytest.mark.parametrize(
@@ -89,8 +98,9 @@ def test_the_shifted_task_itself_is_tested_and_unseen_languages_once_more(other,
     table = pd.concat([table, table.assign(query_language="el")])
     tests = shift_tables.shift_tests(table, [AWAY], ["el"], 200)
     assert set(tests["task"]) == {AWAY} and tests.groupby("questions").size().to_dict() == {"all": 3, "unseen": 3}
-    first, second = findings_shift.on_shifted_tests(tests)
-    assert f"in Cr. mAP, hybrid is {words}" in first and ", questions in unseen languages: in Cr." in second and words in second
+    (sentence,) = findings_shift.on_shifted_tests(tests)
+    first, second = sentence.split("; on questions in unseen languages ")
+    assert f"in Cr. mAP, hybrid is {words}" in first and words in second
     assert set(shift_tables.shift_tests(table, [AWAY], [], 200)["questions"]) == {"all"}
 
 
@@ -133,21 +143,21 @@ def test_the_share_of_alignment_kept_leaves_out_sides_that_are_not_shifted():
     assert shares["hybrid"] == 0.5 and np.isnan(shares["X-Y"]), "no share of what was not there"
 
 
-@pytest.mark.parametrize(("other", "words", "counts"), [
-    (0.2, "hybrid keeps more than X-Y", "clearly more robust than X-Y's in 2, clearly less in 0"),
-    (0.6, "hybrid keeps less than X-Y", "clearly more robust than X-Y's in 0, clearly less in 2"),
-    (0.4, "hybrid's share is not clearly different from that of X-Y", "clearly more robust than X-Y's in 0, clearly less in 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("other", "words", "counts"),
+    [(0.2, "more than X-Y", "2 of 2 cases and less in 0"), (0.6, "less than X-Y", "0 of 2 cases and less in 2"),
+     (0.4, "not clearly different from X-Y", "0 of 2 cases and less in 0")],
+)  # fmt: skip
 def test_whether_hybrid_keeps_more_alignment_follows_the_seeds(other, words, counts):
     means = alignment({"hybrid": (0.8, 0.4), "X-Y": (0.8, other), "untrained": (0.5, 0.1)})
     kept = shift_tables.alignment_kept(means, HOME, [AWAY])
     differences = shift_tables.alignment_differences(kept)
     assert set(differences["strategy"]) == {"X-Y"} and (differences["n_seeds"] == 3).all()
     (sentence,) = findings_shift.on_alignment(means, kept, differences, [HOME, AWAY])
-    assert "untrained 0.500 → 0.100 (20% kept), X-Y" in sentence and words in sentence
-    assert f"Of 2 comparisons (tasks, bases, sides and both measures), hybrid's alignment is {counts}." in findings_shift.on_survival(
-        differences, pd.DataFrame(columns=["task", "base", "correlation", "n"])
-    )
+    assert "passages untrained 0.500 → 0.100 (20% kept), X-Y" in sentence
+    assert f"(hybrid's share, by the interval over seeds: {words})" in sentence
+    (count,) = findings_shift.on_survival(differences, pd.DataFrame(columns=["task", "base", "correlation", "n"]))
+    assert count.startswith(f"Hybrid's alignment is clearly more robust than X-Y's in {counts} (")
 
 
 def test_a_task_without_parallel_texts_gets_a_sentence():
@@ -192,13 +202,17 @@ def test_trained_and_unseen_languages_are_told_apart():
     }  # fmt: skip
     assert hybrid["pairs"]["cross-lingual", "trained", "unseen"] == 2 and (hybrid["n_seeds"] == 2).all()
     said = findings_shift.on_languages(kinds.reset_index(), ["el"])
-    assert len(said) == 2 and "unseen → trained hybrid 3.000, best X-Y 3.100" in said[0]
+    (sentence,) = said  # Greek is in four ordered pairs of six: two of value 5, two of 3
+    assert sentence.startswith("From aligned, Cr. mAP between trained languages / with el: ")
+    assert sentence.count("hybrid 1.000 (best: X-Y 1.100) / hybrid 4.000 (best: X-Y 4.100)") == 2, "in both tasks"
     assert shift_tables.language_kinds_wide(kinds.reset_index()).shape == (4, 7)
 
 
 def test_unseen_languages_that_are_not_there_get_a_sentence():
     kinds = shift_tables.language_kinds(scores(), [HOME, AWAY], ["vi"])
-    assert findings_shift.on_languages(kinds, ["vi"]) == [f"{task} has none of the unseen languages (vi)." for task in (HOME, AWAY)]
+    assert findings_shift.on_languages(kinds, ["vi"]) == ["No task of this run has the unseen languages (vi)."]
+    one = shift_tables.language_kinds(pd.concat([scores((HOME,), ("de", "en")), scores((AWAY,))]), [HOME, AWAY], ["el"])
+    assert f"{HOME} hybrid 1.000 (best: X-Y 1.100) / none; {AWAY} hybrid" in findings_shift.on_languages(one, ["el"])[0]
     (sentence,) = findings_shift.on_languages(shift_tables.language_kinds(scores(), [HOME], []), [])
     assert "notebook 08" in sentence
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import pandas as pd
 
 from ..steps.evaluation import NOT_TRAINED
@@ -96,6 +98,17 @@ def verdict(row) -> str:
     if not row.p_holm < 0.05 or not seeds_agree:  # nan: no test was possible
         return LEVEL
     return "ahead of" if row.mean_difference < 0 else "behind"
+
+
+def grouped(rows: pd.DataFrame, number: Callable, words: Mapping[str, str] | None = None) -> str:
+    """Hybrid against others, from rows of strategies minus hybrid: `ahead of A (1), B (2), behind C (3)`; number: a row -> its number.
+
+    words: what stands for a `verdict`.
+    """
+    found = {name: [] for name in ("ahead of", "behind", LEVEL)}
+    for row in rows.itertuples():
+        found[verdict(row)].append(f"{row.strategy} ({number(row)})")
+    return ", ".join(f"{(words or {}).get(name, name)} {', '.join(others)}" for name, others in found.items() if others)
 
 
 def against_paper(scores: pd.DataFrame, tests: pd.DataFrame) -> list[str]:

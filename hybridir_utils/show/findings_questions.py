@@ -10,7 +10,7 @@ import pandas as pd
 from ..rank.question_recall import ALL_PAIRS, PAIR_KINDS
 from ..steps.evaluation import NOT_TRAINED, UNTRAINED
 from ..steps.session import Run
-from .findings import verdict
+from .findings import grouped, verdict
 from .question_tables import KINDS, MAIN
 from .style import in_order
 
@@ -60,17 +60,20 @@ def change(row) -> str:
 def _on_mix(base: str, part: pd.DataFrame) -> str:
     """Where both objectives in one mix stand between, above or below each alone."""
     against = part[(part["baseline"] == HYBRID) & part["strategy"].isin(["X-X-mono", "X-Y"])]
-    found = {row.strategy: verdict(row) for row in against.itertuples()}
-    if len(found) < 2:
+    if len(against) < 2:
         return ""
-    listed = ", ".join(f"{found[row.strategy]} {row.strategy} ({-row.mean_difference:+.3f})" for row in _in_order(against))
-    both = set(found.values())
+    both = {verdict(row) for row in against.itertuples()}
     answer = {
         frozenset({"ahead of"}): "the two objectives help each other",
         frozenset({"behind"}): "the two objectives hinder each other",
         frozenset({"ahead of", "behind"}): "the mix lies between the two objectives",
     }.get(frozenset(both), "the mix is not clearly apart from both")
-    return f"From {base}, hybrid is {listed}: {answer}."
+    return f"From {base}, hybrid is {grouped(against, _difference)}: {answer}."
+
+
+def _difference(row) -> str:
+    """Hybrid minus another strategy, from a row of that strategy minus hybrid."""
+    return f"{-row.mean_difference:+.3f}"
 
 
 def on_languages(tests: pd.DataFrame, languages: Collection[str], trained: Collection[str]) -> list[str]:
@@ -84,9 +87,9 @@ def on_languages(tests: pd.DataFrame, languages: Collection[str], trained: Colle
     for base, part in rows.groupby("base", sort=False):
         for kind in [kind for kind in KINDS if kind in set(part["setting"])]:
             of_kind = part[part["setting"] == kind]
-            before, mixed = (_in_order(of_kind[of_kind["baseline"] == baseline]) for baseline in (UNTRAINED, HYBRID))
-            changes = ", ".join(f"{row.strategy} {change(row)} ({row.mean_difference:+.3f})" for row in before)
-            against = ", ".join(f"{verdict(row)} {row.strategy}" for row in mixed)
+            before, mixed = (of_kind[of_kind["baseline"] == baseline] for baseline in (UNTRAINED, HYBRID))
+            changes = ", ".join(f"{row.strategy} {change(row)} ({row.mean_difference:+.3f})" for row in _in_order(before))
+            against = grouped(mixed, _difference)
             sentences.append(f"From {base}, {KIND_WORDS[kind]}: {changes}." + (f" Hybrid is {against}." if against else ""))
     return sentences
 

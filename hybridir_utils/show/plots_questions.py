@@ -23,8 +23,9 @@ def recall(tables: dict[str, pd.DataFrame]):
             pairs = [int(part[part["setting"] == kind]["n"].max()) if kind in set(part["setting"]) else 0 for kind in kinds]
             ax.set_xticks(range(len(kinds)), [f"{kind}\nn = {n}" for kind, n in zip(kinds, pairs, strict=True)], fontsize=6.5)
             ax.set_title(f"{metric}, from {base}", fontsize=8)
-            ax.set(xlabel="pairs of languages", ylabel="Recall@k, macro average" if ax is row[0] else "", ylim=(0, 1.02))
+            ax.set(xlabel="pairs of languages", ylabel="Recall@k, macro average" if ax is row[0] else "")
             ax.grid(axis="x", visible=False)
+        row[0].set_ylim(0, min(1.02, 1.1 * table[table["base"] == base]["value"].max()))
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=8, frameon=False, fontsize=7)
     return figure
 
@@ -58,6 +59,6 @@ def pairs(tables: dict[str, pd.DataFrame]):
             sns.heatmap(found[base, other], ax=ax, vmin=-most, vmax=most, cmap="PuOr", square=True, **bar)
             ax.set_title(f"hybrid − {other}, from {base}", fontsize=8)
             ax.set(xlabel="language of the pool", ylabel="language of the question" if ax is row[0] else "")
-            ax.tick_params(labelsize=6)
+            ax.tick_params(labelsize=6, labelrotation=0)
             ax.grid(False)
     return figure

@@ -25,10 +25,10 @@ def kept(tables: dict[str, pd.DataFrame]):
             _intervals(ax, part[part["base"] != "reference"])
             for value in part[part["base"] == "reference"]["kept"]:
                 ax.axhline(value, color=COLOURS["BM25"], ls="--", lw=1, label="BM25")
-            ax.set_title(f"{task}: {setting}\n{part['n_groups'].max():.0f} parallel questions", fontsize=8)
+            ax.set_title(f"{task}: {setting}\n{part['n_groups'].max():.0f} parallel questions in both tasks", fontsize=8)
             ax.set_ylabel("mAP kept (shifted / in domain)" if ax is row[0] else "")
-            ax.set_ylim(bottom=0)
             ax.grid(axis="x", visible=False)
+        row[0].set_ylim(bottom=0)
     named = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     labels = in_order(named)
     figure.legend([named[label] for label in labels], labels, loc="outside lower center", ncols=8, frameon=False, fontsize=7)

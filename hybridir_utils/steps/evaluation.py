@@ -53,19 +53,21 @@ class Evaluations:
         return np.load(self.folders[key, task] / "top.npy")
 
 
-def evaluate(run: Run, encoders: dict[EncoderKey, Path] | None = None, tasks: Sequence[str] | None = None) -> Evaluations:
+def evaluate(
+    run: Run, encoders: dict[EncoderKey, Path] | None = None, tasks: Sequence[str] | None = None, aligned: bool = True
+) -> Evaluations:
     """Evaluate every trained encoder, the bases before training, public retrievers, BM25 and random order on every task of the profile.
 
-    encoders: those of a study, in place of the profile's. tasks: those of the profile's that a study looks at; none: all. What was
-    evaluated before is read. The profile's encoders that are missing are trained where it says train_in_place, else MissingInput names
-    the notebook to run.
+    encoders: those of a study, in place of the profile's. tasks: those of the profile's that a study looks at; none: all. aligned:
+    measure the alignment of the languages, too, whose cost grows with the square of their number. What was evaluated before is read. The
+    profile's encoders that are missing are trained where it says train_in_place, else MissingInput names the notebook to run.
     """
     places = encoder_places(run, trained_encoders(run, make=run.profile.train_in_place) if encoders is None else encoders)
     places |= {EncoderKey(REFERENCE, name, nan_alpha(), 0): name for name in evaluation_job.REFERENCES}
     data = {task: data_fingerprint((task,), run.profile.data_dir) for task in tasks or run.profile.tasks}  # hashes the files: once a task
     origins = {key: place if key.base == REFERENCE else origin_of(run, place) for key, place in places.items()}
     asked = [(key, task) for key in places for task in data if key.base != REFERENCE or not is_search_task(task)]
-    recipes = {(key, task): _recipe(run, key, origins[key], task, data[task]) for key, task in asked}
+    recipes = {(key, task): _recipe(run, key, origins[key], task, data[task], aligned) for key, task in asked}
     room = run.artefacts / "evaluations"
     folders = {k: artefact_path(room, evaluation_name(*k), recipe, "evaluation_job") for k, recipe in recipes.items()}
     means = run.profile.model_dump(include={"data_dir", "batch_tokens", "shard_size", "scheduler"})
@@ -88,7 +90,7 @@ def nan_alpha() -> float:
     return nan
 
 
-def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: str) -> dict:
+def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: str, aligned: bool) -> dict:
     p = run.profile
     first = task == p.tasks[0]
     own = key.name in {key.name for key in encoder_keys(run)}  # a study's further encoders are ranked, and no more
@@ -105,7 +107,7 @@ def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: str) -> di
         "precision": p.precision,
         "vector_precision": p.vector_precision,
         "debias": first and own,
-        "aligned": own or key.strategy in NOT_TRAINED,
+        "aligned": aligned and (own or key.strategy in NOT_TRAINED),
         "mapped": first and key.seed in (0, p.seeds[0]),
     }
 

@@ -52,10 +52,10 @@ def _evaluate(out: Path, root: Path, recipe: dict, encoder: str, means: dict) ->
     model = open_encoder(encoder, Opening(**recipe["opening"]))
     vectors = encode_task(model, task, means["batch_tokens"], recipe["precision"])
     _save_measures(out, rank_task(dot_scores(vectors.queries, vectors.candidates), task, recipe["depth"]), task)
-    several = len(set(task.candidate_language)) > 1  # one language has no identity to remove, and nothing to be aligned with
+    several = len(set(task.candidate_language)) > 1  # one language has no identity to remove
     if recipe["debias"] and several:
         _debiased(vectors, task, recipe["depth"]).to_parquet(out / "debiasing.parquet", index=False)
-    if recipe["aligned"] and several:
+    if recipe["aligned"]:
         _alignment(vectors, task).to_parquet(out / "alignment.parquet", index=False)
     if recipe["mapped"] and several:
         _map(vectors, task).to_parquet(out / "map.parquet", index=False)

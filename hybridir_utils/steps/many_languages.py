@@ -61,7 +61,7 @@ def _alpha(method: str, alpha: float) -> float:
 
 def evaluate_methods(run: Run) -> Evaluations:
     """Encoders of all methods, trained where missing, with the untrained base, BM25 and random order on the study's task."""
-    return evaluate(run, trained_encoders(run, keys=method_keys(run)))
+    return evaluate(run, trained_encoders(run, keys=method_keys(run)), aligned=False)
 
 
 def method_cost(run: Run) -> pd.DataFrame:
@@ -100,7 +100,7 @@ def _grown(run: Run, count: int, common: Run) -> pd.DataFrame:
     prepared, p = prepare_pairs(run), run.profile
     keys = [EncoderKey(p.bases[0], GROWING, strategy_alpha(GROWING, p.alpha), seed) for seed in p.seeds]
     encoders = trained_encoders(run, keys=keys)
-    own, shared = evaluate(run, encoders), evaluate(common, encoders)
+    own, shared = evaluate(run, encoders, aligned=False), evaluate(common, encoders, aligned=False)
     scores = shared.table("scores", strategy=GROWING).query("query_language == 'macro' and metric == 'mAP'")
     wide = scores.pivot_table(index="seed", columns="setting", values="value")
     candidates = len(evaluation_tasks(run)[p.tasks[0]].candidates)
