@@ -52,8 +52,8 @@ def _easier(kept: pd.DataFrame) -> list[str]:
     learnt_nothing = kept[kept["strategy"].isin([UNTRAINED, "BM25"]) & (kept["setting"] == "monolingual")]
     shares = learnt_nothing.groupby("task", sort=False)["kept"].agg(least="min", most="max")
     return [
-        f"{task} is the easier task (Mo. mAP of the untrained bases and BM25: {row.least:.0%} to {row.most:.0%} of that in domain), so shares "
-        "are to be compared with each other, not with 100%."
+        f"{task} is the easier task (Mo. mAP of the untrained bases and BM25: {row.least:.0%} to {row.most:.0%} of that in domain), so "
+        "shares are to be compared with each other, not with 100%."
         for task, row in shares.iterrows()
         if row.least > 1
     ]
