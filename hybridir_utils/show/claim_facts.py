@@ -134,14 +134,14 @@ def nothing_leaks(source: Source) -> Verdict:
     places = [f"{row.task}, {row.field}: {row.exact + row.near + row.contained}" for row in table.itertuples() if row.groups]
     evidence = (
         f"{table['texts'].max():,} training rows against {table['task'].nunique()} tasks, after cleaning: {found} "
-        f"(similarity from {source.parameters['near_duplicate']:g}); dropped before by task and field: {_dropped(table)}."
+        f"(similarity from {source.parameters['near_duplicate']:g}); parallel groups dropped before: {_dropped(table)}."
     )
     return decided(not table[kinds].to_numpy().any(), evidence + (f" Still there: {'; '.join(places)}." if places else ""))
 
 
 def _dropped(table: pd.DataFrame) -> str:
     rows = table[table["dropped"] > 0]
-    return "; ".join(f"{row.dropped} groups ({row.task}, {row.field})" for row in rows.itertuples()) or "none"
+    return "; ".join(f"{row.dropped:,} for a {row.field} of {row.task}" for row in rows.itertuples()) or "none"
 
 
 def machine_translated(source: Source) -> Verdict:

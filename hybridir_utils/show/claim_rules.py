@@ -116,4 +116,4 @@ def _judged(
         return c.outcome(alone) == AHEAD and enough(c)
 
     evidence = told(found, source, holds, alone) + beside
-    return undecided(f"{one} {evidence}") if one else decided(all(map(holds, found)), evidence)
+    return undecided(f"{one} By these tests alone: {evidence}") if one else decided(all(map(holds, found)), evidence)

@@ -132,8 +132,8 @@ CLAIMS = (
     ),
 )
 NOTES = (
-    f"*Ahead*: in a paired test over questions p is below {LEVEL:g}, and the interval of the difference over seeds excludes 0; else the two are "
-    "*not clearly different*, or the first is *behind*. *p* is Holm-corrected, *d* is the effect size d_z, [ ] are 95 % intervals.",
+    f"*Ahead*: in a paired test over questions p is below {LEVEL:g}, and the interval of the difference over seeds excludes 0; else the "
+    "two are *not clearly different*, or the first is *behind*. *p* is Holm-corrected, *d* the effect size d_z, [ ] a 95 % interval.",
     "Claims 6 to 10 need two seeds at least: with one, a run's verdict is that nothing can be concluded. The paper's tables hold one run a "
     "model, and nobody can add to them: they are tested over languages, without an interval over seeds, and the evidence says so.",
 )

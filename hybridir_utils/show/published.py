@@ -8,17 +8,7 @@ from ..base.places import PUBLISHED
 from .style import SETTINGS
 
 STRATEGY = {"Hybrid": "hybrid"}
-TRAINED_LANGUAGES = (
-    "ar",
-    "de",
-    "en",
-    "es",
-    "hi",
-    "ru",
-    "th",
-    "tr",
-    "zh",
-)  # of its training data: not el, not vi
+TRAINED_LANGUAGES = ("ar", "de", "en", "es", "hi", "ru", "th", "tr", "zh")  # of its training data
 TASKS = {"XQuAD-R": "xquad-r", "MLQA-R": "mlqa-r", "MIRACL": "miracl"}
 
 
