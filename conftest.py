@@ -1,4 +1,4 @@
-"""The tests' outputs go to a folder of their own, so that a checkout's results stay as they are; notebooks run with fewer steps and languages."""
+"""The tests' outputs go to a folder of their own, so that a checkout's results stay as they are; notebooks run on less."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 os.environ.setdefault("HYBRIDIR_OUTPUT", str(Path(__file__).parent / "data" / "runs" / "tests"))
 
-# What nbval's run of the notebooks changes in the sample profile: every cell and every method, on less. `steps.session.SETTINGS` names the variable.
+# What nbval's run of the notebooks changes in the sample profile: every cell and every method, on fewer steps and languages.
 SMALLER = {
     "steps": 100,
     "alphas": [0.0, 0.25, 0.5, 1.0],

@@ -83,7 +83,7 @@ def _cost(run) -> int:
         "display.width", 250, "display.max_columns", 30, "display.max_rows", None, "display.float_format", "{:,.2f}".format
     ):
         for heading, table in run_cost(run):
-            print(f"{heading}:\n{table.to_string()}\n", flush=True)
+            print(f"{heading}:\n{table.astype(object).where(table.notna(), 'unknown').to_string()}\n", flush=True)
     return 0
 
 
@@ -100,8 +100,12 @@ def _translate(options) -> int:
 def _train(options) -> int:
     from .base.distributed import rank
     from .steps.encoders import trained_encoders
+    from .steps.readiness import check_places
 
-    encoders = trained_encoders(_open(options))
+    run = _open(options)
+    if rank() == 0:
+        check_places(run.profile)
+    encoders = trained_encoders(run)
     if rank() == 0:
         print(*(f"{key.name}: {folder}" for key, folder in encoders.items()), sep="\n")
     return 0

@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
+from made_up_shift import shift_tables
 
 LANGUAGES = ("ar", "de", "en")
 STRATEGIES = ("En-En", "X-X", "X-X-mono", "X-Y", "hybrid")
@@ -46,7 +47,9 @@ def made_up_tables(tasks: tuple[str, ...] = TASKS) -> dict[str, pd.DataFrame]:
         "alignment": table(("base", "strategy", "measure"), (BASES, STRATEGIES, MEASURES), rng),
         "debiasing": debiasing(rng),
         **many_languages(rng),
+        **shift_tables(),
         "claims": claims(),
+        **mixing(rng, tasks),
     }
 
 
@@ -58,7 +61,7 @@ def many_languages(rng) -> dict[str, pd.DataFrame]:
     lines = [("aligned", name, seed) for name in METHODS for seed in (1, 2, 3)]
     lines += [("aligned", "untrained", 0), ("reference", "BM25", 0), ("reference", "random", 0)]
     rows = [
-        {"base": base, "strategy": name, "alpha": ALPHA.get(name, np.nan), "seed": seed, "task": "worldfacts-brief", "setting": setting}
+        {"base": base, "strategy": name, "alpha": ALPHA.get(name, np.nan), "seed": seed, "task": "worldfacts-test", "setting": setting}
         | {"query_language": language, "candidate_language": "all", "metric": "mAP", "n": 3}
         for (base, name, seed), setting, language in product(lines, SETTINGS, (*LANGUAGES, "macro"))
     ]
@@ -165,6 +168,25 @@ def claims() -> pd.DataFrame:
         for shift, source in enumerate(("paper, XLM-R", "sample"))
     ]
     return pd.DataFrame(rows, columns=["claim", "statement", "source", "verdict", "evidence", "command"])
+
+
+GRID = (0.0, 0.25, 0.5, 1.0)
+SCHEDULES = ("mono-first", "cross-first", "annealed")
+
+
+def mixing(rng, tasks) -> dict[str, pd.DataFrame]:
+    """The tables of notebook 05 that figures are made of: every mix from the first base, and the best of them."""
+    mixes = [({0.0: "X-Y", 1.0: "X-X-mono"}.get(alpha, "hybrid"), alpha) for alpha in GRID] + [(name, 0.5) for name in SCHEDULES]
+    measures = [*((setting, "mAP") for setting in SETTINGS), ("multilingual", "rank distance")]
+    rows = [
+        {"base": BASES[0], "strategy": name, "alpha": alpha, "seed": seed, "task": task, "setting": setting, "metric": metric}
+        for task, (name, alpha), seed, (setting, metric) in product(tasks, mixes, SEEDS, measures)
+    ]
+    kept = [{**row, "metric": "kept"} for row in rows if row["task"] != tasks[0] and row["metric"] == "mAP"]
+    best = table(("base", "task", "goal", "alpha"), (BASES[:1], tasks, ("Mo. mAP", "Cr. mAP", "rank distance"), GRID), rng)
+    best = best.assign(wins=0.25, p_holm=0.5, among_best=best["alpha"] > 0.25, best=0.5, low=0.25, high=1.0, n_groups=9, n_seeds=2, note="")
+    table_ = pd.DataFrame(rows + kept)
+    return {"mixing": table_.assign(value=rng.random(len(table_)).round(4)), "mixing_best": best}
 
 
 def questions(means: dict[str, float], seeds=(1, 2, 3), spread: float = 0.0, groups: int = 40, value: str = "AP") -> pd.DataFrame:

@@ -26,15 +26,28 @@ NFC, NFD = (lambda text, form=form: unicodedata.normalize(form, text) for form i
         ("غنى ديف إدموندز الأغنية", "ديف إدموندز", True),
         ("غنى ديف إدموندز الأغنية", NFC("ديف إدموندز"), True),
         ("وديف إدموندز", "ديف إدموندز", False),  # a prefixed word is another token
+        ("في عام ١٩٧٠.", "١٩٧٠", True),
+        ("في عام ١٩٧٠.", "1970", False),  # digits of another script are other digits
+        ("كَتَبَ الرسالة", "كتب", False),  # vowel marks belong to the token
+        ("أُغنية", NFC("أُغنية"), True),
         ("ในปี 1970 เดฟ เอ็ดมันด์ส ร้องเพลง", "เดฟ เอ็ดมันด์ส", True),
         ("ร้องโดยเดฟ เอ็ดมันด์ส", "เดฟ เอ็ดมันด์ส", False),  # Thai without a blank before it: one run, one token
         ("น้ำ ไฟ", "น้ำ", True),
         ("น้ำ ไฟ", "น้า", False),  # vowel signs count
+        ("ครองราชย์ พ.ศ. ๒๔๕๓", "๒๔๕๓", True),
+        ("ครองราชย์ พ.ศ. ๒๔๕๓", "พ.ศ. ๒๔๕๓", True),
+        ("กรุงเทพมหานคร เป็นเมืองหลวง", "กรุงเทพ", False),  # a part of an unbroken run
         ("主唱是：戴维·埃德蒙兹。", "戴维·埃德蒙兹 ", True),
         ("主唱是戴维·埃德蒙兹", "戴维·埃德蒙兹", False),  # Chinese without a mark before it
+        ("戴维·埃德蒙兹，英国歌手", "埃德蒙兹", True),  # · is a token of its own
+        ("《臥虎藏龍》", "卧虎藏龙", False),  # traditional and simplified characters differ
+        ("1970年", "1970", False),  # digits and characters without a mark between them are one token
         ("Поёт Дэйв Эдмундс.", "дэйв эдмундс", True),
         ("Криштиану Роналду — футболист", "РОНАЛДУ", True),
         ("Криштиану Роналду", "Роналдо", False),
+        ("Федор Достоевский", "Фёдор Достоевский", False),  # ё decomposes to е and a mark
+        ("в Санкт-Петербурге", "Санкт-Петербург", False),  # an inflected form is another token
+        ("г. Санкт-Петербург, Россия", "санкт-петербург", True),
         ("й", "и", False),  # й decomposes to и and a mark, which stay one token
         ("Zürich", "Zurich", False),
         ("", "a", False),

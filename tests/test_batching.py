@@ -13,7 +13,7 @@ from scipy.stats import binomtest, chisquare
 
 from hybridir_utils.base.errors import InputError, UnknownName
 from hybridir_utils.data import batching, parallel_index
-from hybridir_utils.data.batching import KINDS, STRATEGIES, BatchPlan, ParallelIndex, language_shares, plan_batches
+from hybridir_utils.data.batching import KINDS, SCHEDULES, STRATEGIES, BatchPlan, ParallelIndex, language_shares, mono_shares, plan_batches
 from hybridir_utils.data.pairs import join_pairs, pairs_from_rows
 
 
@@ -80,7 +80,7 @@ def test_batches_hold_what_their_kind_says_and_nothing_twice(patchy, strategy):
     assert plan.question_rows.shape == plan.passage_rows.shape == (80, 20)
     assert_legal(patchy, plan)
     kinds = {"En-En": {"en"}, "X-X": {"mixed"}, "X-X-mono": {"mono"}, "X-Y": {"cross"}, "hybrid": {"mono", "cross"}}
-    assert {KINDS[kind] for kind in plan.kinds} == kinds[strategy]
+    assert {KINDS[kind] for kind in plan.kinds} == kinds["hybrid" if strategy in SCHEDULES else strategy]
 
 
 @pytest.mark.parametrize("strategy", ["X-X", "X-Y"])
@@ -157,7 +157,7 @@ def test_data_sets_come_in_proportion_to_their_pairs_a_language(patchy):
 def test_every_id_is_used_before_one_comes_again(strategy):
     """Ten ids in batches of four: every ten slots in a row hold all ids, also where they cross from batch to batch."""
     pairs = parallel(10, languages="de en" if strategy in ("X-X", "X-Y") else "en")
-    alpha = 1.0 if strategy == "hybrid" else 0.5
+    alpha = 1.0 if strategy in ("hybrid", *SCHEDULES) else 0.5
     ids = columns(pairs, plan_batches(pairs, strategy, alpha=alpha, steps=20, batch_size=4, seed=4))[0].ravel()
     passes = [tuple(ids[start : start + 10]) for start in range(0, 80, 10)]
     assert all(set(one) == set(pairs["id"]) for one in passes) and len(set(passes)) == 8
@@ -188,7 +188,7 @@ def test_a_seed_is_a_plan(patchy, strategy):
 
 DRAWN = {
     "En-En": "cd1f29a659b5899a", "X-X": "e7fb59f179047952", "X-X-mono": "5ad75e0d6613ba6b", "X-Y": "48d09f30c57403ec",
-    "hybrid": "9457b7b13f13862c",
+    "hybrid": "9457b7b13f13862c", "mono-first": "2a28f55d01972e3c", "cross-first": "b219a4ef075847ff", "annealed": "f24e3d663f039c5b",
 }  # fmt: skip
 
 
@@ -334,3 +334,70 @@ def test_any_parallel_data_give_a_legal_plan_or_a_reason(ids, strategy, alpha, b
         plan = plan_batches(pairs, strategy, batch_size=largest, **asked)  # the size the message offers does work
     assert_legal(pairs, plan)
     assert language_shares(plan, pairs)["planned"].sum() == pytest.approx(1)
+
+
+SHARES = [0.0, 0.1, 0.25, 0.5, 0.6, 0.9, 1.0]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("alpha", SHARES)
+def test_a_schedule_has_alphas_share_of_mono_batches_in_its_order(schedule, alpha):
+    shares = mono_shares(schedule, alpha, 40)
+    assert shares.shape == (40,) and ((shares >= 0) & (shares <= 1)).all() and shares.mean() == pytest.approx(alpha)
+    falling = np.diff(shares) <= 1e-12
+    assert falling.all() if schedule != "cross-first" else (np.diff(shares) >= 0).all()
+    if schedule != "annealed":
+        assert set(shares) <= {0.0, 1.0}
+
+
+@pytest.mark.parametrize(("alpha", "first", "last"), [(0.5, 1, 0), (0.25, 0.5, 0), (0.75, 1, 0.5), (1, 1, 1), (0, 0, 0)])
+def test_an_annealed_share_falls_as_steeply_as_alpha_allows(alpha, first, last):
+    shares = mono_shares("annealed", alpha, 1000)
+    assert (shares[0], shares[-1]) == pytest.approx((first, last), abs=0.002)
+    assert np.diff(shares) == pytest.approx((last - first) / 1000, abs=1e-9), "a straight line"
+    assert [mono_shares("annealed", alpha, steps).mean() for steps in (1, 2, 7)] == pytest.approx([alpha] * 3)
+
+
+def test_shares_that_are_no_whole_number_of_steps_are_rounded():
+    counts = {(schedule, alpha): mono_shares(schedule, alpha, 10).sum() for schedule in SCHEDULES[:2] for alpha in (0.26, 0.74)}
+    assert counts == {("mono-first", 0.26): 3, ("mono-first", 0.74): 7, ("cross-first", 0.26): 3, ("cross-first", 0.74): 7}
+
+
+@pytest.mark.parametrize("alpha", [0.3, 0.5])
+def test_plans_keep_the_order_of_their_schedule(patchy, alpha):
+    """60 steps of 8: the mono batches all stand first, or last, or thin out."""
+    mono = {s: plan_batches(patchy, s, alpha=alpha, steps=60, batch_size=8, seed=1).kinds == KINDS.index("mono") for s in SCHEDULES}
+    count = round(alpha * 60)
+    assert mono["mono-first"][:count].all() and not mono["mono-first"][count:].any()
+    assert mono["cross-first"][-count:].all() and not mono["cross-first"][:-count].any()
+    long = plan_batches(patchy, "annealed", alpha=alpha, steps=4000, batch_size=2, seed=1).kinds == KINDS.index("mono")
+    quarters = [part.mean() for part in np.array_split(long, 4)]
+    expected = [part.mean() for part in np.array_split(mono_shares("annealed", alpha, 4000), 4)]
+    assert quarters == pytest.approx(expected, abs=0.06) and binomtest(int(long.sum()), 4000, alpha).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_schedule_of_one_kind_is_that_kind(patchy, schedule):
+    """alpha 1 and 0 leave nothing to order; what a pure strategy cannot use is not asked for either."""
+    kinds = {alpha: set(plan_batches(patchy, schedule, alpha=alpha, steps=30, batch_size=8, seed=2).kinds) for alpha in (0, 1)}
+    assert kinds == {0: {KINDS.index("cross")}, 1: {KINDS.index("mono")}}
+    german = parallel(20, "de")
+    assert_legal(german, plan_batches(german, schedule, alpha=1, steps=5, batch_size=4, seed=0))
+    with pytest.raises(InputError, match="at least two languages"):
+        plan_batches(german, schedule, alpha=0, steps=5, batch_size=4, seed=0)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_kinds_of_a_schedule_draw_languages_and_data_sets_as_hybrid_does(patchy, schedule):
+    plan = plan_batches(patchy, schedule, alpha=0.5, steps=4000, batch_size=2, seed=2)
+    source = columns(patchy, plan)[5][:, 0]
+    for kind, sizes in {"mono": {"big": 90, "small": 60, "only": 50}, "cross": {"big": 90, "small": 60}}.items():
+        found = pd.Series(source[plan.kinds == KINDS.index(kind)]).value_counts()
+        assert set(found.index) == set(sizes)
+        assert chisquare(found[list(sizes)], np.array(list(sizes.values())) / sum(sizes.values()) * found.sum()).pvalue > 1e-3
+
+
+def test_schedules_differ_in_order_and_say_their_alpha(complete):
+    plans = {s: plan_batches(complete, s, alpha=0.5, steps=40, batch_size=4, seed=3) for s in ("hybrid", *SCHEDULES)}
+    assert {s: plan.table().schema.metadata[b"alpha"] for s, plan in plans.items()} == dict.fromkeys(plans, b"0.5")
+    assert len({plan.kinds.tobytes() for plan in plans.values()}) == 4

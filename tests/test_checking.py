@@ -9,7 +9,7 @@ import pytest
 from hybridir_utils.__main__ import main
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.show.checking import by_language, check, read_published, summary
-from hybridir_utils.show.published import in_our_names
+from hybridir_utils.show.published import in_our_names, reference_numbers
 from hybridir_utils.steps.session import open_run, save_table
 
 MODELS = {"aligned": "LaBSE"}
@@ -78,6 +78,52 @@ def test_averages_are_taken_over_the_languages_both_have():
     single = table[table["query_language"] != "macro"]
     assert sorted(single["query_language"]) == ["ar", "de"]
     assert table[table["query_language"] == "macro"]["published"].item() == pytest.approx(single["published"].mean())
+
+
+def run_of_public_encoders(tasks=("miracl", "mkqa"), languages: int | None = None) -> pd.DataFrame:
+    """Scores of a run whose public encoders have the published averages; languages: fewer than those are over."""
+    rows = reference_numbers().query("base != '' and task in @tasks")
+    parts = [
+        {**row, "query_language": language, "seed": 0, "n": 9}
+        for row in rows.to_dict("records")
+        for language in (*(f"l{i}" for i in range(languages or row["languages"])), "macro")
+    ]
+    return pd.DataFrame(parts)[["base", "strategy", "seed", "task", "setting", "metric", "query_language", "value", "n"]]
+
+
+def no_bias() -> pd.DataFrame:
+    return run_like_the_paper()[1].iloc[:0]
+
+
+def test_public_encoders_are_compared_with_their_published_averages():
+    table = check(run_of_public_encoders(), no_bias()).set_index(["task", "model"])
+    assert (table["verdict"] == "OK").all() and (table["query_language"] == "macro").all()
+    assert table.loc[("miracl", "BGE-M3 dense"), ["base", "strategy", "metric"]].tolist() == ["bge-m3", "zero-shot", "nDCG@10"]
+    assert table.loc[("miracl", "LaBSE off the shelf"), "strategy"] == "untrained" and ("mkqa", "mE5-large") in table.index
+    assert len(summary(table.reset_index())) == len(table)
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(0.009, "OK"), (-0.02, "near"), (0.04, "off")])
+def test_a_shifted_reference_number_turns_its_row_alone(shift, verdict):
+    scores = run_of_public_encoders()
+    moved = (scores["base"] == "me5-base") & (scores["query_language"] == "macro")
+    table = check(scores.assign(value=scores["value"] + shift * moved), no_bias())
+    assert set(table[table["base"] == "me5-base"]["verdict"]) == {verdict} and set(table[table["base"] != "me5-base"]["verdict"]) == {"OK"}
+
+
+def test_published_averages_are_over_all_languages_or_none():
+    with pytest.raises(InputError, match="nothing to compare"):
+        check(run_of_public_encoders(languages=2), no_bias())
+
+
+def test_the_command_is_red_for_a_public_encoder_that_is_off(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    run, scores = open_run("xquad"), run_of_public_encoders()
+    for change, status in ((0.0, 0), (0.1, 1)):
+        save_table(run, "scores", scores.assign(value=scores["value"] - change))
+        save_table(run, "bias", no_bias())
+        assert main(["check", "--profile", "xquad"]) == status
+        assert "BGE-M3 dense" in capsys.readouterr().out
 
 
 def test_nothing_to_compare_is_said_with_what_could_be():

@@ -11,7 +11,7 @@ import pytest
 from hybridir_utils.data.pairs import join_pairs, pairs_from_rows
 from hybridir_utils.show.claim_facts import leak_recheck
 from hybridir_utils.steps import claim_checks
-from hybridir_utils.steps.claim_checks import ALL, CROSS, MIXTURE_COLUMNS, MONO, NEITHER, all_tasks, leaks_left, mixture, task_counts
+from hybridir_utils.steps.claim_checks import ALL, CROSS, MIXTURE_COLUMNS, MONO, NEITHER, leaks_left, mixture, task_counts
 from hybridir_utils.steps.encoders import plans
 from hybridir_utils.steps.preparation import PreparedPairs
 from hybridir_utils.steps.session import open_run
@@ -96,7 +96,7 @@ def test_a_profile_without_hybrid_has_no_mixture(tiny_pairs, tmp_path):
 
 def test_leaks_are_looked_for_again_in_what_is_trained_on_and_kept(run, tiny_pairs, tmp_path, monkeypatch):
     task = task_from_pairs("pool", tiny_pairs.select(range(8)))
-    monkeypatch.setattr(claim_checks, "all_tasks", lambda run: [task])
+    monkeypatch.setattr(claim_checks, "tested_texts", lambda run: [task])
     clean, dirty = (prepared_of(pairs, tmp_path / name) for name, pairs in (("a", others()), ("b", tiny_pairs)))
     dirty = replace(dirty, folder=tmp_path / "pairs-abcdefghij")
     assert leaks_left(run, clean).empty
@@ -132,7 +132,3 @@ def test_lareqas_sets_hold_parallel_questions_in_eleven_and_seven_languages(real
     assert table["task"].value_counts().to_dict() == {"xquad-r": 11, "mlqa-r": 7}
     assert (table[["translated", "answered", "answered_elsewhere"]].eq(table["questions"], axis=0)).all(axis=None)
     assert set(table[table["task"] == "xquad-r"]["questions"]) == {1190}
-
-
-def test_the_tasks_are_those_of_the_profile():
-    assert [task.name for task in all_tasks(open_run("sample"))] == ["worldfacts-test", "worldfacts-shifted"]

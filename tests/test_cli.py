@@ -14,7 +14,7 @@ from made_up import made_up_tables
 from hybridir_utils.__main__ import main
 from hybridir_utils.base import places
 from hybridir_utils.operate import suite
-from hybridir_utils.steps.session import open_run, save_table
+from hybridir_utils.steps.session import open_run, save_table, settings_of
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +113,17 @@ def test_a_run_ends_with_the_scores_and_where_everything_lies(one_notebook, outp
     assert str(output / "data" / "runs" / "sample" / "executed" / "sample" / "01_only.ipynb") in printed
     assert one_notebook.read_bytes() == before, "a run leaves the notebooks alone"
     assert main(["run"]) == 0 and "01_only: up to date" in capsys.readouterr().out
+
+
+def test_the_address_of_a_scheduler_reaches_every_notebook(one_notebook, monkeypatch):
+    """As a value of the run, and in the environment of the notebook's process, from which `open_run` takes it."""
+    ran, usual = [], suite.execute
+    monkeypatch.setattr(suite, "execute", lambda step, digest: ran.append(step.run) or usual(step, digest))
+    assert main(["run", "--scheduler", "tcp://10.0.0.1:8786"]) == 0
+    assert ran[0].profile.scheduler == "tcp://10.0.0.1:8786" and ran[0].name == "sample", "it changes no result"
+    for name, value in settings_of(ran[0]).items():
+        monkeypatch.setenv(name, value)
+    assert open_run("sample").profile.scheduler == "tcp://10.0.0.1:8786"
 
 
 def test_outputs_are_written_back_on_request_only(one_notebook, capsys):

@@ -12,9 +12,10 @@ from hub_sets import write_parts
 from hybridir_utils.base.errors import HybridIRError, InputError, UnknownName
 from hybridir_utils.base.evaluation_sets import EVALUATION_SETS
 from hybridir_utils.base.languages import XQUAD_R_LANGUAGES
+from hybridir_utils.data import triples
 from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, pairs_from_rows, section_languages
-from hybridir_utils.steps.corpora import data_fingerprint, hold_out, public_data, retrieval_task, source_pairs
-from hybridir_utils.steps.profiles import HUB_PAIR_SETS, LOCAL_PAIR_SETS, PARALLEL_TASKS, make_profile
+from hybridir_utils.steps.corpora import data_fingerprint, hold_out, public_data, retrieval_task, set_records, source_pairs
+from hybridir_utils.steps.profiles import HUB_PAIR_SETS, LOCAL_PAIR_SETS, PARALLEL_TASKS, SECTION_TASKS, make_profile
 
 ENGLISH = "Paris lies in France. Rome lies in Italy."
 
@@ -131,6 +132,13 @@ def test_at_most_so_many_ids_of_each_set(public, tmp_path):
     assert len(others) > 1
 
 
+def test_the_same_share_of_each_set(tmp_path, monkeypatch):
+    monkeypatch.setattr(triples, "SMALL", 10)
+    for n, drawn in ((80, 20), (40, 10), (8, 8)):
+        name = own_pairs(tmp_path / f"{n}.jsonl", ["en", "de"], n)
+        assert sum(len(set(side["id"])) for side in source_pairs(profile(pair_sets=[name], pair_share=0.25))) == drawn
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_held_out_is_drawn_from_the_sorted_passages(seed):
     """As ever: held-out sets of earlier runs stay as they are."""
@@ -214,14 +222,14 @@ def test_the_fingerprint_follows_the_files(tmp_path):
 
 
 def test_every_name_of_a_task_opens(real_data, tmp_path):
-    for name in ("xquad-r", "mlqa-dev", "ntrex-news"):
+    for name in ("xquad-r", "mlqa-dev", "ntrex-news", "mscourses", "gnome-help", "bitcoin-faq"):
         (tmp_path / name).symlink_to(real_data / name)
     rows = pd.DataFrame({"link": ["l"], "question_number": [1], "flores_passage": ["A passage."], "question": ["A question?"]})
     write_parts(tmp_path / "belebele", {(code, "test"): rows for code in ("eng_Latn", "deu_Latn")})
     tasks = {name: retrieval_task(name, ("en", "de"), str(tmp_path), task_languages=("en", "de")) for name in PARALLEL_TASKS}
     assert {name: task.name for name, task in tasks.items()} == {
         "worldfacts-test": "worldfacts-test", "worldfacts-shifted": "worldfacts-shifted", "xquad-r": "XQuAD-R", "mlqa-r": "MLQA-R",
-        "belebele": "Belebele", "ntrex": "NTREX",
+        "belebele": "Belebele", "ntrex": "NTREX", **{name: name for name in ("worldfacts-brief", *SECTION_TASKS)},
     }  # fmt: skip
     assert all(task.languages == ("de", "en") for task in tasks.values())
     assert retrieval_task("xquad-r", ("en", "de"), str(real_data)).languages == XQUAD_R_LANGUAGES
@@ -242,7 +250,8 @@ def test_a_task_that_is_searched_is_not_ranked_in_full():
 
 
 def test_the_fingerprint_of_a_public_set_is_its_commit_or_the_files_of_its_folder(tmp_path):
-    assert public_data("miracl", "") == [{"hub": "mteb/MIRACLRetrievalHardNegatives", "commit": EVALUATION_SETS["miracl"].revision}]
+    pinned = {"hub": "mteb/MIRACLRetrievalHardNegatives", "commit": EVALUATION_SETS["miracl"].revision}
+    assert public_data("miracl", "") == [{"set": "miracl", "licence": "CC BY-SA 4.0"} | pinned]
     assert [entry["hub"] for entry in public_data("mkqa", "")] == ["Shitao/bge-m3-data", "mteb/nq"]
     prints = [data_fingerprint(("miracl",), str(tmp_path))]
     for text in ("one", "two"):
@@ -261,3 +270,13 @@ def test_every_name_of_a_pair_set_opens(real_data):
     expected = {name: set(section_languages(real_data / name)) & set(languages) for name in LOCAL_PAIR_SETS[1:]}
     assert there == {"worldfacts": {"en"}} | expected
     assert "vi" not in there["bitcoin-faq"] and "vi" in there["mscourses"]
+
+
+def test_a_run_records_every_public_set_with_hub_commit_and_licence(public):
+    both = profile(pair_sets=["worldfacts", "squad", "mmarco"], tasks=["worldfacts-test", "belebele", "mkqa"], data_dir=public)
+    records = set_records(both, both.data_names)
+    assert [record["set"] for record in records] == ["squad", "mmarco", "belebele", "mkqa", "nq"]
+    for record in records:
+        assert record["licence"] and ("files" in record if record["set"] in ("squad", "mmarco") else len(record["commit"]) == 40)
+    validated = set_records(profile(validation_set="squadshifts", data_dir=public), ())
+    assert [(record["set"], record["licence"]) for record in validated] == [("squadshifts", "CC-BY-4.0")]

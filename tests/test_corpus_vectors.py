@@ -118,14 +118,17 @@ def test_another_encoder_or_opening_has_a_folder_of_its_own(filled, tmp_path, ti
     assert encode_corpus(tiny_base, corpus(), tmp_path, shard_size=4, opening=Opening(trust_remote_code=True)).folder != filled.folder
 
 
-SLOW = """
+WAITING = """
 import sys, time
+from pathlib import Path
 import numpy as np
 from datasets import Dataset
 from hybridir_utils.rank import corpus_encoding
 
 def shard(number, ids, texts, *settings):
-    time.sleep(0.2 if number > 1 else 0)
+    if number == 3 and len(sys.argv) > 3:
+        Path(sys.argv[3]).touch()
+        time.sleep(600)
     return number, np.array([[len(text), number] for text in texts], dtype=np.float32)
 
 corpus_encoding.encode_shard, corpus_encoding._gpus = shard, lambda: 1
@@ -135,20 +138,20 @@ corpus_encoding.encode_corpus(sys.argv[1], Dataset.from_dict({"id": texts, "text
 
 
 def test_a_kill_costs_at_most_the_shard_under_way(tmp_path, tiny_base):
-    command = [sys.executable, "-c", SLOW, str(tiny_base), str(tmp_path / "out")]
-    killed = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("out/*/000002.npy")) and time.monotonic() < deadline:
-        time.sleep(0.005)
+    """Killed while it makes the fourth of five shards, in which it waits."""
+    command, reached = [sys.executable, "-c", WAITING, str(tiny_base), str(tmp_path / "out")], tmp_path / "reached"
+    killed = subprocess.Popen([*command, str(reached)], stderr=subprocess.DEVNULL)
+    while not reached.exists() and killed.poll() is None:
+        time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     (folder,) = (path for path in tmp_path.glob("out/*") if path.is_dir())
     (folder / "000004.part").write_bytes(b"half")  # as a kill inside a write leaves it
     before = written(folder)
-    assert {"000000.npy", "000001.npy", "000002.npy"} <= set(before) and len(before) < 5
+    assert list(before) == ["000000.npy", "000001.npy", "000002.npy"]
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     after = written(folder)
-    assert {name: after[name] for name in ("000000.npy", "000001.npy")} == {name: before[name] for name in ("000000.npy", "000001.npy")}
+    assert {name: after[name] for name in before} == before, "what was there is not made again"
     assert sorted(path.name for path in folder.iterdir()) == [*(f"00000{n}.npy" for n in range(5)), "vectors.json"]
     assert np.concatenate([np.load(folder / name) for name in after])[:, 0].tolist() == [n + 1 for n in range(10)]
 
@@ -216,6 +219,15 @@ def test_two_workers_encode_and_one_dies(tmp_path, tiny_base, expected, monkeypa
         vectors = encode_corpus(tiny_base, corpus(), tmp_path, shard_size=1, scheduler=cluster.scheduler_address)
     assert killed and len(vectors.shards) == 25
     assert np.array_equal(everything(vectors), expected)
+
+
+def test_workers_of_its_own_encode_as_one_process_does(tmp_path, tiny_base, expected):
+    """Two processes of a cluster that is started for the corpus and gone after it."""
+    vectors = encode_corpus(tiny_base, corpus(), tmp_path, shard_size=4, workers=2)
+    assert len(vectors.shards) == 7 and np.array_equal(everything(vectors), expected)
+    assert not distributed.LocalCluster._instances or all(
+        cluster.status.name == "closed" for cluster in distributed.LocalCluster._instances
+    )
 
 
 def test_a_scheduler_that_does_not_answer_is_told(tmp_path, tiny_base, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 
 from hybridir_utils.base.errors import MissingInput
 from hybridir_utils.show.tables import score_table
-from hybridir_utils.steps import evaluation
+from hybridir_utils.steps import evaluation, evaluation_job
 from hybridir_utils.steps.encoders import EncoderKey
 from hybridir_utils.steps.evaluation import evaluate
 from hybridir_utils.steps.profiles import make_profile
@@ -71,6 +71,38 @@ def test_every_part_has_its_encoder_and_agrees_with_the_others(run, jobs):
     }
     assert set(evaluations.table("alignment")["strategy"]) == set(evaluations.table("map")["strategy"]) == {"hybrid", "untrained"}
     assert len(score_table(scores, evaluations.table("bias"))) == 4
+
+
+def test_every_encoder_and_task_has_the_alignment_of_questions_and_passages(run, jobs, tiny_base, tmp_path, monkeypatch):
+    """All seeds and tasks, not only what is mapped; seeds of one encoder have one alignment."""
+    trained = {EncoderKey("unaligned", "hybrid", 0.5, seed): tiny_base for seed in (1, 2)}
+    monkeypatch.setattr(evaluation, "trained_encoders", lambda run, make: trained)
+    (tmp_path / "second").symlink_to(tmp_path / "pool")
+    evaluations = evaluate(open_run("sample", tasks=[*run.profile.tasks, f"beir:{tmp_path / 'second'}"], seeds=[1, 2]))
+    alignment = evaluations.table("alignment")
+    keys = alignment.groupby(["task", "strategy", "seed", "side"])["measure"].nunique()
+    assert len(keys) == 2 * 3 * 2 and (keys == 5).all(), "tasks x (two seeds, untrained) x sides"
+    gaps = alignment[alignment["measure"] == "alignment_gap"].groupby(["side", "strategy", "seed"])["value"].mean()
+    assert gaps["passage", "hybrid", 1] == gaps["passage", "hybrid", 2] == gaps["passage", "untrained", 0]
+    assert gaps["passage"].iloc[0] != gaps["question"].iloc[0]
+    assert len(evaluations.table("map")["seed"].unique()) == 2, "one seed and the base"
+
+
+def test_a_task_without_translations_has_no_alignment_and_the_rest_of_its_measures(run, jobs, tiny_pairs, tmp_path):
+    english = tiny_pairs.filter(lambda row: row["language"] == "en")
+    write_beir(task_from_pairs("mono", english), tmp_path / "mono")
+    evaluations = evaluate(open_run("sample", tasks=[*run.profile.tasks, f"beir:{tmp_path / 'mono'}"], seeds=[1]))
+    task = f"beir:{tmp_path / 'mono'}"
+    assert len(evaluations.table("scores", task=task)) and evaluations.table("alignment", task=task).empty
+    both = evaluations.table("alignment")
+    assert set(both["task"]) == set(run.profile.tasks) and both["value"].dtype == float
+
+
+def test_a_process_opens_each_task_once(run, jobs, monkeypatch):
+    opened, task_of = [], evaluation_job.retrieval_task
+    monkeypatch.setattr(evaluation_job, "retrieval_task", lambda *given: (opened.append(given), task_of(*given))[1])
+    evaluate(run)
+    assert len(jobs) == 4 and len(opened) == 1
 
 
 def test_profiles_that_do_not_train_in_place_say_what_to_run(run, jobs, monkeypatch):

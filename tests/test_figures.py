@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from made_up import STRATEGIES as TRAINED
 from made_up import made_up_tables
 
 from hybridir_utils.base import places
 from hybridir_utils.base.errors import InputError, MissingInput, UnknownName
-from hybridir_utils.data.batching import STRATEGIES
+from hybridir_utils.data.batching import SCHEDULES, STRATEGIES
 from hybridir_utils.operate import notebook
 from hybridir_utils.show import figures, style
 from hybridir_utils.show.figures import FIGURES, draw, draw_all, read_result
@@ -187,7 +188,13 @@ def hex_colours(svg: str) -> set[str]:
 )
 def test_figures_of_strategies_use_the_strategies_colours(run, name):
     used = hex_colours((run.figures / f"{name}.svg").read_text(encoding="utf-8"))
-    assert {COLOURS[strategy].lower() for strategy in STRATEGIES} <= used
+    assert {COLOURS[strategy].lower() for strategy in TRAINED} <= used
+
+
+@pytest.mark.parametrize("name", ["05_curves", "05_pareto"])
+def test_figures_of_mixes_use_the_colours_of_schedules_and_of_the_grids_ends(run, name):
+    used = hex_colours((run.figures / f"{name}.svg").read_text(encoding="utf-8"))
+    assert {COLOURS[strategy].lower() for strategy in (*SCHEDULES, "X-Y", "X-X-mono", "hybrid")} <= used
 
 
 @pytest.mark.parametrize("name", FIGURES)

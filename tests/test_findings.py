@@ -274,12 +274,31 @@ def test_distance_percentiles_are_those_of_the_questions():
 
 
 def test_the_paper_stands_beside_a_run_language_by_language():
-    made_up = made_up_tables(("xquad-r",))
+    made_up = made_up_tables(("worldfacts-test", "mlqa-r", "xquad-r"))
     table = tables.paper_by_language(made_up["scores"], made_up["bias"])
-    assert table.loc[("Mo.", "ar"), ("paper, XLM-R", "hybrid")] == pytest.approx(0.762, abs=5e-4)
-    rows = made_up["scores"].query("base == 'aligned' and strategy == 'X-Y' and setting == 'cross-lingual' and metric == 'mAP'")
-    expected = rows[rows["query_language"] == "de"]["value"].mean()
-    assert table.loc[("Cr.", "de"), ("ours, aligned", "X-Y")] == pytest.approx(expected, abs=5e-4)
-    assert list(dict.fromkeys(table.index.get_level_values(0))) == [*SETTINGS.values(), "rank distance"]
+    assert table.loc[("xquad-r", "Mo. mAP", "ar"), ("paper, XLM-R", "hybrid")] == pytest.approx(0.762, abs=5e-4)
+    where = "task == 'xquad-r' and base == 'aligned' and strategy == 'X-Y' and setting == 'cross-lingual' and metric == 'mAP'"
+    expected = made_up["scores"].query(where).query("query_language == 'de'")["value"].mean()
+    assert table.loc[("xquad-r", "Cr. mAP", "de"), ("ours, aligned", "X-Y")] == pytest.approx(expected, abs=5e-4)
+    measures = [*(f"{short} mAP" for short in SETTINGS.values()), "rank distance"]
+    assert list(dict.fromkeys(table.index.droplevel(2))) == [(task, measure) for task in ("xquad-r", "mlqa-r") for measure in measures]
     alone = tables.paper_by_language(made_up["scores"].iloc[:0], made_up["bias"].iloc[:0])
     assert {encoder for encoder, _ in alone.columns} == {"paper, XLM-R", "paper, LaBSE"} and len(alone) == 44
+
+
+def test_miracl_stands_beside_the_papers_ndcg():
+    rows = made_up_tables(("miracl",))["scores"].query("setting == 'monolingual'").assign(metric="nDCG@10")
+    table = tables.paper_by_language(rows, made_up_tables()["bias"].iloc[:0])
+    assert set(table.index.droplevel(2)) == {("miracl", "Mo. nDCG@10")}
+    expected = rows.query("base == 'aligned' and strategy == 'hybrid' and query_language == 'ar'")["value"].mean()
+    assert table.loc[("miracl", "Mo. nDCG@10", "ar"), ("ours, aligned", "hybrid")] == pytest.approx(expected, abs=5e-4)
+    assert table["paper, LaBSE", "hybrid"].notna().sum() == 15, "languages of the paper's table"
+
+
+def test_public_encoders_stand_beside_what_is_published_of_them():
+    rows = [("me5-base", "zero-shot", 0, "miracl", "monolingual", "nDCG@10", f"l{i}", 0.6) for i in range(18)]
+    rows += [(*rows[0][:6], "macro", 0.6)]
+    scores = pd.DataFrame(rows, columns=["base", "strategy", "seed", "task", "setting", "metric", "query_language", "value"])
+    table = tables.reference_table(scores)
+    assert table.loc[("miracl", "mE5-base"), ["published", "ours", "verdict"]].tolist() == [0.622, 0.6, "near"]
+    assert tables.reference_table(made_up_tables()["scores"]).empty

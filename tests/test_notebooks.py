@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import json
 import re
@@ -126,18 +127,17 @@ def test_imports_stand_in_one_cell_in_a_form_the_suite_follows(path):
 
 
 def test_names_of_the_package_that_it_calls_exist(path):
-    """Module attributes in code cells, such as `tables.score_table`, without running them."""
-    import importlib
-
-    for cell in cells(path, "code"):
-        for node in ast.walk(ast.parse(cell["source"])):
-            if isinstance(node, ast.ImportFrom) and node.module.startswith("hybridir_utils."):
-                module = importlib.import_module(node.module)
-                assert all(hasattr(module, alias.name) for alias in node.names), ast.unparse(node)
-            if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("notebook", "reading", "tables", "browsing"):
-                name = ast.unparse(node.value)
-                module = importlib.import_module(f"hybridir_utils.{fingerprints.modules()[name].parent.name}.{name}")
-                assert inspect.isfunction(getattr(module, node.attr, None)), ast.unparse(node)
+    """Imported names, and attributes of imported modules such as `tables.score_table`, without running the cells."""
+    nodes = [node for cell in cells(path, "code") for node in ast.walk(ast.parse(cell["source"]))]
+    imported = {}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("hybridir_utils."):
+            for name in [alias.name for alias in node.names]:
+                room = importlib.import_module(node.module)
+                imported[name] = getattr(room, name) if hasattr(room, name) else importlib.import_module(f"{node.module}.{name}")
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and inspect.ismodule(module := imported.get(ast.unparse(node.value))):
+            assert hasattr(module, node.attr), ast.unparse(node)
 
 
 def test_figures_it_shows_are_registered_under_its_number(path):

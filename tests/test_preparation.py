@@ -8,6 +8,7 @@ from collections import Counter
 
 import pandas as pd
 import pytest
+from hub_folders import squad
 
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.base.runs import recipe_of
@@ -18,6 +19,7 @@ from hybridir_utils.steps import preparation
 from hybridir_utils.steps.corpora import hold_out
 from hybridir_utils.steps.preparation import enough_for_a_batch, prepare_pairs
 from hybridir_utils.steps.session import open_run
+from hybridir_utils.translate.mt_catalogue import model_places
 
 GERMAN = "der Wald liegt hinter dem alten Haus und wir gehen heute noch durch die kleine Stadt zum Fluss weil es nicht mehr regnet"
 LETTERS = {"en": "abcdefghijklmnop", "el": "αβγδεζηθικλμνξοπ", "ru": "абвгдежзиклмнопр"}
@@ -232,8 +234,38 @@ def test_a_model_translates_what_is_english_only(setup, tmp_path):
     assert set(prepared.rejections["language"]) == {"de"} and "copied" not in set(prepared.rejections["check"])
     assert (run.artefacts / "translations.sqlite").is_file()
     made_of = recipe_of(prepared.folder)["recipe"]["translator"]
-    assert made_of["name"] == f"mt:{folder}" and made_of["beams"] == 1 and len(made_of["stands for"]) == 64
+    assert made_of["name"] == f"mt:{folder}" and made_of["beams"] == 1 and list(made_of["models"]) == [str(folder)]
+    assert len(made_of["models"][str(folder)]) == 64, "a fingerprint of its files"
     assert not list(prepared.folder.glob("work*"))
+
+
+def test_the_commit_of_a_translator_on_the_hub_is_part_of_the_recipe(setup, tmp_path, monkeypatch):
+    """Of a pull request, which moves; None where neither hub nor cache answers, which must not stop a run that needs no translation."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    profile, place = setup.run(translator="m2m100-1.2b").profile, "facebook/m2m100_1.2B@refs/pr/7"
+    unknown = preparation._translating_model(profile)
+    assert unknown["models"] == {place: None} and unknown["licence"] == "MIT"
+    for commit in ("0123456789" * 4, "9876543210" * 4):
+        repository = tmp_path / "hub" / "models--facebook--m2m100_1.2B"
+        (repository / "snapshots" / commit).mkdir(parents=True)
+        (repository / "snapshots" / commit / "config.json").write_text("{}")
+        (repository / "refs" / "refs" / "pr").mkdir(parents=True, exist_ok=True)
+        (repository / "refs" / "refs" / "pr" / "7").write_text(commit)
+        assert preparation._translating_model(profile)["models"] == {place: f"facebook/m2m100_1.2B@{commit}"}
+
+
+def test_every_model_of_a_translator_by_pairs_is_named():
+    places = model_places("opus-mt", ["de", "en", "th"])
+    assert places == ["Helsinki-NLP/opus-mt-en-de@main", "Helsinki-NLP/opus-mt-en-mul@main"]
+
+
+def test_the_pairs_record_their_sets_with_licences(setup, tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "arrow")
+    squad(tmp_path / "sets" / "squad")
+    run = setup.run(pair_sets=["squad", *setup.run().profile.pair_sets], data_dir=str(tmp_path / "sets"), english_only=["squad"])
+    (record,) = recipe_of(prepare_pairs(run).folder)["recipe"]["sets"]
+    assert (record["set"], record["licence"], record["folder"]) == ("squad", "CC-BY-SA-4.0", "squad")
 
 
 def test_hard_negatives_reach_training(setup):
@@ -283,6 +315,7 @@ KILLED_AT_THE_LAST_TABLE = """
 import os, signal, sys
 from hybridir_utils.steps import preparation
 from hybridir_utils.steps.session import open_run
+from hybridir_utils.translate.mt_catalogue import model_places
 preparation._coverage = lambda steps: os.kill(os.getpid(), signal.SIGKILL)
 preparation.prepare_pairs(open_run(sys.argv[1]))
 """

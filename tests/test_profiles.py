@@ -58,6 +58,9 @@ def test_unknown_names_are_refused_with_the_nearest_and_the_file(changes, found,
         ({"batch_size": 1}, "batch_size = 1"),
         ({"depth": 20}, "depth = 20"),
         ({"seeds": []}, "seeds = ()"),
+        ({"alphas": [0.5]}, "alphas = (0.5,): Value error, expected two or more different values"),
+        ({"alphas": [0.5, 0.5]}, "alphas = (0.5, 0.5): Value error, expected two or more different values"),
+        ({"alphas": [0.5, 1.5]}, "alphas.1 = 1.5: Input should be less than or equal to 1"),
         ({"seeds": 1}, "seeds = 1"),
         ({"seeds": ["1"]}, "seeds.0 = '1'"),
         ({"languages": "en"}, "languages = 'en'"),
@@ -187,6 +190,19 @@ def test_start_records_and_prints_every_parameter_and_the_versions(capsys, monke
     assert all(f"{name} " in printed for name in set(Profile.model_fields) - unset)
 
 
+def test_start_records_the_public_sets_with_their_licences(monkeypatch, tmp_path):
+    """Pinned ones without asking the hub."""
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    monkeypatch.delenv("HYBRIDIR_DATA", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    run = start("sample", pair_sets=["worldfacts", "mfaq"], tasks=["worldfacts-test", "miracl"], shifted_tasks=[])
+    sets = json.loads((run.results / "about.json").read_text(encoding="utf-8"))["sets"]
+    assert [(entry["set"], entry["hub"], entry["licence"], len(entry["commit"])) for entry in sets] == [
+        ("mfaq", "clips/mfaq", "CC0-1.0", 40),
+        ("miracl", "mteb/MIRACLRetrievalHardNegatives", "CC BY-SA 4.0", 40),
+    ]
+
+
 def test_data_folders_come_from_the_profile_then_from_the_environment(tmp_path, monkeypatch):
     (tmp_path / "own" / "xquad-r").mkdir(parents=True)
     (tmp_path / "shared" / "xquad-r").mkdir(parents=True)
@@ -234,3 +250,14 @@ def test_a_profile_file_is_found_from_any_folder(tmp_path, monkeypatch):
     run = open_run("mine.toml")
     monkeypatch.chdir(tmp_path.parent)
     assert open_run(run.source).profile == run.profile and run.name == "mine"
+
+
+def test_other_tasks_leave_the_profiles_shifted_ones_behind():
+    """A user who names tasks of their own need not know of `shifted_tasks`; who names both is taken at their word."""
+    assert load_profile("sample", {"tasks": ["beir:/a/folder"]}).shifted_tasks == ()
+    assert load_profile("sample", {"tasks": ["xquad-r", "worldfacts-shifted"]}).shifted_tasks == ("worldfacts-shifted",)
+    assert load_profile("sample", {"tasks": ["worldfacts-shifted", "xquad-r"]}).shifted_tasks == (), "the first is in domain"
+    own = load_profile("sample", {"tasks": ["worldfacts-test", "beir:/a"], "shifted_tasks": ["beir:/a"]})
+    assert own.shifted_tasks == ("beir:/a",)
+    with pytest.raises(UnknownName, match=r"unknown shifted task .*'worldfacts-shifted'"):
+        load_profile("sample", {"tasks": ["worldfacts-test"], "shifted_tasks": ["worldfacts-shifted"]})

@@ -158,6 +158,30 @@ def test_a_disk_that_is_full_is_told(tiny_base, tiny_pairs, tmp_path, monkeypatc
     assert last_whole(tmp_path) is None
 
 
+def test_a_disk_that_fills_up_keeps_the_last_good_checkpoint_and_says_so(tiny_base, tiny_pairs, tmp_path, monkeypatch):
+    """The second checkpoint does not fit; the training goes on from the first."""
+    usual, saved = torch.save, []
+
+    def full(thing, path, *rest, **options):
+        saved.append(path)
+        if "checkpoint-4" in str(path):
+            raise OSError(28, "No space left on device")
+        usual(thing, path, *rest, **options)
+
+    monkeypatch.setattr("torch.save", full)
+    plan = plan_batches(tiny_pairs, "X-X", steps=6, batch_size=6, seed=0)
+    settings, checkpoints = TrainingSettings(checkpoint_every=2), tmp_path / "checkpoints"
+    with pytest.raises(InputError, match=r"no space for a checkpoint at step \d of 6\. Free some space") as raised:
+        train_encoder(tiny_base, tiny_pairs, plan, settings, checkpoints=checkpoints)
+    assert str(raised.value).endswith(f"The last good checkpoint is {checkpoints / 'checkpoint-2'}.") and saved
+    assert last_whole(checkpoints).name == "checkpoint-2"
+    monkeypatch.undo()
+    resumed, _ = train_encoder(tiny_base, tiny_pairs, plan, settings, checkpoints=checkpoints)
+    unbroken, _ = train_encoder(tiny_base, tiny_pairs, plan, TrainingSettings())
+    for name, value in unbroken.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+
+
 @pytest.fixture(scope="module")
 def opposed(tiny_pairs):
     """Validation pairs whose passages are another id's: what training brings together they want apart, so their loss rises."""

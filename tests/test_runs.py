@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hybridir_utils.base import fingerprints, runs
+from hybridir_utils.base import fingerprints, parallel, runs
 from hybridir_utils.base.errors import Busy, InputError
 from hybridir_utils.base.fingerprints import code_fingerprint, fingerprint, folder_fingerprint, modules_used
 from hybridir_utils.base.parallel import run_jobs
@@ -360,6 +360,30 @@ def test_the_first_failing_job_stops_what_has_not_begun(tmp_path):
     with pytest.raises(InputError, match="job -1 failed"):
         run_jobs(job, jobs, workers=1, label="test")
     assert len(list(tmp_path.iterdir())) < len(jobs)
+
+
+def means() -> tuple[int, int, str]:
+    import torch
+    from threadpoolctl import threadpool_info
+
+    np.ones((2, 2)) @ np.ones((2, 2))
+    return torch.get_num_threads(), max(pool["num_threads"] for pool in threadpool_info()), os.environ["TOKENIZERS_PARALLELISM"]
+
+
+def test_a_single_worker_has_all_cores_and_several_one_thread_each():
+    """By what was asked for: the last of two workers' jobs, run again alone, rounds as it did beside the other."""
+    cores = os.cpu_count()
+    assert run_jobs(means, [()], workers=1, label="test") == [(cores, cores, str(cores > 1).lower())]
+    assert run_jobs(means, [()], workers=2, label="test") == [(1, 1, "false")]
+
+
+@pytest.mark.parametrize(
+    ("workers", "gpu", "threads"), [(1, False, 16), (2, False, 1), (4, False, 1), (1, True, 16), (4, True, 4), (32, True, 1)]
+)
+def test_beside_a_gpu_workers_share_the_cores(workers, gpu, threads, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    monkeypatch.setattr(parallel.os, "cpu_count", lambda: 16)
+    assert parallel.threads_of(workers) == threads
 
 
 ORPHANS = """

@@ -1,5 +1,8 @@
 """Exact search: scores and rows of a brute-force reference, whatever the block, the precision on disk and the ties."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -103,3 +106,17 @@ def with_nan(rows, row):
 def test_bad_input_is_told(queries, corpus, k, block, words):
     with pytest.raises(InputError, match=words):
         search(queries, corpus, k, block=block)
+
+
+def test_the_benchmark_runs_without_faiss_and_says_so(monkeypatch, capsys):
+    """FAISS is no dependency of the package."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "benchmarks"))
+    import bench_search
+
+    monkeypatch.setattr(bench_search, "find_spec", lambda name: None)
+    monkeypatch.setattr("sys.argv", ["bench_search.py", "--queries", "5", "--passages", "50", "--width", "8", "--depth", "10"])
+    bench_search.main()
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert report["search_s"] >= 0 and not any("faiss" in key for key in report)
+    assert printed.err == "faiss is not installed (pip install faiss-cpu): its part is left out.\n"

@@ -201,10 +201,10 @@ def test_the_catalogue_names_a_commit_and_what_is_used(tmp_path):
     for name, entry in EVALUATION_SETS.items():
         assert entry.hub.count("/") == 1 and entry.licence and entry.languages
         if name != "neuclir":  # the branch of this one is resolved when it is read
-            assert state(entry) == {"hub": entry.hub, "commit": entry.revision}
+            assert state(entry) == {"set": entry.name, "licence": entry.licence, "hub": entry.hub, "commit": entry.revision}
     write_parts(tmp_path / "miracl", retrieval_parts("sw", "dev"))
     before = state(EVALUATION_SETS["miracl"], str(tmp_path))
-    assert before["folder"] == "miracl" and before == state(EVALUATION_SETS["miracl"], str(tmp_path))
+    assert (before["folder"], before["licence"]) == ("miracl", "CC BY-SA 4.0") and before == state(EVALUATION_SETS["miracl"], str(tmp_path))
     (tmp_path / "miracl" / "README.md").write_text("", encoding="utf-8")
     assert state(EVALUATION_SETS["miracl"], str(tmp_path)) != before
 

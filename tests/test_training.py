@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.data.batching import KINDS, BatchPlan, plan_batches
+from hybridir_utils.data.pairs import pairs_from_rows
 from hybridir_utils.data.plan_rows import NO_PASSAGE, in_plan_order
 from hybridir_utils.rank.encoding import open_encoder
 from hybridir_utils.rank.opening import Opening, open_model
@@ -313,6 +314,23 @@ def test_saving_memory_changes_no_weight(still_transformer, tiny_pairs, plan, ch
     plainly, _ = train_encoder(still_transformer, tiny_pairs, plan, settings)
     saving, _ = train_encoder(still_transformer, tiny_pairs, plan, settings.model_copy(update=changes))
     assert_same_weights(plainly, saving)
+
+
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler")
+def test_compiled_training_comes_to_the_weights_of_plain_training(still_transformer):
+    """Texts of one length, so that one graph is compiled."""
+    words = ["water", "fire", "stone", "tree"]
+    texts = [(f"{one} {other}", f"{other} {one}") for one in words for other in words]
+    pairs = pairs_from_rows((f"i{n}", f"p{n}", "en", question, passage, "s") for n, (question, passage) in enumerate(texts))
+    plan = plan_batches(pairs, "X-X-mono", steps=3, batch_size=4, seed=1)
+    settings = TrainingSettings(learning_rate=1e-3, query_prefix="", passage_prefix="")
+    plainly, losses_plainly = train_encoder(still_transformer, pairs, plan, settings)
+    compiled, losses_compiled = train_encoder(still_transformer, pairs, plan, settings.model_copy(update={"compile": True}))
+    assert losses_compiled["loss"].tolist() == pytest.approx(losses_plainly["loss"].tolist(), abs=1e-4)
+    before = weights(open_model(still_transformer))
+    for name, value in weights(plainly).items():
+        assert (weights(compiled)[name] - value).abs().max() < 1e-4, name
+    assert any((value - before[name]).abs().max() > 1e-3 for name, value in weights(compiled).items()), "it was trained"
 
 
 @pytest.mark.parametrize("mini_batch_size", [0, 4])

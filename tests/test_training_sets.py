@@ -66,6 +66,26 @@ def test_a_set_without_an_expected_column_is_refused(name, tmp_path):
         hub_pairs(name, data_dir=str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("place", "line", "said"),
+    [
+        ("triples.train.ids.small.tsv", "10\t1\n", r"small.tsv: 2 columns in its first line; expected 3 of 'mmarco': query, positive"),
+        ("triples.train.ids.small.tsv", "9\t10\t1\t4\n", r"small.tsv: 4 columns in its first line"),
+        ("triples.train.ids.small.tsv", "ten\tone\tfour\n", r"mmarco, triples: column 'query' should hold whole numbers.*'ten'"),
+        ("google/collections/english_collection.tsv", "1\n", r"english_collection.tsv: 1 columns.*expected 2 of 'mmarco': id, text"),
+        ("google/collections/english_collection.tsv", "1\ta title\ta text\n", r"english_collection.tsv: 3 columns"),
+        ("google/queries/train/english_queries.train.tsv", "q10\ta query\n", r"mmarco, queries: column 'id' should hold whole.*'q10'"),
+    ],
+)
+def test_triples_and_texts_with_other_columns_are_refused(place, line, said, tmp_path):
+    (tmp_path / "mmarco").mkdir()
+    MAKERS["mmarco"](tmp_path / "mmarco")
+    path = tmp_path / "mmarco" / "data" / place
+    path.write_text(line * 3, encoding="utf-8")
+    with pytest.raises(InputError, match=said):
+        hub_pairs("mmarco", data_dir=str(tmp_path))
+
+
 def test_the_passage_is_where_the_answer_starts(folders):
     assert set(rows("squad", folders, max_chars=40)["passage"]) == {"Paris lies in France and has a tower."}
     assert set(rows("newsqa", folders, max_chars=40)["passage"]) == {"Rome lies in Italy. It is old."}
@@ -154,6 +174,28 @@ def test_at_most_so_many_ids_drawn_by_the_seed(name, folders):
     some = rows(name, folders, languages, max_pairs=3)
     kept = every[every["id"].isin(some["id"])].reset_index(drop=True)
     assert kept.drop(columns="passage_id").equals(some.drop(columns="passage_id"))
+
+
+@pytest.mark.parametrize(
+    ("count", "limits", "drawn"),
+    [
+        (39_800_000, {"share": 0.1}, 3_980_000),
+        (39_800_000, {"share": 0.1, "most": 1_000_000}, 1_000_000),
+        (1473, {"share": 0.1}, 1473),  # a small set stays whole
+        (33_000, {"share": 0.1}, 10_000),
+        (33_000, {"most": 5}, 5),
+        (33_000, {}, 33_000),
+    ],
+)
+def test_a_share_of_every_set_leaves_their_proportions(count, limits, drawn):
+    assert triples.drawn_size(count, **limits) == drawn
+
+
+@pytest.mark.parametrize("name", ["mmarco", "squad"])
+def test_a_share_of_the_ids_is_drawn(name, folders, monkeypatch):
+    monkeypatch.setattr(triples, "SMALL", 2)
+    every = rows(name, folders)["id"].nunique()
+    assert rows(name, folders, share=0.5)["id"].nunique() == round(every / 2) < every
 
 
 def test_the_same_pairs_every_time(folders, tmp_path, monkeypatch):

@@ -290,6 +290,31 @@ def test_pairs_are_translated_chunk_by_chunk(pairs, tmp_path, monkeypatch, on_di
     assert sorted(Path(file["filename"]).name for file in parallel.cache_files) == (["de.arrow", "th.arrow"] if on_disk else [])
 
 
+def test_progress_counts_the_characters_of_every_language_and_names_the_pair(pairs, tmp_path, monkeypatch):
+    """The outer bar over all languages and both fields; an inner one a language, over what is not in the cache."""
+    bars = []
+
+    class Bar:
+        def __init__(self, total, desc, unit, **_):
+            bars.append(self)
+            self.total, self.desc, self.unit, self.done = total, desc, unit, 0
+
+        def update(self, n):
+            self.done += n
+
+        __enter__, __exit__ = lambda self: self, lambda self, *_: None
+
+    monkeypatch.setattr("tqdm.tqdm", Bar)
+    cached = CachedTranslator(Counting(), tmp_path / "cache.sqlite")
+    translate_pairs(pairs, cached, ["de", "fr"])
+    characters = sum(len(text) for column in ("question", "passage") for text in pairs[column])
+    distinct = sum(map(len, {*pairs["question"], *pairs["passage"]}))
+    told = [(bar.desc, bar.unit, bar.total, bar.done) for bar in bars]
+    assert told == [("en -> 2 languages", "char", 2 * characters, 2 * characters)] + [
+        (f"en -> {target}", "char", distinct, distinct) for target in ("de", "fr")
+    ]
+
+
 def test_hard_negatives_are_translated_too_and_none_stays_none(pairs):
     inner = Counting()
     parallel = translate_pairs(pairs.add_column("negative", ["C is three.", ""]), inner, ["de"])

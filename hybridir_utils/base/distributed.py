@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import atexit
 import os
+import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
 
 from .errors import InputError
+from .files import write_text_atomically
+from .places import output_root
 
 PATIENCE = timedelta(days=7)  # the first process may prepare data for days; a dead one is noticed by the launcher, not by a timeout
+SLOW_DISK = 2.0  # seconds
 
 PLACE = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
 
@@ -51,14 +58,51 @@ def wait() -> None:
 
 @contextmanager
 def first_process_first() -> Iterator[None]:
-    """The first process runs the block before it joins, as if there were no other; the others follow, and find what it made."""
+    """The first process runs the block before it joins, as if there were no other; the others follow, and find what it made.
+
+    Raises InputError in every process when one of them has another output folder than the first, and so would not find it.
+    """
     if rank() == 0 and processes() > 1:
         with _alone():
             yield
         join()
+        _check_one_disk()
     else:
         join()
+        _check_one_disk()
         yield
+
+
+def _check_one_disk() -> None:
+    """All processes see the file that the first one writes: on several hosts they share the disk of the output folder."""
+    import torch
+
+    if processes() == 1:
+        return
+    folder = output_root() / "data" / "runs"
+    sign = [f".one-disk-{uuid4().hex}"]
+    torch.distributed.broadcast_object_list(sign)
+    if rank() == 0:
+        write_text_atomically(folder / sign[0], "")
+    torch.distributed.barrier()
+    seen = [None] * processes()
+    torch.distributed.all_gather_object(seen, (_appears(folder / sign[0]), f"{output_root()} on {socket.gethostname()}"))
+    if rank() == 0:
+        (folder / sign[0]).unlink(missing_ok=True)
+    odd = [(number, place) for number, (there, place) in enumerate(seen) if not there]
+    if odd:
+        raise InputError(
+            f"process {odd[0][0]} of {processes()} writes to {odd[0][1]}, where it does not see what the first wrote to {seen[0][1]}. "
+            "HYBRIDIR_OUTPUT must name one folder on a disk that all hosts share: mount it on each host, and set HYBRIDIR_OUTPUT to it."
+        )
+
+
+def _appears(path: Path) -> bool:
+    """Whether the file is there, now or within SLOW_DISK: a network's disk may show a new file late."""
+    deadline = time.monotonic() + SLOW_DISK
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return path.exists()
 
 
 @contextmanager

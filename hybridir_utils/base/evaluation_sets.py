@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from .errors import InputError, UnknownName, did_you_mean
 from .fingerprints import folder_fingerprint
-from .hub_data import CARD, load_set, set_folder
+from .hub_data import CARD, load_set, local_folder, set_folder
 from .places import ROOT
 
 if TYPE_CHECKING:
@@ -37,9 +36,7 @@ class EvaluationSet(BaseModel):
 
     def folder(self, data_dir: str = "") -> Path | None:
         """`<name>` below the profile's data_dir or HYBRIDIR_DATA where it exists: it takes the hub's place."""
-        base = data_dir or os.environ.get("HYBRIDIR_DATA", "")
-        folder = Path(base).expanduser() / self.name
-        return folder if base and folder.is_dir() else None
+        return local_folder(self.name, data_dir)
 
 
 def _read() -> dict[str, EvaluationSet]:
@@ -65,15 +62,17 @@ def pick_languages(task: str, wanted: Iterable[str], there: Sequence[str]) -> tu
 
 
 def state(entry: EvaluationSet, data_dir: str = "") -> dict[str, str]:
-    """What a set stands for at this moment: `hub` and the resolved `commit`, or `folder` and the fingerprint of its files.
+    """What a set stands for at this moment: `set` and `licence`; `hub` and the resolved `commit`, or `folder` and the fingerprint of its
+    files.
 
     A set pinned to a commit is not looked up; raises InputError when the hub is needed and cannot be reached.
     """
+    about = {"set": entry.name, "licence": entry.licence}
     if folder := entry.folder(data_dir):
-        return {"folder": folder.name, "files": folder_fingerprint(folder)}
-    if COMMIT.fullmatch(entry.revision):
-        return {"hub": entry.hub, "commit": entry.revision}
-    return {"hub": entry.hub, "commit": set_folder(entry.name, entry.hub, [CARD], entry.revision, data_dir).name}
+        return about | {"folder": folder.name, "files": folder_fingerprint(folder)}
+    pinned = COMMIT.fullmatch(entry.revision)
+    commit = entry.revision if pinned else set_folder(entry.name, entry.hub, [CARD], entry.revision, data_dir).name
+    return about | {"hub": entry.hub, "commit": commit}
 
 
 def set_file(entry: EvaluationSet, path: str, data_dir: str = "") -> Path:

@@ -22,6 +22,13 @@ def split_revision(name: str) -> tuple[str, str | None]:
     return name, revision or None
 
 
+def split_place(name: str | Path) -> tuple[str, str | None]:
+    """Folder or hub name, and revision; a folder may have `@` in its name."""
+    if Path(name).expanduser().is_dir():
+        return str(Path(name).expanduser()), None
+    return split_revision(str(name))
+
+
 @contextmanager
 def hub_errors(name: str) -> Iterator[None]:
     """Turn what goes wrong on the way to the hub into an InputError that says what to do; other errors pass.

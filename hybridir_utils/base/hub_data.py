@@ -41,7 +41,7 @@ def load_set(
     repository, revision, config, split, files or columns are not there or a file is broken.
     """
     patterns = [files] if files else _card_files(name, repo, config, split, revision, data_dir)
-    paths = _matching(name, set_folder(name, repo, patterns, revision, data_dir), patterns, repo, revision)
+    paths = matching(name, set_folder(name, repo, patterns, revision, data_dir), patterns, repo, revision)
     rows = _read(name, paths, header)
     missing = [column for column in columns if column not in rows.column_names]
     if missing:
@@ -58,7 +58,7 @@ def set_folder(name: str, repo: str, patterns: Sequence[str], revision: str | No
 
     A snapshot is named by its commit. Raises InputError as `hub_errors`, and for a set that is neither local nor on the hub.
     """
-    if local := _local_folder(name, data_dir):
+    if local := local_folder(name, data_dir):
         return local
     if not repo:
         raise InputError(f"{name}: no copy of this set lies on the hub. Make the folder <data_dir>/{name}; data/README.md tells how.")
@@ -70,15 +70,16 @@ def set_folder(name: str, repo: str, patterns: Sequence[str], revision: str | No
 
 def set_origin(name: str, repo: str, patterns: Sequence[str], revision: str | None = None, data_dir: str = "") -> dict[str, str]:
     """Where a set's rows come from: `hub` and the resolved `commit`, or `folder` and the fingerprint of its files."""
-    if local := _local_folder(name, data_dir):
-        paths = _matching(name, local, patterns, repo, revision)
+    if local := local_folder(name, data_dir):
+        paths = matching(name, local, patterns, repo, revision)
         return {"folder": name, "files": fingerprint({str(path.relative_to(local)): file_fingerprint(path) for path in paths})}
     if repo and re.fullmatch("[0-9a-f]{40}", revision or ""):
         return {"hub": repo, "commit": revision}
     return {"hub": repo, "commit": set_folder(name, repo, [CARD], revision, data_dir).name}
 
 
-def _local_folder(name: str, data_dir: str) -> Path | None:
+def local_folder(name: str, data_dir: str = "") -> Path | None:
+    """`<name>` below data_dir, or HYBRIDIR_DATA, where it exists: it takes the repository's place."""
     base = data_dir or os.environ.get("HYBRIDIR_DATA", "")
     folder = Path(base).expanduser() / name
     return folder if base and folder.is_dir() else None
@@ -106,7 +107,8 @@ def _splits(data_files) -> dict[str, list[str]]:
     return {entry["split"]: [entry["path"]] if isinstance(entry["path"], str) else list(entry["path"]) for entry in data_files}
 
 
-def _matching(name: str, folder: Path, patterns: Sequence[str], repo: str, revision: str | None) -> list[Path]:
+def matching(name: str, folder: Path, patterns: Sequence[str], repo: str, revision: str | None) -> list[Path]:
+    """The files of a set's folder that fit the patterns; raises InputError, saying what is there, where none does."""
     paths = [path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.is_file()]
     if not paths:
         there = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())[:6]
@@ -127,6 +129,8 @@ def _read(name: str, paths: list[Path], header: Sequence[str]) -> Dataset:
     # lineterminator, quoting: a lone \r or " belongs to the text of a table, and "NA" is a text
     table = {"sep": "\t", "quoting": 3, "keep_default_na": False, "lineterminator": "\n"} if kind == "tsv" else {}
     options = table | ({"names": list(header), "header": None} if header else {})
+    if header:
+        _check_width(name, paths, header)
     with hub_errors(name):
         try:
             return load_dataset(READERS[kind], data_files=[str(path) for path in paths], split="train", **options)
@@ -136,3 +140,15 @@ def _read(name: str, paths: list[Path], header: Sequence[str]) -> Dataset:
                 raise
             where = f"{paths[0].parent} ({len(paths)} files)"
             raise InputError(f"{name}: a file in {where} cannot be read ({cause}). Delete it and fetch it again.") from error
+
+
+def _check_width(name: str, paths: list[Path], header: Sequence[str]) -> None:
+    """Each table has as many columns as were named, by its first line; the reader would fill or shift them silently."""
+    for path in paths:
+        with open(path, "rb") as file:
+            found = file.readline().count(b"\t") + 1
+        if found != len(header):
+            raise InputError(
+                f"{path}: {found} columns in its first line; expected {len(header)} of {name!r}: {', '.join(header)}. "
+                "Take the revision that data/training_sets.toml names."
+            )

@@ -1,4 +1,4 @@
-"""Independent jobs in processes of their own, one thread each, with one progress bar."""
+"""Independent jobs in processes of their own, with one progress bar."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from .errors import InputError
 def run_jobs(run_job: Callable, jobs: list[tuple], workers: int, label: str) -> list:
     """Call `run_job(*job)` for every job, `workers` side by side; results in the jobs' order.
 
-    One thread a worker keeps results the same whatever the number of cores. The first error stops what has not begun.
+    Each has the threads of `threads_of`, by the number of workers asked for, so that a job rounds the same when it is run again alone.
+    The first error stops what has not begun.
     """
     from tqdm import tqdm
 
     if not jobs:
         return []
+    threads = threads_of(workers)
     workers = max(1, min(workers, len(jobs), os.cpu_count() or 1))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(threads,)) as pool:
         futures = [pool.submit(run_job, *job) for job in jobs]
         try:
             for future in tqdm(as_completed(futures), total=len(futures), desc=label, unit="run"):
@@ -37,16 +39,26 @@ def run_jobs(run_job: Callable, jobs: list[tuple], workers: int, label: str) -> 
     return [future.result() for future in futures]
 
 
-def _start_worker() -> None:
+def threads_of(workers: int) -> int:
+    """Threads of each of so many workers: one where several share CPUs, which keeps results the same whatever the number of cores.
+
+    A single worker has all cores, and its results round with their number; beside a GPU, which computes, workers share the cores.
+    """
+    import torch
+
+    return max(1, (os.cpu_count() or 1) // max(1, workers)) if workers == 1 or torch.cuda.is_available() else 1
+
+
+def _start_worker(threads: int) -> None:
     import logging
 
     import torch
     from threadpoolctl import threadpool_limits
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
-    threadpool_limits(1)  # BLAS, too: workers would fight over the cores
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)  # BLAS, too: workers would fight over the cores
+    os.environ["TOKENIZERS_PARALLELISM"] = str(threads > 1).lower()
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
 
 

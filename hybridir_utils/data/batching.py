@@ -148,11 +148,11 @@ def strategy_alpha(strategy: str, alpha: float) -> float:
 def mono_shares(schedule: str, alpha: float, steps: int) -> np.ndarray:
     """[steps] probability of a mono batch at each step; its mean is alpha (mono-first, cross-first: to the nearest step).
 
-    mono-first: all mono batches before all cross ones; cross-first: the reverse; annealed: falling in a straight line, from 1 to 0
-    where alpha is 0.5, else as steep as alpha allows.
+    mono-first: all mono batches before all cross ones; cross-first: the reverse; annealed: falling in a straight line, from 1 to 0 over
+    the run where alpha is 0.5, else as steep as alpha allows.
     """
     if schedule == "annealed":
-        return alpha + min(alpha, 1 - alpha) * np.linspace(1, -1, steps)
+        return alpha + min(alpha, 1 - alpha) * (1 - (2 * np.arange(steps) + 1) / steps)
     first = np.arange(steps) < round((alpha if schedule == "mono-first" else 1 - alpha) * steps)
     return (first if schedule == "mono-first" else ~first).astype(float)
 

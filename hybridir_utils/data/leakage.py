@@ -27,6 +27,7 @@ from scipy import sparse
 from ..base.errors import InputError
 from ..base.mapped import codes, holds, keep_rows
 from ..tasks.evaluated_texts import evaluated_texts
+from ..tasks.parallel_texts import ParallelQuestions
 from ..tasks.retrieval_task import RetrievalTask
 from ..tasks.searches import SearchTask
 
@@ -43,7 +44,7 @@ LEAK_COLUMNS = ["kind", "language", "pair", "field", "match", "similarity", "pai
 _POWERS = np.array([pow(0x9E3779B97F4A7C15, power, 2**64) for power in range(1, SHINGLE + 1)], dtype=np.uint64)
 
 
-def leaks(pairs: Dataset, task: RetrievalTask | SearchTask, threshold: float = 0.8) -> pd.DataFrame:
+def leaks(pairs: Dataset, task: RetrievalTask | SearchTask | ParallelQuestions, threshold: float = 0.8) -> pd.DataFrame:
     """Training texts that equal or nearly equal a text of the task, as columns LEAK_COLUMNS, one row per (pair, field, match).
 
     Questions are compared with the task's queries and passages with its relevant candidates, within each language. kind: `exact`

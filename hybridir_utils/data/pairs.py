@@ -26,7 +26,7 @@ MIN_BYTES = 60  # of UTF-8: about 60 Latin letters or 20 Han or Thai ones; short
 MIN_TEXT_SHARE = 0.8  # letters and spaces among all characters of an English section; below it is code or a list of numbers
 MAX_BARS = 20  # a section with more `|` is a list of links, such as the languages a document was translated into
 IN_MEMORY = 50_000_000  # bytes of a file of pairs
-REGIONS = {"zh": ("zh-CN", "zh_CN"), "pt": ("pt-BR", "pt_BR")}  # the file of a language that has one a region
+REGIONS = {"zh": ("zh-CN", "zh_CN"), "pt": ("pt-BR", "pt_BR"), "fil": ("tl",)}  # files of one region, or an old code
 
 
 def pairs_from_rows(rows: Iterable[Iterable[str]], path: Path | None = None) -> Dataset:
@@ -135,8 +135,8 @@ def section_counts(folder: Path, languages: Iterable[str]) -> pd.DataFrame:
 def section_languages(folder: Path) -> tuple[str, ...]:
     """Codes of the languages a folder of sections has a file for, sorted; regional files other than REGIONS' are left out."""
     stems = {path.name.removesuffix(".jsonl.gz") for path in Path(folder).glob("*.jsonl.gz")}
-    regional = {code for code, names in REGIONS.items() if stems & set(names)}
-    return tuple(sorted({stem for stem in stems if stem.isalpha()} | regional))
+    regional = {code: stems & set(names) for code, names in REGIONS.items() if stems & set(names)}
+    return tuple(sorted({stem for stem in stems if stem.isalpha()}.difference(*regional.values()) | set(regional)))
 
 
 def _judged(folder: Path, languages: Iterable[str], english: dict[str, dict]) -> Iterator[tuple[str, dict, str | None]]:

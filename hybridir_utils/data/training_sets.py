@@ -18,15 +18,16 @@ from ..base.errors import InputError
 from ..base.fingerprints import code_fingerprint, fingerprint
 from ..base.hub import hub_errors
 from ..base.hub_data import load_set, set_origin
+from ..base.hub_places import set_fault
 from ..base.places import ROOT
 from .training_layouts import LAYOUTS, judged, pair_features, pair_table, stretcher
-from .triples import chosen, triple_pairs
+from .triples import chosen, drawn_size, triple_pairs
 
 
 class TrainingSet(BaseModel):
     """hub: repository, "" where none has this set; revision: branch or commit. layout: how a row tells question and passage
     (`training_layouts`). files: part -> pattern of files, `{language}` standing for a name in `languages`. columns: what -> the
-    set's name of it. checked: what of this entry was looked up.
+    set's name of it. ids: about how many there are. checked: what of this entry was looked up.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,6 +36,7 @@ class TrainingSet(BaseModel):
     revision: str
     licence: str
     layout: Literal["spans", "labels", "quoted", "answers", "contexts", "judged", "triples"]
+    ids: int
     files: dict[str, str]
     languages: dict[str, str] = {"en": "english"}
     columns: dict[str, str] = {}
@@ -56,22 +58,24 @@ def hub_pairs(
     data_dir: str = "",
     max_chars: int = 400,
     max_pairs: int = 0,
+    share: float = 1.0,
     seed: int = 0,
     negatives: bool = False,
 ) -> Dataset:
     """Parallel pairs of a set of the catalogue, memory-mapped: columns PAIR_COLUMNS, and NEGATIVE_COLUMNS where asked for.
 
-    languages: those of the set to read. max_pairs: so many ids, drawn by `seed`; 0: all. Rows without a question, a passage or an
-    answer in it are left out. Raises InputError as `load_set`, and when nothing is left.
+    languages: those of the set to read. max_pairs, share: of its ids (`triples.drawn_size`), drawn by `seed`; 0 and 1: all. Rows without
+    a question, a passage or an answer in it are left out. Raises InputError as `load_set`, and when nothing is left.
     """
     entry = TRAINING_SETS[name]
-    load = _loader(name, entry, data_dir)
+    load, limits = _loader(name, entry, data_dir), {"most": max_pairs, "share": share}
     with hub_errors(name):
         if entry.layout == "triples":
-            pairs = triple_pairs(name, load, {code: entry.languages[code] for code in languages}, max_chars, max_pairs, seed, negatives)
+            pairs = triple_pairs(name, load, {code: entry.languages[code] for code in languages}, max_chars, limits, seed, negatives)
         else:
-            pairs = _table_pairs(name, entry, load, max_chars, negatives)
-            pairs = pairs.select(chosen(len(pairs), max_pairs, seed)) if max_pairs else pairs
+            pairs = table_pairs(name, entry, load, max_chars, negatives)
+            drawn = chosen(len(pairs), drawn_size(len(pairs), **limits), seed)
+            pairs = pairs.select(drawn) if len(drawn) < len(pairs) else pairs
     if not len(pairs):
         raise InputError(f"{name}: no row has a question and a passage with its answer; the set's columns may have changed their meaning.")
     return pairs
@@ -90,6 +94,16 @@ def set_record(name: str, data_dir: str = "") -> dict[str, str]:
     return {"set": name, "licence": entry.licence, "revision": entry.revision} | origin
 
 
+def place_fault(name: str, languages: Sequence[str] = ("en",), data_dir: str = "") -> str:
+    """Why the files of a set cannot be read in these languages, with what to do; "" where they are there (`hub_places.set_fault`)."""
+    entry = TRAINING_SETS[name]
+    asked = [entry.languages[code] for code in languages if code in entry.languages]
+    if not asked:
+        return f"{name}: in none of the languages {', '.join(languages)}; it has {', '.join(sorted(entry.languages))}."
+    patterns = dict.fromkeys(pattern.format(language=language) for pattern in entry.files.values() for language in asked)
+    return set_fault(name, entry.hub, list(patterns), entry.revision, data_dir)
+
+
 def _loader(name: str, entry: TrainingSet, data_dir: str):
     """Part (and language) of the set -> its table."""
 
@@ -100,8 +114,8 @@ def _loader(name: str, entry: TrainingSet, data_dir: str):
     return load
 
 
-def _table_pairs(name: str, entry: TrainingSet, load, max_chars: int, negatives: bool) -> Dataset:
-    """Pairs of a set whose parts are one table each."""
+def table_pairs(name: str, entry: TrainingSet, load, max_chars: int, negatives: bool) -> Dataset:
+    """Pairs of a set whose parts are one table each. load(part, columns): the table, or as many of its rows as are wanted."""
     parts = []
     for part in entry.files:
         rows, columns = load(part, list(entry.columns.values())), entry.columns

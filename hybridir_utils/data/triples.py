@@ -6,18 +6,21 @@ about 2 GB; the pairs themselves are written as they are put together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from datasets import Dataset, concatenate_datasets
 
+from ..base.errors import InputError
 from ..base.fingerprints import code_fingerprint, fingerprint
 from ..base.mapped import chunks
 from .training_layouts import answer_groups, pair_features, pair_table, stretcher
 
 HEADER = ("query", "positive", "negative")
+COLUMNS = ("id", "text")
+SMALL = 10_000  # ids of a set that are always drawn
 BATCH = 20_000  # triples put together at once: 60 MB of texts
 
 
@@ -66,17 +69,17 @@ class Triples:
     made: list[str]
 
 
-def triple_pairs(name: str, load, languages: dict[str, str], max_chars: int, max_pairs: int, seed: int, negatives: bool) -> Dataset:
+def triple_pairs(name: str, load, languages: dict[str, str], max_chars: int, limits: dict, seed: int, negatives: bool) -> Dataset:
     """Pairs of a set of triples in some languages: each triple is an id, with the same `passage_id` in every language.
 
-    load(part, columns, language, header) opens a table. Passages are known as equal by their texts in the first language. A row
-    whose question or passage a language lacks is left out there; a negative that answers the same question is none.
+    load(part, columns, language, header) opens a table. limits: of `drawn_size`. Passages are known as equal by their texts in the first
+    language. A row whose question or passage a language lacks is left out there; a negative that answers the same question is none.
     """
-    table = load("triples", HEADER, header=HEADER)
-    numbers = chosen(len(table), max_pairs, seed)
-    table, known, parts = table.select(numbers) if max_pairs else table, None, []
+    table = _numbers(name, "triples", load("triples", HEADER, header=HEADER), HEADER)
+    numbers = chosen(len(table), drawn_size(len(table), **limits), seed)
+    table, known, parts = table.select(numbers) if len(numbers) < len(table) else table, None, []
     for code, language in languages.items():
-        texts = [Texts(load(part, ("id", "text"), language, ("id", "text"))) for part in ("queries", "collection")]
+        texts = [Texts(_numbers(name, part, load(part, COLUMNS, language, COLUMNS), ("id",))) for part in ("queries", "collection")]
         if known is None:
             ids = (_column(table, column) for column in HEADER)
             made = [table._fingerprint, texts[1].table._fingerprint]
@@ -85,11 +88,31 @@ def triple_pairs(name: str, load, languages: dict[str, str], max_chars: int, max
     return concatenate_datasets(parts)
 
 
+def drawn_size(count: int, most: int = 0, share: float = 1.0) -> int:
+    """How many of a set's ids are drawn: a share of them, but all of up to SMALL, and `most` at most (0: no limit).
+
+    A share leaves the sets' proportions as they are, by which batches are drawn; a limit alone favours the smaller ones.
+    """
+    wanted = max(round(share * count), min(count, SMALL))
+    return min(wanted, most or wanted)
+
+
 def chosen(count: int, most: int, seed: int) -> np.ndarray:
-    """[min(count, most)] rows in order, drawn without repetition; most 0: all."""
-    if not most or count <= most:
+    """[min(count, most)] rows in order, drawn without repetition."""
+    if count <= most:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
+
+
+def _numbers(name: str, part: str, table: Dataset, columns: Sequence[str]) -> Dataset:
+    """The table, whose columns of ids must hold whole numbers; raises InputError naming the first that does not."""
+    for column in columns:
+        if not table.features[column].dtype.startswith("int"):
+            raise InputError(
+                f"{name}, {part}: column {column!r} should hold whole numbers, found {table.features[column].dtype}, such as "
+                f"{table[0][column]!r}. Take the revision that data/training_sets.toml names, or lay the local folder out as on the hub."
+            )
+    return table
 
 
 def _column(table: Dataset, column: str) -> np.ndarray:

@@ -15,7 +15,7 @@ import pandas as pd
 from ..base.files import write_text_atomically
 from ..base.fingerprints import code_fingerprint, versions
 from ..show.figures import FIGURES, draw
-from ..steps.corpora import data_fingerprint
+from ..steps.corpora import data_fingerprint, set_records
 from ..steps.profiles import load_profile
 from ..steps.session import Run, open_run, save_table
 from ..train.training import default_device
@@ -67,7 +67,8 @@ def _record(run: Run) -> None:
         "run": run.name,
         "command": " ".join(["python -m hybridir_utils run --profile", run.source, *_settings(run)]),
         "parameters": p.model_dump(mode="json"),
-        "data": data_fingerprint(p.pair_sets + p.tasks, p.data_dir),
+        "data": data_fingerprint(p.data_names, p.data_dir),
+        "sets": set_records(p, p.data_names),
         "code": code_fingerprint("evaluation"),
         "versions": {"python": platform.python_version(), **versions()},
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {default_device()}",

@@ -17,6 +17,7 @@ from ..base.fingerprints import code_fingerprint, fingerprint, modules, versions
 from ..base.places import NOTEBOOKS, output_root
 from ..base.runs import hold, writing
 from ..steps.corpora import data_fingerprint
+from ..steps.readiness import check_places
 from ..steps.session import Run, settings_of
 
 PARAMETERS = "parameters"
@@ -57,10 +58,12 @@ def notebooks() -> list[Path]:
 def run_suite(run: Run, start_at: str = "", only: str = "", say=print) -> list[Step]:
     """Execute the notebooks that are not up to date; returns all steps of the run.
 
-    start_at: number or name of the first notebook to run again; only: the single one to run. Raises Busy when another
-    suite works in the same folder, NotebookFailed at the first failure; what ran before stays.
+    start_at: number or name of the first notebook to run again; only: the single one to run. Raises InputError before the first
+    when a model or data set is not there, Busy when another suite works in the same folder, NotebookFailed at the first failure;
+    what ran before stays.
     """
     chosen = _choose(start_at, only)
+    check_places(run.profile)
     upstream, steps = "", []
     with hold(run.artefacts / "suite"):
         for path in notebooks():
@@ -129,7 +132,7 @@ def step_fingerprint(step: Step, upstream: str) -> str:
             declared_values(step),
             p.model_dump(),
             [code_fingerprint(module) for module in used],
-            data_fingerprint(p.pair_sets + p.tasks, p.data_dir),
+            data_fingerprint(p.data_names, p.data_dir),
             versions(),
             upstream,
         ]

@@ -16,6 +16,7 @@ from ..base.errors import InputError
 UNIFORMITY_SAMPLE = 2_000  # texts: two million pairs, standard error of the mean far below the third digit
 PROBE_SAMPLE = 5_000  # texts: keeps the probe within seconds at 768 dimensions
 BLOCK = 1_024  # rows of a cosine matrix held at once
+ALIGNMENT_COLUMNS = ["measure", "language", "other_language", "value", "n"]
 
 
 def alignment_scores(vectors: np.ndarray, groups: Sequence, languages: Sequence[str], seed: int) -> pd.DataFrame:
@@ -40,7 +41,7 @@ def alignment_scores(vectors: np.ndarray, groups: Sequence, languages: Sequence[
     frame = pd.DataFrame({"group": np.asarray(groups), "language": np.asarray(languages)})
     unit = _unit_vectors(vectors, frame)
     rows = [*_pair_rows(unit, frame), _uniformity_row(unit, seed), *_probe_rows(unit, frame, seed)]
-    return pd.DataFrame(rows, columns=["measure", "language", "other_language", "value", "n"])
+    return pd.DataFrame(rows, columns=ALIGNMENT_COLUMNS)
 
 
 def _unit_vectors(vectors: np.ndarray, frame: pd.DataFrame) -> np.ndarray:
@@ -60,14 +61,15 @@ def _unit_vectors(vectors: np.ndarray, frame: pd.DataFrame) -> np.ndarray:
 
 def _pair_rows(unit: np.ndarray, frame: pd.DataFrame) -> list[tuple]:
     row_of = frame.assign(row=np.arange(len(frame))).pivot(index="group", columns="language", values="row")
-    rows = []
-    for language, other in itertools.permutations(row_of.columns, 2):
-        shared = row_of[[language, other]].dropna().astype(int).to_numpy()
-        if len(shared) < 2:
+    rows, row_numbers = [], {language: row_of[language].fillna(-1).to_numpy(int) for language in row_of}
+    for language, other in itertools.permutations(row_numbers, 2):
+        mine, theirs = row_numbers[language], row_numbers[other]
+        shared = (mine >= 0) & (theirs >= 0)
+        if (n := int(shared.sum())) < 2:
             continue
-        x, y = unit[shared[:, 0]], unit[shared[:, 1]]
-        rows.append(("alignment_gap", language, other, _alignment_gap(x, y), len(shared)))
-        rows.append(("translation_accuracy", language, other, _translation_accuracy(x, y), len(shared)))
+        x, y = unit[mine[shared]], unit[theirs[shared]]
+        rows.append(("alignment_gap", language, other, _alignment_gap(x, y), n))
+        rows.append(("translation_accuracy", language, other, _translation_accuracy(x, y), n))
     if not rows:
         raise InputError("alignment: no two languages share two groups; expected translations of the same texts.")
     return rows

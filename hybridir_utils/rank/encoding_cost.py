@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..base.errors import InputError, UnknownName
 from ..base.places import PUBLISHED
+from ..tasks.mteb_tasks import PREFIX, mteb_sizes
 from .opening import Opening
 
 LETTERS_PER_TOKEN = 4.0  # of a multilingual subword tokenizer on Wikipedia, roughly; `tokens_per_passage` counts a sample
@@ -23,10 +24,12 @@ BYTES = {"fp32": 4, "fp16": 2}
 
 
 def corpus_sizes(task: str, languages: Sequence[str] = ()) -> pd.DataFrame:
-    """language, passages, mean_chars, source of a task's corpora (miracl, miracl-full, mkqa, neuclir); no languages: all.
+    """language, passages, mean_chars, source of a task's corpora (miracl, miracl-full, mkqa, neuclir, mteb:NAME); no languages: all.
 
-    MKQA's passages are English whatever the questions' languages. Raises UnknownName.
+    MKQA's passages are English whatever the questions' languages. Raises UnknownName for a task whose sizes are not known.
     """
+    if task.startswith(PREFIX):
+        return mteb_sizes(task, languages)
     table = pd.read_csv(PUBLISHED / "corpus_sizes.csv")
     if task not in set(table["task"]):
         raise UnknownName("task with a large corpus", task, table["task"].unique())
@@ -60,9 +63,9 @@ def encoder_shape(name: str | Path, opening: Opening | None = None) -> tuple[int
     """
     from transformers import AutoConfig
 
-    from ..base.hub import hub_errors, split_revision
+    from ..base.hub import hub_errors, split_place
 
-    place, revision = (str(name), None) if Path(name).is_dir() else split_revision(str(name))
+    place, revision = split_place(name)
     with hub_errors(str(name)), _no_configuration(name):
         config = AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=(opening or Opening()).trust_remote_code)
     width, layers, inner = (getattr(config, key, None) for key in ("hidden_size", "num_hidden_layers", "intermediate_size"))

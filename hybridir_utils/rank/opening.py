@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ..base.errors import InputError
 from ..base.fingerprints import folder_fingerprint
-from ..base.hub import hub_errors, split_revision
+from ..base.hub import hub_errors, split_place
 
 NOT_THERE = "no such folder, and no such model on the hub or in the cache. Check the path or the name."
 
@@ -38,7 +38,7 @@ def open_model(name: str | Path, opening: Opening | None = None, device: str | N
     """
     from sentence_transformers import SentenceTransformer
 
-    opening, (place, revision) = opening or Opening(), _place(name)
+    opening, (place, revision) = opening or Opening(), split_place(name)
     with _model_errors(str(name)), hub_errors(str(name)):
         model = SentenceTransformer(
             place,
@@ -56,7 +56,7 @@ def open_model(name: str | Path, opening: Opening | None = None, device: str | N
 
 def origin(name: str | Path) -> str:
     """What a name stands for at this moment: the fingerprint of a folder's files, or `NAME@COMMIT` on the hub."""
-    place, revision = _place(name)
+    place, revision = split_place(name)
     if Path(place).is_dir():
         return folder_fingerprint(Path(place))
     if revision and len(revision) == 40:
@@ -71,13 +71,6 @@ def default_device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _place(name: str | Path) -> tuple[str, str | None]:
-    """Folder or hub name, and revision; a folder may have `@` in its name."""
-    if Path(name).expanduser().is_dir():
-        return str(Path(name).expanduser()), None
-    return split_revision(str(name))
 
 
 @contextmanager

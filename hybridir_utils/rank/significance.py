@@ -35,19 +35,20 @@ def compare(per_query: pd.DataFrame, baseline: str, resamples: int = 10_000, see
     Memory is bounded by BLOCK_CELLS whatever the number of queries and resamples. Raises InputError when a column is
     missing, a value is empty or a strategy lacks queries the baseline has; UnknownName for an unknown baseline.
     """
-    _check(per_query)
-    strategies = list(dict.fromkeys(per_query["strategy"]))
+    check_values(per_query)
+    strategies = per_query["strategy"].unique().tolist()
     if baseline not in strategies:
         raise UnknownName("baseline strategy", baseline, strategies)
     if len(strategies) == 1:
         raise InputError(f"significance: only the baseline {baseline!r} is present; expected another strategy to compare with it.")
     cells = per_query.groupby(["strategy", "seed", "group"], sort=True)["value"].agg(["sum", "size"])
-    reference = _over_seeds(cells, baseline)
+    per_seed = per_query.groupby(["strategy", "seed"])["value"].mean()
+    reference = over_seeds(cells, baseline)
     rows = []
     for strategy in [name for name in strategies if name != baseline]:
-        sums, sizes = _paired(_over_seeds(cells, strategy), reference, strategy, baseline)
+        sums, sizes = _paired(over_seeds(cells, strategy), reference, strategy, baseline)
         tested = _test(sums, sizes, resamples, np.random.default_rng(seed))
-        rows.append({"strategy": strategy, "baseline": baseline, **tested, **_seed_interval(per_query, strategy, baseline)})
+        rows.append({"strategy": strategy, "baseline": baseline, **tested, **seed_interval(per_seed, strategy, baseline)})
     table = pd.DataFrame(rows)
     table.insert(table.columns.get_loc("p") + 1, "p_holm", holm(table["p"].to_numpy()))
     return table
@@ -59,10 +60,10 @@ def seed_spread(per_query: pd.DataFrame) -> pd.DataFrame:
     per_query: as for `compare`. Returns strategy, n_seeds, mean, sd (ddof 1), min, max, low, high (95 % t-interval of
     the mean over seeds), note. With one seed the spread is NaN and the note says so. Raises InputError as `compare`.
     """
-    _check(per_query)
+    check_values(per_query)
     per_seed = per_query.groupby(["strategy", "seed"], sort=False)["value"].mean()
     rows = []
-    for strategy in dict.fromkeys(per_query["strategy"]):
+    for strategy in per_query["strategy"].unique():
         values = per_seed[strategy].to_numpy()
         low, high = _t_interval(values)
         sd = values.std(ddof=1) if len(values) > 1 else np.nan
@@ -81,7 +82,8 @@ def holm(p: np.ndarray) -> np.ndarray:
     return corrected
 
 
-def _check(per_query: pd.DataFrame) -> None:
+def check_values(per_query: pd.DataFrame) -> None:
+    """Raise InputError unless the table has rows, COLUMNS and no empty cell in them."""
     missing = [column for column in COLUMNS if column not in per_query]
     if missing or per_query.empty:
         raise InputError(f"significance: expected rows with columns {COLUMNS}; missing {missing or 'every row'}.")
@@ -91,8 +93,11 @@ def _check(per_query: pd.DataFrame) -> None:
         raise InputError(f"significance: {empty.sum()} row(s) with an empty cell, first {row}; score these queries or drop them.")
 
 
-def _over_seeds(cells: pd.DataFrame, strategy: str) -> pd.DataFrame:
-    """Per group: sum over its queries of the mean over seeds, and number of queries (the same in every seed)."""
+def over_seeds(cells: pd.DataFrame, strategy: str) -> pd.DataFrame:
+    """Per group of one strategy: `sum` over its queries of the mean over seeds, and `size`, its number of queries.
+
+    cells: sum and size of the values by strategy, seed and group. Raises InputError where the queries differ between seeds.
+    """
     grouped = cells.loc[strategy].groupby("group")
     per_group, least, seeds = grouped[["sum", "size"]].mean(), grouped["size"].min(), grouped.size()
     uneven = (least != per_group["size"]) | (seeds != seeds.max())
@@ -140,8 +145,11 @@ def _test(sums: np.ndarray, sizes: np.ndarray, resamples: int, rng: np.random.Ge
     }
 
 
-def _seed_interval(per_query: pd.DataFrame, strategy: str, baseline: str) -> dict:
-    per_seed = per_query.groupby(["strategy", "seed"])["value"].mean()
+def seed_interval(per_seed: pd.Series, strategy: str, baseline: str) -> dict:
+    """n_seeds, the 95 % t-interval of strategy - baseline over the seeds both have (seed_low, seed_high), and a note below two of them.
+
+    per_seed: a value by strategy and seed.
+    """
     differences = (per_seed[strategy] - per_seed[baseline]).dropna().to_numpy()
     low, high = _t_interval(differences)
     note = "" if len(differences) > 1 else f"{len(differences)} shared seed(s): the test says nothing about other training runs"

@@ -1,7 +1,8 @@
 """A finished run against published numbers: every row OK, near or off, with the tolerance and the seed spread that decided.
 
-The paper gives one run per model and strategy, without seeds. A row is OK when ours lies within the tolerance or within what another
-seed could give (95 % prediction interval of one run: t x sd x sqrt(1 + 1/n)), near within three tolerances, else off.
+The paper gives one run per model and strategy, other sources one number per public encoder, without seeds. A row is OK when ours lies
+within the tolerance or within what another seed could give (95 % prediction interval of one run: t x sd x sqrt(1 + 1/n)), near within
+three tolerances, else off.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import pandas as pd
 
 from ..base.encoder_catalogue import ENCODERS
 from ..base.errors import InputError
-from .published import in_our_names
+from .published import in_our_names, reference_numbers
 
 KEYS = ["task", "setting", "metric", "query_language", "strategy"]
 COLUMNS = ["task", "model", "base", "strategy", "setting", "metric", "query_language", "published", "ours"]
@@ -30,23 +31,38 @@ def check(scores: pd.DataFrame, bias: pd.DataFrame, models: dict[str, str] | Non
     """One row per published number the run has a counterpart of, and per average over the languages both have: COLUMNS.
 
     scores, bias: the run's saved tables. models: base -> model as the published table names it, beside those the encoder
-    catalogue knows. published: as `in_our_names` (default). Raises InputError when nothing can be compared.
+    catalogue knows. published: as `in_our_names`; where it is not given, the paper's, and the averages of other systems
+    (`reference_numbers`) that the run evaluates as they are. Raises InputError when nothing can be compared.
     """
     models = {name: known.paper for name, known in ENCODERS.items() if known.paper} | (models or {})
     theirs = _published(in_our_names() if published is None else published)
     ours = _ours(scores, bias)
     ours = ours[ours["base"].isin(models)].assign(model=lambda rows: rows["base"].map(models))
     by_seed = ours.merge(theirs, on=[*KEYS, "model"])
-    if by_seed.empty:
+    others = beside_references(scores) if published is None else pd.DataFrame()
+    if by_seed.empty and others.empty:
         raise InputError(_nothing_shared(scores, theirs, models))
     groups = ["task", "model", "base", "strategy", "setting", "metric"]
     macro = by_seed.groupby([*groups, "seed"], sort=False)[["ours", "published"]].mean().reset_index().assign(query_language="macro")
     rows = pd.concat([macro, by_seed]).groupby([*groups, "query_language"], sort=False)
     table = rows.agg(published=("published", "mean"), ours=("ours", "mean"), seeds=("seed", "nunique"), sd=("ours", "std")).reset_index()
-    return _judged(table)[COLUMNS]
+    return judged(pd.concat([part for part in (table, others) if len(part)], ignore_index=True))[COLUMNS]
 
 
-def _judged(table: pd.DataFrame) -> pd.DataFrame:
+def beside_references(scores: pd.DataFrame) -> pd.DataFrame:
+    """Averages of systems that the run evaluates as they are beside the published ones, where both are over as many languages.
+
+    Columns as the table of `check` has them before its verdicts, and source. Empty where the run has none.
+    """
+    theirs = reference_numbers().rename(columns={"system": "model", "value": "published"})
+    keys = ["task", "base", "strategy", "setting", "metric"]
+    single = scores[scores["query_language"] != "macro"].groupby(keys)["query_language"].nunique().rename("languages").reset_index()
+    macro = scores[scores["query_language"] == "macro"].groupby(keys)["value"].agg(ours="mean", seeds="size", sd="std").reset_index()
+    return theirs.merge(macro, on=keys).merge(single, on=[*keys, "languages"]).assign(query_language="macro")
+
+
+def judged(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows with spread, tolerance and verdict."""
     spread = [_spread(row.sd, row.seeds) for row in table.itertuples()]
     tolerance = np.where(table["metric"] == "rank distance", TOLERANCE_OF_RANKS * table["published"], TOLERANCE)
     tolerance = tolerance * np.where(table["query_language"] == "macro", 1, ONE_LANGUAGE)
@@ -114,7 +130,8 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     macro, single = (table[(table["query_language"] == "macro") == side] for side in (True, False))
     counts = single.groupby(keys, sort=False)["verdict"].value_counts().unstack(fill_value=0).reindex(columns=VERDICTS, fill_value=0)
     counts = counts.rename(columns={verdict: f"languages {verdict}" for verdict in VERDICTS}).reset_index()
-    return macro.drop(columns="query_language").merge(counts, on=keys)
+    rows = macro.drop(columns="query_language").merge(counts, on=keys, how="left")
+    return rows.fillna(dict.fromkeys(counts.columns.difference(keys), 0)).astype(dict.fromkeys(counts.columns.difference(keys), int))
 
 
 def report(table: pd.DataFrame) -> str:

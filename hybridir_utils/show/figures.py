@@ -11,7 +11,7 @@ import pandas as pd
 from ..base.errors import InputError, MissingInput, UnknownName
 from ..base.fingerprints import file_fingerprint, fingerprint
 from ..steps.session import Run
-from . import plots_bias, plots_claims, plots_data, plots_many, plots_retrieval
+from . import plots_bias, plots_claims, plots_data, plots_many, plots_mixing, plots_questions, plots_retrieval, plots_shift
 from .style import save_figure
 
 
@@ -38,6 +38,15 @@ FIGURES = {
     "04_map": FigureRecipe(plots_bias.vector_map, ("map",), "Parallel questions and passages on two principal components."),
     "04_alignment": FigureRecipe(plots_bias.alignment, ("alignment",), "Alignment, uniformity and language identity of the vectors."),
     "04_debiasing": FigureRecipe(plots_bias.debiasing, ("debiasing",), "Training-free removal of language identity."),
+    "05_curves": FigureRecipe(plots_mixing.curves, ("mixing",), "Every measure against α, mean and range over seeds; schedules beside."),
+    "05_pareto": FigureRecipe(
+        plots_mixing.pareto, ("mixing",), "Monolingual against cross-lingual mAP of every mix, with the Pareto front."
+    ),
+    "05_recommended": FigureRecipe(plots_mixing.recommended, ("mixing_best",), "Best α of every goal with its 95 % interval."),
+    "06_kept": FigureRecipe(plots_shift.kept, ("shift",), "Share of mAP kept under domain shift, by strategy."),
+    "06_alignment": FigureRecipe(plots_shift.alignment, ("shift_alignment",), "Alignment in domain against alignment under shift."),
+    "07_recall": FigureRecipe(plots_questions.recall, ("question_recall",), "Recall of translated questions, by kind of language pair."),
+    "07_pairs": FigureRecipe(plots_questions.pairs, ("question_pairs",), "Recall@1 of hybrid minus others, by pair of languages."),
     "08_methods": FigureRecipe(plots_many.methods, ("many_scores",), "mAP of each method in each setting; a dot a seed."),
     "08_languages": FigureRecipe(plots_many.languages, ("many_languages",), "mAP by question language, grouped by family."),
     "08_cost": FigureRecipe(plots_many.cost, ("many_scores", "many_cost"), "mAP of each method against its training time."),

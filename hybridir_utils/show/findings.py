@@ -7,6 +7,7 @@ import pandas as pd
 from ..steps.evaluation import NOT_TRAINED
 from .style import SETTINGS, in_order
 
+LEVEL = "not clearly different from"
 VALIDATION = {"mono": "within a language", "cross": "across languages"}  # the second needs validation pairs in two languages
 PAPER_SHAPE = {  # direction of the paper's means (arXiv 2408.10536, tables 3-8)
     "monolingual": "Hybrid ≥ X-X-mono > X-Y",
@@ -92,8 +93,8 @@ def _on_tests(tests: pd.DataFrame, task: str, base: str) -> str:
 def verdict(row) -> str:
     """ahead of / behind: the corrected p-value and the interval over seeds agree; else no clear difference."""
     seeds_agree = not (row.seed_low <= 0 <= row.seed_high)  # nan (one seed) agrees with nothing to the contrary
-    if row.p_holm >= 0.05 or not seeds_agree:
-        return "not clearly different from"
+    if not row.p_holm < 0.05 or not seeds_agree:  # nan: no test was possible
+        return LEVEL
     return "ahead of" if row.mean_difference < 0 else "behind"
 
 

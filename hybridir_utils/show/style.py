@@ -13,6 +13,9 @@ COLOURS = {
     "X-X-mono": "#D55E00",
     "X-Y": "#0072B2",
     "hybrid": "#009E73",
+    "mono-first": "#661100",  # the schedules of notebook 05
+    "cross-first": "#6699CC",
+    "annealed": "#999933",
     "translation ranking": "#332288",  # the methods of notebook 08: Tol's muted palette
     "distillation": "#117733",
     "code-switched": "#AA4499",
@@ -42,6 +45,14 @@ def new_figure(rows: int = 1, columns: int = 1, width: float = 3.2, height: floa
     )
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def note_figure(text: str):
+    """A figure that says why there is nothing to draw."""
+    figure, axes = new_figure(width=6, height=0.8)
+    axes[0, 0].axis("off")
+    axes[0, 0].text(0.5, 0.5, text, ha="center", va="center")
+    return figure
 
 
 def in_order(strategies) -> list[str]:

@@ -6,10 +6,12 @@ import pandas as pd
 
 from ..rank.significance import TESTED, compare
 from ..steps.evaluation import NOT_TRAINED, REFERENCE
-from .published import in_our_names, paper_scores
+from .checking import beside_references, judged
+from .published import TASKS, in_our_names, paper_scores
 from .style import SETTINGS, in_order
 
 KEYS = ["task", "base", "strategy"]
+BY_LANGUAGE = [*(f"{short} mAP" for short in SETTINGS.values()), "Mo. nDCG@10", "rank distance"]
 TEST_KEYS = ["task", "base", "setting", "measure"]
 PAPER_TASKS = {"xquad-r": "XQuAD-R", "mlqa-r": "MLQA-R"}  # those of all three settings
 
@@ -54,12 +56,13 @@ def language_table(scores: pd.DataFrame, task: str, base: str) -> pd.DataFrame:
 
 
 def test_table(questions: pd.DataFrame, value: str, resamples: int, baseline: str = "hybrid") -> pd.DataFrame:
-    """Paired tests of every trained strategy against `baseline` over the questions, for each task, base and setting.
+    """Paired tests of every trained strategy against `baseline`, a strategy or the untrained base, for each task, base and setting.
 
     questions: task, base, strategy, seed, setting, group and the column `value`. See significance.compare for the columns. No rows
     where nothing can be compared.
     """
-    rows = questions[(questions["base"] != REFERENCE) & ~questions["strategy"].isin(NOT_TRAINED)].dropna(subset=[value])
+    left_out = [name for name in NOT_TRAINED if name != baseline]
+    rows = questions[(questions["base"] != REFERENCE) & ~questions["strategy"].isin(left_out)].dropna(subset=[value])
     tables = []
     for (task, base, setting), part in rows.groupby(["task", "base", "setting"], sort=False):
         if part["strategy"].nunique() > 1 and baseline in set(part["strategy"]):
@@ -93,22 +96,38 @@ def paper_table(scores: pd.DataFrame, bias: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def paper_by_language(scores: pd.DataFrame, bias: pd.DataFrame, task: str = "xquad-r") -> pd.DataFrame:
-    """The paper's mAP and rank distance per question language beside ours (mean over seeds) on one of its tasks.
+def paper_by_language(scores: pd.DataFrame, bias: pd.DataFrame) -> pd.DataFrame:
+    """The paper's numbers per question language beside ours (mean over seeds), on each of its tasks that the run has: mAP and rank
+    distance, for MIRACL nDCG@10.
 
-    Rows are (setting, language), columns (encoder, strategy); a run without that task leaves the paper's columns alone.
+    Rows are (task, measure, language), columns (encoder, strategy); a run with none of its tasks leaves the paper's columns of the first.
     """
-    theirs = in_our_names().query("task == @task and metric in ('mAP', 'rank distance')").rename(columns={"language": "query_language"})
+    theirs = in_our_names().rename(columns={"language": "query_language"})
     distances = bias[bias["measure"] == "rank distance"].assign(setting="multilingual", metric="rank distance")
-    ours = pd.concat([scores[scores["metric"] == "mAP"], distances]).query("task == @task and query_language != 'macro'")
-    ours = ours[ours["base"] != REFERENCE]
+    ours = pd.concat([scores, distances])
+    ours = ours[(ours["query_language"] != "macro") & (ours["base"] != REFERENCE)]
+    shared = [task for task in TASKS.values() if task in set(ours["task"])] or [*TASKS.values()][:1]
     rows = pd.concat([theirs.assign(encoder="paper, " + theirs["model"]), ours.assign(encoder="ours, " + ours["base"])])
-    rows["setting"] = rows["setting"].map(SETTINGS).where(rows["metric"] == "mAP", "rank distance")
-    keys = ["setting", "query_language"]
+    rows = rows[rows["task"].isin(shared)].assign(measure=lambda rows: _measure(rows["setting"], rows["metric"]))
+    rows = rows[rows["measure"].isin(BY_LANGUAGE)].sort_values("task", key=lambda names: names.map(shared.index), kind="stable")
+    keys = ["task", "measure", "query_language"]
     wide = rows.pivot_table(index=keys, columns=["encoder", "strategy"], values="value", sort=False)
-    return wide.sort_index(
-        key=lambda level: level.map([*SETTINGS.values(), "rank distance"].index) if level.name == keys[0] else level
-    ).round(3)
+    order = {"task": shared.index, "measure": BY_LANGUAGE.index}
+    return wide.sort_index(key=lambda level: level.map(order[level.name]) if level.name in order else level).round(3)
+
+
+def _measure(setting: pd.Series, metric: pd.Series) -> pd.Series:
+    """`Mo. mAP`, … ; the rank distance has one setting."""
+    return (setting.map(SETTINGS) + " " + metric).where(metric != "rank distance", metric)
+
+
+def reference_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """Published averages of public encoders beside ours, by task and system: setting, metric, published, ours, verdict, source.
+
+    Empty where the run evaluates none of them on all languages of a task (`checking.check` has the tolerances).
+    """
+    rows = judged(beside_references(scores))
+    return rows.set_index(["task", "model"])[["setting", "metric", "published", "ours", "verdict", "source"]].round(3)
 
 
 def markdown(table: pd.DataFrame) -> str:

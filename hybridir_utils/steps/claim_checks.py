@@ -14,7 +14,7 @@ from ..data.parallel_index import ParallelIndex, sorted_codes
 from ..rank.significance import holm
 from ..tasks.retrieval_task import RetrievalTask
 from .encoders import plans
-from .preparation import PreparedPairs, evaluation_tasks, large_tasks
+from .preparation import PreparedPairs, evaluation_tasks, tested_texts
 from .session import Run
 
 MONO, CROSS, NEITHER = "monolingual batches", "cross-lingual batches", "batches of neither kind"
@@ -69,17 +69,12 @@ def leaks_left(run: Run, prepared: PreparedPairs) -> pd.DataFrame:
     """
 
     def make(out: Path) -> None:
-        found = [leaks(prepared.train, task, run.profile.near_duplicate).assign(task=task.name) for task in all_tasks(run)]
+        found = [leaks(prepared.train, task, run.profile.near_duplicate).assign(task=task.name) for task in tested_texts(run)]
         pd.concat(found, ignore_index=True).to_parquet(out / "leaks.parquet", index=False)
 
-    recipe = {"pairs": prepared.folder.name, "tasks": run.profile.tasks, "near_duplicate": run.profile.near_duplicate}
+    recipe = {"pairs": prepared.folder.name, "tests": run.profile.test_sets, "near_duplicate": run.profile.near_duplicate}
     folder = artefact(run.artefacts / "pairs", "leaks-left", recipe, "claim_checks", make)
     return pd.read_parquet(folder / "leaks.parquet")
-
-
-def all_tasks(run: Run) -> list:
-    """The profile's tasks, those ranked in full before those searched."""
-    return [*evaluation_tasks(run).values(), *large_tasks(run)]
 
 
 def task_counts(run: Run) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,17 @@ from ..base.mapped import codes, keep_rows
 from ..base.places import WORLDFACTS, data_folder
 from ..data import worldfacts
 from ..data.pairs import join_pairs, read_pairs_jsonl, read_sections, section_languages
+from ..data.section_tasks import held_out_articles, section_task, without_articles
 from ..data.training_sets import TRAINING_SETS, hub_pairs, set_record
+from ..data.triples import drawn_size
 from ..tasks import beir, squad
 from ..tasks.belebele import belebele_task
+from ..tasks.mkqa_questions import NAME as MKQA_QUESTIONS
+from ..tasks.mkqa_questions import mkqa_questions
 from ..tasks.ntrex import ntrex_task
+from ..tasks.parallel_texts import ParallelQuestions, questions_of
 from ..tasks.retrieval_task import RetrievalTask
-from .profiles import HUB_PAIR_SETS, PAIR_SETS, PARALLEL_TASKS, Profile
+from .profiles import HUB_PAIR_SETS, PAIR_SETS, PARALLEL_TASKS, SECTION_TASKS, Profile
 from .search_tasks import sets_behind
 
 VALIDATION_SHARE = 0.04
@@ -31,9 +37,10 @@ VALIDATION_MOST = 5000  # passages; more of a large set only slow the training d
 def source_pairs(profile: Profile):
     """(training pairs, validation pairs) of all pair sets before any check; world facts come in English only.
 
-    Of the other sets, the languages that both the profile and the set have, and at most `max_pairs` ids, drawn by `corpus_seed`. World
-    facts have a validation split of their own; of other sets some answer passages are held out by `corpus_seed`. Large sets are
-    memory-mapped. Raises InputError when a set has none of the languages.
+    Of the other sets, the languages that both the profile and the set have, and `pair_share` of the ids but at most `max_pairs`, drawn by
+    `corpus_seed`. World facts have a validation split of their own; of other sets some answer passages are held out by `corpus_seed`, and
+    a set whose `<set>-test` the profile evaluates has none of that task's articles. Large sets are memory-mapped. Raises InputError when
+    a set has none of the languages.
     """
     parts = [_one_set(name, profile) for name in profile.pair_sets]
     return tuple(join_pairs(list(side)) for side in zip(*parts, strict=True))
@@ -51,6 +58,8 @@ def _one_set(name: str, profile: Profile):
         folder = data_folder(name, profile.data_dir)
         languages = _shared(name, profile.languages, section_languages(folder))
         pairs = read_sections(folder, languages, name, max_chars=profile.max_chars)
+        if f"{name}-test" in profile.test_sets:
+            pairs = without_articles(pairs, held_out_articles(folder, profile.corpus_seed), name)
     else:
         raise UnknownName("pair set", name, (*PAIR_SETS, "jsonl:FILE"))
     return hold_out(_most(pairs, profile), profile.corpus_seed)
@@ -65,17 +74,18 @@ def _own_pairs(name: str, languages: Sequence[str]):
 
 def _public_pairs(name: str, profile: Profile):
     languages = _shared(name, profile.languages, sorted(TRAINING_SETS[name].languages))
-    limits = {"max_chars": profile.max_chars, "max_pairs": profile.max_pairs, "seed": profile.corpus_seed}
+    limits = {"max_chars": profile.max_chars, "max_pairs": profile.max_pairs, "share": profile.pair_share, "seed": profile.corpus_seed}
     return hub_pairs(name, languages, profile.data_dir, **limits, negatives=profile.hard_negatives == "given")
 
 
 def _most(pairs, profile: Profile):
-    """At most `max_pairs` ids, each in all its languages."""
+    """As many ids as the profile draws (`drawn_size`), each in all its languages."""
     ids, names = codes(pairs, "id")
-    if not profile.max_pairs or len(names) <= profile.max_pairs:
+    most = drawn_size(len(names), profile.max_pairs, profile.pair_share)
+    if len(names) <= most:
         return pairs
     kept = np.zeros(len(names), dtype=bool)
-    kept[np.random.default_rng(profile.corpus_seed).choice(len(names), profile.max_pairs, replace=False)] = True
+    kept[np.random.default_rng(profile.corpus_seed).choice(len(names), most, replace=False)] = True
     return keep_rows(pairs, kept[ids])
 
 
@@ -105,8 +115,9 @@ def retrieval_task(
 ) -> RetrievalTask:
     """The evaluation task of a name that is ranked in full, in memory; the others are `search_tasks.search_task`s.
 
-    languages, corpus_seed: of the world facts. task_languages: of the public sets; none: all they have. Raises InputError when the
-    task's data are not there, UnknownName for a task or a language that does not exist.
+    languages, corpus_seed: of the world facts, and of held-out sections. task_languages: of the public sets; none: all they have; of
+    held-out sections, which are in those of them that the set has, in place of `languages`. Raises InputError when the task's data are
+    not there, UnknownName for a task or a language that does not exist.
     """
     languages = tuple(languages)
     kind, _, place = name.partition(":")
@@ -122,9 +133,33 @@ def retrieval_task(
         "belebele": lambda: belebele_task(task_languages, data_dir),
         "ntrex": lambda: ntrex_task(task_languages, data_dir),
     }
+    builders |= {task: partial(_section_task, task, task_languages or languages, data_dir, corpus_seed) for task in SECTION_TASKS}
     if name not in builders:
         raise UnknownName("task", name, (*PARALLEL_TASKS, *(f"{kind}:FOLDER" for kind in own)))
     return builders[name]()
+
+
+def _section_task(name: str, languages: Sequence[str], data_dir: str, seed: int) -> RetrievalTask:
+    source = name.removesuffix("-test")
+    return section_task(data_folder(source, data_dir), languages, source, seed)
+
+
+def parallel_questions(
+    name: str,
+    wanted: Sequence[str] = (),
+    languages: Sequence[str] = (),
+    data_dir: str = "",
+    corpus_seed: int = 0,
+    task_languages: Sequence[str] = (),
+) -> ParallelQuestions:
+    """The questions that a question task's name stands for, in the `wanted` languages; none: all they have.
+
+    The other arguments are `retrieval_task`'s, whose questions they are unless they are MKQA's. Raises InputError where a task's questions
+    are not parallel, UnknownName for a language they are not in.
+    """
+    if name == MKQA_QUESTIONS:
+        return mkqa_questions(wanted, data_dir)
+    return questions_of(retrieval_task(name, languages, data_dir, corpus_seed, task_languages)).only(wanted)
 
 
 def data_fingerprint(names: tuple[str, ...], data_dir: str) -> str:
@@ -133,8 +168,19 @@ def data_fingerprint(names: tuple[str, ...], data_dir: str) -> str:
 
 
 def public_data(name: str, data_dir: str) -> list[dict[str, str]]:
-    """Repository and commit, or folder and fingerprint of its files, of each public set that a task reads (`evaluation_sets.state`)."""
+    """Name, licence, repository and commit, or folder and fingerprint of its files, of each public set that a task reads
+    (`evaluation_sets.state`).
+    """
     return [state(entry, data_dir) for entry in sets_behind(name)]
+
+
+def set_records(profile: Profile, names: Sequence[str]) -> list[dict[str, str]]:
+    """What a run records of every public set behind these pair sets and tasks, and of its validation set (`set_record`, `public_data`)."""
+    pairs = [name for name in (*names, profile.validation_set) if name in TRAINING_SETS]
+    tasks = [name for name in names if name not in TRAINING_SETS]
+    return [set_record(name, profile.data_dir) for name in pairs] + [
+        record for task in tasks for record in public_data(task, profile.data_dir)
+    ]
 
 
 def _files_fingerprint(name: str, data_dir: str) -> str:
@@ -148,4 +194,5 @@ def _files_fingerprint(name: str, data_dir: str) -> str:
         if not path.exists():
             raise InputError(f"{path}: named by {name!r}, but it is not there.")
         return folder_fingerprint(path) if path.is_dir() else file_fingerprint(path)
-    return folder_fingerprint(data_folder({"mlqa-r": "mlqa-dev", "ntrex": "ntrex-news"}.get(name, name), data_dir))
+    folders = {"mlqa-r": "mlqa-dev", "ntrex": "ntrex-news"} | {task: task.removesuffix("-test") for task in SECTION_TASKS}
+    return folder_fingerprint(data_folder(folders.get(name, name), data_dir))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import nan
 from pathlib import Path
@@ -16,7 +17,7 @@ from ..base.runs import artefact_path, is_whole
 from ..rank.opening import Opening, origin
 from . import evaluation_job
 from .corpora import data_fingerprint, public_data
-from .encoders import EncoderKey, base_encoders, trained_encoders
+from .encoders import EncoderKey, base_encoders, encoder_keys, trained_encoders
 from .profiles import OWN_BASES, Profile
 from .search_tasks import is_search_task
 from .session import Run
@@ -52,27 +53,34 @@ class Evaluations:
         return np.load(self.folders[key, task] / "top.npy")
 
 
-def evaluate(run: Run, encoders: dict[EncoderKey, Path] | None = None) -> Evaluations:
+def evaluate(run: Run, encoders: dict[EncoderKey, Path] | None = None, tasks: Sequence[str] | None = None) -> Evaluations:
     """Evaluate every trained encoder, the bases before training, public retrievers, BM25 and random order on every task of the profile.
 
-    encoders: those of a study, in place of the profile's. What was evaluated before is read. The profile's encoders that are missing
-    are trained where it says train_in_place, else MissingInput names the notebook to run.
+    encoders: those of a study, in place of the profile's. tasks: those of the profile's that a study looks at; none: all. What was
+    evaluated before is read. The profile's encoders that are missing are trained where it says train_in_place, else MissingInput names
+    the notebook to run.
     """
-    trained = trained_encoders(run, make=run.profile.train_in_place) if encoders is None else encoders
-    places = {key: str(folder) for key, folder in trained.items()}
-    places |= {EncoderKey(base, UNTRAINED, nan_alpha(), 0): str(folder) for base, folder in base_encoders(run).items()}
-    places |= {EncoderKey(name, ZERO_SHOT, nan_alpha(), 0): place_of(name) for name in run.profile.retrievers}
+    places = encoder_places(run, trained_encoders(run, make=run.profile.train_in_place) if encoders is None else encoders)
     places |= {EncoderKey(REFERENCE, name, nan_alpha(), 0): name for name in evaluation_job.REFERENCES}
-    data = {task: data_fingerprint((task,), run.profile.data_dir) for task in run.profile.tasks}  # hashes the files: once a task
-    origins = {key: place if key.base == REFERENCE else _origin(run, place) for key, place in places.items()}
+    data = {task: data_fingerprint((task,), run.profile.data_dir) for task in tasks or run.profile.tasks}  # hashes the files: once a task
+    origins = {key: place if key.base == REFERENCE else origin_of(run, place) for key, place in places.items()}
     asked = [(key, task) for key in places for task in data if key.base != REFERENCE or not is_search_task(task)]
     recipes = {(key, task): _recipe(run, key, origins[key], task, data[task]) for key, task in asked}
     room = run.artefacts / "evaluations"
-    folders = {k: artefact_path(room, _name(*k), recipe, "evaluation_job") for k, recipe in recipes.items()}
+    folders = {k: artefact_path(room, evaluation_name(*k), recipe, "evaluation_job") for k, recipe in recipes.items()}
     means = run.profile.model_dump(include={"data_dir", "batch_tokens", "shard_size", "scheduler"})
-    jobs = [(str(run.artefacts), _name(*k), recipes[k], places[k[0]], means) for k, folder in folders.items() if not is_whole(folder)]
+    jobs = [
+        (str(run.artefacts), evaluation_name(*k), recipes[k], places[k[0]], means) for k, folder in folders.items() if not is_whole(folder)
+    ]
     run_jobs(evaluation_job.run_job, jobs, run.profile.jobs, "evaluating")
     return Evaluations(folders)
+
+
+def encoder_places(run: Run, trained: dict[EncoderKey, Path]) -> dict[EncoderKey, str]:
+    """Folder or hub name of every encoder to evaluate: the trained ones, the bases before training, the public retrievers."""
+    places = {key: str(folder) for key, folder in trained.items()}
+    places |= {EncoderKey(base, UNTRAINED, nan_alpha(), 0): str(folder) for base, folder in base_encoders(run).items()}
+    return places | {EncoderKey(name, ZERO_SHOT, nan_alpha(), 0): place_of(name) for name in run.profile.retrievers}
 
 
 def nan_alpha() -> float:
@@ -83,9 +91,10 @@ def nan_alpha() -> float:
 def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: str) -> dict:
     p = run.profile
     first = task == p.tasks[0]
+    own = key.name in {key.name for key in encoder_keys(run)}  # a study's further encoders are ranked, and no more
     return {
         "encoder": origin_,
-        "opening": _opening(p, key).model_dump(),
+        "opening": opening_of(p, key).model_dump(),
         "task": task,
         "languages": list(p.languages),
         "task_languages": list(p.task_languages),
@@ -95,12 +104,13 @@ def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: str) -> di
         "depth": p.depth,
         "precision": p.precision,
         "vector_precision": p.vector_precision,
-        "debias": first and key.strategy not in NOT_TRAINED,
-        "geometry": first and key.seed in (0, p.seeds[0]),
+        "debias": first and own,
+        "aligned": own or key.strategy in NOT_TRAINED,
+        "mapped": first and key.seed in (0, p.seeds[0]),
     }
 
 
-def _opening(profile: Profile, key: EncoderKey) -> Opening:
+def opening_of(profile: Profile, key: EncoderKey) -> Opening:
     """A base is opened as for training; a trained encoder has its pooling and lengths with it, a retriever its authors'."""
     common = {"attention": profile.attention, "trust_remote_code": profile.trust_remote_code}
     if key.strategy == ZERO_SHOT:
@@ -110,10 +120,11 @@ def _opening(profile: Profile, key: EncoderKey) -> Opening:
     return Opening(**common)
 
 
-def _origin(run: Run, place: str) -> str:
+def origin_of(run: Run, place: str) -> str:
     """What an encoder is made of: the fingerprint in the folder's name where the run made it, else its files' or the hub's."""
     return Path(place).name if Path(place).is_relative_to(run.artefacts) else origin(place)
 
 
-def _name(key: EncoderKey, task: str) -> str:
+def evaluation_name(key: EncoderKey, task: str) -> str:
+    """Name of the artefact of an encoder's evaluation on a task."""
     return f"{key.name}-{file_safe(task)}"

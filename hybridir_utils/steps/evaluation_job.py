@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import nan
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from ..base.files import file_safe
 from ..base.runs import artefact
-from ..rank.alignment import alignment_scores
+from ..rank.alignment import ALIGNMENT_COLUMNS, alignment_scores
 from ..rank.bias import bias_scores, rank_distances
 from ..rank.debiasing import DEBIASERS
 from ..rank.encoding import TaskVectors, encode_task, open_encoder
@@ -19,6 +20,7 @@ from ..rank.metrics import heat_map, per_query, scores, truncated_ap
 from ..rank.opening import Opening
 from ..rank.ranking import Ranks, dot_scores, rank_task
 from ..rank.search_evaluation import encoder_ranker, evaluate_search
+from ..tasks.parallel_texts import SIDES, parallel_rows
 from ..tasks.retrieval_task import RetrievalTask
 from .corpora import retrieval_task
 from .search_tasks import is_search_task, search_task
@@ -42,19 +44,27 @@ def _evaluate(out: Path, root: Path, recipe: dict, encoder: str, means: dict) ->
     if is_search_task(recipe["task"]):
         _searched(out, root, recipe, encoder, means)
         return
-    languages = (recipe["languages"], means["data_dir"], recipe["corpus_seed"], recipe["task_languages"])
-    task = retrieval_task(recipe["task"], *languages)
+    languages = (tuple(recipe["languages"]), means["data_dir"], recipe["corpus_seed"], tuple(recipe["task_languages"]))
+    task = _task(recipe["task"], *languages)
     if encoder in REFERENCES:
         _save_measures(out, rank_task(REFERENCES[encoder](task), task, recipe["depth"]), task)
         return
     model = open_encoder(encoder, Opening(**recipe["opening"]))
     vectors = encode_task(model, task, means["batch_tokens"], recipe["precision"])
     _save_measures(out, rank_task(dot_scores(vectors.queries, vectors.candidates), task, recipe["depth"]), task)
-    if recipe["debias"]:
+    several = len(set(task.candidate_language)) > 1  # one language has no identity to remove, and nothing to be aligned with
+    if recipe["debias"] and several:
         _debiased(vectors, task, recipe["depth"]).to_parquet(out / "debiasing.parquet", index=False)
-    if recipe["geometry"]:
+    if recipe["aligned"] and several:
         _alignment(vectors, task).to_parquet(out / "alignment.parquet", index=False)
+    if recipe["mapped"] and several:
         _map(vectors, task).to_parquet(out / "map.parquet", index=False)
+
+
+@lru_cache(maxsize=4)
+def _task(*name_and_languages) -> RetrievalTask:
+    """One process evaluates many encoders on a few tasks, and reading a task may take as long as ranking it."""
+    return retrieval_task(*name_and_languages)
 
 
 def _searched(out: Path, root: Path, recipe: dict, encoder: str, means: dict) -> None:
@@ -107,8 +117,14 @@ def _summary(ranks: Ranks, task: RetrievalTask) -> pd.DataFrame:
 
 
 def _alignment(vectors: TaskVectors, task: RetrievalTask) -> pd.DataFrame:
-    """Alignment of the questions, which are parallel by group in every task."""
-    return alignment_scores(vectors.queries, task.queries["group"].to_numpy(), task.queries["language"].to_numpy(), seed=0)
+    """`alignment_scores` of the questions and of the passages that answer them (column side); no rows where a side is not parallel."""
+    tables = [pd.DataFrame(columns=[*ALIGNMENT_COLUMNS, "side"]).astype({"value": float, "n": int})]
+    for side, own in zip(SIDES, (vectors.queries, vectors.candidates), strict=True):
+        texts = parallel_rows(task, side)
+        if len(texts):
+            rows = texts["row"].to_numpy()
+            tables.append(alignment_scores(own[rows], texts["group"], texts["language"], seed=0).assign(side=side))
+    return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
 def _map(vectors: TaskVectors, task: RetrievalTask) -> pd.DataFrame:

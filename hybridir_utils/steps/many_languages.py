@@ -21,6 +21,7 @@ from .profiles import make_profile
 from .session import Run
 
 GROWING = "hybrid"  # the strategy whose cost is followed over sets of languages
+DEBIASED = ("X-X-mono", "hybrid")  # on top of which the methods without training are tried
 
 
 def many_run(run: Run, count: int | None = None) -> Run:
@@ -36,6 +37,8 @@ def many_run(run: Run, count: int | None = None) -> Run:
         "pair_sets": p.many_pair_sets or p.pair_sets,
         "tasks": (p.many_task or p.tasks[0],),
         "shifted_tasks": (),
+        "question_task": "",
+        "strategies": DEBIASED,
         "task_languages": languages,
         "bases": (p.many_base or p.bases[-1],),
         "steps": p.many_steps or p.steps,

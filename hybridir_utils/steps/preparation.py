@@ -14,7 +14,6 @@ from datasets import Dataset
 
 from ..base.distributed import first_process_first
 from ..base.errors import InputError
-from ..base.fingerprints import folder_fingerprint
 from ..base.mapped import codes, counts, holds, keep_rows, write_parquet
 from ..base.runs import artefact
 from ..data import worldfacts
@@ -22,19 +21,20 @@ from ..data.leakage import drop_leaks, leaks
 from ..data.pairs import NEGATIVE_COLUMNS, join_pairs, read_split
 from ..data.quality import accepted
 from ..data.quality_chunks import rejected
-from ..data.training_sets import set_record
+from ..rank.opening import origin
+from ..tasks.parallel_texts import ParallelQuestions
 from ..tasks.retrieval_task import RetrievalTask
 from ..tasks.searches import SearchTask
 from ..translate.translation import CachedTranslator, MemoryTranslator, translate_pairs
-from .corpora import data_fingerprint, retrieval_task, source_pairs
-from .profiles import HUB_PAIR_SETS, Profile
+from .corpora import data_fingerprint, parallel_questions, retrieval_task, set_records, source_pairs
+from .profiles import Profile
 from .search_tasks import is_search_task, search_task
 from .session import Run
 
 TABLES = ("rejections", "leaks", "coverage")
 RECIPE = {
-    "languages", "unseen_languages", "pair_sets", "tasks", "task_languages", "english_only", "max_pairs", "max_chars", "near_duplicate",
-    "corpus_seed", "batch_size", "hard_negatives", "negative_margin", "validation_set",
+    "languages", "unseen_languages", "pair_sets", "task_languages", "english_only", "max_pairs", "pair_share", "max_chars",
+    "near_duplicate", "corpus_seed", "batch_size", "hard_negatives", "negative_margin", "validation_set",
 }  # fmt: skip
 
 
@@ -63,24 +63,35 @@ def prepare_pairs(run: Run) -> PreparedPairs:
 
 
 def _recipe(profile: Profile) -> dict:
-    recipe = profile.model_dump(include=RECIPE) | {"translator": _translating_model(profile)}
-    recipe["sets"] = [set_record(name, data_dir=profile.data_dir) for name in profile.pair_sets if name in HUB_PAIR_SETS]
+    recipe = profile.model_dump(include=RECIPE) | {"translator": _translating_model(profile), "test_sets": profile.test_sets}
+    if set(profile.test_sets) > set(profile.tasks):
+        recipe["question_languages"] = profile.question_languages
+    recipe["sets"] = set_records(profile, profile.pair_sets + profile.test_sets)
     if profile.hard_negatives == "dense":
         recipe["mined with"] = profile.retrievers[:1]
-    if profile.validation_set == "squadshifts":
-        recipe["validation"] = set_record("squadshifts", data_dir=profile.data_dir)
-    return recipe | {"data": data_fingerprint(profile.pair_sets + profile.tasks, profile.data_dir)}
+    return recipe | {"data": data_fingerprint(profile.pair_sets + profile.test_sets, profile.data_dir)}
 
 
 def _translating_model(profile: Profile) -> dict:
-    """What decides a translation: the translator's name, what the name stands for, and the decoding."""
+    """What decides a translation: the translator's name, the models it stands for, each with its commit or the fingerprint of its folder,
+    and the decoding.
+    """
     if profile.translator == "memory":
         return {"name": "memory"}
-    from ..translate.mt_catalogue import TRANSLATORS
+    from ..translate.mt_catalogue import TRANSLATORS, model_places
 
-    known, folder = TRANSLATORS.get(profile.translator), Path(profile.translator.removeprefix("mt:"))
-    stands_for = known.model_dump() if known else folder_fingerprint(folder) if folder.is_dir() else None
-    return {"name": profile.translator, "stands for": stands_for, "beams": profile.beams, "precision": profile.precision}
+    known = TRANSLATORS.get(profile.translator)
+    models = {place: _commit(place) for place in model_places(profile.translator, profile.languages)}
+    about = {"models": models, "licence": known.licence, "max_tokens": known.max_tokens} if known else {"models": models}
+    return {"name": profile.translator, **about, "beams": profile.beams, "precision": profile.precision}
+
+
+def _commit(place: str) -> str | None:
+    """`NAME@COMMIT` or a folder's fingerprint; None where neither the hub nor the cache answers."""
+    try:
+        return origin(place)
+    except InputError:
+        return None
 
 
 def _make(run: Run, out: Path) -> None:
@@ -90,8 +101,7 @@ def _make(run: Run, out: Path) -> None:
     rejections = pd.concat([rejected(train).assign(split="train"), rejected(validation).assign(split="validation")])
     train, validation = accepted(train, rejections), accepted(validation, rejections)
     steps["accepted"] = counts(train, "language")
-    tasks = [*evaluation_tasks(run).values(), *large_tasks(run)]
-    found = pd.concat([leaks(train, task, profile.near_duplicate).assign(task=task.name) for task in tasks], ignore_index=True)
+    found = pd.concat([leaks(train, t, profile.near_duplicate).assign(task=t.name) for t in tested_texts(run)], ignore_index=True)
     train = drop_leaks(train, found)
     steps["without leaks"] = counts(train, "language")
     train = enough_for_a_batch(train, profile.batch_size)
@@ -123,16 +133,19 @@ def enough_for_a_batch(pairs: Dataset, batch_size: int) -> Dataset:
 
 
 def evaluation_tasks(run: Run) -> dict[str, RetrievalTask]:
-    """The profile's tasks that are ranked in full, by name; the others are `large_tasks`."""
+    """The profile's tasks that are ranked in full, by name."""
     p = run.profile
     names = [name for name in p.tasks if not is_search_task(name)]
     return {name: retrieval_task(name, p.languages, p.data_dir, p.corpus_seed, p.task_languages) for name in names}
 
 
-def large_tasks(run: Run) -> list[SearchTask]:
-    """The profile's tasks whose pools lie on disk and are searched to a depth."""
+def tested_texts(run: Run) -> list[RetrievalTask | SearchTask | ParallelQuestions]:
+    """All that the run is tested on, which training must not hold: its tasks, and the questions of notebook 07 where they are others."""
     p = run.profile
-    return [search_task(name, p.task_languages, p.data_dir) for name in p.tasks if is_search_task(name)]
+    large = [search_task(name, p.task_languages, p.data_dir) for name in p.tasks if is_search_task(name)]
+    further = [name for name in p.test_sets if name not in p.tasks]
+    about = (p.question_languages, p.languages, p.data_dir, p.corpus_seed, p.task_languages)
+    return [*evaluation_tasks(run).values(), *large, *(parallel_questions(name, *about) for name in further)]
 
 
 def translator(run: Run) -> CachedTranslator:

@@ -53,6 +53,12 @@ def _name(kind: str, known):
     return Annotated[str, AfterValidator(check)]
 
 
+def _several(values: tuple[float, ...]) -> tuple[float, ...]:
+    if len(set(values)) < 2:
+        raise ValueError("expected two or more different values, which is what notebook 05 compares")
+    return values
+
+
 class Profile(BaseModel):
     """The resolved parameters of a run. Field comments say what each means; a TOML file gives them under the same names."""
 
@@ -67,6 +73,7 @@ class Profile(BaseModel):
     data_dir: str = ""  # folder of the real data sets; empty: HYBRIDIR_DATA
     english_only: tuple[str, ...] = ()  # pair sets that are not translated and take part in monolingual batches only
     max_pairs: Annotated[int, Field(ge=0)] = 0  # most pairs a pair set gives; 0: all
+    pair_share: Annotated[float, Field(gt=0, le=1)] = 1.0  # share of each pair set's ids that is drawn; sets of up to 10,000 stay whole
     hard_negatives: Literal["none", "given", "bm25", "dense"] = "none"  # given by the pair set, or mined
     negative_margin: Annotated[float, Field(ge=0, lt=1)] = 0.05  # a mined negative scores at least this share below the positive
     max_chars: Count = 400  # training passages are cut at a sentence end before this many characters
@@ -109,7 +116,7 @@ class Profile(BaseModel):
     validation_set: Literal["held-out", "squadshifts"] = "held-out"  # what the validation loss is measured on
     patience: Annotated[int, Field(ge=0)] = 0  # stop after so many validations without a lower loss, keep the best; 0: never
     checkpoint_every: Annotated[int, Field(ge=0)] = 0  # steps; a killed training goes on from the last checkpoint; 0: none
-    jobs: Count = 2  # training runs side by side (1 on a GPU)
+    jobs: Count = 2  # training runs side by side, one thread each; 1 (on a GPU): all cores
     processes: Count = 1  # processes (GPUs) that share the batches of one training run
     train_in_place: bool = True  # 03 and 04 train encoders they miss; false where training is long
 
@@ -118,10 +125,11 @@ class Profile(BaseModel):
     vector_precision: Literal["fp32", "fp16"] = "fp32"  # of vectors on disk
     scheduler: str = ""  # address of a dask scheduler (tcp://…) that encodes shards; empty: this machine
 
-    alphas: Annotated[tuple[Share, ...], Field(min_length=2)] = (0.0, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0)  # notebook 05
+    alphas: Annotated[tuple[Share, ...], AfterValidator(_several)] = (0.0, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0)  # notebook 05
     schedules: _names("schedule", SCHEDULES, least=0) = SCHEDULES  # notebook 05: hybrid batches in an order, beside the constant mix
-    shifted_tasks: _names("task", PARALLEL_TASKS, least=0) = ()  # notebook 06: those of `tasks` under domain shift; the first is in domain
+    shifted_tasks: _names("task", TASKS, least=0) = ()  # notebook 06: those of `tasks` under domain shift; the first is in domain
     question_task: _name("question task", QUESTION_TASKS) = ""  # notebook 07; empty: the first of `tasks`
+    question_languages: tuple[str, ...] = ()  # notebook 07: languages of its questions; empty: all they have
     many_languages: Annotated[
         tuple[str, ...], AfterValidator(check_languages)
     ] = ()  # notebook 08: languages of its pairs and pool; empty: `languages`
@@ -138,19 +146,35 @@ class Profile(BaseModel):
     resamples: Count = 2000  # of the paired tests
 
     @property
+    def data_names(self) -> tuple[str, ...]:
+        """Every pair set and task whose data some notebook reads."""
+        return tuple(dict.fromkeys(filter(None, (*self.pair_sets, *self.test_sets, *self.many_pair_sets, self.many_task))))
+
+    @property
     def opening(self) -> Opening:
         """How bases are opened for training."""
         return Opening(**self.model_dump(include=set(Opening.model_fields)))
 
+    @property
+    def test_sets(self) -> tuple[str, ...]:
+        """Names of all that the run is tested on, which no training pair may hold: the tasks and the questions of notebook 07."""
+        return tuple(dict.fromkeys(filter(None, (*self.tasks, self.question_task))))
+
 
 def load_profile(name_or_path: str, changes: dict | None = None) -> Profile:
-    """Profile by name or TOML path, with single values changed; raises UnknownName or InputError before anything runs."""
+    """Profile by name or TOML path, with single values changed; raises UnknownName or InputError before anything runs.
+
+    Changed `tasks` keep those of the profile's `shifted_tasks` that they still have after the first, unless the changes name others.
+    """
     path = _find(name_or_path)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a TOML file in UTF-8 ({error}).") from error
-    return make_profile({**values, **(changes or {})}, str(path))
+    changes = changes or {}
+    if "tasks" in changes and "shifted_tasks" in values:
+        changes = {"shifted_tasks": [task for task in values["shifted_tasks"] if task in changes["tasks"][1:]], **changes}
+    return make_profile({**values, **changes}, str(path))
 
 
 def make_profile(values: dict, where: str) -> Profile:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import pandas as pd
 
+from .parallel_texts import ParallelQuestions
 from .retrieval_task import RetrievalTask
 from .searches import SearchTask, corpus_rows
 
 COLUMNS = ["id", "language", "text"]
 
 
-def evaluated_texts(task: RetrievalTask | SearchTask) -> dict[str, pd.DataFrame]:
+def evaluated_texts(task: RetrievalTask | SearchTask | ParallelQuestions) -> dict[str, pd.DataFrame]:
     """{"question": frame, "passage": frame} of id, language, text: the task's questions, and the passages relevant to one of them.
 
-    A search that is judged by answers names no relevant passage. Raises InputError when a relevant one is not in its corpus.
+    A search that is judged by answers names no relevant passage, and parallel questions have none. Raises InputError when a relevant
+    one is not in its corpus.
     """
     if isinstance(task, RetrievalTask):
         relevant = task.candidates["id"].isin(set(task.relevance["candidate"]))
         return {"question": task.queries[COLUMNS], "passage": task.candidates.loc[relevant, COLUMNS]}
+    if isinstance(task, ParallelQuestions):
+        return {"question": task.texts[COLUMNS], "passage": task.texts.iloc[:0][COLUMNS]}
     questions = [search.queries.assign(language=search.query_language)[COLUMNS] for search in task.searches]
     passages = [_relevant(task, search) for search in task.searches if search.qrels is not None]
     tables = {"question": questions, "passage": [pd.DataFrame(columns=COLUMNS), *passages]}

@@ -52,6 +52,23 @@ def mteb_set(name: str) -> EvaluationSet:
     )
 
 
+def mteb_sizes(name: str, languages: Sequence[str] = ()) -> pd.DataFrame:
+    """language, passages, mean_chars, source of the corpora of `mteb:NAME`, by mteb's own statistics; nothing is fetched.
+
+    Raises InputError and UnknownName as `mteb_task`, InputError where mteb does not know the size of each.
+    """
+    entry, task = mteb_set(name), _task(name)
+    told = (task.metadata.descriptive_stats or {}).get(entry.split, {})
+    by_subset = told.get("hf_subset_descriptive_stats") or {"default": told}
+    sizes = {pair: by_subset.get(pair[0], {}) for pair in _subsets(task, entry.name, languages).items()}
+    if not all(part.get("num_documents") and part.get("documents_text_statistics") for part in sizes.values()):
+        raise InputError(f"{name}: mteb does not tell how large its corpora are.")
+    rows = [
+        (codes[1], part["num_documents"], part["documents_text_statistics"]["average_text_length"]) for (_, codes), part in sizes.items()
+    ]
+    return pd.DataFrame(rows, columns=["language", "passages", "mean_chars"]).assign(source="mteb")
+
+
 def _task(name: str):
     """A fresh task object of mteb."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -37,3 +38,15 @@ def _read() -> dict[str, KnownTranslator]:
 
 
 TRANSLATORS = _read()
+
+
+def model_places(name: str, languages: Iterable[str]) -> list[str]:
+    """Folders or hub names (`NAME@REVISION`) of the models that a translator translates English into the languages with: one, or one for
+    each where every pair has its own. name: of the catalogue, or "mt:FOLDER_OR_NAME[@REVISION]".
+    """
+    known = TRANSLATORS.get(name)
+    if known is None:
+        return [name.removeprefix("mt:")]
+    if not known.pairs:
+        return [f"{known.hub}@{known.revision}"]
+    return [f"{known.model_of('en', target)}@{known.revision}" for target in languages if target != "en"]

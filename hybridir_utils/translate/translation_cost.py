@@ -23,18 +23,24 @@ MEMORY = ["weights_gib", "batch_gib"]
 
 
 def translation_cost(
-    pairs: Dataset, targets: list[str], translator: CachedTranslator, tokens_per_second: float | None = None, seed: int = 0
+    pairs: Dataset,
+    targets: list[str],
+    translator: CachedTranslator,
+    tokens_per_second: float | None = None,
+    seed: int = 0,
+    total: int | None = None,
 ) -> pd.DataFrame:
     """One row a target language, and `all`: language, texts, cached, tokens, hours, weights_gib, batch_gib, sampled.
 
-    pairs: rows in one language. texts: to be translated altogether; cached: of these, done already; tokens: source tokens of the rest.
-    They are counted on `sampled` pairs, drawn by `seed`, and extrapolated where these are not all; equal texts count each time, though
-    they are translated once. hours: of one process at the given source tokens a second (see `measured_speed`), nan without.
-    weights_gib, batch_gib: memory of the weights and of one batch (ModelTranslator.memory). No weights are loaded. A translation memory
-    takes no tokens, hours or memory. Raises UnknownName for a language that the model lacks.
+    pairs: rows in one language. total: how many there are altogether, where `pairs` are some of them. texts: to be translated altogether;
+    cached: of these, done already; tokens: source tokens of the rest. They are counted on `sampled` pairs, drawn by `seed`, and
+    extrapolated where these are not all; equal texts count each time, though they are translated once. hours: of one process at the
+    given source tokens a second (see `measured_speed`), nan without. weights_gib, batch_gib: memory of the weights and of one batch
+    (ModelTranslator.memory). No weights are loaded. A translation memory takes no tokens, hours or memory. Raises UnknownName for a
+    language that the model lacks.
     """
     source, texts, count = _sample(pairs, SAMPLE, seed)
-    scale = len(pairs) / count
+    scale = (len(pairs) if total is None else total) / count
     rows = [_row(texts, scale, source, target, translator, tokens_per_second) for target in targets]
     table = pd.DataFrame(rows, columns=["language", *COUNTS, *MEMORY]).assign(sampled=count)
     whole = {"language": "all", **table[COUNTS].sum(skipna=False), **table[MEMORY].max(), "sampled": count}

@@ -1,0 +1,226 @@
+"""Notebook 06: what is kept under shift, by hand; sentences follow the numbers, in every direction."""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up_shift import AWAY, HOME, SETTINGS, values
+
+from hybridir_utils.rank.retention import retention
+from hybridir_utils.show import findings_shift, plots_shift, shift_tables
+from hybridir_utils.tasks.retrieval_task import task_from_pairs
+
+NEWS = "neuclir"
+
+
+def questions(home: dict[str, float], away: dict[str, float], **options) -> pd.DataFrame:
+    """Per-question AP of one base in all settings, in domain and shifted."""
+    parts = [
+        values(means, **options).rename(columns={"value": "AP"}).assign(task=task, setting=setting, query_language="de")
+        for task, means in ((HOME, home), (AWAY, away))
+        for setting in SETTINGS
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def kept_sentence(home, away, **options) -> str:
+    kept = shift_tables.kept_table(questions(home, away, **options), HOME, [AWAY], 300)
+    (sentence,) = findings_shift.on_kept(kept)
+    return sentence
+
+
+def test_kept_is_the_retention_of_each_task_base_and_setting():
+    table = questions({"X-Y": 0.8, "hybrid": 0.8, "untrained": 0.4}, {"X-Y": 0.4, "hybrid": 0.6, "untrained": 0.3})
+    lines = table[table["strategy"] == "untrained"].assign(base="reference")
+    table = pd.concat([table, lines.assign(strategy="BM25"), lines.assign(strategy="random"), table.assign(base="unaligned")])
+    kept = shift_tables.kept_table(table, HOME, [AWAY], 200)
+    assert len(kept) == 3 * (2 * 3 + 1) and "random" not in set(kept["strategy"])
+    part = table[(table["base"] == "aligned") & (table["setting"] == "multilingual")].rename(columns={"AP": "value"})
+    expected = retention(part[part["task"] == HOME], part[part["task"] == AWAY], "hybrid", 200)
+    found = kept[(kept["base"] == "aligned") & (kept["setting"] == "multilingual")][expected.columns]
+    pd.testing.assert_frame_equal(found.reset_index(drop=True), expected)
+    assert kept[kept["base"] == "reference"]["baseline"].eq("BM25").all()
+    wide = shift_tables.kept_wide(kept)
+    assert list(wide.index.get_level_values("strategy")[:3]) == ["X-Y", "hybrid", "untrained"] and wide.index[-1][1] == "reference"
+    assert wide.loc[(AWAY, "aligned", "hybrid"), ("Cr.", "kept")].startswith("0.75 [0.7")
+
+
+@pytest.mark.parametrize(
+    ("away", "words"),
+    [
+        ({"X-X-mono": 0.4, "X-Y": 0.4, "hybrid": 0.6}, "more than X-X-mono (50%), X-Y (50%)"),
+        ({"X-X-mono": 0.6, "X-Y": 0.6, "hybrid": 0.4}, "less than X-X-mono (75%), X-Y (75%)"),
+        ({"X-X-mono": 0.4, "X-Y": 0.6, "hybrid": 0.52}, "more than X-X-mono (50%), less than X-Y (75%)"),
+        ({"X-X-mono": 0.6, "X-Y": 0.6, "hybrid": 0.6}, "not clearly different from X-X-mono (75%), X-Y (75%)"),
+    ],
+)
+def test_what_hybrid_keeps_is_told_beside_the_others(away, words):
+    sentence = kept_sentence(dict.fromkeys(away, 0.8), away)
+    assert sentence.startswith(f"{AWAY}, from aligned: hybrid keeps {away['hybrid'] / 0.8:.0%} of its Mo. mAP (0.8")
+    assert sentence.count(words) == 3, "in each setting"
+
+
+def test_shares_that_seeds_do_not_agree_on_are_not_called_clear():
+    home, away = dict.fromkeys(("X-Y", "hybrid"), 0.8), {"X-Y": 0.5, "hybrid": 0.6}
+    assert "more than X-Y" in kept_sentence(home, away)
+    table = questions(home, away)
+    table.loc[(table["task"] == AWAY) & (table["strategy"] == "X-Y") & (table["seed"] == 1), "AP"] += 0.25
+    (sentence,) = findings_shift.on_kept(shift_tables.kept_table(table, HOME, [AWAY], 300))
+    assert "not clearly different from X-Y" in sentence
+
+
+def test_one_seed_says_what_stays_open():
+    assert "more than X-Y" in kept_sentence({"X-Y": 0.8, "hybrid": 0.8}, {"X-Y": 0.4, "hybrid": 0.6}, seeds=(1,))
+    assert "not whether other training runs agree" in findings_shift.on_seeds([1])[0] and findings_shift.on_seeds([1, 2]) == []
+    means = alignment({"hybrid": (0.8, 0.4), "X-Y": (0.8, 0.2)}, seeds=(1,))
+    kept = shift_tables.alignment_kept(means, HOME, [AWAY])
+    said = findings_shift.on_alignment(means, kept, shift_tables.alignment_differences(kept), [HOME, AWAY])
+    assert "One seed: which strategy keeps more cannot be concluded." in said[0]
+
+
+@pytest.mark.parametrize(
+    ("other", "words"), [(0.4, "ahead of X-Y (+0.1"), (0.6, "behind X-Y (-0.1"), (0.5, "not clearly different from X-Y (")]
+)
+def test_the_shifted_task_itself_is_tested_and_unseen_languages_once_more(other, words):
+    table = questions({"X-Y": 0.8, "hybrid": 0.8}, {"X-Y": other, "hybrid": 0.5})
+    table = pd.concat([table, table.assign(query_language="el")])
+    tests = shift_tables.shift_tests(table, [AWAY], ["el"], 200)
+    assert set(tests["task"]) == {AWAY} and tests.groupby("questions").size().to_dict() == {"all": 3, "unseen": 3}
+    first, second = findings_shift.on_shifted_tests(tests)
+    assert f"in Cr. mAP, hybrid is {words}" in first and ", questions in unseen languages: in Cr." in second and words in second
+    assert set(shift_tables.shift_tests(table, [AWAY], [], 200)["questions"]) == {"all"}
+
+
+def test_a_shifted_task_with_a_large_pool_is_tested_by_its_own_measure_and_has_no_share():
+    table = questions({"X-Y": 0.8, "hybrid": 0.8}, {"X-Y": 0.4, "hybrid": 0.5})
+    searched = values({"X-Y": 0.3, "hybrid": 0.6}, task=NEWS, setting="cross-lingual", query_language="en")
+    table = pd.concat([table, searched.rename(columns={"value": "nDCG@20"})], ignore_index=True)
+    assert set(shift_tables.kept_table(table, HOME, [AWAY, NEWS], 50)["task"]) == {AWAY}
+    tests = shift_tables.shift_tests(table, [AWAY, NEWS], [], 100)
+    assert tests.groupby("task")["measure"].first().to_dict() == {AWAY: "AP", NEWS: "nDCG@20"}
+    assert "in Cr. nDCG@20, hybrid is ahead of X-Y (+0.3" in findings_shift.on_shifted_tests(tests)[-1]
+
+
+def alignment(means: dict[str, tuple[float, float]], seeds=(1, 2, 3), base="aligned", spread=0.002) -> pd.DataFrame:
+    """Alignment of passages in domain and shifted, as `alignment_means` gives it; the questions are the same in both."""
+    rows = [
+        (task, base, strategy, seed, side, measure, pair[place] + spread * seed * (side == "passage"))
+        for (strategy, pair), side, measure in product(means.items(), ("question", "passage"), ("alignment_gap", "translation_accuracy"))
+        for seed in ((0,) if strategy == "untrained" else seeds)
+        for place, task in enumerate((HOME, AWAY) if side == "passage" else (HOME,))
+    ]
+    rows += [(AWAY, *row[1:]) for row in rows if row[4] == "question"]
+    return pd.DataFrame(rows, columns=["task", "base", "strategy", "seed", "side", "measure", "value"])
+
+
+def test_alignment_means_are_over_pairs_of_languages():
+    pairs = list(permutations(("de", "en", "th"), 2))
+    rows = [("alignment_gap", *pair, 0.1 * n) for n, pair in enumerate(pairs)] + [("uniformity", "all", "", -2.0)]
+    table = pd.DataFrame(rows, columns=["measure", "language", "other_language", "value"])
+    table = table.assign(task=HOME, base="aligned", strategy="hybrid", seed=1, side="passage")
+    means = shift_tables.alignment_means(pd.concat([table, table.assign(task="other")]), [HOME])
+    assert means.set_index("measure")["value"].to_dict() == pytest.approx({"alignment_gap": 0.25, "uniformity": -2.0})
+    assert set(means["task"]) == {HOME} and shift_tables.alignment_wide(means).shape == (1, 2)
+
+
+def test_the_share_of_alignment_kept_leaves_out_sides_that_are_not_shifted():
+    kept = shift_tables.alignment_kept(alignment({"hybrid": (0.8, 0.4), "X-Y": (-0.1, 0.2)}, spread=0.0), HOME, [AWAY])
+    assert set(kept["side"]) == {"passage"} and len(kept) == 2 * 3 * 2
+    shares = kept.groupby("strategy")["kept"].mean()
+    assert shares["hybrid"] == 0.5 and np.isnan(shares["X-Y"]), "no share of what was not there"
+
+
+@pytest.mark.parametrize(("other", "words", "counts"), [
+    (0.2, "hybrid keeps more than X-Y", "clearly more robust than X-Y's in 2, clearly less in 0"),
+    (0.6, "hybrid keeps less than X-Y", "clearly more robust than X-Y's in 0, clearly less in 2"),
+    (0.4, "hybrid's share is not clearly different from that of X-Y", "clearly more robust than X-Y's in 0, clearly less in 0"),
+])  # fmt: skip
+def test_whether_hybrid_keeps_more_alignment_follows_the_seeds(other, words, counts):
+    means = alignment({"hybrid": (0.8, 0.4), "X-Y": (0.8, other), "untrained": (0.5, 0.1)})
+    kept = shift_tables.alignment_kept(means, HOME, [AWAY])
+    differences = shift_tables.alignment_differences(kept)
+    assert set(differences["strategy"]) == {"X-Y"} and (differences["n_seeds"] == 3).all()
+    (sentence,) = findings_shift.on_alignment(means, kept, differences, [HOME, AWAY])
+    assert "untrained 0.500 → 0.100 (20% kept), X-Y" in sentence and words in sentence
+    assert f"Of 2 comparisons (tasks, bases, sides and both measures), hybrid's alignment is {counts}." in findings_shift.on_survival(
+        differences, pd.DataFrame(columns=["task", "base", "correlation", "n"])
+    )
+
+
+def test_a_task_without_parallel_texts_gets_a_sentence():
+    means = alignment({"hybrid": (0.8, 0.4), "X-Y": (0.8, 0.2)})
+    kept = shift_tables.alignment_kept(means, HOME, [AWAY])
+    said = findings_shift.on_alignment(means, kept, shift_tables.alignment_differences(kept), [HOME, AWAY, NEWS])
+    assert said[0] == "neuclir has no parallel texts, so its alignment is not measured." and len(said) == 2
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_alignment_and_accuracy_that_go_together_are_correlated(sign):
+    strategies = {f"s{n}": (0.8, 0.1 * n) for n in range(1, 6)}
+    kept = shift_tables.alignment_kept(alignment(strategies), HOME, [AWAY])
+    table = questions(dict.fromkeys(strategies, 0.8), {name: 0.4 + sign * 0.5 * pair[1] for name, pair in strategies.items()})
+    found = shift_tables.survival(kept, table, HOME)
+    assert len(found) == 2 and (found["n"] == 15).all() and (sign * found["correlation"] > 0.9).all()
+    said = findings_shift.on_survival(shift_tables.alignment_differences(kept), found)
+    assert f"translation accuracy {'+' if sign > 0 else '-'}0.9" in said[-1] or f"{'+' if sign > 0 else '-'}1.00" in said[-1]
+    two = shift_tables.survival(kept[kept["strategy"] == "s1"].query("seed < 3"), table, HOME)
+    assert two["correlation"].isna().all(), "two encoders show nothing"
+
+
+def scores(tasks=(HOME, AWAY), languages=("de", "en", "el")) -> pd.DataFrame:
+    """mAP 1 + 2 if the question is Greek, + 4 if the pool is."""
+    rows = [
+        (task, strategy, seed, setting, one, other, 1 + 2 * (one == "el") + 4 * (other == "el") + (strategy == "X-Y") / 10)
+        for task, strategy, seed, one in product(tasks, ("X-Y", "hybrid"), (1, 2), languages)
+        for setting, others in (("monolingual", [one]), ("cross-lingual", set(languages) - {one}), ("multilingual", ["all"]))
+        for other in others
+    ]
+    table = pd.DataFrame(rows, columns=["task", "strategy", "seed", "setting", "query_language", "candidate_language", "value"])
+    return table.assign(base="aligned", metric="mAP")
+
+
+def test_trained_and_unseen_languages_are_told_apart():
+    kinds = shift_tables.language_kinds(scores(), [HOME, AWAY], ["el"]).set_index(["task", "strategy", "setting", "question", "pool"])
+    hybrid = kinds.sort_index().loc[(AWAY, "hybrid")]
+    assert hybrid["value"].to_dict() == {
+        ("monolingual", "trained", "trained"): 1, ("monolingual", "unseen", "unseen"): 7, ("cross-lingual", "trained", "trained"): 1,
+        ("cross-lingual", "trained", "unseen"): 5, ("cross-lingual", "unseen", "trained"): 3, ("multilingual", "trained", "all"): 1,
+        ("multilingual", "unseen", "all"): 3,
+    }  # fmt: skip
+    assert hybrid["pairs"]["cross-lingual", "trained", "unseen"] == 2 and (hybrid["n_seeds"] == 2).all()
+    said = findings_shift.on_languages(kinds.reset_index(), ["el"])
+    assert len(said) == 2 and "unseen → trained hybrid 3.000, best X-Y 3.100" in said[0]
+    assert shift_tables.language_kinds_wide(kinds.reset_index()).shape == (4, 7)
+
+
+def test_unseen_languages_that_are_not_there_get_a_sentence():
+    kinds = shift_tables.language_kinds(scores(), [HOME, AWAY], ["vi"])
+    assert findings_shift.on_languages(kinds, ["vi"]) == [f"{task} has none of the unseen languages (vi)." for task in (HOME, AWAY)]
+    (sentence,) = findings_shift.on_languages(shift_tables.language_kinds(scores(), [HOME], []), [])
+    assert "notebook 08" in sentence
+
+
+def test_tasks_and_the_languages_they_lack_are_named(tiny_pairs):
+    task = task_from_pairs("tiny", tiny_pairs)
+    table = shift_tables.languages_of({HOME: task, AWAY: task}, ("ar", "de", "en", "th", "vi"))
+    assert table["lacking"].tolist() == ["vi", "vi"] and table["questions"].tolist() == [96, 96]
+    said = findings_shift.on_tasks(table, [AWAY])
+    lacks = [f"{name} lacks vi; its numbers are over the languages it has." for name in (HOME, AWAY)]
+    assert said == [f"In domain: {HOME}; shifted: {AWAY}.", *lacks]
+
+
+def test_without_a_shifted_task_every_table_is_empty_and_a_sentence_says_why():
+    table, means = questions({"X-Y": 0.8, "hybrid": 0.8}, {}), alignment({"hybrid": (0.8, 0.4)})
+    kept, tests = shift_tables.kept_table(table, HOME, [], 50), shift_tables.shift_tests(table, [], [], 50)
+    aligned = shift_tables.alignment_kept(means, HOME, [])
+    differences = shift_tables.alignment_differences(aligned)
+    assert kept.empty and tests.empty and aligned.empty and differences.empty and shift_tables.survival(aligned, table, HOME).empty
+    assert shift_tables.kept_wide(kept).empty
+    assert findings_shift.on_kept(kept) == findings_shift.on_shifted_tests(tests) == []
+    assert findings_shift.on_alignment(means, aligned, differences, [HOME]) == []
+    assert "name one or more of its `tasks`" in findings_shift.on_tasks(pd.DataFrame(), [])[0]
+    for figure in (plots_shift.kept({"shift": kept}), plots_shift.alignment({"shift_alignment": means[means["task"] == HOME]})):
+        assert figure.axes[0].texts, "a figure that says there is nothing to show"
