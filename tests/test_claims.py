@@ -117,6 +117,7 @@ ONE = {"seeds": (1,)}
 OPEN = {
     "1, no mix": (1, lambda: source(parameters={"alpha": 1.0}), "α = 1"),
     "1, no hybrid": (1, lambda: source(mixture=claim_tables.mixture().iloc[:0]), "no hybrid"),
+    "1, few batches": (1, lambda: source(mixture=claim_tables.mixture().assign(low=0.3, high=0.7)), "100 batches are too few"),
     "1, not counted": (1, lambda: source(mixture=None), "`mixture`"),
     "2, other tasks": (2, lambda: source(task_counts=claim_tables.task_counts().assign(task="mine")), "Its own: mine: 216 questions"),
     "2, languages of one's choice": (2, lambda: source(parameters={"task_languages": ["de", "en"]}), "2 languages of its choice"),

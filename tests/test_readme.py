@@ -49,6 +49,16 @@ def test_numbers_of_the_readme_are_the_committed_results(name, task):
     assert readme_table(name, task) in README.read_text(encoding="utf-8")
 
 
+def test_claims_of_the_readme_are_the_committed_verdicts():
+    import pandas as pd
+
+    from hybridir_utils.base.places import ROOT
+    from hybridir_utils.show.claim_text import claims_markdown
+
+    claims = pd.read_csv(ROOT / "data" / "results" / "sample" / "claims.csv", keep_default_na=False)
+    assert claims_markdown(claims) in README.read_text(encoding="utf-8")
+
+
 def readme_table(name: str, task: str) -> str:
     """The README's table of one task, from the committed results."""
     import pandas as pd

@@ -22,21 +22,39 @@ def run_jobs(run_job: Callable, jobs: list[tuple], workers: int, label: str) -> 
 
     if not jobs:
         return []
-    threads = threads_of(workers)
-    workers = max(1, min(workers, len(jobs), os.cpu_count() or 1))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(threads,)) as pool:
-        futures = [pool.submit(run_job, *job) for job in jobs]
-        try:
-            for future in tqdm(as_completed(futures), total=len(futures), desc=label, unit="run"):
-                future.result()
-        except BrokenProcessPool as error:
-            raise InputError(
-                f"{label}: a worker was killed, most likely for want of memory. Lower jobs (now {workers}); what is finished is kept."
-            ) from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    pool = _pool(max(1, min(workers, os.cpu_count() or 1)), threads_of(workers))
+    futures = [pool.submit(run_job, *job) for job in jobs]
+    try:
+        for future in tqdm(as_completed(futures), total=len(futures), desc=label, unit="run"):
+            future.result()
+    except BrokenProcessPool as error:
+        _end_pools()
+        raise InputError(
+            f"{label}: a worker was killed, most likely for want of memory. Lower jobs (now {workers}); what is finished is kept."
+        ) from error
+    except BaseException:
+        _end_pools()
+        raise
     return [future.result() for future in futures]
+
+
+_pools: dict[tuple, ProcessPoolExecutor] = {}  # the one of the last call
+
+
+def _pool(workers: int, threads: int) -> ProcessPoolExecutor:
+    """The last call's workers, where the environment is still the same: to start one takes as long as a small job."""
+    key = (workers, threads, *sorted(os.environ.items()))
+    if key not in _pools:
+        _end_pools()
+        context, about = get_context("spawn"), {"initializer": _start_worker, "initargs": (threads,)}
+        _pools[key] = ProcessPoolExecutor(workers, mp_context=context, **about)
+    return _pools[key]
+
+
+def _end_pools() -> None:
+    """Let what is under way end, and nothing else begin."""
+    while _pools:
+        _pools.popitem()[1].shutdown(cancel_futures=True)
 
 
 def threads_of(workers: int) -> int:

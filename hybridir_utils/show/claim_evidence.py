@@ -74,7 +74,7 @@ def told_reductions(source: Source, places: list[tuple[str, str]], others: tuple
     parts = []
     for other in others:
         shares = {place: reduction(source, *place, other) for place in places}
-        told_ = ", ".join(f"{task} from {base} {-share:+.1%}" for (task, base), share in shares.items() if share == share)
+        told_ = ", ".join(f"{task} from {base} {round(-share, 3) + 0.0:+.1%}" for (task, base), share in shares.items() if share == share)
         parts += [f" Against {other}'s rank distance: {told_}."] if told_ else []
     return "".join(parts)
 

@@ -14,6 +14,7 @@ from .verdicts import Verdict, decided, undecided
 
 LAREQA = {"xquad-r": ("XQuAD-R", 11), "mlqa-r": ("MLQA-R", 7)}  # task -> the paper's name and its number of languages
 LEVEL = 0.05
+WIDEST = 0.3  # of the interval of the share of monolingual batches
 LEAST_ACCEPTED = 0.5  # of the translations into a language
 
 
@@ -32,6 +33,8 @@ def batch_mix(source: Source) -> Verdict:
         return undecided(f"With α = {alpha:g} hybrid batches are of one kind, so there is no mix to look at.")
     off = table[table["p_holm"] < LEVEL]
     mono = table[table["share"] == MONO].iloc[0]
+    if off.empty and mono["high"] - mono["low"] > WIDEST:
+        return undecided(f"{mono['batches']:,} batches are too few: chance alone gives shares of {mono['low']:.2f} to {mono['high']:.2f}.")
     sets = table[table["of"].isin([MONO, CROSS])]
     largest = (sets["realised"] - sets["planned"]).abs().max()
     counted = (

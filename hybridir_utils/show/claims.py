@@ -44,7 +44,8 @@ CLAIMS = (
         "In the hybrid plans of all seeds, counted row by row: every batch is within one language or crosses languages in every pair, the "
         "share of monolingual ones is within chance of α (0 < α < 1), and each data set's share of the batches of a kind within chance of "
         f"its share of the pairs that kind can use. Within chance: exact binomial test, Holm p of at least {claim_facts.LEVEL:g} over all "
-        "shares; by 95 % intervals alone, one share in twenty would fall outside with nothing wrong.",
+        "shares; by 95 % intervals alone, one share in twenty would fall outside with nothing wrong. So few batches that the interval of "
+        f"the monolingual share is wider than {claim_facts.WIDEST:g} tell nothing.",
         ("mixture",),
         claim_facts.batch_mix,
         NO_TRAINING_DATA,

@@ -39,7 +39,7 @@ def many_run(run: Run, count: int | None = None) -> Run:
         "shifted_tasks": (),
         "question_task": "",
         "strategies": DEBIASED,
-        "task_languages": languages,
+        "task_languages": languages if p.many_languages else p.task_languages,
         "bases": (p.many_base or p.bases[-1],),
         "steps": p.many_steps or p.steps,
         "max_pairs": p.many_pairs or p.max_pairs,
