@@ -153,8 +153,12 @@ def translate_pairs(pairs: Dataset, translator: Translator, targets: list[str], 
 def _translated_chunks(pairs: Dataset, fields: list[str], translator, source: str, target: str, progress) -> Iterator[pa.Table]:
     import pyarrow as pa
 
-    for chunk in mapped.chunks(pairs, pairs.column_names):
-        chunk = chunk.combine_chunks()
+    parts = (
+        part.slice(start, CHUNK).combine_chunks()
+        for part in mapped.chunks(pairs, pairs.column_names)
+        for start in range(0, len(part), CHUNK)
+    )
+    for chunk in parts:
         texts = [text for field in fields for text in chunk[field].to_pylist()]
         asked = [text for text in texts if text]
         translations = iter(translator.translate(asked, source, target))
