@@ -147,10 +147,10 @@ def _profiles(options) -> int:
 
 
 def _open(options):
-    from .steps.profiles import parse_setting
     from .steps.session import open_run
+    from .steps.settings import one_run
 
-    return open_run(options.profile, **dict(parse_setting(text) for text in options.settings))
+    return open_run(options.profile, **one_run(options.settings, options.command_name))
 
 
 if __name__ == "__main__":
