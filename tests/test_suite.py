@@ -226,7 +226,7 @@ def test_a_killed_suite_goes_on_where_it_was(workplace):
     killed = subprocess.Popen([sys.executable, "-c", SUITE, folder], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         assert wait_for(lambda: (out / "waiting").exists())
-        with pytest.raises(Busy, match=rf"suite: being written by process {killed.pid} on"):
+        with pytest.raises(Busy, match=rf"executed/sample: being written by process {killed.pid} on"):
             run_suite(run, say=silent)
     finally:
         killed.send_signal(signal.SIGKILL)

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import socket
+import sys
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -31,12 +32,13 @@ def artefact(folder: Path, name: str, recipe: dict, module: str, make: Callable[
     """Folder of the artefact `name`; `make(temporary folder)` fills it unless it is there, whole and up to date.
 
     folder: the room of its kind. recipe: JSON-able values that decide the content. module: the package module whose code
-    (with all it imports) makes it. Raises Busy when another process is making it, InputError on a full or read-only disk.
+    (with all it imports) makes it. While another process makes the same one, this one waits, says so once on stderr, and takes what that
+    one made. Raises InputError on a full or read-only disk.
     """
     final = artefact_path(folder, name, recipe, module)
     if is_whole(final):
         return final
-    with writing(final), hold(final):
+    with writing(final), hold(final, wait=True):
         if is_whole(final):
             return final
         temporary = final.with_name(f".{final.name}.part")  # what a killed process left under this name goes first
@@ -91,17 +93,13 @@ def _recipe_fingerprint(recipe: dict, module: str) -> str:
 
 
 @contextmanager
-def hold(path: Path):
-    """Hold the lock beside `path`; raises Busy at once when another process has it."""
+def hold(path: Path, wait: bool = False):
+    """Hold the lock beside `path`. When another process has it: raises Busy at once, or, with `wait`, says on whom it waits."""
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     owner = path.with_name(f".{path.name}.owner")
-    try:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-    except Timeout:
-        who = owner.read_text(encoding="utf-8") if owner.exists() else "another process"
-        raise Busy(f"{path}: being written by {who}. Wait until it ends, or set HYBRIDIR_OUTPUT to another folder.") from None
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _acquire(lock, path, owner, wait)
     try:
         with writing(owner):
             owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
@@ -109,6 +107,24 @@ def hold(path: Path):
     finally:
         owner.unlink(missing_ok=True)
         lock.release()
+
+
+def _acquire(lock: FileLock, path: Path, owner: Path, wait: bool) -> None:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = _text(owner) or "another process"
+        if not wait:
+            raise Busy(f"{path}: being written by {who}. Wait until it ends, or set HYBRIDIR_OUTPUT to another folder.") from None
+        print(f"{path.name}: being made by {who}; waiting for it", file=sys.stderr, flush=True)
+        lock.acquire()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:  # it has just ended
+        return ""
 
 
 @contextmanager

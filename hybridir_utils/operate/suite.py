@@ -59,13 +59,13 @@ def run_suite(run: Run, start_at: str = "", only: str = "", say=print) -> list[S
     """Execute the notebooks that are not up to date; returns all steps of the run.
 
     start_at: number or name of the first notebook to run again; only: the single one to run. Raises InputError before the first
-    when a model or data set is not there, Busy when another suite works in the same folder, NotebookFailed at the first failure;
+    when a model or data set is not there, Busy when another suite works on the same run, NotebookFailed at the first failure;
     what ran before stays.
     """
     chosen = _choose(start_at, only)
     check_places(run.profile)
     upstream, steps = "", []
-    with hold(run.artefacts / "suite"):
+    with hold(run.artefacts / "executed" / run.name):  # runs with other values work beside
         for path in notebooks():
             step = Step(path, run)
             upstream = step_fingerprint(step, upstream)
