@@ -44,7 +44,7 @@ def test_one_value_is_read_as_toml_and_else_as_text(text, key, value):
 def test_several_values_of_a_key(text, values, shown):
     (setting,) = read_settings([text])
     assert (setting.values, " ".join(setting.texts)) == (values, shown)
-    with pytest.raises(InputError, match=r"2 values, and `figures` is about one run at a time.*`run` takes several"):
+    with pytest.raises(InputError, match=r"2 values; `figures` is about one run at a time.*`run` takes several"):
         one_run([text], "figures")
 
 

@@ -62,22 +62,26 @@ def run_suite(run: Run, start_at: str = "", only: str = "", say=print) -> list[S
     when a model or data set is not there, Busy when another suite works on the same run, NotebookFailed at the first failure;
     what ran before stays.
     """
-    chosen = _choose(start_at, only)
     check_places(run.profile)
-    upstream, steps = "", []
     with hold(run.artefacts / "executed" / run.name):  # runs with other values work beside
-        for path in notebooks():
-            step = Step(path, run)
-            upstream = step_fingerprint(step, upstream)
-            if path not in chosen:
-                continue
-            forced = bool(start_at) or bool(only)
-            if not forced and is_up_to_date(step, upstream):
-                say(f"{path.stem}: up to date")
+        steps = chosen_steps(run, start_at, only)
+        for step, digest, ready in steps:
+            if ready:
+                say(f"{step.notebook.stem}: up to date")
             else:
-                say(f"{path.stem}: running")
-                say(f"{path.stem}: done in {execute(step, upstream):.0f} s")
-            steps.append(step)
+                say(f"{step.notebook.stem}: running")
+                say(f"{step.notebook.stem}: done in {execute(step, digest):.0f} s")
+    return [step for step, *_ in steps]
+
+
+def chosen_steps(run: Run, start_at: str = "", only: str = "") -> list[tuple[Step, str, bool]]:
+    """(step, fingerprint, whether it is ready) of the notebooks that `run_suite` is asked for; those that options name never are."""
+    steps, chosen, upstream = [], choose(start_at, only), ""
+    for path in notebooks():
+        step = Step(path, run)
+        upstream = step_fingerprint(step, upstream)
+        if path in chosen:
+            steps.append((step, upstream, not (start_at or only) and is_up_to_date(step, upstream)))
     return steps
 
 
@@ -177,7 +181,8 @@ def _parsed(cell: str) -> ast.AST:
         return ast.Constant(cell)
 
 
-def _choose(start_at: str, only: str) -> list[Path]:
+def choose(start_at: str, only: str) -> list[Path]:
+    """The notebooks that `--from` and `--only` name; raises UnknownName where they name none."""
     everything = notebooks()
     for wanted in filter(None, (start_at, only)):
         if not any(path.stem.startswith(wanted) for path in everything):

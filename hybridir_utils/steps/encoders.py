@@ -20,7 +20,7 @@ from ..rank.opening import origin
 from ..train.methods import DISTILLATION, TEACHER
 from ..train.training import TrainingSettings
 from . import encoder_job
-from .preparation import PreparedPairs, prepare_pairs
+from .preparation import PreparedPairs, pairs_folder, prepare_pairs
 from .profiles import OWN_BASES
 from .session import Run
 
@@ -104,16 +104,30 @@ def teacher_of(key: EncoderKey) -> EncoderKey:
     return replace(key, strategy=TEACHER, alpha=strategy_alpha(TEACHER, 0.5))
 
 
+def common_places(run: Run) -> list[Path]:
+    """Where the training pairs and the suite's own bases lie, whether they are there or not: what runs that agree in them share."""
+    pairs = pairs_folder(run)
+    rooms = _base_artefacts(run, pairs.name)
+    return [pairs, *(artefact_path(*rooms[base]) for base in run.profile.bases if base in OWN_BASES)]
+
+
 def _base(run: Run, base: str, prepared: PreparedPairs) -> Path | str:
     if base not in OWN_BASES:
         return place_of(base)
-    p, rooms = run.profile, run.artefacts / "bases"
-    start = {"pairs": prepared.folder.name, "vocabulary": p.vocabulary, "dimension": p.dimension, "seed": 0}
-    unaligned = artefact(rooms, "unaligned", start, "base_encoders", lambda out: _make_unaligned(out, prepared, run))
+    rooms = _base_artefacts(run, prepared.folder.name)
+    unaligned = artefact(*rooms["unaligned"], lambda out: _make_unaligned(out, prepared, run))
     if base == "unaligned":
         return unaligned
-    recipe = {"start": unaligned.name, "steps": p.alignment_steps, "batch_size": p.batch_size, "seed": 0}
-    return artefact(rooms, "aligned", recipe, "base_encoders", lambda out: _make_aligned(out, unaligned, prepared, run))
+    return artefact(*rooms["aligned"], lambda out: _make_aligned(out, unaligned, prepared, run))
+
+
+def _base_artefacts(run: Run, pairs: str) -> dict[str, tuple[Path, str, dict, str]]:
+    """Base -> room, name, recipe and module of its artefact."""
+    p, room = run.profile, run.artefacts / "bases"
+    start = {"pairs": pairs, "vocabulary": p.vocabulary, "dimension": p.dimension, "seed": 0}
+    unaligned = (room, "unaligned", start, "base_encoders")
+    recipe = {"start": artefact_path(*unaligned).name, "steps": p.alignment_steps, "batch_size": p.batch_size, "seed": 0}
+    return {"unaligned": unaligned, "aligned": (room, "aligned", recipe, "base_encoders")}
 
 
 def _make_unaligned(out: Path, prepared: PreparedPairs, run: Run) -> None:

@@ -42,7 +42,7 @@ def one_run(texts: Iterable[str], command: str) -> dict[str, object]:
     for setting in settings:
         if len(setting.values) > 1:
             raise InputError(
-                f"--set {setting.told}={','.join(setting.texts)}: {len(setting.values)} values, and `{command}` is about one run at a time. "
+                f"--set {setting.told}={','.join(setting.texts)}: {len(setting.values)} values; `{command}` is about one run at a time. "
                 "Give one of them (a text with a comma in quotes); `run` takes several."
             )
     return {setting.key: setting.values[0] for setting in settings}
