@@ -95,6 +95,8 @@ def _sweep(options) -> int:
     from .operate.sweep import announcement, run_sweep, sweep_of
     from .operate.sweep_table import WELL, outcome_table, sweep_head, write_sweep
 
+    if options.jobs < 1:
+        raise InputError(f"--jobs: expected 1 or more runs side by side, found {options.jobs}.")
     for option in ("write_back", "cost"):
         if getattr(options, option):
             raise InputError(f"--{option.replace('_', '-')} is about one run at a time: give every --set one value.")
@@ -184,7 +186,7 @@ def _open(options):
     from .steps.session import open_run
     from .steps.settings import one_run
 
-    return open_run(options.profile, **one_run(options.settings, options.command_name))
+    return open_run(options.profile, **one_run(options.settings, options.name))
 
 
 if __name__ == "__main__":

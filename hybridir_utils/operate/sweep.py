@@ -19,8 +19,9 @@ from ..steps.session import SETTINGS, Run, open_run, settings_of
 from ..steps.settings import Setting, read_settings
 from .progress import Watch, shown
 from .suite import chosen_steps
-from .sweep_cluster import gpus_to_share, jobs_ended, sweep_cluster, thread_environment
+from .sweep_cluster import gpus_to_share, sweep_cluster, thread_environment
 from .sweep_job import Job
+from .sweep_queue import JobQueue
 from .sweep_table import Outcome, outcome_of
 
 
@@ -85,7 +86,7 @@ def run_sweep(sweep: Sweep, jobs: int = 1, scheduler: str = "", start_at: str = 
         gpus = 0 if scheduler else gpus_to_share(max(run.profile.processes for run in due))
         environment = thread_environment()  # before dask changes it
         with shown(watches, done, tell=True) as say, sweep_cluster(scheduler, min(jobs, len(due))) as client:
-            for name, end in jobs_ended(client, wanted, environment, gpus, say):
+            for name, end in JobQueue(client, wanted, environment, gpus, say).ended():
                 ended[name] = end
     return [outcome_of(run.name, [step for step, *_ in steps[run.name]], ended.get(run.name)) for run in sweep.runs]
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from asyncio import CancelledError
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -15,11 +14,8 @@ from ..base.errors import InputError
 from ..base.files import write_text_atomically
 from ..base.fingerprints import PACKAGE, file_fingerprint, fingerprint, modules
 from ..base.places import output_root
-from .sweep_job import Ended, Job, in_process
 
-PROGRAM = ("-m", "hybridir_utils.operate.sweep_job")
-KILLED = -9  # exit status of a process that was killed
-TRIES = 2  # of a job whose worker dies; a scheduler of one's own has its own number, `distributed.scheduler.allowed-failures`
+DEATHS = 100  # of workers, after which dask gives up what they had been given; how often a run is tried is counted by `sweep_job`
 
 
 @contextmanager
@@ -29,10 +25,11 @@ def sweep_cluster(scheduler: str, jobs: int) -> Iterator:
     Raises InputError when none answers, or a worker has another output folder or another version of the package.
     """
     import dask
+    import distributed  # noqa: F401  (its defaults first: what is set before them goes with them)
 
     from ..rank.dask_encoding import cluster_client
 
-    with dask.config.set({"distributed.scheduler.allowed-failures": TRIES - 1}), cluster_client(scheduler, jobs) as client:
+    with dask.config.set({"distributed.scheduler.allowed-failures": DEATHS}), cluster_client(scheduler, jobs) as client:
         if scheduler:
             _check_workers(client)
         yield client
@@ -54,42 +51,6 @@ def gpus_to_share(processes: int) -> int:
     import torch
 
     return torch.cuda.device_count() if processes == 1 else 0
-
-
-def jobs_ended(client, jobs: dict[str, tuple[Job, Job | None]], environment: dict, gpus: int, say: Callable) -> Iterator[tuple[str, Ended]]:
-    """Submit every job, each after the common one it needs, which is made once; (name, how it ended) as they end.
-
-    jobs: name -> (job, common job or None). What has not ended when the caller stops is cancelled, and its process killed.
-    """
-    from distributed import as_completed
-
-    commons, names, mark = {}, {}, uuid4().hex[:8]
-
-    def submit(job: Job, common=None):
-        key = f"{job.log}-{mark}"
-        return client.submit(in_process, PROGRAM, job, environment, gpus, key, common, key=key, pure=False)
-
-    for name, (job, common) in jobs.items():
-        if common and common.log not in commons:
-            commons[common.log] = submit(common)
-            say(f"{Path(common.log).stem} (training pairs and base encoders): to be made, once for all runs with the same")
-        names[submit(job, common and commons[common.log])] = name
-    try:
-        for future in as_completed(names):
-            yield names[future], _result(future)
-    finally:
-        client.cancel([*names, *commons.values()])
-
-
-def _result(future) -> Ended:
-    from distributed import KilledWorker
-
-    try:
-        return future.result()
-    except KilledWorker:
-        return Ended(KILLED, 0.0, "its worker died again and again, most likely for want of memory; run fewer side by side")
-    except (Exception, CancelledError) as error:
-        return Ended(1, 0.0, f"{type(error).__name__}: {error}")
 
 
 def _check_workers(client) -> None:

@@ -17,6 +17,9 @@ from ..base.errors import HybridIRError
 from ..base.places import ROOT, output_root
 
 TICK = 0.3  # seconds between two looks at the child
+TRIES = 2  # of a job whose worker dies
+KILLED = -9  # exit status of a process that was killed
+HEAD = "begun for "
 
 
 @dataclass(frozen=True)
@@ -43,20 +46,22 @@ class Ended:
     last_line: str
 
 
-def in_process(program: tuple[str, ...], job: Job, environment: dict[str, str | None], gpus: int, key: str, common: Ended | None) -> Ended:
-    """Run `python PROGRAM JOB` and wait for it; called on a dask worker. A common part that failed is given back as the run's own end.
+def in_process(program: tuple[str, ...], job: Job, environment: dict[str, str | None], gpus: int, key: str) -> Ended:
+    """Run `python PROGRAM JOB` and wait for it; called on a dask worker. A job whose worker died TRIES times counts as killed.
 
     environment: variables as the process that started the sweep has them; None: unset there. gpus: of a local cluster, whose workers each
     take one; 0: the child sees what the worker sees. key: of the dask task; when the sweep ends or is killed the task is cancelled, and
     the child is killed.
     """
-    if common and common.status:
-        return Ended(common.status, 0.0, common.last_line)
     log, started = output_root() / job.log, time.monotonic()
+    tries = log.read_text(encoding="utf-8", errors="replace").count(HEAD + key) if log.exists() else 0
+    if tries == TRIES:
+        return Ended(KILLED, 0.0, f"its worker died {TRIES} times, most likely for want of memory")
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, *program, json.dumps(asdict(job))]
     given = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "cwd": ROOT, "env": _environment(environment, gpus)}
-    with open(log, "wb") as printed:
+    with open(log, "a" if tries else "w", encoding="utf-8") as printed:
+        print(HEAD + key, file=printed, flush=True)
         child = subprocess.Popen(command, stdout=printed, start_new_session=True, **given)  # Ctrl-C goes to the sweep alone
         try:
             while child.poll() is None and not _cancelled(key):
@@ -113,8 +118,9 @@ def _cancelled(key: str) -> bool:
 
 
 def _last_line(log: Path) -> str:
-    """The last line, or from the last "error: …" on the first, since a message may have several."""
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()] or [""]
+    """The last line that was printed, or where there is an "error: …" the first of its lines."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    lines = [line for line in lines if line and not line.startswith(HEAD)] or [""]
     return next((line.removeprefix("error: ") for line in reversed(lines) if line.startswith("error: ")), lines[-1])
 
 
