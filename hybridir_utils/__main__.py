@@ -1,4 +1,4 @@
-"""Command line: `python -m hybridir_utils run | translate | train | check | figures | profiles`."""
+"""Command line: `python -m hybridir_utils run | plan | whence | translate | train | check | figures | profiles`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="tcp://…",
         help="dask scheduler; its workers do the runs of several values, or encode one run's corpora",
     )
+    run.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="end a notebook that takes longer, with all it started")
     run.set_defaults(command=_run)
+    plan = commands.add_parser("plan", help="say what run would do, why, and how long it is likely to take; nothing is written")
+    plan.set_defaults(command=_plan)
+    whence = commands.add_parser("whence", help="say where a figure, table, encoder or executed notebook comes from")
+    whence.add_argument("path", metavar="PATH")
+    whence.set_defaults(command=_whence)
     figures = commands.add_parser("figures", help="draw every figure and table again from saved results, without training")
     figures.set_defaults(command=_figures)
     translate = commands.add_parser("translate", help="translate into the cache alone; under `accelerate launch`, on several GPUs")
@@ -49,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--as", dest="models", action="append", default=[], metavar="BASE=MODEL", help="a base that stands for a model")
     check.add_argument("--against", default="", metavar="FILE", help="another CSV of expected numbers")
     check.set_defaults(command=_check)
-    for command in (run, translate, train, check, figures):
+    for command in (run, plan, translate, train, check, figures):
         command.set_defaults(name=command.prog.split()[-1])
         command.add_argument("--profile", default="sample", metavar="NAME|FILE", help="a profile of notebooks/profiles, or a TOML file")
         command.add_argument(
@@ -73,7 +79,7 @@ def _run(options) -> int:
 
     if any(len(setting.values) > 1 for setting in read_settings(options.settings)):
         return _sweep(options)
-    if options.jobs > 1:
+    if options.jobs != 1:
         raise InputError("--jobs: runs side by side, and this is one run. Trainings side by side are set by --set jobs=2.")
     if options.scheduler:
         options.settings.append(f"scheduler={options.scheduler}")
@@ -84,7 +90,7 @@ def _run(options) -> int:
         )
     if options.cost:
         return _cost(run)
-    steps = run_shown(run, options.start_at, options.only)
+    steps = run_shown(run, options.start_at, options.only, options.timeout)
     if options.write_back:
         write_back(steps)
     print(summarise(run, steps))
@@ -102,12 +108,32 @@ def _sweep(options) -> int:
             raise InputError(f"--{option.replace('_', '-')} is about one run at a time: give every --set one value.")
     sweep = sweep_of(options.profile, options.settings)
     print(announcement(sweep), flush=True)
-    outcomes = run_sweep(sweep, options.jobs, options.scheduler, options.start_at, options.only)
+    outcomes = run_sweep(sweep, options.jobs, options.scheduler, options.start_at, options.only, options.timeout)
     print(f"\n{outcome_table(outcomes)}")
     well = [pair for *pair, outcome in zip(sweep.runs, sweep.values, outcomes, strict=True) if outcome.status in WELL]
     if written := write_sweep(sweep.name, sweep.command, well):
         print(f"\n{sweep_head(written[1])}\nall runs' scores: {written[0]}")
     return 0 if len(well) == len(outcomes) else 1
+
+
+def _seconds(text: str) -> float:
+    if not 0 < (seconds := float(text)) < float("inf"):
+        raise ValueError(text)
+    return seconds
+
+
+def _plan(options) -> int:
+    from .operate.plan import plan, told
+
+    print(told(plan(_open(options))))
+    return 0
+
+
+def _whence(options) -> int:
+    from .operate.whence import told, trace_of
+
+    print(told(trace_of(options.path)))
+    return 0
 
 
 def _cost(run) -> int:
@@ -134,11 +160,14 @@ def _translate(options) -> int:
 
 
 def _train(options) -> int:
+    from .base import trace
     from .base.distributed import rank
     from .steps.encoders import trained_encoders
     from .steps.readiness import check_places
+    from .steps.session import origin_of
 
     run = _open(options)
+    trace.set_origin(notebook="", **origin_of(run))
     if rank() == 0:
         check_places(run.profile)
     encoders = trained_encoders(run)

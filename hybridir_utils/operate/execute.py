@@ -11,10 +11,13 @@ from pathlib import Path
 
 from .cells import ENGINE, register_engine
 
+KERNEL_DIED = 3  # exit status
+
 
 def main(notebook: str, output: str, parameters: str) -> int:
     """Execute with papermill, cells saved as they end; 1 when a cell fails (the suite reads the error from the copy)."""
     import papermill
+    from nbclient.exceptions import DeadKernelError
 
     end_with_parent()
     register_engine()
@@ -32,6 +35,8 @@ def main(notebook: str, output: str, parameters: str) -> int:
         )
     except papermill.PapermillExecutionError:
         return 1
+    except DeadKernelError:
+        return KERNEL_DIED
     finally:
         _drop_progress(Path(output))
     return 0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from ..steps.session import Run
 from .cells import Cell, forget_cells, running_cells
+from .plan import step_reasons
 from .records import OK, RUNNING, Record, read_record
 from .suite import Step, chosen_steps, run_suite
 
@@ -18,21 +19,23 @@ WHOLE = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed}"
 ONE = "  {desc} |{bar:10}| cell {n_fmt}/{total_fmt} {elapsed}{postfix}"
 
 
-def run_shown(run: Run, start_at: str = "", only: str = "") -> list[Step]:
+def run_shown(run: Run, start_at: str = "", only: str = "", timeout: float | None = None) -> list[Step]:
     """`run_suite`, with its progress shown."""
-    steps = chosen_steps(run, start_at, only)
-    due = [step for step, _, ready in steps if not ready]
-    with shown([Watch(due)], len(steps) - len(due), tell=False) as say:
-        return run_suite(run, start_at, only, say)
+    with shown([Watch(run, start_at, only)], tell=False) as say:
+        return run_suite(run, start_at, only, say, timeout)
 
 
 class Watch:
-    """What the notebooks of one run do from now on, read from the records and cell files that their processes write."""
+    """What the notebooks of one run do from now on, read from the records and cell files that their processes write.
 
-    def __init__(self, steps: Iterable[Step], label: str = ""):
-        self.label, self.steps = label, list(steps)
+    due: those of the `chosen_steps` that have to be executed, as it stands now.
+    """
+
+    def __init__(self, run: Run, start_at: str = "", only: str = "", label: str = ""):
+        self.label, self.steps = label, chosen_steps(run, start_at, only)
+        self.due = [step for step, _, reasons in step_reasons(run, self.steps) if reasons or start_at or only]
         self.states = {step: _state(step) for step in self.steps}
-        self.ended: set[Step] = set()
+        self.ended = set(self.steps) - set(self.due)
         for folder in self._folders():
             forget_cells(folder)
 
@@ -65,13 +68,13 @@ def _state(step: Step) -> tuple[tuple, str, float] | None:
 
 
 @contextmanager
-def shown(watches: list[Watch], done: int, tell: bool) -> Iterator[Callable[[str], None]]:
+def shown(watches: list[Watch], tell: bool) -> Iterator[Callable[[str], None]]:
     """Show what the watches see until the block ends; gives the function that prints a line above the bars.
 
-    done: notebooks that are up to date, which count from the start. tell: print a line at each notebook's start and end. Bars are drawn in
+    tell: print a line at each notebook's start and end. Bars are drawn in
     a terminal only.
     """
-    bars = Bars(done + sum(len(watch.steps) for watch in watches), done) if sys.stderr.isatty() else None
+    bars = Bars(sum(len(watch.steps) for watch in watches)) if sys.stderr.isatty() else None
     say, ended = bars.say if bars else _print, threading.Event()
 
     def look() -> None:
@@ -100,9 +103,8 @@ def shown(watches: list[Watch], done: int, tell: bool) -> Iterator[Callable[[str
 class Bars:
     """The bar over all notebooks, and below it one for each that runs, with its cell's first line."""
 
-    def __init__(self, total: int, done: int):
-        self.done = done
-        self.whole = _bar(total, "notebooks", WHOLE, initial=done)
+    def __init__(self, total: int):
+        self.whole = _bar(total, "notebooks", WHOLE)
         self.running: dict[tuple[str, str], object] = {}
 
     def __enter__(self) -> Bars:
@@ -118,7 +120,7 @@ class Bars:
 
     def draw(self, ended: int, cells: list[tuple[str, Cell]]) -> None:
         """Show how many notebooks have ended, and the cells that run now."""
-        self.whole.n = self.done + ended
+        self.whole.n = ended
         self.whole.refresh()
         now = {(label, cell.notebook): cell for label, cell in cells}
         for gone in self.running.keys() - now.keys():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +14,9 @@ from ..base.places import output_root
 from ..base.runs import is_whole
 from ..steps.encoders import common_places
 from ..steps.readiness import check_places
-from ..steps.session import SETTINGS, Run, open_run, settings_of
+from ..steps.session import Run, changed_values, open_run
 from ..steps.settings import Setting, read_settings
 from .progress import Watch, shown
-from .suite import chosen_steps
 from .sweep_cluster import gpus_to_share, sweep_cluster, thread_environment
 from .sweep_job import Job
 from .sweep_queue import JobQueue
@@ -69,7 +67,9 @@ def announcement(sweep: Sweep) -> str:
     return "\n".join([f"{len(names)} runs of {sweep.runs[0].profile.name}, {axes}:", *names])
 
 
-def run_sweep(sweep: Sweep, jobs: int = 1, scheduler: str = "", start_at: str = "", only: str = "") -> list[Outcome]:
+def run_sweep(
+    sweep: Sweep, jobs: int = 1, scheduler: str = "", start_at: str = "", only: str = "", timeout: float | None = None
+) -> list[Outcome]:
     """Execute what is not up to date, `jobs` runs side by side, or as many as a scheduler's workers take; how each run ended.
 
     What runs have in common is made once, before them. A run that fails does not stop the others. Raises InputError before the first
@@ -77,22 +77,19 @@ def run_sweep(sweep: Sweep, jobs: int = 1, scheduler: str = "", start_at: str = 
     """
     for run in sweep.runs:
         check_places(run.profile)
-    steps = {run.name: chosen_steps(run, start_at, only) for run in sweep.runs}
-    due = [run for run in sweep.runs if not all(ready for *_, ready in steps[run.name])]
-    watches = [Watch([step for step, _, ready in steps[run.name] if not ready], run.name) for run in due]
-    done, ended = sum(ready for of in steps.values() for *_, ready in of), {}
+    watches = {run.name: Watch(run, start_at, only, label=run.name) for run in sweep.runs}
+    due, ended = [run for run in sweep.runs if watches[run.name].due], {}
     if due:
-        wanted = {run.name: (_run_job(run, start_at, only), _common_job(run)) for run in due}
+        wanted = {run.name: (_run_job(run, start_at=start_at, only=only, timeout=timeout), _common_job(run)) for run in due}
         gpus = 0 if scheduler else gpus_to_share(max(run.profile.processes for run in due))
         environment = thread_environment()  # before dask changes it
-        with shown(watches, done, tell=True) as say, sweep_cluster(scheduler, min(jobs, len(due))) as client:
-            for name, end in JobQueue(client, wanted, environment, gpus, say).ended():
-                ended[name] = end
-    return [outcome_of(run.name, [step for step, *_ in steps[run.name]], ended.get(run.name)) for run in sweep.runs]
+        with shown(list(watches.values()), tell=True) as say, sweep_cluster(scheduler, min(jobs, len(due))) as client:
+            ended = dict(JobQueue(client, wanted, environment, gpus, say).ended())
+    return [outcome_of(run.name, watches[run.name].steps, ended.get(run.name)) for run in sweep.runs]
 
 
-def _run_job(run: Run, start_at: str, only: str) -> Job:
-    return _job("run", run, run.artefacts / "executed" / run.name / "sweep.log", start_at=start_at, only=only)
+def _run_job(run: Run, **options) -> Job:
+    return _job("run", run, run.artefacts / "executed" / run.name / "sweep.log", **options)
 
 
 def _common_job(run: Run) -> Job | None:
@@ -105,7 +102,7 @@ def _common_job(run: Run) -> Job | None:
 
 
 def _job(part: str, run: Run, log: Path, **options) -> Job:
-    return Job(part, run.source, json.loads(settings_of(run)[SETTINGS]), str(log.relative_to(output_root())), **options)
+    return Job(part, run.source, changed_values(run), str(log.relative_to(output_root())), **options)
 
 
 def _told(values: dict[str, str]) -> str:

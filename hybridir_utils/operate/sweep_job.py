@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from ..base.errors import HybridIRError
@@ -35,10 +36,11 @@ class Job:
     log: str
     start_at: str = ""
     only: str = ""
+    timeout: float | None = None
 
 
 @dataclass(frozen=True)
-class Ended:
+class JobEnd:
     """How a child process ended: exit status (minus the signal that killed it), seconds, and the last line it printed."""
 
     status: int
@@ -46,7 +48,7 @@ class Ended:
     last_line: str
 
 
-def in_process(program: tuple[str, ...], job: Job, environment: dict[str, str | None], gpus: int, key: str) -> Ended:
+def in_process(program: tuple[str, ...], job: Job, environment: dict[str, str | None], gpus: int, key: str) -> JobEnd:
     """Run `python PROGRAM JOB` and wait for it; called on a dask worker. A job whose worker died TRIES times counts as killed.
 
     environment: variables as the process that started the sweep has them; None: unset there. gpus: of a local cluster, whose workers each
@@ -56,7 +58,7 @@ def in_process(program: tuple[str, ...], job: Job, environment: dict[str, str | 
     log, started = output_root() / job.log, time.monotonic()
     tries = log.read_text(encoding="utf-8", errors="replace").count(HEAD + key) if log.exists() else 0
     if tries == TRIES:
-        return Ended(KILLED, 0.0, f"its worker died {TRIES} times, most likely for want of memory")
+        return JobEnd(KILLED, 0.0, f"its worker died {TRIES} times, most likely for want of memory")
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, *program, json.dumps(asdict(job))]
     given = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "cwd": ROOT, "env": _environment(environment, gpus)}
@@ -69,7 +71,7 @@ def in_process(program: tuple[str, ...], job: Job, environment: dict[str, str | 
         finally:
             child.kill()  # its own children see it gone, and end
             child.wait()
-    return Ended(child.returncode, time.monotonic() - started, _last_line(log))
+    return JobEnd(child.returncode, time.monotonic() - started, _last_line(log))
 
 
 def main(job: str) -> int:
@@ -86,16 +88,18 @@ def main(job: str) -> int:
 
 
 def _do(job: Job) -> None:
+    from ..base import trace
     from ..steps.encoders import base_encoders
-    from ..steps.session import SETTINGS, open_run
+    from ..steps.session import SETTINGS, open_run, origin_of
     from .suite import run_suite
 
     os.environ.pop(SETTINGS, None)  # of a suite that started the sweep, or the worker: the job's settings are complete
     run = open_run(job.source, **job.settings)
     if job.part == "common":
+        trace.set_origin(notebook="", **origin_of(run))
         base_encoders(run)  # and the pairs, which have asked for all data of the tasks
     else:
-        run_suite(run, job.start_at, job.only, say=lambda line: print(line, flush=True))
+        run_suite(run, job.start_at, job.only, partial(print, flush=True), job.timeout)
 
 
 def _environment(changes: dict[str, str | None], gpus: int) -> dict[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from .sweep_job import KILLED, Ended, Job, in_process
+from .sweep_job import KILLED, Job, JobEnd, in_process
 
 PROGRAM = ("-m", "hybridir_utils.operate.sweep_job")
 PATIENCE = 10  # seconds after which workers that have joined are given jobs
@@ -24,10 +24,10 @@ class JobQueue:
     def __init__(self, client, jobs: dict[str, tuple[Job, Job | None]], environment: dict, gpus: int, say: Callable[[str], None]):
         self.client, self.say, self.about = client, say, (environment, gpus)
         self.waiting, self.mark = dict(jobs), uuid4().hex[:8]
-        self.commons: dict[str, Ended | None] = {}  # log -> how it ended; None while it is under way
+        self.commons: dict[str, JobEnd | None] = {}  # log -> how it ended; None while it is under way
         self.under_way: dict[object, tuple[str, Job]] = {}  # future -> name and job
 
-    def ended(self) -> Iterator[tuple[str, Ended]]:
+    def ended(self) -> Iterator[tuple[str, JobEnd]]:
         """(name, how it ended) of every job, as they end; a common job that fails ends those that need it.
 
         What has not ended when the caller stops is cancelled, and its process killed.
@@ -68,7 +68,7 @@ class JobQueue:
             wait(list(self.under_way), timeout=PATIENCE, return_when="FIRST_COMPLETED")
         return [future for future in self.under_way if future.done()]
 
-    def _common_ended(self, job: Job, end: Ended) -> Iterator[tuple[str, Ended]]:
+    def _common_ended(self, job: Job, end: JobEnd) -> Iterator[tuple[str, JobEnd]]:
         self.commons[job.log] = end
         if end.status:
             for name in [name for name, (_, common) in self.waiting.items() if common and common.log == job.log]:
@@ -76,12 +76,12 @@ class JobQueue:
                 yield name, replace(end, seconds=0.0)
 
 
-def _result(future) -> Ended:
+def _result(future) -> JobEnd:
     from distributed import KilledWorker
 
     try:
         return future.result()
     except KilledWorker as error:
-        return Ended(KILLED, 0.0, str(error))
+        return JobEnd(KILLED, 0.0, str(error))
     except (Exception, CancelledError) as error:
-        return Ended(1, 0.0, f"{type(error).__name__}: {error}")
+        return JobEnd(1, 0.0, f"{type(error).__name__}: {error}")

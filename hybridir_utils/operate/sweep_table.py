@@ -14,10 +14,10 @@ from ..base.places import output_root
 from ..base.runs import writing
 from ..show.figures import read_result
 from ..steps.session import Run
-from ..steps.stamps import current, read_stamps
+from ..steps.stamps import current, deciding, read_stamps
 from .records import FAILED, KILLED, OK, read_record
 from .suite import Step
-from .sweep_job import Ended
+from .sweep_job import JobEnd
 
 UP_TO_DATE = "up to date"
 WELL = (OK, UP_TO_DATE)
@@ -36,7 +36,7 @@ class Outcome:
     seconds: float = 0.0
 
 
-def outcome_of(run: str, steps: list[Step], ended: Ended | None) -> Outcome:
+def outcome_of(run: str, steps: list[Step], ended: JobEnd | None) -> Outcome:
     """From how the run's process ended (None: nothing was to be done) and what it recorded of its notebooks."""
     if ended is None:
         return Outcome(run, UP_TO_DATE)
@@ -92,7 +92,7 @@ def sweep_head(table: pd.DataFrame, rows: int = 20) -> str:
 
 
 def _current(run: Run) -> bool:
-    return read_stamps(run.results).get("scores") == current(run.profile)
+    return deciding(read_stamps(run.results).get("scores", {})) == current(run.profile)
 
 
 def _macro_rows(run: Run) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from datasets import Dataset
 from ..base.distributed import first_process_first
 from ..base.errors import InputError
 from ..base.mapped import codes, counts, holds, keep_rows, write_parquet
-from ..base.runs import artefact, artefact_path
+from ..base.runs import artefact
 from ..data import worldfacts
 from ..data.leakage import drop_leaks, leaks
 from ..data.pairs import NEGATIVE_COLUMNS, join_pairs, read_split
@@ -56,18 +56,14 @@ class PreparedPairs:
 
 def prepare_pairs(run: Run) -> PreparedPairs:
     """The profile's parallel pairs; made when they are not there yet, else read. Both are memory-mapped."""
-    folder = artefact(*_artefact(run), lambda out: _make(run, out))
+    folder = artefact(*pairs_artefact(run), lambda out: _make(run, out))
     tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
     splits = {split: read_split(folder, split) for split in ("train", "validation")}
     return PreparedPairs(**splits, **tables, folder=folder)
 
 
-def pairs_folder(run: Run) -> Path:
-    """Where `prepare_pairs` puts the run's pairs, whether they are there or not."""
-    return artefact_path(*_artefact(run))
-
-
-def _artefact(run: Run) -> tuple[Path, str, dict, str]:
+def pairs_artefact(run: Run) -> tuple[Path, str, dict, str]:
+    """Room, name, recipe and module of the artefact that `prepare_pairs` makes."""
     return run.artefacts / "pairs", "pairs", _recipe(run.profile), "preparation"
 
 
