@@ -19,7 +19,10 @@ NOT_LANGUAGES = {"und", "mul", "zxx", "root", "mis"}
 @cache
 def name_of(language: str, kind: str, code: str) -> str | None:
     """Dictionary form of an item's name in `language`, or None where CLDR has none."""
-    return NAMERS[kind](Locale.parse(language), code)
+    return NAMERS[kind](_locale(language), code)
+
+
+_locale = cache(Locale.parse)  # which reads a language's names when it is made, and copies them
 
 
 def all_facts() -> Iterator[tuple[str, Item, Item]]:
