@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import pytest
+
 from hybridir_utils.rank import subwords
 from hybridir_utils.rank.subwords import Subwords
 from hybridir_utils.train.base_encoders import train_tokenizer
@@ -30,7 +33,7 @@ def tokenizer():
 def test_subwords_are_the_tokenizers(tokenizer):
     ids, starts = Subwords(tokenizer)(TEXTS)
     expected = [tokenizer.tokenizer.encode(text, add_special_tokens=False).ids for text in TEXTS]
-    assert ids.tolist() == sum(expected, []) and starts.tolist() == [sum(map(len, expected[:n])) for n in range(len(TEXTS))]
+    assert ids.tolist() == list(chain(*expected)) and starts.tolist() == [sum(map(len, expected[:n])) for n in range(len(TEXTS))]
 
 
 def test_each_text_is_tokenised_once_for_all_encoders_of_a_tokenizer(tokenizer):
@@ -43,7 +46,8 @@ def test_each_text_is_tokenised_once_for_all_encoders_of_a_tokenizer(tokenizer):
 def test_another_tokenizer_begins_anew(tokenizer):
     Subwords(tokenizer)(TEXTS)
     other = Counting(train_tokenizer(["other words", *TEXTS], 60))
-    assert Subwords(other)(TEXTS)[0].tolist() == sum((other.tokenizer.encode(text, add_special_tokens=False).ids for text in TEXTS), [])
+    expected = [other.tokenizer.encode(text, add_special_tokens=False).ids for text in TEXTS]
+    assert Subwords(other)(TEXTS)[0].tolist() == list(chain(*expected))
     assert len(other.asked) == len(set(TEXTS))
 
 
@@ -52,7 +56,7 @@ def test_memory_has_an_end_and_loses_nothing(tokenizer, monkeypatch):
     known = Subwords(tokenizer)
     expected = [known([text])[0].tolist() for text in TEXTS]
     assert len(known.known) <= 3
-    assert known(TEXTS)[0].tolist() == sum(expected, [])
+    assert known(TEXTS)[0].tolist() == list(chain(*expected))
 
 
 def test_no_text_has_no_subwords(tokenizer):

@@ -22,7 +22,10 @@ def name_of(language: str, kind: str, code: str) -> str | None:
     return NAMERS[kind](_locale(language), code)
 
 
-_locale = cache(Locale.parse)  # which reads a language's names when it is made, and copies them
+@cache
+def _locale(language: str) -> Locale:
+    """Which reads a language's names, and copies them, when it is made."""
+    return Locale.parse(language, sep="-")
 
 
 def all_facts() -> Iterator[tuple[str, Item, Item]]:
