@@ -11,7 +11,7 @@ import pytest
 from hybridir_utils.base import places
 from hybridir_utils.base.errors import HybridIRError, InputError, UnknownName, did_you_mean
 from hybridir_utils.operate.notebook import start
-from hybridir_utils.steps.profiles import Profile, load_profile, make_profile, parse_setting
+from hybridir_utils.steps.profiles import Profile, load_profile, make_profile
 from hybridir_utils.steps.session import open_run, save_table
 
 FILES = sorted(places.PROFILES.glob("*.toml"))
@@ -122,27 +122,6 @@ def test_a_file_that_is_no_toml_in_utf8_is_named(tmp_path, content):
         load_profile(str(broken))
 
 
-@pytest.mark.parametrize(
-    ("text", "pair"),
-    [
-        ("alpha=0.3", ("alpha", 0.3)),
-        ("seeds=[4, 5]", ("seeds", [4, 5])),
-        ("train_in_place=false", ("train_in_place", False)),
-        ("query_prefix=", ("query_prefix", "")),
-        ("name=mine", ("name", "mine")),
-        ("query_prefix='a=b'", ("query_prefix", "a=b")),
-        (" alpha = 1e-1", ("alpha", 0.1)),
-    ],
-)
-def test_settings_are_read_as_toml_and_else_as_text(text, pair):
-    assert parse_setting(text) == pair
-
-
-def test_a_setting_without_a_value_says_how_one_looks():
-    with pytest.raises(InputError, match=r"expected key=value, for example --set alpha=0\.3"):
-        parse_setting("alpha")
-
-
 def test_changed_values_name_the_run_and_unchanged_ones_do_not():
     assert open_run("sample").name == "sample"
     assert open_run("sample", alpha=0.5, seeds=[1, 2, 3]).name == "sample"
@@ -182,7 +161,7 @@ def test_start_records_and_prints_every_parameter_and_the_versions(capsys, monke
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
     run = start("sample", alpha=0.3)
     about = json.loads((run.results / "about.json").read_text(encoding="utf-8"))
-    assert about["command"].endswith("--profile sample --set 'alpha=0.3'")
+    assert about["command"].endswith("--profile sample --set alpha=0.3")
     assert about["parameters"]["alpha"] == 0.3 and {"data", "code", "machine", "versions", "command"} <= set(about)
     printed = " ".join(capsys.readouterr().out.split())
     assert run.name == "sample+alpha=0.3" and "alpha 0.3" in printed and "seeds 1 2 3" in printed and "torch 2" in printed

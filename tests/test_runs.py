@@ -6,6 +6,7 @@ import ast
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -139,14 +140,37 @@ artefact(Path(sys.argv[1]), "thing", {}, "errors", make)
 """
 
 
-def test_two_at_once_the_second_is_told_who_is_busy(tmp_path):
-    other = child(WAITING, tmp_path, stdin=subprocess.PIPE)
-    assert other.stdout.readline() == "making\n"
-    with pytest.raises(Busy, match=rf"thing-\w+: being written by process {other.pid} on \S+\. Wait until it ends, or set HYBRIDIR_OUTPUT"):
-        artefact(tmp_path, "thing", {}, MODULE, filled("mine"))
-    other.communicate("")
-    assert other.returncode == 0
-    assert (artefact(tmp_path, "thing", {}, MODULE, filled("mine")) / "by.txt").read_text() == "the other"
+SECOND = """
+import sys
+from pathlib import Path
+from hybridir_utils.base.runs import artefact
+print(artefact(Path(sys.argv[1]), "thing", {}, "errors", lambda folder: (folder / "by.txt").write_text("the second")))
+"""
+
+
+def two_at_once(tmp_path) -> tuple[subprocess.Popen, subprocess.Popen, str]:
+    """(the first, in the middle of making; the second, waiting; what the second says)."""
+    first = child(WAITING, tmp_path, stdin=subprocess.PIPE)
+    assert first.stdout.readline() == "making\n"
+    second = child(SECOND, tmp_path, stderr=subprocess.PIPE)
+    return first, second, second.stderr.readline()
+
+
+def test_two_at_once_the_second_says_on_whom_it_waits_and_takes_what_was_made(tmp_path):
+    first, second, said = two_at_once(tmp_path)
+    assert re.fullmatch(rf"thing-\w+: being made by process {first.pid} on \S+; waiting for it\n", said)
+    first.communicate("")
+    made, more = second.communicate()
+    assert second.returncode == 0 and more == "", "said once"
+    assert (Path(made.strip()) / "by.txt").read_text() == "the other"
+
+
+def test_where_the_first_is_killed_the_one_that_waits_makes_it(tmp_path):
+    first, second, _ = two_at_once(tmp_path)
+    first.kill()
+    made, _ = second.communicate()
+    first.communicate()
+    assert is_whole(Path(made.strip())) and (Path(made.strip()) / "by.txt").read_text() == "the second"
 
 
 def test_the_lock_of_a_killed_process_does_not_stay(tmp_path):
@@ -267,8 +291,8 @@ def package(tmp_path, monkeypatch):
     monkeypatch.setattr(fingerprints, "PACKAGE", tmp_path)
 
     def forget() -> None:
-        code_fingerprint.cache_clear()
-        modules_used.cache_clear()
+        for kept in (code_fingerprint, modules_used, fingerprints._parsed, fingerprints._modules_below):
+            kept.cache_clear()
 
     def edit(name: str, old: str, new: str) -> str:
         text = (tmp_path / f"{name}.py").read_text()

@@ -204,17 +204,6 @@ def make_profile(values: dict, where: str) -> Profile:
     return profile
 
 
-def parse_setting(text: str) -> tuple[str, object]:
-    """`"alpha=0.3"` -> ("alpha", 0.3): the value is read as TOML, and as plain text where that fails."""
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise InputError(f"--set {text!r}: expected key=value, for example --set alpha=0.3.")
-    try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value
-
-
 def _find(name_or_path: str) -> Path:
     path = Path(name_or_path).expanduser()
     if path.suffix == ".toml":
