@@ -21,7 +21,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from .errors import Busy, HybridIRError, InputError
-from .fingerprints import code_fingerprint, file_fingerprint, fingerprint, versions
+from .files import read_json
+from .fingerprints import code_fingerprint, file_fingerprint, fingerprint, is_sealed, sealed, versions
 
 RECORD = "artefact.json"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -63,15 +64,15 @@ def artefact_path(folder: Path, name: str, recipe: dict, module: str) -> Path:
 def is_whole(folder: Path) -> bool:
     """Whether the artefact is finished and every file still has the hash it was written with."""
     try:
-        files = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
-        return all(file_fingerprint(folder / name) == digest for name, digest in files.items())
-    except (OSError, ValueError, KeyError):
+        record = read_json(folder / RECORD)
+        return is_sealed(record) and all(file_fingerprint(folder / name) == digest for name, digest in record["files"].items())
+    except (OSError, InputError):
         return False
 
 
 def recipe_of(folder: Path) -> dict:
-    """The record of a finished artefact: name, recipe, fingerprint, code, versions, seconds, files."""
-    return json.loads((Path(folder) / RECORD).read_text(encoding="utf-8"))
+    """The record of a finished artefact: name, recipe, fingerprint, code, versions, seconds, files, and the hash of all these."""
+    return read_json(Path(folder) / RECORD)
 
 
 def _record(folder: Path, name: str, recipe: dict, module: str, seconds: float) -> None:
@@ -85,7 +86,7 @@ def _record(folder: Path, name: str, recipe: dict, module: str, seconds: float) 
         "seconds": round(seconds, 2),
         "files": files,
     }
-    (folder / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False, sort_keys=True), encoding="utf-8")
+    (folder / RECORD).write_text(json.dumps(sealed(record), indent=1, ensure_ascii=False, sort_keys=True), encoding="utf-8")
 
 
 def _recipe_fingerprint(recipe: dict, module: str) -> str:
