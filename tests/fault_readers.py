@@ -268,10 +268,10 @@ READERS = {
     "profile": ({"mine.toml": PROFILE}, lambda folder: load_profile(str(folder / "mine.toml"))),
     "pattern": ({"af.toml": PATTERN}, _pattern),
     "published": ({"mine.csv": PUBLISHED}, lambda folder: read_published(folder / "mine.csv")),
-    "stamps": ({STAMPS: json.dumps({"scores": {"code": "a", "parameters": "b"}}).encode()}, _stamps),
+    "stamps": ({STAMPS: json.dumps(sealed({"scores": {"code": "a", "parameters": "b"}})).encode()}, _stamps),
     "about": ({"about.json": ABOUT, STAMPS: b"{}"}, _source),
     "run record": (
-        {"01.run.json": json.dumps(asdict(begun("01.ipynb", "f", {}))).encode()},
+        {"01.run.json": json.dumps(sealed(asdict(begun("01.ipynb", "f", {})))).encode()},
         lambda folder: read_record(folder / "01.run.json"),
     ),
     "shard record": ({"vectors.json": SHARDS}, _shards),
