@@ -26,12 +26,8 @@ from . import trace
 from .changes import changed_modules, changed_values, changed_versions
 from .checkout import commit
 from .errors import Busy, HybridIRError, InputError
-<<<<<<< HEAD
 from .files import read_json
-from .fingerprints import code_fingerprint, file_fingerprint, fingerprint, is_sealed, sealed, versions
-=======
-from .fingerprints import code_fingerprint, file_fingerprint, fingerprint, module_fingerprints, versions
->>>>>>> A5
+from .fingerprints import code_fingerprint, file_fingerprint, fingerprint, is_sealed, module_fingerprints, sealed, versions
 
 RECORD = "artefact.json"
 DIGITS = 10  # of the fingerprint in a folder's name
@@ -85,13 +81,8 @@ def is_whole(folder: Path) -> bool:
 
 
 def recipe_of(folder: Path) -> dict:
-<<<<<<< HEAD
-    """The record of a finished artefact: name, recipe, fingerprint, code, versions, seconds, files, and the hash of all these."""
+    """The record of a finished artefact: name, recipe, fingerprint, code, modules, versions, commit, origin, seconds, files, and its hash."""
     return read_json(Path(folder) / RECORD)
-=======
-    """The record of a finished artefact: name, recipe, fingerprint, code, modules, versions, commit, origin, seconds, files."""
-    return json.loads((Path(folder) / RECORD).read_text(encoding="utf-8"))
->>>>>>> A5
 
 
 def note_used(folders: Iterable[Path]) -> None:
@@ -121,9 +112,9 @@ def records_of(folder: Path, name: str) -> dict[Path, dict]:
     for place in sorted(Path(folder).glob(f"{'*' if name == '*' else escape(name)}-{'?' * DIGITS}")):
         try:
             record = recipe_of(place)
-            if name in ("*", record["name"]) and {"recipe", "files", "versions"} <= set(record):
+            if is_sealed(record) and name in ("*", record["name"]):
                 found[place] = record
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, InputError):
             continue
     return found
 

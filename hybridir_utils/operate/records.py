@@ -63,7 +63,7 @@ def write_record(path: Path, record: Record) -> None:
 
 
 def read_record(path: Path) -> Record | None:
-    """The record, None where there is none that can be read, or it was altered; "running" reads as "killed" where the process that wrote it is gone."""
+    """The record; None where there is none, or it was altered. "running" reads as "killed" where the process that wrote it is gone."""
     try:
         values = read_json(path)
         record = Record(**{key.name: values[key.name] for key in fields(Record)}) if is_sealed(values) else None
