@@ -81,7 +81,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def recipe_of(folder: Path) -> dict:
-    """The record of a finished artefact: name, recipe, fingerprint, code, modules, versions, commit, origin, seconds, files, and its hash."""
+    """The record of a finished artefact: name, recipe, fingerprint, code, modules, versions, commit, origin, seconds, files, record."""
     return read_json(Path(folder) / RECORD)
 
 
