@@ -266,7 +266,7 @@ def test_a_broken_file_is_named(own_folder):
         templates("yo")
     forget(None)
     (own_folder / "yo.toml").write_bytes("[currency]\nx = 'é'".encode("latin-1"))
-    with pytest.raises(InputError, match=r"yo\.toml: not readable as UTF-8 TOML"):
+    with pytest.raises(InputError, match=r"yo\.toml, line 2, byte 16: not UTF-8"):
         templates("yo")
 
 

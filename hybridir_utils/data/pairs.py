@@ -62,7 +62,7 @@ def join_pairs(parts: list[Dataset]) -> Dataset:
 def read_split(folder: Path, split: str) -> Dataset:
     """The pairs a run saved as `<split>.parquet`, memory-mapped through a copy beside the folder."""
     path = Path(folder) / f"{split}.parquet"
-    return read_parquet(path, path.parents[2] / "arrow" / path.parent.name / f"{split}-{path.stat().st_mtime_ns}.arrow")
+    return read_parquet(path, path.parents[2] / "arrow" / path.parent.name / f"{split}-{file_fingerprint(path)[:16]}.arrow")
 
 
 def _tables(rows: Iterable[Iterable[str]], columns: list[str]) -> Iterator[pa.Table]:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from ..base import trace
+from ..base.errors import InputError
+from ..base.files import parse_json
 from ..base.fingerprints import fingerprint
 from ..base.places import output_root
 from ..base.runs import writing
@@ -48,7 +50,10 @@ def open_run(profile: str = "sample", /, **changes) -> Run:
 
     In a notebook that the suite executes, the command's changes hold first (`settings_of`, through the environment).
     """
-    changes = changes | json.loads(os.environ.get(SETTINGS, "{}"))
+    given = parse_json(os.environ.get(SETTINGS, "{}"), SETTINGS)
+    if not isinstance(given, dict):
+        raise InputError(f"{SETTINGS}: expected a JSON object of parameters, found {given!r}.")
+    changes = changes | given
     base, resolved = load_profile(profile), load_profile(profile, changes)
     return Run(resolved, base.name + variant_suffix(base, resolved), _as_given(profile))
 
