@@ -24,7 +24,7 @@ def on_lengths(lengths: pd.DataFrame) -> list[str]:
 
 
 def on_query_languages(scores: pd.DataFrame) -> list[str]:
-    """Question languages with the lowest and the highest mAP of each base and setting, of hybrid (else of the last strategy), first task."""
+    """Question languages with the lowest and the highest mAP in each setting, by base: of hybrid, else of the last strategy; first task."""
     rows = scores[(scores["query_language"] != "macro") & (scores["metric"] == "mAP") & _is_trained(scores)]
     rows = rows[rows["task"] == scores["task"].iloc[0]]
     sentences = []

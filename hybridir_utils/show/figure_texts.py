@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ..rank.question_recall import ALL_PAIRS
 from ..steps.mixing import reference_alpha
 from ..steps.profiles import Profile
 from . import figure_numbers as numbers
@@ -17,7 +16,6 @@ from .findings_many import on_cost, on_languages, on_methods
 from .findings_mixing import on_best, on_schedules, on_stability
 from .findings_questions import on_recall
 from .findings_shift import on_alignment, on_kept
-from .question_tables import MAIN
 from .shift_tables import alignment_differences, alignment_kept
 
 Tables = Mapping[str, pd.DataFrame]
