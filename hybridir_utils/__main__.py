@@ -1,4 +1,4 @@
-"""Command line: `python -m hybridir_utils run | translate | train | check | figures | profiles`."""
+"""Command line: `python -m hybridir_utils run | plan | whence | translate | train | check | figures | profiles`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--write-back", action="store_true", help="put the executed outputs, without volatile metadata, into notebooks/")
     run.add_argument("--cost", action="store_true", help="say what it will take (tokens, hours, memory, disk), and start nothing")
     run.add_argument("--scheduler", default="", metavar="tcp://…", help="dask scheduler whose workers encode large corpora")
+    run.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="end a notebook that takes longer, with all it started")
     run.set_defaults(command=_run)
+    plan = commands.add_parser("plan", help="say what run would do, why, and how long it is likely to take; nothing is written")
+    plan.set_defaults(command=_plan)
+    whence = commands.add_parser("whence", help="say where a figure, table, encoder or executed notebook comes from")
+    whence.add_argument("path", metavar="PATH")
+    whence.set_defaults(command=_whence)
     figures = commands.add_parser("figures", help="draw every figure and table again from saved results, without training")
     figures.set_defaults(command=_figures)
     translate = commands.add_parser("translate", help="translate into the cache alone; under `accelerate launch`, on several GPUs")
@@ -43,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--as", dest="models", action="append", default=[], metavar="BASE=MODEL", help="a base that stands for a model")
     check.add_argument("--against", default="", metavar="FILE", help="another CSV of expected numbers")
     check.set_defaults(command=_check)
-    for command in (run, translate, train, check, figures):
+    for command in (run, plan, translate, train, check, figures):
         command.add_argument("--profile", default="sample", metavar="NAME|FILE", help="a profile of notebooks/profiles, or a TOML file")
         command.add_argument(
             "--set", dest="settings", action="append", default=[], metavar="key=value", help="change one value, e.g. alpha=0.3"
@@ -67,10 +73,30 @@ def _run(options) -> int:
         )
     if options.cost:
         return _cost(run)
-    steps = run_suite(run, options.start_at, options.only)
+    steps = run_suite(run, options.start_at, options.only, timeout=options.timeout)
     if options.write_back:
         write_back(steps)
     print(summarise(run, steps))
+    return 0
+
+
+def _seconds(text: str) -> float:
+    if not 0 < (seconds := float(text)) < float("inf"):
+        raise ValueError(text)
+    return seconds
+
+
+def _plan(options) -> int:
+    from .operate.plan import plan, told
+
+    print(told(plan(_open(options))))
+    return 0
+
+
+def _whence(options) -> int:
+    from .operate.whence import told, trace_of
+
+    print(told(trace_of(options.path)))
     return 0
 
 
@@ -98,11 +124,14 @@ def _translate(options) -> int:
 
 
 def _train(options) -> int:
+    from .base import trace
     from .base.distributed import rank
     from .steps.encoders import trained_encoders
     from .steps.readiness import check_places
+    from .steps.session import origin_of
 
     run = _open(options)
+    trace.set_origin(notebook="", **origin_of(run))
     if rank() == 0:
         check_places(run.profile)
     encoders = trained_encoders(run)

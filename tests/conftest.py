@@ -61,3 +61,32 @@ def tiny_transformer(tiny_pairs, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("encoders") / "bert"
     model.save_pretrained(folder), tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """(notebooks folder, run): two notebooks of one working cell each stand for the suite's."""
+    from made_up_suite import notebook
+
+    from hybridir_utils.operate import suite
+    from hybridir_utils.steps.session import open_run
+
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path / "out"))
+    monkeypatch.setattr(suite, "NOTEBOOKS", folder)
+    for name in ("01_first", "02_second"):
+        notebook(folder, name)
+    return folder, open_run("sample")
+
+
+@pytest.fixture
+def executions(monkeypatch):
+    """Notebooks are executed without a kernel (`made_up_suite.Executions`): for the tests of what is chosen and recorded."""
+    from made_up_suite import Executions
+
+    from hybridir_utils.operate import suite
+
+    ran = Executions()
+    monkeypatch.setattr(suite, "watch", ran)
+    return ran

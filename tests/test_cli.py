@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from made_up import made_up_tables
 from hybridir_utils.__main__ import main
 from hybridir_utils.base import places
 from hybridir_utils.operate import suite
+from hybridir_utils.operate.watching import Ended
 from hybridir_utils.steps.session import open_run, save_table, settings_of
 
 
@@ -44,6 +46,8 @@ def test_as_a_module_it_prints_one_error_line_and_no_traceback():
         (["run", "--set", "strategies=['hybird']"], "did you mean 'hybrid'?"),
         (["run", "--only", "O2_hybrid_batch_training"], "did you mean '02_hybrid_batch_training'?"),
         (["run", "--from", "11"], "unknown notebook '11'"),
+        (["plan", "--profile", "sampel"], "did you mean 'sample'?"),
+        (["whence", "figures/sample/02_losses.sgv"], "no such file (did you mean '02_losses.svg'?)"),
         (["figures"], "no saved results. Run the notebooks first: python -m hybridir_utils run --profile sample"),
     ],
 )
@@ -53,7 +57,9 @@ def test_wrong_values_end_with_an_error_and_status_one(arguments, said, capsys):
     assert printed.err.startswith("error: ") and said in printed.err and "Traceback" not in printed.err and printed.out == ""
 
 
-@pytest.mark.parametrize("arguments", [[], ["trian"], ["run", "--alpha", "0.3"], ["figures", "--only", "02"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["trian"], ["run", "--alpha", "0.3"], ["figures", "--only", "02"], ["run", "--timeout", "0"], ["whence"]]
+)
 def test_wrong_calls_end_with_the_usage_and_status_two(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
@@ -90,15 +96,13 @@ def one_notebook(tmp_path, monkeypatch) -> Path:
     path = tmp_path / "notebooks" / "01_only.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
 
-    def execute(step, digest) -> float:
-        book = nbformat.read(step.notebook, as_version=4)
-        book.cells[1]["outputs"] = [nbformat.v4.new_output("stream", text=f"alpha is {suite.declared_values(step)['alpha']}")]
-        step.executed.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(book, step.executed)
-        suite._write_record(step, "ok", digest, 0.0, [])
-        return 0.0
+    def watch(command, environment, timeout) -> Ended:
+        book, copy = nbformat.read(command[3], as_version=4), command[4]
+        book.cells[1]["outputs"] = [nbformat.v4.new_output("stream", text=f"alpha is {json.loads(command[5])['alpha']}")]
+        nbformat.write(book, copy)
+        return Ended(0, 1.0, 1.0)
 
-    monkeypatch.setattr(suite, "execute", execute)
+    monkeypatch.setattr(suite, "watch", watch)
     return path
 
 
@@ -118,7 +122,7 @@ def test_a_run_ends_with_the_scores_and_where_everything_lies(one_notebook, outp
 def test_the_address_of_a_scheduler_reaches_every_notebook(one_notebook, monkeypatch):
     """As a value of the run, and in the environment of the notebook's process, from which `open_run` takes it."""
     ran, usual = [], suite.execute
-    monkeypatch.setattr(suite, "execute", lambda step, digest: ran.append(step.run) or usual(step, digest))
+    monkeypatch.setattr(suite, "execute", lambda step, *more: ran.append(step.run) or usual(step, *more))
     assert main(["run", "--scheduler", "tcp://10.0.0.1:8786"]) == 0
     assert ran[0].profile.scheduler == "tcp://10.0.0.1:8786" and ran[0].name == "sample", "it changes no result"
     for name, value in settings_of(ran[0]).items():

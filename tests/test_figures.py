@@ -15,8 +15,10 @@ from made_up import made_up_tables
 
 from hybridir_utils.base import places
 from hybridir_utils.base.errors import InputError, MissingInput, UnknownName
+from hybridir_utils.base.fingerprints import file_fingerprint
 from hybridir_utils.data.batching import SCHEDULES, STRATEGIES
 from hybridir_utils.operate import notebook
+from hybridir_utils.operate.embedded import embedded
 from hybridir_utils.show import figures, style
 from hybridir_utils.show.figures import FIGURES, draw, draw_all, read_result
 from hybridir_utils.show.style import COLOURS, in_order, new_figure, save_figure
@@ -92,7 +94,9 @@ def test_another_value_in_a_table_is_another_figure(run, tmp_path, monkeypatch):
 
 def test_files_carry_caption_run_and_the_tables_fingerprint_but_no_date(run):
     svg = (run.figures / "03_scores.svg").read_text(encoding="utf-8")
-    assert FIGURES["03_scores"].caption in svg and re.search(r"Run sample; tables scores \([0-9a-f]{12}\)", svg)
+    assert FIGURES["03_scores"].caption in svg and "Run sample; tables scores." in svg
+    source = {"notebook": "03", "run": "sample", "tables": {"scores": file_fingerprint(run.results / "scores.csv")}}
+    assert embedded(run.figures / "03_scores.svg") == embedded(run.figures / "03_scores.png") == source
     assert not re.search(r"<dc:date>", svg)
     assert FIGURES["03_scores"].caption.encode() in (run.figures / "03_scores.png").read_bytes()
 

@@ -13,7 +13,8 @@ import nbformat
 import pytest
 
 from hybridir_utils.base import fingerprints, places
-from hybridir_utils.operate.suite import PARAMETERS, notebooks, parameter_names
+from hybridir_utils.operate.parts import PARAMETERS, parameter_names
+from hybridir_utils.operate.suite import notebooks
 from hybridir_utils.show import figures
 from hybridir_utils.steps.profiles import Profile, load_profile
 

@@ -182,7 +182,7 @@ def test_start_records_and_prints_every_parameter_and_the_versions(capsys, monke
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
     run = start("sample", alpha=0.3)
     about = json.loads((run.results / "about.json").read_text(encoding="utf-8"))
-    assert about["command"].endswith("--profile sample --set 'alpha=0.3'")
+    assert about["command"].endswith("--profile sample --set alpha=0.3")
     assert about["parameters"]["alpha"] == 0.3 and {"data", "code", "machine", "versions", "command"} <= set(about)
     printed = " ".join(capsys.readouterr().out.split())
     assert run.name == "sample+alpha=0.3" and "alpha 0.3" in printed and "seeds 1 2 3" in printed and "torch 2" in printed

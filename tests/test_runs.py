@@ -291,8 +291,8 @@ def package(tmp_path, monkeypatch):
     monkeypatch.setattr(fingerprints, "PACKAGE", tmp_path)
 
     def forget() -> None:
-        code_fingerprint.cache_clear()
-        modules_used.cache_clear()
+        for kept in (code_fingerprint, modules_used, fingerprints._parsed, fingerprints._modules_below):
+            kept.cache_clear()
 
     def edit(name: str, old: str, new: str) -> str:
         text = (tmp_path / f"{name}.py").read_text()

@@ -7,11 +7,14 @@ import json
 import pandas as pd
 import pytest
 
+from hybridir_utils.base import trace
 from hybridir_utils.base.errors import InputError, MissingInput
+from hybridir_utils.base.fingerprints import file_fingerprint, fingerprint
+from hybridir_utils.base.runs import artefact
 from hybridir_utils.steps import stamps
 from hybridir_utils.steps.profiles import MEANS, load_profile
 from hybridir_utils.steps.session import open_run, save_table
-from hybridir_utils.steps.stamps import STAMPS, check_one_origin, current, read_stamps, stamp
+from hybridir_utils.steps.stamps import STAMPS, check_one_origin, current, deciding, read_stamps, stamp
 
 COMMAND = "python -m hybridir_utils run --profile sample"
 TABLE = pd.DataFrame({"value": [1.0]})
@@ -29,7 +32,8 @@ def run(tmp_path, monkeypatch):
 def test_every_saved_table_is_stamped_beside_those_before(run):
     save_table(run, "scores", TABLE)
     save_table(run, "bias", TABLE)
-    assert read_stamps(run.results) == dict.fromkeys(("scores", "bias"), current(run.profile))
+    stamps = read_stamps(run.results)
+    assert set(stamps) == {"scores", "bias"} and {str(deciding(each)) for each in stamps.values()} == {str(current(run.profile))}
     assert set(current(run.profile)) == {"code", "parameters"}
     check_one_origin(run.results, ["scores", "bias"], COMMAND)
 
@@ -89,3 +93,26 @@ def test_stamps_are_text_that_keeps_its_order(run):
     assert list(json.loads(text)) == ["bias", "scores"] and text.endswith("}\n")
     save_table(run, "scores", TABLE)
     assert (run.results / STAMPS).read_text(encoding="utf-8") == text
+
+
+def test_a_stamp_says_for_what_the_table_was_made_and_from_what(run, monkeypatch):
+    monkeypatch.setattr(trace, "_used", {})
+    monkeypatch.setattr(stamps, "commit", lambda: "c0ffee+changes")
+    monkeypatch.setenv(trace.ORIGIN, json.dumps({"notebook": "03_retrieval_evaluation"}))
+    made = artefact(run.artefacts / "pairs", "pairs", {}, "errors", lambda out: (out / "a").write_text("b"))
+    changed = open_run("sample", alpha=0.3)
+    save_table(changed, "scores", TABLE)
+    found = read_stamps(changed.results)["scores"]
+    assert {key: found[key] for key in ("notebook", "run", "profile", "changed", "commit")} == {
+        "notebook": "03_retrieval_evaluation", "run": "sample+alpha=0.3", "profile": "sample", "changed": {"alpha": 0.3},
+        "commit": "c0ffee+changes",
+    }  # fmt: skip
+    assert found["sha256"] == file_fingerprint(changed.results / "scores.csv")
+    assert found["inputs"] == {"pairs": f"1 · {fingerprint({made.name: file_fingerprint(made / 'artefact.json')})}"}
+
+
+def test_tables_of_one_code_saved_at_different_commits_are_one_result(run, monkeypatch):
+    save_table(run, "scores", TABLE)
+    monkeypatch.setattr(stamps, "commit", lambda: "another")
+    save_table(run, "bias", TABLE)
+    check_one_origin(run.results, ["scores", "bias"], COMMAND)

@@ -2,76 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import signal
 import subprocess
 import sys
-import textwrap
 import time
+from functools import partial
 from pathlib import Path
 
 import nbformat
+import pandas as pd
+import psutil
 import pytest
+from made_up import made_up_tables
+from made_up_suite import add_code, edit, notebook
 
 from hybridir_utils.base import places
 from hybridir_utils.base.errors import Busy, UnknownName
-from hybridir_utils.base.fingerprints import code_fingerprint
+from hybridir_utils.base.fingerprints import file_fingerprint, module_fingerprints
+from hybridir_utils.base.runs import artefact, recipe_of
 from hybridir_utils.operate import suite
-from hybridir_utils.operate.suite import NotebookFailed, Step, declared_values, parameter_names, run_suite, step_fingerprint
+from hybridir_utils.operate.parts import parameter_names, parts_of
+from hybridir_utils.operate.records import FAILED, KILLED, OK, TIMEOUT, read_record
+from hybridir_utils.operate.suite import NotebookFailed, Step, declared_values, run_suite
+from hybridir_utils.operate.watching import Ended
 from hybridir_utils.operate.writeback import cleaned, write_back
-from hybridir_utils.steps.session import open_run
-
-CALLS = """
-import os
-from pathlib import Path
-place = Path(os.environ["HYBRIDIR_OUTPUT"]) / "calls.txt"
-with place.open("a") as file:
-    print("{name}", alpha, os.getpid(), os.getppid(), file=file)
-"""
-
-
-def notebook(folder: Path, name: str, *cells: str, parameters: str = 'profile = "sample"  # a profile\nalpha = 0.5  # a share') -> Path:
-    tagged = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
-    code = [nbformat.v4.new_code_cell(textwrap.dedent(cell).strip()) for cell in (CALLS.replace("{name}", name), *cells)]
-    written = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(f"# {name}"), tagged, *code])
-    written.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
-    nbformat.write(written, folder / f"{name}.ipynb")
-    return folder / f"{name}.ipynb"
-
-
-def edit(path: Path, change) -> None:
-    book = nbformat.read(path, as_version=4)
-    change(book.cells)
-    nbformat.write(book, path)
-
-
-@pytest.fixture
-def workplace(tmp_path, monkeypatch):
-    """(notebooks folder, run): two notebooks of one working cell each."""
-    folder = tmp_path / "notebooks"
-    folder.mkdir()
-    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path / "out"))
-    monkeypatch.setattr(suite, "NOTEBOOKS", folder)
-    for name in ("01_first", "02_second"):
-        notebook(folder, name)
-    return folder, open_run("sample")
-
-
-@pytest.fixture
-def without_kernels(monkeypatch):
-    """Notebooks count as executed without a kernel: for the tests of what is chosen."""
-    ran = []
-
-    def execute(step: Step, digest: str) -> float:
-        ran.append(step.notebook.stem[:2])
-        step.executed.parent.mkdir(parents=True, exist_ok=True)
-        step.executed.write_bytes(step.notebook.read_bytes())
-        suite._write_record(step, "ok", digest, 0.0, [])
-        return 0.0
-
-    monkeypatch.setattr(suite, "execute", execute)
-    return ran
+from hybridir_utils.show.figures import draw, read_result
+from hybridir_utils.steps.session import open_run, save_table
 
 
 def calls() -> list[list[str]]:
@@ -90,10 +48,17 @@ def test_notebooks_run_in_order_in_processes_of_their_own_and_only_once(workplac
     assert (first[:2], second[:2]) == (["01_first", "0.5"], ["02_second", "0.5"])
     assert len({first[2], second[2], str(os.getpid())}) == 3, "each notebook has a kernel of its own"
     assert len({first[3], second[3], str(os.getpid())}) == 3, "and papermill a process of its own"
-    assert [line.split(" in ")[0] for line in said] == ["01_first: running", "01_first: done", "02_second: running", "02_second: done"]
+    assert [line.split(" in ")[0] for line in said] == [
+        "01_first: running (never run)", "01_first: done", "02_second: running (never run)", "02_second: done",
+    ]  # fmt: skip
     for step in steps:
-        record = json.loads(step.record.read_text(encoding="utf-8"))
-        assert record["status"] == "ok" and record["notebook"] == step.notebook.name and record["parameters"]["alpha"] == 0.5
+        record = read_record(step.record)
+        assert record.status == OK and record.notebook == step.notebook.name and record.parameters["alpha"] == 0.5 and record.error == ""
+        assert record.outputs == {step.executed.relative_to(places.output_root()).as_posix(): file_fingerprint(step.executed)}
+        assert record.seconds > 0 and record.peak_memory_mb > 30 and record.process == os.getpid() and record.parts["cells"]
+        left = sorted(path.name for path in step.executed.parent.glob(f"*{step.notebook.stem}*"))
+        assert left == [step.executed.name, step.record.name], "nothing else stays"
+        )
         assert nbformat.read(step.executed, as_version=4).cells[-1]["execution_count"]
     said.clear()
     run_suite(run, say=said.append)
@@ -105,9 +70,9 @@ def test_notebooks_run_in_order_in_processes_of_their_own_and_only_once(workplac
     assert said[2:] == ["01_first: up to date", "02_second: up to date"], "the variant has executed copies of its own"
 
 
-def test_what_decides_that_a_notebook_runs_again(workplace, without_kernels):
+def test_what_decides_that_a_notebook_runs_again(workplace, executions):
     folder, run = workplace
-    ran = without_kernels
+    ran = executions
 
     def again(**options) -> str:
         ran.clear()
@@ -120,10 +85,8 @@ def test_what_decides_that_a_notebook_runs_again(workplace, without_kernels):
     assert again() == "", "prose"
     edit(folder / "01_first.ipynb", lambda cells: cells[-1].update(source=cells[-1]["source"] + "\n\n# a comment"))
     assert again() == "", "a comment"
-    edit(folder / "02_second.ipynb", lambda cells: cells[-1].update(source=cells[-1]["source"] + "\nmore = 1"))
-    assert again() == "02", "code of the last one"
-    edit(folder / "01_first.ipynb", lambda cells: cells[-1].update(source=cells[-1]["source"] + "\nmore = 1"))
-    assert again() == "01 02", "code of the first: what follows reads what it made"
+    add_code(folder / "01_first.ipynb")
+    assert again() == "01", "the second reads nothing of the first"
     assert again(alpha=0.3) == "01 02", "another value"
     assert again(steps=7) == "01 02", "a value the notebooks do not declare"
     assert again() == "", "the first value's copies are still there"
@@ -134,26 +97,41 @@ def test_what_decides_that_a_notebook_runs_again(workplace, without_kernels):
 
 
 @pytest.mark.parametrize("line", ["from hybridir_utils import reading", "from hybridir_utils.show.reading import stack"])
-def test_package_code_that_a_notebook_imports_counts(workplace, monkeypatch, line):
+def test_package_code_that_a_notebook_imports_counts(workplace, line):
     folder, run = workplace
-    step = Step(notebook(folder, "03_third", line), run)
-    before = step_fingerprint(step, "")
-    monkeypatch.setattr(suite, "code_fingerprint", lambda module: "edited" if module == "reading" else code_fingerprint(module))
-    assert step_fingerprint(step, "") != before
-    assert step_fingerprint(Step(folder / "01_first.ipynb", run), "") == step_fingerprint(Step(folder / "01_first.ipynb", run), "")
+    code = parts_of(notebook(folder, "03_third", line), run.profile, {})["code"]
+    assert code == module_fingerprints("reading") and "hybridir_utils/show/reading.py" in code
+    assert parts_of(folder / "01_first.ipynb", run.profile, {})["code"] == {}
 
 
-def test_from_and_only_run_again_what_they_name(workplace, without_kernels):
+def test_a_notebook_that_reads_what_another_wrote_follows_where_it_wrote_something_else(workplace, executions):
+    folder, run = workplace
+    table = pd.DataFrame({"value": [1.0]})
+    executions.work["01_first"] = lambda: save_table(run, "scores", table)
+    executions.work["02_second"] = lambda: read_result(run, "scores")
+    run_suite(run, say=silent)
+    add_code(folder / "01_first.ipynb")
+    executions.clear()
+    run_suite(run, say=silent)
+    assert executions == ["01"], "it wrote the same again"
+    executions.work["01_first"] = lambda: save_table(run, "scores", table + 1)
+    add_code(folder / "01_first.ipynb", "other = 2")
+    executions.clear()
+    run_suite(run, say=silent)
+    assert executions == ["01", "02"]
+
+
+def test_from_and_only_run_again_what_they_name(workplace, executions):
     folder, run = workplace
     notebook(folder, "03_third")
     run_suite(run, say=silent)
     for options, expected in (({"start_at": "02"}, "02 03"), ({"only": "02"}, "02"), ({"only": "03_third"}, "03")):
-        without_kernels.clear()
+        executions.clear()
         steps = run_suite(run, say=silent, **options)
-        assert " ".join(without_kernels) == expected == " ".join(step.notebook.stem[:2] for step in steps)
-    without_kernels.clear()
+        assert " ".join(executions) == expected == " ".join(step.notebook.stem[:2] for step in steps)
+    executions.clear()
     run_suite(run, say=silent)
-    assert without_kernels == []
+    assert executions == []
 
 
 @pytest.mark.parametrize("option", ["start_at", "only"])
@@ -180,12 +158,16 @@ def test_a_failing_cell_is_named_and_earlier_copies_stay(workplace):
     step = Step(folder / "02_second.ipynb", run)
     message = str(caught.value)
     assert "02_second.ipynb, code cell 4: KeyError: 'absent'" in message and str(step.failed) in message and step.failed.exists()
-    assert json.loads(step.record.read_text())["status"] == "failed"
-    assert json.loads(Step(folder / "01_first.ipynb", run).record.read_text())["status"] == "ok"
+    record = read_record(step.record)
+    assert record.status == FAILED and record.error == "02_second.ipynb, code cell 4: KeyError: 'absent'"
+    assert read_record(Step(folder / "01_first.ipynb", run).record).status == OK
     notebook(folder, "02_second", "repaired = 1")
     said = []
     run_suite(run, say=said.append)
-    assert said[0] == "01_first: up to date" and said[1] == "02_second: running"
+    assert said[:2] == [
+        "01_first: up to date",
+        "02_second: running (last time failed; code cell 3 changed)",
+    ]
 
 
 def test_the_cell_number_counts_the_notebooks_own_cells(workplace):
@@ -199,7 +181,7 @@ def test_the_cell_number_counts_the_notebooks_own_cells(workplace):
     book.cells[-1]["outputs"] = [nbformat.from_dict(error)]
     step.failed.parent.mkdir(parents=True)
     nbformat.write(book, step.failed)
-    assert "01_first.ipynb, code cell 2: ValueError: no" in suite._failure(step, 1)
+    assert suite._failure(step, FAILED, Ended(1, 1.0, 1.0)) == "01_first.ipynb, code cell 2: ValueError: no"
 
 
 SUITE = """
@@ -219,7 +201,6 @@ if not (place.parent / "go").exists():
 
 
 def test_a_killed_suite_goes_on_where_it_was(workplace):
-    psutil = pytest.importorskip("psutil")
     folder, run = workplace
     notebook(folder, "02_second", WAIT)
     out = Path(os.environ["HYBRIDIR_OUTPUT"])
@@ -233,11 +214,12 @@ def test_a_killed_suite_goes_on_where_it_was(workplace):
         killed.wait()
     kernel, papermill = (int(process) for process in calls()[-1][2:])
     assert wait_for(lambda: not any(alive(psutil, process) for process in (kernel, papermill))), "the killed suite's notebook runs on"
-    assert not Step(folder / "02_second.ipynb", run).record.exists()
+    record = read_record(Step(folder / "02_second.ipynb", run).record)
+    assert record.status == KILLED and record.process == killed.pid, "never completed"
     (out / "go").write_text("")
     said = []
     run_suite(run, say=said.append)
-    assert said[0] == "01_first: up to date" and said[1] == "02_second: running"
+    assert said[:2] == ["01_first: up to date", "02_second: running (last time killed)"]
     assert [call[0] for call in calls()] == ["01_first", "02_second", "02_second"]
 
 
@@ -315,16 +297,118 @@ def test_the_suites_own_notebooks_are_found_in_order():
     assert [path.stem[:2] for path in suite.notebooks()][:4] == ["01", "02", "03", "04"]
 
 
-def test_a_deleted_figure_or_table_makes_its_notebook_run_again(workplace):
-    run = open_run("sample")
-    run_suite(run)
-    step = suite.Step(suite.notebooks()[0], run)
-    record = json.loads(step.record.read_text(encoding="utf-8"))
-    digest = record["fingerprint"]
-    gone = run.figures / "01_gone.png"
-    gone.parent.mkdir(parents=True, exist_ok=True)
-    gone.write_bytes(b"")
-    step.record.write_text(json.dumps({**record, "outputs": [str(gone.relative_to(places.output_root()))]}), encoding="utf-8")
-    assert suite.is_up_to_date(step, digest)
-    gone.unlink()
-    assert not suite.is_up_to_date(step, digest)
+def spoil_truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize("spoil", [spoil_truncate, Path.unlink], ids=["truncated", "deleted"])
+@pytest.mark.parametrize("name", ["figures/sample/01_coverage.svg", "data/results/sample/coverage.csv", "01_first.ipynb"])
+def test_a_figure_table_or_copy_that_is_not_as_written_is_made_again(workplace, executions, name, spoil):
+    folder, run = workplace
+    executions.work["01_first"] = lambda: (save_table(run, "coverage", made_up_tables()["coverage"]), draw(run, "01_coverage"))
+    run_suite(run, say=silent)
+    step = Step(folder / "01_first.ipynb", run)
+    place = places.output_root() / name if "/" in name else step.executed
+    whole, outputs = place.read_bytes(), read_record(step.record).outputs
+    assert {Path(path).name for path in outputs} == {"01_coverage.png", "01_coverage.svg", "coverage.csv", "01_first.ipynb"}
+    executions.clear()
+    spoil(place)
+    run_suite(run, say=silent)
+    assert executions == ["01"] and place.read_bytes() == whole and read_record(step.record).outputs == outputs
+
+
+def test_artefacts_are_told_by_their_records_and_stay_the_makers(workplace, executions):
+    folder, run = workplace
+    make = partial(artefact, run.artefacts / "encoders", "x", {"a": 1}, "errors", lambda out: (out / "model").write_text("weights"))
+    executions.work = {"01_first": make, "02_second": make}
+    run_suite(run, say=silent)
+    first, second = (read_record(Step(folder / name, run).record) for name in ("01_first.ipynb", "02_second.ipynb"))
+    (made,) = [path for path in first.outputs if path.endswith("artefact.json")]
+    assert second.inputs == {made: file_fingerprint(places.output_root() / made)} == {made: first.outputs[made]} and first.inputs == {}
+    origin = recipe_of((places.output_root() / made).parent)["origin"]
+    assert origin == {"notebook": "01_first", "run": "sample", "profile": "sample", "changed": {}}
+    run_suite(run, start_at="01", say=silent)
+    assert made in read_record(Step(folder / "01_first.ipynb", run).record).outputs, "found again, still its own"
+    executions.clear()
+    (places.output_root() / made).unlink()
+    run_suite(run, say=silent)
+    assert executions == ["01"]
+
+
+def test_what_workers_write_is_recorded_whatever_the_clock_says(workplace):
+    """A notebook whose worker saves a table dated years ago."""
+    folder, run = workplace
+    notebook(folder, "02_second", WORKER)
+    run_suite(run, only="02", say=silent)
+    record = read_record(Step(folder / "02_second.ipynb", run).record)
+    assert "data/results/sample/of_worker.csv" in record.outputs
+
+
+WORKER = """
+import pandas as pd
+from hybridir_utils.base.parallel import run_jobs
+from hybridir_utils.steps.session import open_run, save_table
+
+run = open_run(profile)
+run_jobs(save_table, [(run, "of_worker", pd.DataFrame({"a": [1]}))], 1, "saving")
+os.utime(run.results / "of_worker.csv", (0, 0))
+"""
+SLOW = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+(place.parent / "child").write_text(str(child.pid))
+block = bytearray(300_000_000)
+time.sleep(600)
+"""
+
+
+def test_a_notebook_that_takes_too_long_ends_with_all_it_started(workplace):
+    folder, run = workplace
+    notebook(folder, "02_second", SLOW)
+    with pytest.raises(NotebookFailed, match=r"02_second\.ipynb, code cell 3: stopped after \d+ s \(--timeout\)"):
+        run_suite(run, only="02", say=silent, timeout=12)
+    record = read_record(Step(folder / "02_second.ipynb", run).record)
+    assert record.status == TIMEOUT and record.error.startswith("02_second.ipynb, code cell 3: stopped after")
+    assert record.peak_memory_mb > 300, "the kernel's memory counts"
+    kernel, papermill = (int(process) for process in calls()[-1][2:])
+    child = int((Path(os.environ["HYBRIDIR_OUTPUT"]) / "child").read_text())
+    assert not any(alive(psutil, process) for process in (kernel, papermill, child))
+
+
+def test_a_kernel_that_is_killed_is_no_failure_of_a_cell(workplace):
+    folder, run = workplace
+    notebook(folder, "02_second", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(NotebookFailed, match=r"02_second\.ipynb, code cell 3: its kernel was killed, most likely for want of memory"):
+        run_suite(run, only="02", say=silent)
+    assert read_record(Step(folder / "02_second.ipynb", run).record).status == KILLED
+
+
+@pytest.mark.parametrize(
+    ("ended", "status", "error"),
+    [
+        (Ended(-9, 3.0, 1.0), KILLED, "01_first.ipynb: killed by signal 9"),
+        (Ended(1, 3.0, 1.0), FAILED, "01_first.ipynb: ended with exit status 1"),
+        (Ended(None, 3.0, 1.0), TIMEOUT, "01_first.ipynb: stopped after 3 s (--timeout)"),
+    ],
+)
+def test_how_the_process_ended_is_how_the_record_reads(workplace, executions, ended, status, error):
+    folder, run = workplace
+    executions.ends["01_first"] = ended
+    with pytest.raises(NotebookFailed, match=re.escape(error)):
+        run_suite(run, say=silent)
+    record = read_record(Step(folder / "01_first.ipynb", run).record)
+    assert (record.status, record.error, record.seconds) == (status, error, 3.0) and executions == ["01"]
+
+
+def test_an_interrupted_notebook_counts_as_killed(workplace, executions):
+    folder, run = workplace
+
+    def interrupt():
+        assert read_record(Step(folder / "01_first.ipynb", run).record).status == "running"
+        raise KeyboardInterrupt
+
+    executions.work["01_first"] = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        run_suite(run, say=silent)
+    record = read_record(Step(folder / "01_first.ipynb", run).record)
+    assert record.status == KILLED and record.error == "01_first.ipynb: interrupted"

@@ -43,14 +43,25 @@ def versions() -> dict[str, str]:
 
 def modules() -> dict[str, Path]:
     """Name -> file of every module of the package; a name stands in one room only."""
-    return {path.stem: path for path in sorted(PACKAGE.rglob("*.py")) if path.stem != "__init__"}
+    return _modules_below(PACKAGE)
+
+
+@cache
+def _modules_below(package: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(package.rglob("*.py")) if path.stem != "__init__"}
 
 
 @cache
 def code_fingerprint(module: str) -> str:
     """Fingerprint of a package module and of every package module it imports; comments and layout do not count."""
-    places = modules()
-    return fingerprint({name: _meaning(places[name]) for name in sorted(modules_used(module))})
+    return fingerprint(module_fingerprints(module))
+
+
+def module_fingerprints(*names: str) -> dict[str, str]:
+    """File (below the checkout) -> fingerprint, of package modules and of all that they import; comments and layout do not count."""
+    reached = {module for name in names for module in modules_used(name)}
+    files = {name: modules()[name] for name in reached}
+    return {file.relative_to(PACKAGE.parent).as_posix(): _parsed(file)[0] for _, file in sorted(files.items())}
 
 
 @cache
@@ -61,23 +72,30 @@ def modules_used(module: str) -> frozenset[str]:
         name = waiting.pop()
         if name not in reached:
             reached.add(name)
-            waiting += _package_imports(modules()[name])
+            waiting += _parsed(modules()[name])[1]
     return frozenset(reached)
 
 
-def _package_imports(path: Path) -> list[str]:
+@cache
+def _parsed(path: Path) -> tuple[str, tuple[str, ...]]:
+    """(what a module means, the package modules it imports)."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imports = _package_imports(tree)
+    return fingerprint(_meaning(tree))[:16], imports
+
+
+def _package_imports(tree: ast.AST) -> tuple[str, ...]:
     """`from .x import y`, `from ..room.x import y`, `from . import x` or `from ..room import x`: x."""
     found, known = [], modules()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             last = (node.module or "").rpartition(".")[2]
             found += [last] if last in known else [alias.name for alias in node.names]
-    return [name for name in found if name in known]
+    return tuple(name for name in found if name in known)
 
 
-def _meaning(path: Path) -> str:
+def _meaning(tree: ast.AST) -> str:
     """The syntax tree without docstrings, so that prose may change."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):

@@ -1,8 +1,9 @@
 """Artefacts that know where they came from: made once, found again by fingerprint, never half-written.
 
 An artefact is a folder `<kind>/<name>-<fingerprint>`. Its fingerprint covers the recipe (parameters, seeds, fingerprints
-of inputs), the package code that makes it, and the pinned versions; `artefact.json` inside records all of them with a
-hash of every file. The folder is filled under a temporary name and renamed, so a kill leaves nothing that looks done.
+of inputs), the package code that makes it, and the pinned versions; `artefact.json` inside records all of them, and for
+which notebook it was made, with a hash of every file. The folder is filled under a temporary name and renamed, so a kill
+leaves nothing that looks done.
 """
 
 from __future__ import annotations
@@ -14,16 +15,21 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from . import trace
+from .changes import changed_modules, changed_values, changed_versions
+from .checkout import commit
 from .errors import Busy, HybridIRError, InputError
-from .fingerprints import code_fingerprint, file_fingerprint, fingerprint, versions
+from .fingerprints import code_fingerprint, file_fingerprint, fingerprint, module_fingerprints, versions
 
 RECORD = "artefact.json"
+DIGITS = 10  # of the fingerprint in a folder's name
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
 
@@ -36,28 +42,32 @@ def artefact(folder: Path, name: str, recipe: dict, module: str, make: Callable[
     one made. Raises InputError on a full or read-only disk.
     """
     final = artefact_path(folder, name, recipe, module)
-    if is_whole(final):
-        return final
-    with writing(final), hold(final, wait=True):
-        if is_whole(final):
-            return final
-        temporary = final.with_name(f".{final.name}.part")  # what a killed process left under this name goes first
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        started = time.time()
-        try:
-            make(temporary)
-            _record(temporary, name, recipe, module, time.time() - started)
-            shutil.rmtree(final, ignore_errors=True)
-            temporary.rename(final)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    if not is_whole(final):
+        with writing(final), hold(final, wait=True):
+            if not is_whole(final):
+                _make(final, name, recipe, module, make)
+    trace.used(final / RECORD)
     return final
+
+
+def _make(final: Path, name: str, recipe: dict, module: str, make: Callable[[Path], None]) -> None:
+    temporary = final.with_name(f".{final.name}.part")  # what a killed process left under this name goes first
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    started = time.monotonic()
+    try:
+        make(temporary)
+        _record(temporary, name, recipe, module, time.monotonic() - started)
+        shutil.rmtree(final, ignore_errors=True)
+        temporary.rename(final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    trace.wrote(final / RECORD)
 
 
 def artefact_path(folder: Path, name: str, recipe: dict, module: str) -> Path:
     """Where the artefact of this recipe lies or would lie."""
-    return Path(folder) / f"{name}-{_recipe_fingerprint(recipe, module)[:10]}"
+    return Path(folder) / f"{name}-{_recipe_fingerprint(recipe, module)[:DIGITS]}"
 
 
 def is_whole(folder: Path) -> bool:
@@ -70,8 +80,42 @@ def is_whole(folder: Path) -> bool:
 
 
 def recipe_of(folder: Path) -> dict:
-    """The record of a finished artefact: name, recipe, fingerprint, code, versions, seconds, files."""
+    """The record of a finished artefact: name, recipe, fingerprint, code, modules, versions, commit, origin, seconds, files."""
     return json.loads((Path(folder) / RECORD).read_text(encoding="utf-8"))
+
+
+def note_used(folders: Iterable[Path]) -> None:
+    """Note that the finished ones of these artefacts are read, which `artefact` does by itself for what it returns."""
+    trace.used(*(Path(folder) / RECORD for folder in folders if (Path(folder) / RECORD).is_file()))
+
+
+def why_made(folder: Path, name: str, recipe: dict, module: str) -> list[str]:
+    """Why `artefact` would make this one, compared with the newest of its name; none where it is there (its bytes are not looked at)."""
+    records = records_of(folder, name)
+    final = artefact_path(folder, name, recipe, module)
+    if final in records:
+        gone = [file for file in records[final]["files"] if not (final / file).is_file()]
+        return [f"{file} missing" for file in gone[:1]]
+    if final.is_dir():
+        return [f"{RECORD} missing or altered"]
+    if not records:
+        return ["never made"]
+    old = records[max(records, key=lambda place: (place / RECORD).stat().st_mtime)]
+    code = changed_modules(old["modules"], module_fingerprints(module)) if "modules" in old else ["code changed"]
+    return changed_values(old["recipe"], recipe) + code + changed_versions(old["versions"], versions())
+
+
+def records_of(folder: Path, name: str) -> dict[Path, dict]:
+    """Folder -> record of every finished artefact of a name (`*`: of all) in the room."""
+    found = {}
+    for place in sorted(Path(folder).glob(f"{'*' if name == '*' else escape(name)}-{'?' * DIGITS}")):
+        try:
+            record = recipe_of(place)
+            if name in ("*", record["name"]) and {"recipe", "files", "versions"} <= set(record):
+                found[place] = record
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
 
 
 def _record(folder: Path, name: str, recipe: dict, module: str, seconds: float) -> None:
@@ -81,7 +125,10 @@ def _record(folder: Path, name: str, recipe: dict, module: str, seconds: float) 
         "recipe": recipe,
         "fingerprint": _recipe_fingerprint(recipe, module),
         "code": code_fingerprint(module),
+        "modules": module_fingerprints(module),
         "versions": versions(),
+        "commit": commit(),
+        "origin": trace.origin(),
         "seconds": round(seconds, 2),
         "files": files,
     }

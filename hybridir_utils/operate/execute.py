@@ -9,10 +9,13 @@ import threading
 import time
 from pathlib import Path
 
+KERNEL_DIED = 3  # exit status
+
 
 def main(notebook: str, output: str, parameters: str) -> int:
     """Execute with papermill, cells saved as they end; 1 when a cell fails (the suite reads the error from the copy)."""
     import papermill
+    from nbclient.exceptions import DeadKernelError
 
     threading.Thread(target=_end_with_suite, args=[os.getppid()], daemon=True).start()
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
@@ -22,6 +25,8 @@ def main(notebook: str, output: str, parameters: str) -> int:
         )
     except papermill.PapermillExecutionError:
         return 1
+    except DeadKernelError:
+        return KERNEL_DIED
     finally:
         _drop_progress(Path(output))
     return 0

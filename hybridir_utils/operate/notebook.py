@@ -12,12 +12,12 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from ..base import trace
 from ..base.files import write_text_atomically
 from ..base.fingerprints import code_fingerprint, versions
 from ..show.figures import FIGURES, draw
 from ..steps.corpora import data_fingerprint, set_records
-from ..steps.profiles import load_profile
-from ..steps.session import Run, open_run, save_table
+from ..steps.session import Run, changed_values, open_run, origin_of, run_command, save_table
 from ..train.training import default_device
 
 
@@ -28,6 +28,8 @@ def start(profile: str, **parameters) -> Run:
     """
     _quiet()
     run = open_run(profile, **parameters)
+    trace.set_origin(notebook=trace.origin().get("notebook", ""), **origin_of(run))
+    trace.device(default_device())
     _record(run)
     print(f"run {run.name}")
     values = run.profile.model_dump().items()
@@ -65,7 +67,7 @@ def _record(run: Run) -> None:
     p = run.profile
     about = {
         "run": run.name,
-        "command": " ".join(["python -m hybridir_utils run --profile", run.source, *_settings(run)]),
+        "command": run_command(run.source, changed_values(run)),
         "parameters": p.model_dump(mode="json"),
         "data": data_fingerprint(p.data_names, p.data_dir),
         "sets": set_records(p, p.data_names),
@@ -74,12 +76,6 @@ def _record(run: Run) -> None:
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {default_device()}",
     }
     write_text_atomically(run.results / "about.json", json.dumps(about, indent=1, ensure_ascii=False) + "\n")
-
-
-def _settings(run: Run) -> list[str]:
-    """The --set options that make this run of its profile's file."""
-    base, values = load_profile(run.source).model_dump(mode="json"), run.profile.model_dump(mode="json")
-    return [f"--set '{key}={json.dumps(value)}'" for key, value in values.items() if value != base[key]]
 
 
 def _lines(parts: Iterable[str]) -> str:

@@ -22,9 +22,9 @@ class Record:
     """One execution of a notebook.
 
     parts: what the fingerprint is made of. peak_memory_mb: of all processes of the notebook together. process, process_started: the suite
-    that waits for it, and when that began, in seconds after the machine. inputs, outputs: path below the output folder -> SHA-256.
-    trained_seconds: what the training runs within took, one after the other. last_ok_seconds: of the last execution that ended well.
-    error: notebook, cell and last line; empty when ok.
+    that waits for it, and when that began, in seconds after the machine. inputs, outputs: path below the output folder -> SHA-256 (of an
+    artefact, its record's). origin: run, profile, and the values that differ from its file. trained_seconds: what the training runs within
+    took, one after the other. usual_seconds: of the last execution that ended well, without them. error: notebook, cell and last line.
     """
 
     notebook: str
@@ -40,7 +40,8 @@ class Record:
     seconds: float = 0.0
     peak_memory_mb: float = 0.0
     trained_seconds: float = 0.0
-    last_ok_seconds: float | None = None
+    usual_seconds: float | None = None
+    origin: dict = field(default_factory=dict)
     parameters: dict = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..base.files import file_safe, write_text_atomically
 from ..show.claim_text import claims_markdown, evidence_markdown
-from ..show.figures import read_result
+from ..show.figures import provenance, read_result
 from ..show.tables import bias_table, markdown, paper_table, score_table
 from ..steps.session import Run
 from .suite import Step
@@ -42,6 +42,7 @@ def write_tables(run: Run) -> list[Path]:
         texts["claims"] = f"{claims_markdown(claims)}\n{evidence_markdown(claims)}"
     paths = []
     for name, text in texts.items():
+        read = [table for table in ("claims", "bias", "scores") if name.startswith(table)] or ["scores", "bias"]
         paths.append(run.figures / f"{file_safe(name)}.md")
-        write_text_atomically(paths[-1], text)
+        write_text_atomically(paths[-1], f"{text}\n<!-- {provenance(run, read)} -->\n")
     return paths

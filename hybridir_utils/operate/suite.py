@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
-import subprocess
 import sys
-import time
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..base import trace
+from ..base.checkout import commit
 from ..base.errors import HybridIRError, UnknownName
-from ..base.files import write_text_atomically
-from ..base.fingerprints import code_fingerprint, fingerprint, modules, versions
+from ..base.fingerprints import file_fingerprint, fingerprint
 from ..base.places import NOTEBOOKS, output_root
-from ..base.runs import hold, writing
-from ..steps.corpora import data_fingerprint
+from ..base.runs import hold, recipe_of, writing
 from ..steps.readiness import check_places
-from ..steps.session import Run, settings_of
+from ..steps.session import Run, origin_of, settings_of
+from .execute import KERNEL_DIED
+from .parts import data_parts, parameter_names, parts_of, why
+from .records import FAILED, KILLED, OK, TIMEOUT, Record, begun, read_record, write_record
+from .watching import Ended, watch
 
-PARAMETERS = "parameters"
 INJECTED = "injected-parameters"  # papermill's tag of the cell it adds to an executed copy
 
 
@@ -55,88 +56,106 @@ def notebooks() -> list[Path]:
     return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 
 
-def run_suite(run: Run, start_at: str = "", only: str = "", say=print) -> list[Step]:
-    """Execute the notebooks that are not up to date; returns all steps of the run.
+def run_suite(run: Run, start_at: str = "", only: str = "", say=print, timeout: float | None = None) -> list[Step]:
+    """Execute the notebooks that are not up to date, and say why; returns all steps of the run.
 
-    start_at: number or name of the first notebook to run again; only: the single one to run. Raises InputError before the first
-    when a model or data set is not there, Busy when another suite works on the same run, NotebookFailed at the first failure;
-    what ran before stays.
+    start_at: number or name of the first notebook to run again; only: the single one to run. timeout: seconds for each. Raises InputError
+    before the first when a model or data set is not there, Busy when another suite works on the same run, NotebookFailed at the first
+    failure; what ran before stays.
     """
-    chosen = _choose(start_at, only)
+    steps = [Step(path, run) for path in _choose(start_at, only)]
     check_places(run.profile)
-    upstream, steps = "", []
+    for step in steps:
+        declared_values(step)
     with hold(run.artefacts / "executed" / run.name):  # runs with other values work beside
-        for path in notebooks():
-            step = Step(path, run)
-            upstream = step_fingerprint(step, upstream)
-            if path not in chosen:
-                continue
-            forced = bool(start_at) or bool(only)
-            if not forced and is_up_to_date(step, upstream):
-                say(f"{path.stem}: up to date")
+        data = data_parts(run.profile)
+        for step in steps:
+            parts, name = parts_of(step.notebook, run.profile, data), step.notebook.stem
+            asked = [f"--only {only}"] if only else [f"--from {start_at}"] if start_at else []
+            if reasons := asked or why(read_record(step.record), parts, run):
+                say(f"{name}: running ({'; '.join(reasons)})")
+                say(f"{name}: done in {execute(step, parts, timeout):.0f} s")
             else:
-                say(f"{path.stem}: running")
-                say(f"{path.stem}: done in {execute(step, upstream):.0f} s")
-            steps.append(step)
+                say(f"{name}: up to date")
     return steps
 
 
-def execute(step: Step, digest: str) -> float:
-    """Run one notebook in a process of its own; seconds it took. Raises NotebookFailed."""
-    started = time.time()
+def execute(step: Step, parts: Mapping, timeout: float | None = None) -> float:
+    """Run one notebook in a process of its own; seconds it took. Raises NotebookFailed.
+
+    Its record says "running" meanwhile, and how it ended after.
+    """
     with writing(step.executed):
         step.executed.parent.mkdir(parents=True, exist_ok=True)
-        step.record.unlink(missing_ok=True)
-    temporary = step.executed.with_name(f".{step.executed.name}.part.ipynb")
-    given = json.dumps(declared_values(step))
-    command = [sys.executable, "-m", "hybridir_utils.operate.execute", str(step.notebook), str(temporary), given]
-    child = subprocess.run(command, env={**os.environ, **settings_of(step.run)}, check=False)
-    seconds = time.time() - started
-    if child.returncode:
-        if temporary.exists():
-            temporary.replace(step.failed)  # the copy of an earlier run that ended well stays
-        _write_record(step, "failed", digest, seconds, [])
-        raise NotebookFailed(_failure(step, child.returncode))
-    temporary.replace(step.executed)
-    step.failed.unlink(missing_ok=True)
-    _write_record(step, "ok", digest, seconds, _written_since(step.run, started))
-    return seconds
-
-
-def _written_since(run: Run, started: float) -> list[str]:
-    """Tables and figures written since a time, relative to the output root."""
-    places = [path for folder in (run.results, run.figures) if folder.is_dir() for path in sorted(folder.iterdir())]
-    return [str(path.relative_to(output_root())) for path in places if path.stat().st_mtime >= started - 1 and path.name[0] != "."]
-
-
-def is_up_to_date(step: Step, digest: str) -> bool:
-    """Whether the executed copy ended well with this fingerprint, and it and all it wrote are there."""
+    record, traced = _begin(step, parts), step.executed.with_suffix(".trace")
+    traced.unlink(missing_ok=True)
+    copy = step.executed.with_name(f".{step.executed.name}.part.ipynb")
+    copy.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "hybridir_utils.operate.execute", str(step.notebook), str(copy), json.dumps(declared_values(step))]
+    origin = json.dumps({"notebook": step.notebook.stem, **record.origin}, sort_keys=True)
     try:
-        record = json.loads(step.record.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    done = record.get("status") == "ok" and record.get("fingerprint") == digest
-    return done and all(path.exists() for path in [step.executed, *(output_root() / name for name in record.get("outputs", []))])
+        ended = watch(command, {**settings_of(step.run), trace.FILE: str(traced), trace.ORIGIN: origin}, timeout)
+    except BaseException:
+        write_record(step.record, replace(record, status=KILLED, error=f"{step.notebook.name}: interrupted"))
+        raise
+    record = _ended(step, record, ended, copy, traced)
+    write_record(step.record, record)
+    traced.unlink(missing_ok=True)
+    if record.status != OK:
+        raise NotebookFailed(record.error + (f"\nExecuted copy: {step.failed}" if step.failed.exists() else ""))
+    return record.seconds
 
 
-def step_fingerprint(step: Step, upstream: str) -> str:
-    """Fingerprint of a notebook's code cells, parameters, package code, data, and the notebooks before it."""
-    import nbformat
+def _begin(step: Step, parts: Mapping) -> Record:
+    """The record of an execution that begins, on the disk."""
+    before = read_record(step.record)
+    about = {"commit": commit(), "origin": origin_of(step.run), "parameters": parts["profile"], "versions": parts["versions"]}
+    if before:
+        about |= {"outputs": before.outputs, "usual_seconds": before.usual_seconds}
+    record = begun(step.notebook.name, fingerprint(parts), dict(parts), **about)
+    write_record(step.record, record)
+    return record
 
-    cells = [cell["source"] for cell in nbformat.read(step.notebook, as_version=4).cells if cell["cell_type"] == "code"]
-    p = step.run.profile
-    used = sorted({module for cell in cells for module in _package_modules(cell)})
-    return fingerprint(
-        [
-            [ast.dump(_parsed(cell)) for cell in cells],
-            declared_values(step),
-            p.model_dump(),
-            [code_fingerprint(module) for module in used],
-            data_fingerprint(p.data_names, p.data_dir),
-            versions(),
-            upstream,
-        ]
-    )
+
+def _ended(step: Step, record: Record, ended: Ended, copy: Path, traced: Path) -> Record:
+    """The record at the end, the executed copy in its place."""
+    used, wrote, device = trace.read_trace(traced)
+    status = {0: OK, None: TIMEOUT, KERNEL_DIED: KILLED}.get(ended.code, KILLED if (ended.code or 0) < 0 else FAILED)
+    with writing(step.executed):
+        step.failed.unlink(missing_ok=True)
+        if copy.exists():
+            copy.replace(step.executed if status == OK else step.failed)  # the copy of an earlier run that ended well stays
+    if status == OK:
+        wrote[str(step.executed)] = file_fingerprint(step.executed)
+    about = {"seconds": ended.seconds, "peak_memory_mb": ended.peak_memory_mb, "device": device}
+    about |= {"trained_seconds": _trained(wrote), "error": "" if status == OK else _failure(step, status, ended)}
+    if status == OK:
+        about["usual_seconds"] = round(max(0.0, ended.seconds - about["trained_seconds"] / side_by_side(step.run)), 1)
+    return replace(record, status=status, **about, **_files(record, used, wrote))
+
+
+def _files(record: Record, used: dict[str, str], wrote: dict[str, str]) -> dict:
+    """inputs and outputs: what was written, and what the notebook once wrote and has found again, is its own."""
+    used, wrote = ({_below(path): digest for path, digest in files.items()} for files in (used, wrote))
+    outputs = {path: digest for path, digest in used.items() if path in record.outputs} | wrote
+    return {"inputs": {path: digest for path, digest in used.items() if path not in outputs}, "outputs": outputs}
+
+
+def _trained(wrote: Iterable[str]) -> float:
+    """Seconds of the training runs among what was written, one after the other."""
+    encoders = [Path(path).parent for path in wrote if Path(path).parents[1].name == "encoders"]
+    return round(sum(recipe_of(folder)["seconds"] for folder in encoders), 1)
+
+
+def side_by_side(run: Run) -> int:
+    """How many training runs go on at once."""
+    return 1 if run.profile.processes > 1 else max(1, min(run.profile.jobs, os.cpu_count() or 1))
+
+
+def _below(path: str) -> str:
+    """A file's place below the output folder, or its full one."""
+    place, root = Path(path), output_root()
+    return place.relative_to(root).as_posix() if place.is_relative_to(root) else str(place)
 
 
 def declared_values(step: Step) -> dict:
@@ -147,34 +166,6 @@ def declared_values(step: Step) -> dict:
         if name not in values and name != "profile":
             raise UnknownName(f"parameter (in {step.notebook.name})", name, ["profile", *values])
     return {name: step.run.source if name == "profile" else values[name] for name in names}
-
-
-def parameter_names(notebook: Path) -> list[str]:
-    """Names assigned in the notebook's parameters cell."""
-    import nbformat
-
-    for cell in nbformat.read(notebook, as_version=4).cells:
-        if PARAMETERS in cell["metadata"].get("tags", []):
-            return [node.targets[0].id for node in ast.parse(cell["source"]).body if isinstance(node, ast.Assign)]
-    return []
-
-
-def _package_modules(cell: str) -> list[str]:
-    """Package modules a cell imports, as `from hybridir_utils.room import x` or `from hybridir_utils.room.x import y`."""
-    found = []
-    for node in ast.walk(_parsed(cell)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hybridir_utils"):
-            last = node.module.rpartition(".")[2]
-            found += [last] if last in modules() else [alias.name for alias in node.names]
-    return found
-
-
-def _parsed(cell: str) -> ast.AST:
-    """The cell's syntax tree, or its text as a constant: a cell that is no plain Python fails, or not, when it is run."""
-    try:
-        return ast.parse(cell)
-    except SyntaxError:
-        return ast.Constant(cell)
 
 
 def _choose(start_at: str, only: str) -> list[Path]:
@@ -188,30 +179,28 @@ def _choose(start_at: str, only: str) -> list[Path]:
     return everything[first:]
 
 
-def _write_record(step: Step, status: str, digest: str, seconds: float, outputs: list[str]) -> None:
-    record = {
-        "notebook": step.notebook.name,
-        "status": status,
-        "fingerprint": digest,
-        "seconds": round(seconds, 1),
-        "outputs": outputs,
-        "parameters": step.run.profile.model_dump(mode="json"),
-        "versions": versions(),
-    }
-    write_text_atomically(step.record, json.dumps(record, indent=1, ensure_ascii=False))
-
-
-def _failure(step: Step, code: int) -> str:
-    """Notebook, cell number and error of the executed copy's failed cell."""
+def _failure(step: Step, status: str, ended: Ended) -> str:
+    """Notebook, number of the cell that failed or was running, and the last line of its error, from the executed copy."""
     import nbformat
 
+    told = _told(status, ended)
     try:
         cells = nbformat.read(step.failed, as_version=4).cells
     except (OSError, ValueError):
-        return f"{step.notebook.name}: ended with exit status {code} before any cell was saved."
+        return f"{step.notebook.name}: {told} before any cell was saved"
     own = [cell for cell in cells if cell["cell_type"] == "code" and INJECTED not in cell["metadata"].get("tags", [])]
+    entered = [number for number, cell in enumerate(own, 1) if cell["metadata"].get("papermill", {}).get("status", "pending") != "pending"]
     for number, cell in enumerate(own, 1):
         for output in cell.get("outputs", []):
             if output["output_type"] == "error":
-                return f"{step.notebook.name}, code cell {number}: {output['ename']}: {output['evalue']}\nExecuted copy: {step.failed}"
-    return f"{step.notebook.name}: ended with exit status {code}; executed copy: {step.failed}"
+                last = [line for line in output["evalue"].splitlines() if line.strip()][-1:]
+                return f"{step.notebook.name}, code cell {number}: {': '.join([output['ename'], *last])}"
+    return f"{step.notebook.name}{f', code cell {entered[-1]}' if entered else ''}: {told}"
+
+
+def _told(status: str, ended: Ended) -> str:
+    if status == TIMEOUT:
+        return f"stopped after {ended.seconds:.0f} s (--timeout)"
+    if status == FAILED:
+        return f"ended with exit status {ended.code}"
+    return "its kernel was killed, most likely for want of memory" if ended.code == KERNEL_DIED else f"killed by signal {-ended.code}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from ..base import trace
 from ..base.errors import InputError, MissingInput, UnknownName
-from ..base.fingerprints import file_fingerprint, fingerprint
+from ..base.fingerprints import file_fingerprint
 from ..steps.session import Run
 from . import plots_bias, plots_claims, plots_data, plots_many, plots_mixing, plots_questions, plots_retrieval, plots_shift
 from .style import save_figure
@@ -64,9 +66,14 @@ def draw(run: Run, name: str) -> Path:
         raise UnknownName("figure", name, FIGURES)
     recipe = FIGURES[name]
     tables = {table: read_result(run, table) for table in recipe.tables}
-    source = fingerprint({table: file_fingerprint(run.results / f"{table}.csv") for table in recipe.tables})
-    about = f"{recipe.caption} Run {run.name}; tables {', '.join(recipe.tables)} ({source[:12]})."
-    return save_figure(recipe.draw(tables), run.figures, name, about)["png"]
+    about = f"{recipe.caption} Run {run.name}; tables {', '.join(recipe.tables)}."
+    return save_figure(recipe.draw(tables), run.figures, name, about, provenance(run, recipe.tables, name[:2]))["png"]
+
+
+def provenance(run: Run, tables: Iterable[str], notebook: str = "") -> str:
+    """What a figure or a table for readers carries in its file: run, number of the notebook, and the saved tables with their SHA-256."""
+    hashes = {table: file_fingerprint(run.results / f"{table}.csv") for table in tables}
+    return json.dumps({"notebook": notebook, "run": run.name, "tables": hashes}, sort_keys=True)
 
 
 def read_result(run: Run, table: str) -> pd.DataFrame:
@@ -78,6 +85,7 @@ def read_saved(path: Path, command: str) -> pd.DataFrame:
     """A saved result table; raises MissingInput with the command where it is not there yet, InputError where it cannot be read."""
     if not path.is_file():
         raise MissingInput(f"{path}: not there yet. Run the notebooks first: {command}")
+    trace.used(path)
     try:
         return pd.read_csv(path, keep_default_na=False, na_values=[""])
     except ValueError as error:  # pandas' parser and UTF-8 errors

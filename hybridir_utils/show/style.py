@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..base import trace
 from ..base.runs import writing
 
 # Okabe and Ito's palette, which readers with any colour vision can tell apart.
@@ -61,16 +62,15 @@ def in_order(strategies) -> list[str]:
     return [name for name in ORDER if name in present] + sorted(present - set(ORDER))
 
 
-def save_figure(figure, folder: Path, name: str, about: str) -> dict[str, Path]:
-    """Write `<name>.png` and `<name>.svg` under temporary names and rename them; `about` goes into their metadata.
+def save_figure(figure, folder: Path, name: str, about: str, source: str = "") -> dict[str, Path]:
+    """Write `<name>.png` and `<name>.svg` under temporary names and rename them; `about` (words) and `source` (what it was drawn from, for
+    programs) go into their metadata.
 
     Dates and random ids are left out, so the same data give the same bytes. The PNG has a palette: a third of the bytes in notebooks.
     """
     folder = Path(folder)
-    metadata = {
-        "png": {"Title": name, "Description": about},
-        "svg": {"Title": name, "Description": about, "Date": None, "Creator": "hybridir"},
-    }
+    common = {"Title": name, "Description": about} | ({"Source": source} if source else {})
+    metadata = {"png": common, "svg": common | {"Date": None, "Creator": "hybridir"}}
     paths = {kind: folder / f"{name}.{kind}" for kind in metadata}
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -80,6 +80,7 @@ def save_figure(figure, folder: Path, name: str, about: str) -> dict[str, Path]:
             if kind == "png":
                 _use_palette(temporary, metadata[kind])
             temporary.replace(path)
+            trace.wrote(path)
     return paths
 
 

@@ -14,13 +14,13 @@ from ..base.encoder_catalogue import place_of
 from ..base.errors import MissingInput
 from ..base.files import file_safe
 from ..base.parallel import run_jobs
-from ..base.runs import artefact, artefact_path, is_whole, recipe_of
+from ..base.runs import artefact, artefact_path, is_whole, note_used, recipe_of
 from ..data.batching import SCHEDULES, STRATEGIES, plan_batches, strategy_alpha
 from ..rank.opening import origin
 from ..train.methods import DISTILLATION, TEACHER
 from ..train.training import TrainingSettings
 from . import encoder_job
-from .preparation import PreparedPairs, prepare_pairs
+from .preparation import PreparedPairs, pairs_artefact, prepare_pairs
 from .profiles import OWN_BASES
 from .session import Run
 
@@ -60,11 +60,11 @@ def trained_encoders(run: Run, make: bool = True, keys: Sequence[EncoderKey] | N
     instead of training.
     """
     with first_process_first():
-        prepared, bases = prepare_pairs(run), base_encoders(run)
+        base_encoders(run)
     keys = encoder_keys(run) if keys is None else keys
     if teachers := [teacher_of(key) for key in keys if key.strategy == DISTILLATION]:
         trained_encoders(run, make, teachers)
-    recipes = {key: _recipe(run, key, prepared, bases[key.base]) for key in keys}
+    recipes = encoder_recipes(run, keys)
     folders = {key: artefact_path(run.artefacts / "encoders", key.name, recipe, "encoder_job") for key, recipe in recipes.items()}
     missing = [key for key, folder in folders.items() if not is_whole(folder)]
     if missing and not make:
@@ -73,7 +73,15 @@ def trained_encoders(run: Run, make: bool = True, keys: Sequence[EncoderKey] | N
             f"Run notebook 02_hybrid_batch_training, or: python -m hybridir_utils run --profile {run.source} --only 02"
         )
     _train([(str(run.artefacts), key.name, recipes[key]) for key in missing], run)
+    note_used(folders.values())
     return folders
+
+
+def encoder_recipes(run: Run, keys: Sequence[EncoderKey]) -> dict[EncoderKey, dict]:
+    """What decides each encoder, found without making any or what it starts from."""
+    pairs = artefact_path(*pairs_artefact(run)).name
+    bases = {base: base_place(run, base, pairs) for base in {key.base for key in keys}}
+    return {key: _recipe(run, key, pairs, bases[key.base]) for key in keys}
 
 
 def _train(jobs: list[tuple], run: Run) -> None:
@@ -85,17 +93,15 @@ def _train(jobs: list[tuple], run: Run) -> None:
         run_jobs(encoder_job.run_job, jobs, run.profile.jobs, "training")
 
 
-def _recipe(run: Run, key: EncoderKey, prepared: PreparedPairs, base: Path | str) -> dict:
+def _recipe(run: Run, key: EncoderKey, pairs: str, base: Path | str) -> dict:
     p = run.profile
     settings, sizes = (p.model_dump(include=set(names)) for names in (TrainingSettings.model_fields, ("steps", "batch_size")))
     own = not isinstance(base, str)
-    about = {"base_folder": base.name if own else base, "base_origin": base.name if own else origin(base), "pairs": prepared.folder.name}
+    about = {"base_folder": base.name if own else base, "base_origin": base.name if own else origin(base), "pairs": pairs}
     recipe = {**asdict(key), **about, "settings": settings, "opening": p.opening.model_dump(), **sizes}
     if key.strategy == DISTILLATION:
         teacher = teacher_of(key)
-        recipe["teacher"] = artefact_path(
-            run.artefacts / "encoders", teacher.name, _recipe(run, teacher, prepared, base), "encoder_job"
-        ).name
+        recipe["teacher"] = artefact_path(run.artefacts / "encoders", teacher.name, _recipe(run, teacher, pairs, base), "encoder_job").name
     return recipe
 
 
@@ -104,16 +110,29 @@ def teacher_of(key: EncoderKey) -> EncoderKey:
     return replace(key, strategy=TEACHER, alpha=strategy_alpha(TEACHER, 0.5))
 
 
+def base_place(run: Run, base: str, pairs: str) -> Path | str:
+    """Folder (or hub name) of a base; of the suite's own, where it lies or would lie. pairs: name of the pairs' artefact."""
+    return artefact_path(*base_artefact(run, base, pairs)) if base in OWN_BASES else place_of(base)
+
+
+def base_artefact(run: Run, base: str, pairs: str) -> tuple[Path, str, dict, str]:
+    """Room, name, recipe and module of one of the suite's own bases."""
+    p, room, module = run.profile, run.artefacts / "bases", "base_encoders"
+    start = {"pairs": pairs, "vocabulary": p.vocabulary, "dimension": p.dimension, "seed": 0}
+    if base == "unaligned":
+        return room, base, start, module
+    unaligned = artefact_path(room, "unaligned", start, module).name
+    return room, base, {"start": unaligned, "steps": p.alignment_steps, "batch_size": p.batch_size, "seed": 0}, module
+
+
 def _base(run: Run, base: str, prepared: PreparedPairs) -> Path | str:
     if base not in OWN_BASES:
         return place_of(base)
-    p, rooms = run.profile, run.artefacts / "bases"
-    start = {"pairs": prepared.folder.name, "vocabulary": p.vocabulary, "dimension": p.dimension, "seed": 0}
-    unaligned = artefact(rooms, "unaligned", start, "base_encoders", lambda out: _make_unaligned(out, prepared, run))
+    about = base_artefact(run, base, prepared.folder.name)
     if base == "unaligned":
-        return unaligned
-    recipe = {"start": unaligned.name, "steps": p.alignment_steps, "batch_size": p.batch_size, "seed": 0}
-    return artefact(rooms, "aligned", recipe, "base_encoders", lambda out: _make_aligned(out, unaligned, prepared, run))
+        return artefact(*about, lambda out: _make_unaligned(out, prepared, run))
+    unaligned = _base(run, "unaligned", prepared)
+    return artefact(*about, lambda out: _make_aligned(out, unaligned, prepared, run))
 
 
 def _make_unaligned(out: Path, prepared: PreparedPairs, run: Run) -> None:

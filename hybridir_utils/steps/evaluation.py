@@ -13,7 +13,7 @@ import pandas as pd
 from ..base.encoder_catalogue import place_of, prompts_of
 from ..base.files import file_safe
 from ..base.parallel import run_jobs
-from ..base.runs import artefact_path, is_whole
+from ..base.runs import artefact_path, is_whole, note_used
 from ..rank.opening import Opening, origin
 from . import evaluation_job
 from .corpora import data_fingerprint, public_data
@@ -75,6 +75,7 @@ def evaluate(
         (str(run.artefacts), evaluation_name(*k), recipes[k], places[k[0]], means) for k, folder in folders.items() if not is_whole(folder)
     ]
     run_jobs(evaluation_job.run_job, jobs, run.profile.jobs, "evaluating")
+    note_used(folders.values())
     return Evaluations(folders)
 
 

@@ -96,10 +96,15 @@ def growth(run: Run) -> pd.DataFrame:
     )
 
 
+def growth_keys(run: Run) -> list[EncoderKey]:
+    """The encoders whose cost is followed over sets of languages. `run` is a `many_run` over one of the sets."""
+    p = run.profile
+    return [EncoderKey(p.bases[0], GROWING, strategy_alpha(GROWING, p.alpha), seed) for seed in p.seeds]
+
+
 def _grown(run: Run, count: int, common: Run) -> pd.DataFrame:
     prepared, p = prepare_pairs(run), run.profile
-    keys = [EncoderKey(p.bases[0], GROWING, strategy_alpha(GROWING, p.alpha), seed) for seed in p.seeds]
-    encoders = trained_encoders(run, keys=keys)
+    encoders = trained_encoders(run, keys=growth_keys(run))
     own, shared = evaluate(run, encoders, aligned=False), evaluate(common, encoders, aligned=False)
     scores = shared.table("scores", strategy=GROWING).query("query_language == 'macro' and metric == 'mAP'")
     wide = scores.pivot_table(index="seed", columns="setting", values="value")

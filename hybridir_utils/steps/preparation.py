@@ -56,10 +56,15 @@ class PreparedPairs:
 
 def prepare_pairs(run: Run) -> PreparedPairs:
     """The profile's parallel pairs; made when they are not there yet, else read. Both are memory-mapped."""
-    folder = artefact(run.artefacts / "pairs", "pairs", _recipe(run.profile), "preparation", lambda out: _make(run, out))
+    folder = artefact(*pairs_artefact(run), lambda out: _make(run, out))
     tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
     splits = {split: read_split(folder, split) for split in ("train", "validation")}
     return PreparedPairs(**splits, **tables, folder=folder)
+
+
+def pairs_artefact(run: Run) -> tuple[Path, str, dict, str]:
+    """Room, name, recipe and module of the artefact that `prepare_pairs` makes."""
+    return run.artefacts / "pairs", "pairs", _recipe(run.profile), "preparation"
 
 
 def _recipe(profile: Profile) -> dict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..base.parallel import run_jobs
-from ..base.runs import artefact_path, is_whole
+from ..base.runs import artefact_path, is_whole, note_used
 from ..tasks.parallel_texts import ParallelQuestions
 from . import questions_job
 from .corpora import data_fingerprint, parallel_questions
@@ -49,6 +49,7 @@ def evaluate_questions(run: Run) -> Evaluations:
     missing = [key for key, folder in folders.items() if not is_whole(folder)]
     jobs = [(str(run.artefacts), evaluation_name(key, task), recipes[key], places[key], means) for key in missing]
     run_jobs(questions_job.run_job, jobs, p.jobs, "questions")
+    note_used(folders.values())
     return Evaluations({(key, task): folder for key, folder in folders.items()})
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from ..base import trace
 from ..base.fingerprints import fingerprint
 from ..base.places import output_root
 from ..base.runs import writing
@@ -53,8 +55,25 @@ def open_run(profile: str = "sample", /, **changes) -> Run:
 
 def settings_of(run: Run) -> dict[str, str]:
     """The environment variable that tells a notebook's process what the run changes in its profile."""
+    return {SETTINGS: json.dumps(changed_values(run))}
+
+
+def changed_values(run: Run) -> dict:
+    """What the run changes in its profile's file, as JSON has it."""
     values, base = run.profile.model_dump(mode="json"), load_profile(run.source).model_dump(mode="json")
-    return {SETTINGS: json.dumps({key: value for key, value in values.items() if value != base[key]})}
+    return {key: value for key, value in values.items() if value != base[key]}
+
+
+def origin_of(run: Run) -> dict:
+    """What stamps and artefacts say of the run they are made for."""
+    return {"run": run.name, "profile": run.source, "changed": changed_values(run)}
+
+
+def run_command(profile: str, changed: dict, notebook: str = "", verb: str = "run") -> str:
+    """The command, for the shell, that makes a run of these values, or one notebook of it; verb: another command for the same run."""
+    settings = [part for key, value in changed.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    only = ["--only", notebook.split("_")[0]] if notebook else []
+    return shlex.join(["python", "-m", "hybridir_utils", verb, "--profile", profile, *settings, *only])
 
 
 def _as_given(profile: str) -> str:
@@ -82,5 +101,6 @@ def save_table(run: Run, name: str, table: pd.DataFrame) -> pd.DataFrame:
         temporary = path.with_suffix(".tmp")
         table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
         temporary.replace(path)
-        stamp(run.results, name, run.profile)
+        trace.wrote(path)
+        stamp(run.results, name, run.profile, origin_of(run))
     return table

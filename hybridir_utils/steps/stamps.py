@@ -3,31 +3,55 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from ..base import trace
+from ..base.checkout import commit
 from ..base.errors import InputError, MissingInput
 from ..base.files import write_text_atomically
-from ..base.fingerprints import code_fingerprint, fingerprint
+from ..base.fingerprints import code_fingerprint, file_fingerprint, fingerprint
 from .profiles import MEANS, Profile
 
 STAMPS = "tables.json"
+DECIDING = ("code", "parameters")
 
 
-def stamp(results: Path, name: str, profile: Profile) -> None:
-    """Note beside the tables what `name` was made by: the code of training and evaluation, and every value that can change a result."""
-    stamps = read_stamps(results) | {name: current(profile)}
-    write_text_atomically(results / STAMPS, json.dumps(stamps, indent=1, sort_keys=True) + "\n")
+def stamp(results: Path, name: str, profile: Profile, origin: Mapping | None = None) -> None:
+    """Note beside the tables where `name` comes from.
+
+    code, parameters: of training and evaluation, and every value that can change a result (`current`). notebook, run, profile, changed:
+    what it was made for (`session.origin_of`). commit: of the checkout. sha256: of the table. inputs: room of artefacts read before ->
+    how many, and the fingerprint of their records.
+    """
+    about = {"notebook": trace.origin().get("notebook", ""), **(origin or {}), "commit": commit(), "inputs": _inputs()}
+    about |= current(profile) | {"sha256": file_fingerprint(Path(results) / f"{name}.csv")}
+    stamps = read_stamps(results) | {name: about}
+    write_text_atomically(Path(results) / STAMPS, json.dumps(stamps, indent=1, sort_keys=True) + "\n")
+
+
+def _inputs() -> dict[str, str]:
+    """A hundred artefacts in each of forty stamps would be no small result, so they are told by their room."""
+    rooms = {}
+    for path, digest in trace.used_so_far().items():
+        if not path.endswith(".csv"):
+            rooms.setdefault(Path(path).parents[1].name, {})[Path(path).parent.name] = digest
+    return {room: f"{len(found)} · {fingerprint(found)}" for room, found in rooms.items()}
 
 
 def current(profile: Profile) -> dict[str, str]:
-    """The stamp that a table saved now would get."""
+    """What decides the numbers of a table saved now."""
     values = profile.model_dump(exclude=set(MEANS), mode="json")
     return {"code": code_fingerprint("evaluation"), "parameters": fingerprint(values)}
 
 
-def read_stamps(results: Path) -> dict[str, dict[str, str]]:
-    """Table -> its stamp; none where no table has been saved."""
+def deciding(stamp: Mapping) -> dict[str, str]:
+    """Those parts of a stamp that `current` gives; the others say where the table was made, which changes no number."""
+    return {key: stamp.get(key, "") for key in DECIDING}
+
+
+def read_stamps(results: Path) -> dict[str, dict]:
+    """Table -> its stamp (those of earlier versions hold less); none where no table has been saved."""
     try:
         return json.loads((Path(results) / STAMPS).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -37,7 +61,7 @@ def read_stamps(results: Path) -> dict[str, dict[str, str]]:
 
 
 def check_one_origin(results: Path, names: Iterable[str], command: str) -> None:
-    """Raise InputError unless all named tables have the same stamp; MissingInput where one has none.
+    """Raise InputError unless all named tables come from the same code and parameters; MissingInput where one has no stamp.
 
     command: what makes them all again.
     """
@@ -45,7 +69,7 @@ def check_one_origin(results: Path, names: Iterable[str], command: str) -> None:
     for name in names:
         if name not in stamps:
             raise MissingInput(f"{Path(results) / name}.csv: not there yet, or saved by hand. Make it with: {command}")
-        groups.setdefault(json.dumps(stamps[name], sort_keys=True), []).append(name)
+        groups.setdefault(json.dumps(deciding(stamps[name]), sort_keys=True), []).append(name)
     if len(groups) > 1:
         parts = "; ".join(f"{', '.join(tables)}" for tables in groups.values())
         raise InputError(

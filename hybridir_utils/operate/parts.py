@@ -1,0 +1,131 @@
+"""What decides a notebook's results, part by part, and in words what has changed since a record: why the notebook runs again."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from difflib import SequenceMatcher
+from pathlib import Path
+
+from ..base.changes import changed_modules, changed_values, changed_versions
+from ..base.errors import InputError
+from ..base.files import read_json
+from ..base.fingerprints import file_fingerprint, fingerprint, module_fingerprints, modules, versions
+from ..base.places import output_root
+from ..base.runs import RECORD
+from ..rank.opening import origin
+from ..steps.corpora import data_fingerprint
+from ..steps.profiles import Profile
+from ..steps.session import Run
+from ..steps.session import changed_values as set_values
+from .records import OK, RUNNING, Record
+
+PARAMETERS = "parameters"
+
+
+def parts_of(notebook: Path, profile: Profile, data: dict[str, str]) -> dict:
+    """Fingerprints of a notebook's code cells, of the package's files that they use, and the values, data (`data_parts`) and versions."""
+    cells = code_cells(notebook)
+    used = sorted({module for cell in cells for module in _package_modules(cell)})
+    return {
+        "cells": [fingerprint(ast.dump(_parsed(cell)))[:16] for cell in cells],
+        "code": module_fingerprints(*used),
+        "profile": profile.model_dump(mode="json"),
+        "data": data,
+        "versions": versions(),
+    }
+
+
+def data_parts(profile: Profile) -> dict[str, str]:
+    """Name -> fingerprint of every data set that a notebook reads, and of every encoder in a folder of the user's."""
+    encoders = (*profile.bases, *profile.retrievers, profile.many_base)
+    folders = [name for name in encoders if name.startswith("st:") and Path(name.removeprefix("st:")).is_dir()]
+    found = {name: data_fingerprint((name,), profile.data_dir) for name in profile.data_names}
+    return found | {name: origin(name.removeprefix("st:")) for name in folders}
+
+
+def why(record: Record | None, parts: Mapping, run: Run, again: Mapping[str, str] | None = None) -> list[str]:
+    """Why a notebook has to run, in words; nothing where it is up to date.
+
+    record: of its last execution. parts: what decides it now. again: outputs of earlier notebooks that run again -> their numbers.
+    """
+    again = again or {}
+    if record is None:
+        changed = ", ".join(changed_values({}, set_values(run))).replace("nothing → ", "")
+        return [f"never run with {changed}" if changed else "never run"]
+    ended = {OK: [], RUNNING: [f"process {record.process} on {record.host} runs it"]}
+    found = ended.get(record.status, [f"last time {record.status}"]) + _changes(record.parts, parts)
+    after = sorted({again[path] for path in record.inputs if path in again})
+    read = [path for path in record.inputs if path not in again and not path.endswith(RECORD)]
+    found += [f"after {number}, which runs again" for number in after]
+    found += [f"input {path} {state}" for path in read if (state := state_of(path, record.inputs[path]))]
+    return found + [f"output {path} {state}" for path in record.outputs if (state := state_of(path, record.outputs[path]))]
+
+
+def state_of(path: str, digest: str) -> str:
+    """ "" where the file (below the output folder) is as it was, else "missing" or "altered"."""
+    try:
+        return "" if file_fingerprint(output_root() / path) == digest else "altered"
+    except OSError:
+        return "missing"
+
+
+def _changes(old: Mapping, new: Mapping) -> list[str]:
+    data = [f"data {name} changed" for name in new["data"] if new["data"][name] != old["data"].get(name, new["data"][name])]
+    values = changed_values(old["profile"], new["profile"], "profile: ")
+    code = changed_modules(old["code"], new["code"])
+    return _changed_cells(old["cells"], new["cells"]) + code + values + data + changed_versions(old["versions"], new["versions"])
+
+
+def _changed_cells(old: list[str], new: list[str]) -> list[str]:
+    said = []
+    for kind, first, last, at, end in SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes():
+        if kind == "delete":
+            said += [f"code cell {number + 1} removed" for number in range(first, last)]
+        elif kind != "equal":
+            said += [f"code cell {number + 1} {'added' if kind == 'insert' else 'changed'}" for number in range(at, end)]
+    return said
+
+
+def code_cells(notebook: Path) -> list[str]:
+    """Sources of the code cells."""
+    return [_source(cell) for cell in _cells(notebook) if cell["cell_type"] == "code"]
+
+
+def parameter_names(notebook: Path) -> list[str]:
+    """Names assigned in the notebook's parameters cell."""
+    for cell in _cells(notebook):
+        if PARAMETERS in cell["metadata"].get("tags", []):
+            return [node.targets[0].id for node in ast.parse(_source(cell)).body if isinstance(node, ast.Assign)]
+    return []
+
+
+def _cells(notebook: Path) -> list[dict]:
+    """Read as the JSON that it is: to import nbformat takes longer than all else of a run with nothing to do."""
+    book = read_json(notebook)
+    if not isinstance(book, dict) or "cells" not in book:
+        raise InputError(f"{notebook}: no notebook of version 4; save it again with Jupyter.")
+    return book["cells"]
+
+
+def _source(cell: dict) -> str:
+    """Files have a list of lines."""
+    return "".join(cell["source"])
+
+
+def _package_modules(cell: str) -> list[str]:
+    """Package modules a cell imports, as `from hybridir_utils.room import x` or `from hybridir_utils.room.x import y`."""
+    found = []
+    for node in ast.walk(_parsed(cell)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hybridir_utils"):
+            last = node.module.rpartition(".")[2]
+            found += [last] if last in modules() else [alias.name for alias in node.names]
+    return found
+
+
+def _parsed(cell: str) -> ast.AST:
+    """The cell's syntax tree, or its text as a constant: a cell that is no plain Python fails, or not, when it is run."""
+    try:
+        return ast.parse(cell)
+    except SyntaxError:
+        return ast.Constant(cell)
