@@ -18,7 +18,9 @@ from .suite import Step, notebooks
 
 TEMPLATES = Path(__file__).with_name("templates")
 # Characters that show nothing and change what is shown around them: control characters, marks and turns of direction, invisible spaces.
-UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]")
+UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
 
 
 def write_report(run: Run) -> Path:

@@ -70,7 +70,9 @@ def _size_facts(run: Run) -> dict[str, str]:
         found["Training pairs"] = f"{pairs:,} after all checks"
     if (counts := _table(run, "task_counts")) is not None:
         sums = counts.groupby("task", sort=False)[["questions", "candidates"]].sum()
-        found["Test sets"] = "; ".join(f"{task}: {row.questions:,} questions, {row.candidates:,} candidates" for task, row in sums.iterrows())
+        found["Test sets"] = "; ".join(
+            f"{task}: {row.questions:,} questions, {row.candidates:,} candidates" for task, row in sums.iterrows()
+        )
     return found
 
 

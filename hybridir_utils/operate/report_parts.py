@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.errors import HybridIRError
+from ..base.errors import MissingInput
 from ..show.figure_texts import TEXTS
 from ..show.figures import FIGURES, read_result
 from ..steps.session import Run, changed_values, run_command
@@ -131,9 +131,10 @@ def _sentences(run: Run, name: str) -> tuple[str, ...]:
     """None where a table is missing, or lacks what the sentences are about: the figure stands there without."""
     text = TEXTS[name]
     try:
-        return tuple(text.sentences(run.profile, {table: read_result(run, table) for table in text.tables}))
-    except (HybridIRError, LookupError):
+        found = text.sentences(run.profile, {table: read_result(run, table) for table in text.tables})
+    except (MissingInput, LookupError):
         return ()
+    return tuple(map(_plain, found))
 
 
 def _saved(run: Run, table: str) -> bool:

@@ -76,11 +76,16 @@ def told(value: object) -> str:
 
 
 def page_tables(run: Run) -> dict[str, list[Table]]:
-    """The tables of scores, of the paper beside ours, and by language; none before notebooks 03 and 04 have saved theirs."""
+    """The tables of scores, of the paper beside ours, and of both by language; none before notebooks 03 and 04 have saved theirs."""
     if not all((run.results / f"{table}.csv").is_file() for table in ("scores", "bias")):
         return {"scores": [], "paper": [], "languages": []}
     scores, bias = read_result(run, "scores"), read_result(run, "bias")
-    return {"scores": [*score_tables(scores, bias)], "paper": [*paper_tables(scores, bias)], "languages": [*language_tables(scores)]}
+    paper = _by_task(paper_table(scores, bias), "{}: mean over languages, the paper's encoders and ours")
+    return {
+        "scores": [*score_tables(scores, bias)],
+        "paper": [*paper],
+        "languages": [*language_tables(scores), *paper_languages(scores, bias)],
+    }
 
 
 def score_tables(scores: pd.DataFrame, bias: pd.DataFrame) -> Iterator[Table]:
@@ -89,16 +94,17 @@ def score_tables(scores: pd.DataFrame, bias: pd.DataFrame) -> Iterator[Table]:
     yield from _by_task(search_table(scores), "{}: searched to a depth, mean over seeds ± standard deviation")
     for task in dict.fromkeys(bias["task"]):
         measures = bias_table(bias, task).droplevel("task").T
-        yield table_of(measures, f"{task}: every measure of language bias, mean over question languages and seeds")
+        for base in dict.fromkeys(measures.columns.get_level_values("base").drop(REFERENCE, errors="ignore")):
+            shown = measures[[base, *({REFERENCE} & {*measures.columns.get_level_values("base")})]]
+            yield table_of(shown, f"{task}, from {base}: every measure of language bias, mean over question languages and seeds")
 
 
-def paper_tables(scores: pd.DataFrame, bias: pd.DataFrame) -> Iterator[Table]:
-    """The paper's numbers, ours beside them on tasks that both have: averages, then language by language."""
-    yield from _by_task(paper_table(scores, bias), "{}: mean over languages, the paper's encoders and ours")
+def paper_languages(scores: pd.DataFrame, bias: pd.DataFrame) -> Iterator[Table]:
+    """The paper's numbers by question language, and ours beside them on tasks that both have."""
     frame = paper_by_language(scores, bias)
     for (task, measure), rows in frame.groupby(level=[0, 1], sort=False):
         rows = rows.droplevel([0, 1]).dropna(axis=1, how="all")
-        yield table_of(rows, f"{task}: {measure} by question language")
+        yield table_of(rows, f"{task}: {measure} by question language, the paper's encoders and ours")
 
 
 def language_tables(scores: pd.DataFrame) -> Iterator[Table]:
