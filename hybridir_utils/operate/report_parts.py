@@ -1,4 +1,4 @@
-"""What the report shows of each notebook: what it asks, how its last execution ended, its figures with their origin, and what is missing."""
+"""What the report shows of each notebook: its question, how its last execution ended, its figures with their origin, what is missing."""
 
 from __future__ import annotations
 
