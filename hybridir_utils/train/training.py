@@ -170,7 +170,8 @@ def _advice(trainer, settings: TrainingSettings) -> Iterator[None]:
         if not (full or is_out_of_memory(error)):
             raise
         advice = _NO_SPACE if full else _NO_MEMORY
-        given = {"now": settings.mini_batch_size or "0, the whole batch", "batch": trainer.args.train_batch_size, "place": trainer.args.output_dir}
+        given = {"now": settings.mini_batch_size or "0, the whole batch", "batch": trainer.args.train_batch_size}
+        given["place"] = trainer.args.output_dir
         step = f"at step {trainer.state.global_step + 1} of {trainer.state.max_steps}"
         raise InputError(f"{advice.format(step=step, **given)}{trainer.last_good()}") from error
 
