@@ -104,7 +104,7 @@ def results(out: Path) -> dict[str, str]:
     The vectors' folder is named after the encoder's files, the card's seconds among them.
     """
     places = [path for path in sorted(out.rglob("*")) if path.is_file() and path.name not in VOLATILE]
-    kept = [path for path in places if path.suffix not in (".lock", ".sqlite") and "arrow" not in path.relative_to(out).parts]
+    kept = [path for path in places if path.suffix != ".lock" and ".sqlite" not in path.name and "arrow" not in path.relative_to(out).parts]
     assert not [path for path in kept if path.name.startswith(".") or ".part" in path.name], kept
     named = {re.sub(r"/vectors-\w+/", "/", str(path.relative_to(out))): path for path in kept if path.name != "vectors.json"}
     return {name: sha256(path.read_bytes()).hexdigest() for name, path in named.items()}
@@ -196,7 +196,10 @@ def main(folder: Path, kills: int, seed: int) -> dict:
             left = STAGES[STAGES.index(stage) :]  # those before are done, and pass in no time
             wanted = min(left, key=lambda name: (counted[name], draw.random()))
             share = 0.5 if wanted in begun else 1  # where it was killed before, a part of it is done
-            stage, _ = attempt(folder, wanted, share * draw.random() * length[wanted])
+            before = stage
+            stage, took = attempt(folder, wanted, share * draw.random() * length[wanted])
+            whole = [name for name in STAGES[STAGES.index(before) :] if name in took and name not in begun and name != stage]
+            length |= {name: (length[name] + took[name]) / 2 for name in whole}
             if not stage:
                 break
             counted[stage] += 1

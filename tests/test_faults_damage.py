@@ -6,7 +6,6 @@ The artefacts are those of a tiny run that is made once; each test damages a fil
 from __future__ import annotations
 
 import json
-import shutil
 import warnings
 
 import numpy as np
@@ -14,9 +13,8 @@ import pandas as pd
 import pytest
 from datasets import Dataset
 from fault_bytes import damage_flip, damage_truncate
-from fault_pipeline import results, write_inputs
-from made_up import made_up_tables
-from made_up_suite import Executions, notebook
+from fault_pipeline import results
+from fault_run import copied, everything, shown
 
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.base.runs import RECORD, recipe_of
@@ -25,11 +23,8 @@ from hybridir_utils.operate.suite import Step, run_suite
 from hybridir_utils.rank.corpus_encoding import encode_corpus
 from hybridir_utils.show.claim_sources import saved_source
 from hybridir_utils.show.figures import draw, read_result
-from hybridir_utils.steps import encoders, evaluation
-from hybridir_utils.steps.encoders import trained_encoders
-from hybridir_utils.steps.evaluation import evaluate
 from hybridir_utils.steps.preparation import fill_translations, prepare_pairs, translator
-from hybridir_utils.steps.session import open_run, save_table
+from hybridir_utils.steps.session import save_table
 from hybridir_utils.steps.stamps import STAMPS, check_one_origin
 from hybridir_utils.train.checkpoints import last_whole, seal, step_of
 
@@ -37,53 +32,10 @@ DAMAGES = {"truncated": damage_truncate, "flipped": damage_flip}
 TABLE = pd.DataFrame({"strategy": [f"s{n}" for n in range(40)], "value": np.arange(40) / 64})
 
 
-def here(run_job, jobs, workers, label):
-    """Jobs in this process: a worker would import everything anew."""
-    return [run_job(*job) for job in jobs]
-
-
-def everything(run) -> None:
-    prepare_pairs(run)
-    trained_encoders(run)
-    evaluate(run)
-
-
-def shown(run) -> None:
-    """What stands for the work of a notebook."""
-    prepare_pairs(run)
-    save_table(run, "scores", made_up_tables()["scores"])
-    draw(run, "03_scores")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Folder with the inputs and, in `out`, the outputs of a finished run, of its encoders and of a suite of one notebook."""
-    folder = tmp_path_factory.mktemp("made")
-    (folder / "notebooks").mkdir()
-    notebook(folder / "notebooks", "01_first")
-    write_inputs(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        in_this_process(patch, folder, folder / "out")
-        everything(run := open_run(str(folder / "killed.toml")))
-        suite.watch.work = {"01_first": lambda: shown(run)}
-        run_suite(run, say=lambda _: None)
-    return folder
-
-
-def in_this_process(patch, folder, out) -> None:
-    patch.setenv("HYBRIDIR_OUTPUT", str(out))
-    patch.setattr(encoders, "run_jobs", here)
-    patch.setattr(evaluation, "run_jobs", here)
-    patch.setattr(suite, "NOTEBOOKS", folder / "notebooks")
-    patch.setattr(suite, "watch", Executions())
-
-
 @pytest.fixture
-def run(made, tmp_path, monkeypatch):
+def run(finished, tmp_path, monkeypatch):
     """The finished run in a copy of its output folder."""
-    shutil.copytree(made / "out", tmp_path / "out")
-    in_this_process(monkeypatch, made, tmp_path / "out")
-    return open_run(str(made / "killed.toml"))
+    return copied(finished, tmp_path / "out", monkeypatch)
 
 
 def artefacts(root) -> dict[str, str]:
@@ -108,19 +60,19 @@ KINDS = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_damaged_artefact_is_made_again_to_the_same_bytes(run, made, kind, damage):
+def test_a_damaged_artefact_is_made_again_to_the_same_bytes(run, finished, kind, damage):
     (file,) = run.artefacts.glob(KINDS[kind])
     before = file.read_bytes()
     DAMAGES[damage](file)
     assert file.read_bytes() != before
     everything(run)
-    assert artefacts(run.artefacts) == artefacts(made / "out" / "data" / "runs" / "killed")
+    assert artefacts(run.artefacts) == artefacts(finished / "out" / "data" / "runs" / "killed")
     assert file.name == RECORD or file.read_bytes() == before
     assert recipe_of(file.parent)["files"]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_the_copy_that_pairs_are_read_through_is_never_read_when_damaged(run, made, damage):
+def test_the_copy_that_pairs_are_read_through_is_never_read_when_damaged(run, finished, damage):
     expected = prepare_pairs(run).train[:]
     (copy,) = run.artefacts.glob("arrow/pairs-*/train-*.arrow")
     DAMAGES[damage](copy)
@@ -228,9 +180,9 @@ KEPT = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("kind", KEPT)
-def test_a_notebook_whose_record_or_output_is_damaged_runs_again(run, made, kind, damage):
+def test_a_notebook_whose_record_or_output_is_damaged_runs_again(run, finished, kind, damage):
     """An artefact that it has read is none of these: it is made again where it is read the next time."""
-    step, executions = Step(made / "notebooks" / "01_first.ipynb", run), suite.watch
+    step, executions = Step(finished / "notebooks" / "01_first.ipynb", run), suite.watch
     executions.work = {"01_first": lambda: shown(run)}
     run_suite(run, say=lambda _: None)
     assert executions == []

@@ -81,15 +81,30 @@ def read_parquet(path: Path, store: Path) -> Dataset:
 
     Processes that ask for the same copy at the same time wait for the first.
     """
-    store.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(store.with_suffix(".lock")):
-        seal = store.with_suffix(".sha256")
-        if not (store.exists() and seal.exists() and seal.read_bytes() == file_fingerprint(store).encode()):
-            with pq.ParquetFile(path, pre_buffer=False) as file:  # else the whole file is held in memory
-                groups = (file.read_row_group(group) for group in range(file.num_row_groups))
-                stored(chain([file.schema_arrow.empty_table()], groups), store)
-            write_text_atomically(seal, file_fingerprint(store))
+    if not _is_copy(store):
+        with writing(store):
+            store.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(store.with_suffix(".lock")):
+                _copy(path, store)
     return Dataset.from_file(str(store))
+
+
+def _copy(path: Path, store: Path) -> None:
+    if _is_copy(store):  # another process has just made it
+        return
+    with pq.ParquetFile(path, pre_buffer=False) as file:  # else the whole file is held in memory
+        groups = (file.read_row_group(group) for group in range(file.num_row_groups))
+        stored(chain([file.schema_arrow.empty_table()], groups), store)
+    write_text_atomically(_seal(store), file_fingerprint(store))
+
+
+def _is_copy(store: Path) -> bool:
+    """Whether the copy is there with the bytes that it was written with."""
+    return store.exists() and _seal(store).exists() and _seal(store).read_bytes() == file_fingerprint(store).encode()
+
+
+def _seal(store: Path) -> Path:
+    return store.with_suffix(".sha256")
 
 
 def codes(pairs: Dataset, column: str) -> tuple[np.ndarray, pa.Array]:

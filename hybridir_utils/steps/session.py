@@ -104,8 +104,11 @@ def save_table(run: Run, name: str, table: pd.DataFrame) -> pd.DataFrame:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
-        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
-        temporary.replace(path)
+        try:
+            table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
         trace.wrote(path)
         stamp(run.results, name, run.profile, origin_of(run))
     return table

@@ -166,20 +166,23 @@ def advice(trainer, settings: TrainingSettings) -> Iterator[None]:
     except HybridIRError:
         raise
     except (RuntimeError, MemoryError, OSError) as error:
-        full = any(sign in str(error) for sign in ("No space left on device", "failed writing file"))
+        full = any(sign in str(error) for sign in FULL_DISK)
         if not (full or is_out_of_memory(error)):
             raise
         text = _NO_SPACE if full else _NO_MEMORY
         given = {"now": settings.mini_batch_size or "0, the whole batch", "batch": trainer.args.train_batch_size}
+        given["place"] = trainer.args.output_dir
         step = f"at step {trainer.state.global_step + 1} of {trainer.state.max_steps}"
         raise InputError(f"{text.format(step=step, **given)}{trainer.last_good()}") from error
 
 
+# as the system, safetensors and torch's writer of checkpoints say it
+FULL_DISK = ("No space left on device", "failed writing file", "iostream error", "unexpected pos")
 _NO_MEMORY = (
     "out of memory {step}. Set gradient_checkpointing = true or a lower mini_batch_size (now {now}): the same training goes on from its "
     "last checkpoint. Or lower max_passage_tokens or batch_size (now {batch} a process): a new training."
 )
-_NO_SPACE = "no space for a checkpoint {step}. Free some space, or set HYBRIDIR_OUTPUT to another folder; then run again."
+_NO_SPACE = "no space for a checkpoint {step}. Free some space in {place}, or set HYBRIDIR_OUTPUT to another folder; then run again."
 
 
 def trainer_arguments(plan: BatchPlan, settings: TrainingSettings, validation: dict, checkpoints: Path | None):
