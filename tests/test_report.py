@@ -372,7 +372,7 @@ def test_colours_are_named_in_one_place():
 
 # In a browser
 
-WHY_NOT = "no Chromium on this machine (Debian, Ubuntu: apt-get install chromium)"
+WHY_NOT = f"no Chromium on this machine ({os.environ.get('HYBRIDIR_NO_BROWSER', 'Debian: apt-get install chromium')})"
 needs_chromium = pytest.mark.skipif(chromium() is None, reason=WHY_NOT)
 
 
