@@ -1,4 +1,4 @@
-"""Command line: `python -m hybridir_utils run | plan | whence | translate | train | check | figures | profiles`."""
+"""Command line: `python -m hybridir_utils run | plan | whence | translate | train | check | figures | report | profiles`."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     whence.set_defaults(command=_whence)
     figures = commands.add_parser("figures", help="draw every figure and table again from saved results, without training")
     figures.set_defaults(command=_figures)
+    report = commands.add_parser("report", help="write one HTML page of a run: claims, scores, figures with their origin, cost")
+    report.set_defaults(command=_report)
     translate = commands.add_parser("translate", help="translate into the cache alone; under `accelerate launch`, on several GPUs")
     translate.set_defaults(command=_translate)
     train = commands.add_parser("train", help="train the encoders alone; under `accelerate launch`, on several devices and hosts")
@@ -55,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--as", dest="models", action="append", default=[], metavar="BASE=MODEL", help="a base that stands for a model")
     check.add_argument("--against", default="", metavar="FILE", help="another CSV of expected numbers")
     check.set_defaults(command=_check)
-    for command in (run, plan, translate, train, check, figures):
+    for command in (run, plan, translate, train, check, figures, report):
         command.set_defaults(name=command.prog.split()[-1])
         command.add_argument("--profile", default="sample", metavar="NAME|FILE", help="a profile of notebooks/profiles, or a TOML file")
         command.add_argument(
@@ -198,6 +200,13 @@ def _figures(options) -> int:
     run = _open(options)
     for path in [*draw_all(run), *write_tables(run)]:
         print(path)
+    return 0
+
+
+def _report(options) -> int:
+    from .operate.report import write_report
+
+    print(write_report(_open(options)))
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from ..base.encoder_catalogue import ENCODERS
 from ..base.errors import InputError, UnknownName
+from ..base.files import read_toml
 from ..base.languages import check_languages
 from ..base.places import PROFILES
 from ..data.batching import SCHEDULES, STRATEGIES
@@ -167,11 +167,7 @@ def load_profile(name_or_path: str, changes: dict | None = None) -> Profile:
     Changed `tasks` keep those of the profile's `shifted_tasks` that they still have after the first, unless the changes name others.
     """
     path = _find(name_or_path)
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a TOML file in UTF-8 ({error}).") from error
-    changes = changes or {}
+    values, changes = read_toml(path), changes or {}
     if "tasks" in changes and "shifted_tasks" in values:
         changes = {"shifted_tasks": [task for task in values["shifted_tasks"] if task in changes["tasks"][1:]], **changes}
     return make_profile({**values, **changes}, str(path))

@@ -66,16 +66,21 @@ def _values(text: str) -> list:
     """`0,0.25`, `[1,2],[3]` and `"a,b"` are two, two and one value in TOML; `hybrid,X-Y`, which is none, is split at its commas."""
     if values := _toml(text):
         return values
-    words = next(csv.reader([text], skipinitialspace=True), None) or [""]
+    try:
+        words = next(csv.reader([text], skipinitialspace=True), None) or [""]
+    except csv.Error as error:
+        raise InputError(f"--set …={text[:40]}: no usable value ({error}).") from None
     return [(_toml(word) or [word])[0] for word in words] if len(words) > 1 else [text]
 
 
 def _toml(text: str) -> list:
-    """The values in a list with this text; none where it is no TOML."""
+    """The values in a list with this text; none where it is no TOML. Raises InputError for a number or a nesting beyond Python's."""
     try:
         return tomllib.loads(f"values = [{text}]")["values"]
     except tomllib.TOMLDecodeError:
         return []
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"--set …={text[:40]}: no usable value ({error}).") from None
 
 
 def _takes_list(key: str) -> bool:
