@@ -24,8 +24,9 @@ from hybridir_utils.rank.corpus_vectors import ShardFolder, shard_name
 from hybridir_utils.show.checking import read_published
 from hybridir_utils.show.claim_sources import saved_source
 from hybridir_utils.show.figures import read_result
-from hybridir_utils.steps.profiles import load_profile, parse_setting
+from hybridir_utils.steps.profiles import load_profile
 from hybridir_utils.steps.session import SETTINGS, open_run, save_table
+from hybridir_utils.steps.settings import read_settings
 from hybridir_utils.steps.stamps import STAMPS, check_one_origin
 from hybridir_utils.tasks.beir import read_beir
 from hybridir_utils.tasks.mkqa import mkqa_task
@@ -203,7 +204,7 @@ def _shards(folder: Path):
 
 
 def _setting(folder: Path):
-    return parse_setting(f"alpha={(folder / 'value').read_bytes().decode('utf-8', 'replace')}")
+    return read_settings([f"alpha={(folder / 'value').read_bytes().decode('utf-8', 'replace')}"])
 
 
 def _in_environment(folder: Path):

@@ -52,10 +52,10 @@ def _in_markdown(path: Path) -> str:
 
 def keeper(table: str) -> str:
     """The suite's notebook that saves a table of this name; "" where none does."""
-    return next((path.stem for path in notebooks() if table in _kept(path)), "")
+    return next((path.stem for path in notebooks() if table in kept_tables(path)), "")
 
 
-def _kept(notebook: Path) -> set[str]:
+def kept_tables(notebook: Path) -> set[str]:
     """Names of the tables in the notebook's calls of `notebook.keep`."""
     calls = [node for cell in code_cells(notebook) for node in _calls(cell) if ast.unparse(node.func) == "notebook.keep"]
     return {keyword.arg for call in calls for keyword in call.keywords if keyword.arg}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -199,19 +198,6 @@ def make_profile(values: dict, where: str) -> Profile:
             "trust_remote_code = true, or leave it out."
         )
     return profile
-
-
-def parse_setting(text: str) -> tuple[str, object]:
-    """`"alpha=0.3"` -> ("alpha", 0.3): the value is read as TOML, and as plain text where that fails."""
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise InputError(f"--set {text!r}: expected key=value, for example --set alpha=0.3.")
-    try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value
-    except (ValueError, RecursionError) as error:  # a number or a nesting beyond Python's
-        raise InputError(f"--set {key.strip()}: no usable value ({error}).") from None
 
 
 def _find(name_or_path: str) -> Path:

@@ -1,0 +1,177 @@
+"""The form that every notebook of the suite keeps, as rules over a file: each gives sentences on what is wrong, none where nothing is."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import nbformat
+
+from hybridir_utils.operate.parts import PARAMETERS
+
+ABSOLUTE = re.compile(r"(?:(?<=://)|(?<![\w<./-]))/(?:home|root|tmp|work|Users|mnt|opt|var)\b|(?<![A-Za-z])[A-Z]:\\")
+ACTIVE = re.compile(
+    r"<(?:script|iframe|object|embed|form|link|base)\b|\son\w+\s*=|javascript:|(?:src|href)\s*=\s*[\"']?(?:https?:)?//|@import", re.I
+)
+MAX_CODE_LINES, MAX_CELLS, MAX_BYTES = 20, 35, 1_000_000
+TYPES = (str, bool, int, float)
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook's file, read once."""
+
+    path: Path
+
+    @cached_property
+    def book(self):
+        return nbformat.read(self.path, as_version=4)
+
+    def cells(self, kind: str = "") -> list:
+        return [cell for cell in self.book.cells if kind in ("", cell["cell_type"])]
+
+    @property
+    def parameters(self) -> list:
+        """The cells tagged as parameters; one, in a sound notebook."""
+        return [cell for cell in self.book.cells if PARAMETERS in cell["metadata"].get("tags", [])]
+
+    @property
+    def outputs(self) -> list:
+        return [output for cell in self.cells("code") for output in cell["outputs"]]
+
+
+def problems(path: Path) -> list[str]:
+    """All that is wrong with the form of a notebook: `rule: what`."""
+    return [f"{name}: {problem}" for name, rule in RULES.items() for problem in rule(Notebook(path))]
+
+
+def parameters(notebook: Notebook) -> Iterator[str]:
+    """One cell, after title and table; each line a literal of a type with a comment."""
+    if len(notebook.parameters) != 1 or notebook.parameters != notebook.book.cells[2:3]:
+        yield f"{len(notebook.parameters)} cells tagged {PARAMETERS}; one is expected, the third of the notebook"
+        return
+    source = notebook.parameters[0]["source"]
+    for node in (tree := _parsed(source)).body:
+        line = "\n".join(source.splitlines()[node.lineno - 1 : node.end_lineno])
+        if not isinstance(node, ast.Assign) or len(node.targets) != 1 or not isinstance(node.targets[0], ast.Name):
+            yield f"no `name = value`: {line}"
+        elif not _is_typed(node.value):
+            yield f"no literal text, number, truth value, or list of them: {line}"
+        elif not re.search(r"  # \w", line):
+            yield f"no comment: {line}"
+    if not tree.body:
+        yield "no parameter"
+
+
+def _is_typed(value: ast.expr) -> bool:
+    try:
+        found = ast.literal_eval(value)
+    except ValueError:
+        return False
+    return all(isinstance(each, TYPES) for each in (found if isinstance(found, list) else [found]))
+
+
+def sections(notebook: Notebook) -> Iterator[str]:
+    """Title with the file's number, what it shows, the table, what we see, what comes next."""
+    markdown = [cell["source"] for cell in notebook.cells("markdown")] or [""]
+    title, *shows = markdown[0].splitlines() or [""]
+    if not re.match(rf"# {notebook.path.stem[:2]} · \w", title) or len([line for line in shows if line.strip()]) < 2:
+        yield f"opens with {title!r}; expected `# {notebook.path.stem[:2]} · Title` and two lines or more on what it shows"
+    if len(markdown) < 2 or not all(f"| **{word}** |" in markdown[1] for word in ("Inputs", "Outputs", "Cost")):
+        yield "no table of Inputs, Outputs and Cost after the title"
+    if not any(text.startswith("## What we see") for text in markdown):
+        yield "no section `## What we see`"
+    if notebook.book.cells[-1]["cell_type"] != "markdown" or not markdown[-1].startswith("**Next:**"):
+        yield "does not end with **Next:**"
+
+
+def cells(notebook: Notebook) -> Iterator[str]:
+    """Short plain Python without definitions; no line that ends with a semicolon, which nbval cannot run."""
+    if len(notebook.book.cells) > MAX_CELLS:
+        yield f"{len(notebook.book.cells)} cells; at most {MAX_CELLS}"
+    for number, cell in enumerate(notebook.cells("code"), 1):
+        lines = cell["source"].splitlines()
+        if not 0 < len(lines) <= MAX_CODE_LINES:
+            yield f"code cell {number}: {len(lines)} lines; at most {MAX_CODE_LINES}"
+        if any(line.rstrip().endswith(";") for line in lines):
+            yield f"code cell {number}: a line ends with ;"
+        nodes = ast.walk(_parsed(cell["source"]))
+        if any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) for node in nodes):
+            yield f"code cell {number}: a definition belongs in the package"
+
+
+def _parsed(source: str) -> ast.Module:
+    try:
+        return ast.parse(source)
+    except SyntaxError as error:
+        raise AssertionError(f"no plain Python: {source}") from error
+
+
+def places(notebook: Notebook) -> Iterator[str]:
+    """No absolute path of a machine, in sources or outputs."""
+    for text in [*(cell["source"] for cell in notebook.book.cells), *(text for output in notebook.outputs for text in texts_of(output))]:
+        if found := ABSOLUTE.search(text):
+            yield text[max(0, found.start() - 40) : found.end() + 40]
+
+
+def texts_of(output) -> list[str]:
+    """What of an output can be read: streams, errors, and data that are no image."""
+    data = {kind: value for kind, value in output.get("data", {}).items() if not kind.startswith("image/")}
+    told = [output.get("text", ""), output.get("evalue", ""), *output.get("traceback", [])]
+    return [*told, *(value if isinstance(value, str) else json.dumps(value) for value in data.values())]
+
+
+def metadata(notebook: Notebook) -> Iterator[str]:
+    """Nothing that changes from run to run or from machine to machine."""
+    found = notebook.book.metadata
+    if extra := set(found) - {"kernelspec", "language_info"} | set(found.get("language_info", {})) - {"name"}:
+        yield f"of the notebook: {', '.join(sorted(extra))}"
+    if found.get("kernelspec", {}).get("name") != "python3":
+        yield f"kernel {found.get('kernelspec', {}).get('name')!r}; expected 'python3'"
+    for number, cell in enumerate(notebook.book.cells, 1):
+        if extra := set(cell["metadata"]) - {"tags"}:
+            yield f"of cell {number}: {', '.join(sorted(extra))}"
+    ids = [cell.get("id") for cell in json.loads(notebook.path.read_text(encoding="utf-8"))["cells"]]  # nbformat repairs them when it reads
+    if None in ids or len(set(ids)) < len(ids):
+        yield "a cell has no id, or another's"
+
+
+def order(notebook: Notebook) -> Iterator[str]:
+    """Outputs of one run from the first cell to the last, or none at all."""
+    code = notebook.cells("code")
+    counts, whole = [cell["execution_count"] for cell in code], list(range(1, len(code) + 1))
+    if counts != (whole if notebook.outputs else [None] * len(code)):
+        yield f"executed in the order {counts}; made again by: python -m hybridir_utils run --write-back"
+    if any(
+        output.get("execution_count", cell["execution_count"]) != cell["execution_count"] for cell in code for output in cell["outputs"]
+    ):
+        yield "an output has another number than its cell"
+
+
+def results(notebook: Notebook) -> Iterator[str]:
+    """Outputs that a reader on the web sees as they were: no errors, progress bars or widgets; nothing that acts; pictures with a text."""
+    for output in notebook.outputs:
+        if output["output_type"] == "error" or output.get("name") == "stderr":
+            yield f"{output.get('ename', 'standard error')}: {''.join(texts_of(output))[:80]}"
+        for kind in output.get("data", {}):
+            if "widget" in kind or kind == "application/javascript":
+                yield f"{kind}: has no state on the web"
+            if kind.startswith("image/") and not output["metadata"].get(kind, {}).get("alt"):
+                yield f"{kind} without alternative text; show figures with notebook.show_figure"
+        for kind in ("text/html", "image/svg+xml", "text/markdown"):
+            if found := ACTIVE.search(output.get("data", {}).get(kind, "")):
+                yield f"{kind} that acts or fetches: {found[0].strip()}"
+
+
+def size(notebook: Notebook) -> Iterator[str]:
+    """A file that the web shows and git keeps without effort."""
+    if (found := notebook.path.stat().st_size) > MAX_BYTES:
+        yield f"{found:,} bytes; at most {MAX_BYTES:,}"
+
+
+RULES = {rule.__name__: rule for rule in (parameters, sections, cells, places, metadata, order, results, size)}
