@@ -1,4 +1,4 @@
-"""The tests' outputs go to a folder of their own, so that a checkout's results stay as they are; notebooks run on less."""
+"""The tests' outputs go to a folder of their own, so that a checkout's results stay as they are; notebooks run on less, in their order."""
 
 from __future__ import annotations
 
@@ -31,3 +31,16 @@ def pytest_runtest_setup(item) -> None:
         os.environ["HYBRIDIR_SET"] = json.dumps(SMALLER)
     else:
         os.environ.pop("HYBRIDIR_SET", None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Of the processes that share the tests, one has all notebooks, which read each other's results; a test file stays whole."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return "notebooks" if file.endswith(".ipynb") else file
+
+    return ByFile(config, log)

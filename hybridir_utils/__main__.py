@@ -31,7 +31,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--only", default="", metavar="03", help="run this notebook alone")
     run.add_argument("--write-back", action="store_true", help="put the executed outputs, without volatile metadata, into notebooks/")
     run.add_argument("--cost", action="store_true", help="say what it will take (tokens, hours, memory, disk), and start nothing")
-    run.add_argument("--scheduler", default="", metavar="tcp://…", help="dask scheduler whose workers encode large corpora")
+    run.add_argument("--jobs", type=int, default=1, metavar="N", help="runs side by side, where --set gives several values")
+    run.add_argument(
+        "--scheduler",
+        default="",
+        metavar="tcp://…",
+        help="dask scheduler; its workers do the runs of several values, or encode one run's corpora",
+    )
     run.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="end a notebook that takes longer, with all it started")
     run.set_defaults(command=_run)
     plan = commands.add_parser("plan", help="say what run would do, why, and how long it is likely to take; nothing is written")
@@ -52,9 +58,15 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--against", default="", metavar="FILE", help="another CSV of expected numbers")
     check.set_defaults(command=_check)
     for command in (run, plan, translate, train, check, figures, report):
+        command.set_defaults(name=command.prog.split()[-1])
         command.add_argument("--profile", default="sample", metavar="NAME|FILE", help="a profile of notebooks/profiles, or a TOML file")
         command.add_argument(
-            "--set", dest="settings", action="append", default=[], metavar="key=value", help="change one value, e.g. alpha=0.3"
+            "--set",
+            dest="settings",
+            action="append",
+            default=[],
+            metavar="key=value",
+            help="change one value, e.g. alpha=0.3; for `run`, several: alpha=0,0.5,1",
         )
     profiles = commands.add_parser("profiles", help="list the profiles")
     profiles.set_defaults(command=_profiles)
@@ -62,10 +74,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options) -> int:
+    from .operate.progress import run_shown
     from .operate.reporting import summarise
-    from .operate.suite import run_suite
     from .operate.writeback import write_back
+    from .steps.settings import read_settings
 
+    if any(len(setting.values) > 1 for setting in read_settings(options.settings)):
+        return _sweep(options)
+    if options.jobs != 1:
+        raise InputError("--jobs: runs side by side, and this is one run. Trainings side by side are set by --set jobs=2.")
     if options.scheduler:
         options.settings.append(f"scheduler={options.scheduler}")
     run = _open(options)
@@ -75,11 +92,30 @@ def _run(options) -> int:
         )
     if options.cost:
         return _cost(run)
-    steps = run_suite(run, options.start_at, options.only, timeout=options.timeout)
+    steps = run_shown(run, options.start_at, options.only, options.timeout)
     if options.write_back:
         write_back(steps)
     print(summarise(run, steps))
     return 0
+
+
+def _sweep(options) -> int:
+    from .operate.sweep import announcement, run_sweep, sweep_of
+    from .operate.sweep_table import WELL, outcome_table, sweep_head, write_sweep
+
+    if options.jobs < 1:
+        raise InputError(f"--jobs: expected 1 or more runs side by side, found {options.jobs}.")
+    for option in ("write_back", "cost"):
+        if getattr(options, option):
+            raise InputError(f"--{option.replace('_', '-')} is about one run at a time: give every --set one value.")
+    sweep = sweep_of(options.profile, options.settings)
+    print(announcement(sweep), flush=True)
+    outcomes = run_sweep(sweep, options.jobs, options.scheduler, options.start_at, options.only, options.timeout)
+    print(f"\n{outcome_table(outcomes)}")
+    well = [pair for *pair, outcome in zip(sweep.runs, sweep.values, outcomes, strict=True) if outcome.status in WELL]
+    if written := write_sweep(sweep.name, sweep.command, well):
+        print(f"\n{sweep_head(written[1])}\nall runs' scores: {written[0]}")
+    return 0 if len(well) == len(outcomes) else 1
 
 
 def _seconds(text: str) -> float:
@@ -185,10 +221,10 @@ def _profiles(options) -> int:
 
 
 def _open(options):
-    from .steps.profiles import parse_setting
     from .steps.session import open_run
+    from .steps.settings import one_run
 
-    return open_run(options.profile, **dict(parse_setting(text) for text in options.settings))
+    return open_run(options.profile, **one_run(options.settings, options.name))
 
 
 if __name__ == "__main__":

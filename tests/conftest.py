@@ -90,3 +90,11 @@ def executions(monkeypatch):
     ran = Executions()
     monkeypatch.setattr(suite, "watch", ran)
     return ran
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """Folder of a tiny run that has ended (`fault_run.finish`)."""
+    from fault_run import finish
+
+    return finish(tmp_path_factory.mktemp("finished"))

@@ -27,6 +27,7 @@ from hybridir_utils.show.style import VERDICT_COLOURS
 from hybridir_utils.show.tables import test_table as paired_tests
 from hybridir_utils.show.verdicts import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED, SYMBOLS
 from hybridir_utils.steps.session import open_run, save_table
+from hybridir_utils.steps.stamps import read_stamps
 
 
 def verdict(number: int, of):
@@ -331,7 +332,7 @@ def test_a_missing_table_names_the_command(run):
     (run.results / "tests.csv").unlink()
     with pytest.raises(MissingInput, match=r"tests\.csv: not there yet.*python -m hybridir_utils run --profile sample"):
         saved_source(run.results)
-    stamps = json.loads((run.results / "tables.json").read_text())
+    stamps = read_stamps(run.results)
     (run.results / "tables.json").write_text(json.dumps({name: stamp for name, stamp in stamps.items() if name != "bias"}))
     with pytest.raises(MissingInput, match=r"bias\.csv: not there yet, or saved by hand\. Make it with: python -m hybridir_utils run"):
         check_earlier(run)
@@ -341,8 +342,7 @@ def test_a_missing_table_names_the_command(run):
 
 
 def restamp(run, names, code: str) -> None:
-    path = run.results / "tables.json"
-    stamps = json.loads(path.read_text())
+    path, stamps = run.results / "tables.json", read_stamps(run.results)
     path.write_text(json.dumps(stamps | {name: stamps[name] | {"code": code} for name in names}))
 
 
@@ -360,7 +360,7 @@ def test_tables_of_different_versions_are_refused_with_the_command(run):
 
 def test_other_runs_are_judged_from_their_own_tables_and_mixed_ones_left_out(run):
     large, mixed, old = (saved(run, name) for name in ("large", "mixed", "old"))
-    restamp(large, json.loads((large.results / "tables.json").read_text()), "another version, throughout")
+    restamp(large, read_stamps(large.results), "another version, throughout")
     restamp(mixed, ["bias"], "another")
     (old.results / "mixture.csv").unlink()
     (run.results.parent / "benchmarks").mkdir()

@@ -188,7 +188,8 @@ def test_at_least_fifty_languages_are_mapped_and_all_of_the_parallel_sets(real_d
 
     nllb = language_tokens(set(NLLB), "nllb")
     m2m100 = language_tokens({f"__{code}__" for code in M2M100["m2m100"]}, "m2m100")
-    wanted = {code for name in ("mscourses", "gnome-help", "bitcoin-faq") for code in section_languages(real_data / name)} - {"pcm"}
+    there = {code for name in ("mscourses", "gnome-help", "bitcoin-faq") for code in section_languages(real_data / name)} - {"pcm"}
+    wanted = {code for code in there if code.isalpha()}  # regions have no translation model of their own
     assert len(wanted) > 55 and wanted <= set(nllb)
     assert wanted - set(m2m100) == {"as", "eo", "eu", "te"}, "M2M-100 was not trained on these"
     assert len(nllb) > 150 and len(m2m100) == 100

@@ -11,7 +11,7 @@ import pytest
 from hybridir_utils.base import places
 from hybridir_utils.base.errors import HybridIRError, InputError, UnknownName, did_you_mean
 from hybridir_utils.operate.notebook import start
-from hybridir_utils.steps.profiles import Profile, load_profile, make_profile, parse_setting
+from hybridir_utils.steps.profiles import Profile, load_profile, make_profile
 from hybridir_utils.steps.session import open_run, save_table
 
 FILES = sorted(places.PROFILES.glob("*.toml"))
@@ -118,29 +118,8 @@ def test_a_profile_file_that_is_not_there():
 def test_a_file_that_is_no_toml_in_utf8_is_named(tmp_path, content):
     broken = tmp_path / "broken.toml"
     broken.write_bytes(content)
-    with pytest.raises(InputError, match=r"broken\.toml: not a TOML file in UTF-8"):
+    with pytest.raises(InputError, match=r"broken\.toml.*(not readable as UTF-8 TOML|not UTF-8)"):
         load_profile(str(broken))
-
-
-@pytest.mark.parametrize(
-    ("text", "pair"),
-    [
-        ("alpha=0.3", ("alpha", 0.3)),
-        ("seeds=[4, 5]", ("seeds", [4, 5])),
-        ("train_in_place=false", ("train_in_place", False)),
-        ("query_prefix=", ("query_prefix", "")),
-        ("name=mine", ("name", "mine")),
-        ("query_prefix='a=b'", ("query_prefix", "a=b")),
-        (" alpha = 1e-1", ("alpha", 0.1)),
-    ],
-)
-def test_settings_are_read_as_toml_and_else_as_text(text, pair):
-    assert parse_setting(text) == pair
-
-
-def test_a_setting_without_a_value_says_how_one_looks():
-    with pytest.raises(InputError, match=r"expected key=value, for example --set alpha=0\.3"):
-        parse_setting("alpha")
 
 
 def test_changed_values_name_the_run_and_unchanged_ones_do_not():

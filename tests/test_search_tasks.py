@@ -182,7 +182,7 @@ def test_broken_files(tmp_path):
         search_task("mkqa", ["da"], str(tmp_path))
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("ar.jsonl", json.dumps({"id": 1, "question": "x", "answers": []}) + '\n{"id": 2')
-    with pytest.raises(InputError, match=r"ar.jsonl, line 2: no valid JSON"):
+    with pytest.raises(InputError, match=r"ar.jsonl, line 2, column \d+: no valid JSON"):
         search_task("mkqa", ["ar"], str(tmp_path))
     data = tmp_path / "neuclir" / "data"
     data.mkdir(parents=True)

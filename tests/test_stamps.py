@@ -82,7 +82,7 @@ def test_a_table_that_is_not_there_or_was_saved_by_hand_names_the_command(run):
 def test_broken_stamps_are_named_with_what_to_do(run, content):
     save_table(run, "scores", TABLE)
     (run.results / STAMPS).write_text(content)
-    with pytest.raises(InputError, match=rf"{STAMPS}: not JSON.*Delete it and run the notebooks again"):
+    with pytest.raises(InputError, match=rf"{STAMPS}, line 1, column \d+: no valid JSON.*delete it and run the notebooks again"):
         check_one_origin(run.results, ["scores"], COMMAND)
 
 
@@ -90,7 +90,7 @@ def test_stamps_are_text_that_keeps_its_order(run):
     for name in ("scores", "bias"):
         save_table(run, name, TABLE)
     text = (run.results / STAMPS).read_text(encoding="utf-8")
-    assert list(json.loads(text)) == ["bias", "scores"] and text.endswith("}\n")
+    assert list(json.loads(text)) == ["bias", "record", "scores"] and text.endswith("}\n")
     save_table(run, "scores", TABLE)
     assert (run.results / STAMPS).read_text(encoding="utf-8") == text
 

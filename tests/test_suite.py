@@ -58,7 +58,6 @@ def test_notebooks_run_in_order_in_processes_of_their_own_and_only_once(workplac
         assert record.seconds > 0 and record.peak_memory_mb > 30 and record.process == os.getpid() and record.parts["cells"]
         left = sorted(path.name for path in step.executed.parent.glob(f"*{step.notebook.stem}*"))
         assert left == [step.executed.name, step.record.name], "nothing else stays"
-        )
         assert nbformat.read(step.executed, as_version=4).cells[-1]["execution_count"]
     said.clear()
     run_suite(run, say=said.append)

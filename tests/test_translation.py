@@ -129,7 +129,7 @@ def test_thousands_of_texts_are_looked_up_by_few_queries(tmp_path, monkeypatch):
 
     def traced(path, timeout):
         connection = connect(path, timeout=timeout)
-        connection.set_trace_callback(lambda query: queries.append(query) if "FROM translated" in query else None)
+        connection.set_trace_callback(lambda query: queries.append(query) if "FROM translations" in query else None)
         return connection
 
     monkeypatch.setattr(translation_cache.sqlite3, "connect", traced)

@@ -266,7 +266,7 @@ def test_a_broken_file_is_named(own_folder):
         templates("yo")
     forget(None)
     (own_folder / "yo.toml").write_bytes("[currency]\nx = 'é'".encode("latin-1"))
-    with pytest.raises(InputError, match=r"yo\.toml: not readable as UTF-8 TOML"):
+    with pytest.raises(InputError, match=r"yo\.toml, line 2, byte 16: not UTF-8"):
         templates("yo")
 
 
@@ -276,6 +276,10 @@ def test_unknown_languages_are_told_with_the_nearest_one():
     with pytest.raises(UnknownName, match=r"unknown language 'zh-CN' .did you mean 'zh'"):
         check_languages(["de", "zh-CN"])
     assert check_languages(iter(LANGUAGES)) == LANGUAGES
+    assert check_languages(["pt-PT", "zh-TW", "pcm"]) == ("pt-PT", "zh-TW", "pcm")
+    for code in ("zh_TW", "zh-tw", "xx-TW", "zh-Taiwan"):
+        with pytest.raises(UnknownName, match=code):
+            check_languages([code])
 
 
 def test_known_facts_are_right():

@@ -22,6 +22,7 @@ from .places import output_root
 
 PATIENCE = timedelta(days=7)  # the first process may prepare data for days; a dead one is noticed by the launcher, not by a timeout
 SLOW_DISK = 2.0  # seconds
+ONE_DISK = "HYBRIDIR_OUTPUT must name one folder on a disk that all hosts share: mount it on each host, and set HYBRIDIR_OUTPUT to it."
 
 PLACE = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
 
@@ -86,18 +87,18 @@ def _check_one_disk() -> None:
         write_text_atomically(folder / sign[0], "")
     torch.distributed.barrier()
     seen = [None] * processes()
-    torch.distributed.all_gather_object(seen, (_appears(folder / sign[0]), f"{output_root()} on {socket.gethostname()}"))
+    torch.distributed.all_gather_object(seen, (appears(folder / sign[0]), f"{output_root()} on {socket.gethostname()}"))
     if rank() == 0:
         (folder / sign[0]).unlink(missing_ok=True)
     odd = [(number, place) for number, (there, place) in enumerate(seen) if not there]
     if odd:
         raise InputError(
             f"process {odd[0][0]} of {processes()} writes to {odd[0][1]}, where it does not see what the first wrote to {seen[0][1]}. "
-            "HYBRIDIR_OUTPUT must name one folder on a disk that all hosts share: mount it on each host, and set HYBRIDIR_OUTPUT to it."
+            f"{ONE_DISK}"
         )
 
 
-def _appears(path: Path) -> bool:
+def appears(path: Path) -> bool:
     """Whether the file is there, now or within SLOW_DISK: a network's disk may show a new file late."""
     deadline = time.monotonic() + SLOW_DISK
     while not path.exists() and time.monotonic() < deadline:

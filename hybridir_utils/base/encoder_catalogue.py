@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tomllib
-
 from pydantic import BaseModel, ConfigDict
 
+from .files import read_toml
 from .places import ROOT
 
 
@@ -31,7 +30,7 @@ class KnownEncoder(BaseModel):
 
 
 def _read() -> dict[str, KnownEncoder]:
-    rows = tomllib.loads((ROOT / "data" / "encoders.toml").read_text(encoding="utf-8"))
+    rows = read_toml(ROOT / "data" / "encoders.toml")
     return {name: KnownEncoder(**row) for name, row in rows.items()}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from .errors import InputError, UnknownName, did_you_mean
+from .files import read_toml
 from .fingerprints import folder_fingerprint
 from .hub_data import CARD, load_set, local_folder, set_folder
 from .places import ROOT
@@ -40,7 +40,7 @@ class EvaluationSet(BaseModel):
 
 
 def _read() -> dict[str, EvaluationSet]:
-    rows = tomllib.loads((ROOT / "data" / "evaluation_sets.toml").read_text(encoding="utf-8"))
+    rows = read_toml(ROOT / "data" / "evaluation_sets.toml")
     return {name: EvaluationSet(name=name, **row) for name, row in rows.items()}
 
 

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import tempfile
+import tomllib
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -24,7 +25,15 @@ def read_text(path: Path) -> str:
 
 def read_json(path: Path) -> Any:
     """The file's JSON value. Raises InputError naming file, line and column."""
-    return _parse(read_text(path), path, first_line=1)
+    return parse_json(read_text(path), path)
+
+
+def read_toml(path: Path) -> dict:
+    """The file's TOML table. Raises InputError naming the file and the place in it."""
+    try:
+        return tomllib.loads(read_text(path))
+    except (ValueError, RecursionError) as error:  # of numbers too long for Python, too
+        raise InputError(f"{path}: not readable as UTF-8 TOML ({error}); mend the file.") from None
 
 
 def read_jsonl(path: Path, required: Iterable[str] = ()) -> Iterator[tuple[int, dict]]:
@@ -35,13 +44,34 @@ def read_jsonl(path: Path, required: Iterable[str] = ()) -> Iterator[tuple[int, 
     for number, line in enumerate(_lines(Path(path)), start=1):
         if not line.strip():
             continue
-        row = _parse(line.removesuffix("\n"), path, first_line=number)
+        row = parse_json(line.removesuffix("\n"), path, first_line=number)
         if not isinstance(row, dict):
             raise InputError(f"{path}, line {number}: expected a JSON object, found {type(row).__name__}.")
         missing = [key for key in required if key not in row]
         if missing:
             raise InputError(f"{path}, line {number}: key {missing[0]!r} is missing; found {', '.join(map(repr, row)) or 'no keys'}.")
         yield number, row
+
+
+def parse_json(text: str, path: Path | str, first_line: int = 1) -> Any:
+    """The JSON value of a text that stands in a file from a line on. Raises InputError naming file, line and column.
+
+    Refused beside what is no JSON: a key that stands twice in an object, half a surrogate pair, a number or a nesting beyond Python's.
+    """
+    try:
+        value = _DECODER.decode(text)
+        if "\\ud" in text.lower():  # an escape may hide half a surrogate pair, which no later step can encode
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except json.JSONDecodeError as error:
+        place = f"{path}, line {first_line + error.lineno - 1}, column {error.colno}"
+        raise InputError(f"{place}: no valid JSON ({error.msg}). The file may be cut off; fetch or export it again.") from None
+    except UnicodeEncodeError:
+        raise InputError(f"{path}, line {first_line}: half a surrogate pair (\\ud…) in a text; repair the export.") from None
+    except RecursionError:
+        raise InputError(f"{path}, line {first_line}: JSON nested too deeply.") from None
+    except ValueError as error:  # a number of thousands of digits, a key that stands twice
+        raise InputError(f"{path}, line {first_line}: no usable JSON ({error}). Mend the file or export it again.") from None
+    return value
 
 
 def write_text_atomically(path: Path, text: str) -> None:
@@ -104,16 +134,13 @@ def _decoded(line: bytes, path: Path, number: int, start: int) -> str:
         raise InputError(f"{place}: not UTF-8 (byte 0x{line[error.start]:02x}). Save the file as UTF-8 and read it again.") from None
 
 
-def _parse(text: str, path: Path, first_line: int) -> Any:
-    try:
-        value = json.loads(text)
-        if "\\ud" in text.lower():  # an escape may hide half a surrogate pair, which no later step can encode
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except json.JSONDecodeError as error:
-        place = f"{path}, line {first_line + error.lineno - 1}, column {error.colno}"
-        raise InputError(f"{place}: no valid JSON ({error.msg}). The file may be cut off; fetch or export it again.") from None
-    except UnicodeEncodeError:
-        raise InputError(f"{path}, line {first_line}: half a surrogate pair (\\ud…) in a text; repair the export.") from None
-    except RecursionError:
-        raise InputError(f"{path}, line {first_line}: JSON nested too deeply.") from None
-    return value
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a key that stands twice nobody can say which value was meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in names if names.count(key) > 1)!r} stands twice in one object")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_each_once)

@@ -18,6 +18,16 @@ def fingerprint(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()
 
 
+def sealed(record: dict) -> dict:
+    """The record with the fingerprint of all it says, so that an altered one is found."""
+    return record | {"record": fingerprint(record)}
+
+
+def is_sealed(record: object) -> bool:
+    """Whether a record that was read says what it said when it was `sealed`."""
+    return isinstance(record, dict) and record.get("record") == fingerprint({key: v for key, v in record.items() if key != "record"})
+
+
 def file_fingerprint(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with open(path, "rb") as file:

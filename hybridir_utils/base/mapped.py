@@ -18,6 +18,8 @@ from datasets import Dataset
 from datasets.table import Table
 from filelock import FileLock
 
+from .files import write_text_atomically
+from .fingerprints import file_fingerprint
 from .runs import writing
 
 CHUNK = 100_000  # rows of texts in memory at once
@@ -74,17 +76,35 @@ def write_parquet(pairs: Dataset, path: Path) -> None:
 
 
 def read_parquet(path: Path, store: Path) -> Dataset:
-    """A Parquet file, memory-mapped through its copy `store`, which is made, row group by row group, unless it is there.
+    """A Parquet file, memory-mapped through its copy `store`, which is made, row group by row group, unless it is there with the bytes
+    that it was written with.
 
     Processes that ask for the same copy at the same time wait for the first.
     """
-    store.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(store.with_suffix(".lock")):
-        if not store.exists():
-            with pq.ParquetFile(path, pre_buffer=False) as file:  # else the whole file is held in memory
-                groups = (file.read_row_group(group) for group in range(file.num_row_groups))
-                stored(chain([file.schema_arrow.empty_table()], groups), store)
+    if not _is_copy(store):
+        with writing(store):
+            store.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(store.with_suffix(".lock")):
+                _copy(path, store)
     return Dataset.from_file(str(store))
+
+
+def _copy(path: Path, store: Path) -> None:
+    if _is_copy(store):  # another process has just made it
+        return
+    with pq.ParquetFile(path, pre_buffer=False) as file:  # else the whole file is held in memory
+        groups = (file.read_row_group(group) for group in range(file.num_row_groups))
+        stored(chain([file.schema_arrow.empty_table()], groups), store)
+    write_text_atomically(_seal(store), file_fingerprint(store))
+
+
+def _is_copy(store: Path) -> bool:
+    """Whether the copy is there with the bytes that it was written with."""
+    return store.exists() and _seal(store).exists() and _seal(store).read_bytes() == file_fingerprint(store).encode()
+
+
+def _seal(store: Path) -> Path:
+    return store.with_suffix(".sha256")
 
 
 def codes(pairs: Dataset, column: str) -> tuple[np.ndarray, pa.Array]:

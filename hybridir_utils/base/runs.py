@@ -26,7 +26,8 @@ from . import trace
 from .changes import changed_modules, changed_values, changed_versions
 from .checkout import commit
 from .errors import Busy, HybridIRError, InputError
-from .fingerprints import code_fingerprint, file_fingerprint, fingerprint, module_fingerprints, versions
+from .files import read_json
+from .fingerprints import code_fingerprint, file_fingerprint, fingerprint, is_sealed, module_fingerprints, sealed, versions
 
 RECORD = "artefact.json"
 DIGITS = 10  # of the fingerprint in a folder's name
@@ -73,15 +74,15 @@ def artefact_path(folder: Path, name: str, recipe: dict, module: str) -> Path:
 def is_whole(folder: Path) -> bool:
     """Whether the artefact is finished and every file still has the hash it was written with."""
     try:
-        files = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
-        return all(file_fingerprint(folder / name) == digest for name, digest in files.items())
-    except (OSError, ValueError, KeyError):
+        record = read_json(folder / RECORD)
+        return is_sealed(record) and all(file_fingerprint(folder / name) == digest for name, digest in record["files"].items())
+    except (OSError, InputError):
         return False
 
 
 def recipe_of(folder: Path) -> dict:
-    """The record of a finished artefact: name, recipe, fingerprint, code, modules, versions, commit, origin, seconds, files."""
-    return json.loads((Path(folder) / RECORD).read_text(encoding="utf-8"))
+    """The record of a finished artefact: name, recipe, fingerprint, code, modules, versions, commit, origin, seconds, files, record."""
+    return read_json(Path(folder) / RECORD)
 
 
 def note_used(folders: Iterable[Path]) -> None:
@@ -111,9 +112,9 @@ def records_of(folder: Path, name: str) -> dict[Path, dict]:
     for place in sorted(Path(folder).glob(f"{'*' if name == '*' else escape(name)}-{'?' * DIGITS}")):
         try:
             record = recipe_of(place)
-            if name in ("*", record["name"]) and {"recipe", "files", "versions"} <= set(record):
+            if is_sealed(record) and name in ("*", record["name"]):
                 found[place] = record
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, InputError):
             continue
     return found
 
@@ -132,7 +133,7 @@ def _record(folder: Path, name: str, recipe: dict, module: str, seconds: float) 
         "seconds": round(seconds, 2),
         "files": files,
     }
-    (folder / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False, sort_keys=True), encoding="utf-8")
+    (folder / RECORD).write_text(json.dumps(sealed(record), indent=1, ensure_ascii=False, sort_keys=True), encoding="utf-8")
 
 
 def _recipe_fingerprint(recipe: dict, module: str) -> str:

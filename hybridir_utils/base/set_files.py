@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
+import zlib
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .errors import InputError, did_you_mean
+from .files import parse_json
 from .hub import hub_errors
 from .hub_data import local_folder
 
@@ -46,8 +47,11 @@ class SetFile:
     @contextmanager
     def opened(self):
         """(stream of the unpacked bytes, function: packed bytes read so far)."""
-        with hub_errors(self.name), self.system.open(self.name, "rb") as raw:
-            yield gzip.GzipFile(fileobj=raw) if self.name.endswith(".gz") else raw, raw.tell
+        try:
+            with hub_errors(self.name), self.system.open(self.name, "rb") as raw:
+                yield gzip.GzipFile(fileobj=raw) if self.name.endswith(".gz") else raw, raw.tell
+        except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError, pa.ArrowException) as error:
+            raise InputError(f"{self.name}: cut off, or not what its name says ({error}). Delete it and fetch it again.") from error
 
 
 def set_files(name: str, repo: str, patterns: Sequence[str], revision: str = "", data_dir: str = "") -> list[SetFile]:
@@ -113,7 +117,11 @@ def _rows(file: SetFile, most: int, header: Sequence[str]) -> Dataset:
     from datasets import Dataset
 
     if file.kind != "parquet":
-        return Dataset.from_list(_array(file)[:most] if file.kind == "json" else _parsed_lines(file, most, header))
+        rows = _array(file)[:most] if file.kind == "json" else _parsed_lines(file, most, header)
+        try:
+            return Dataset.from_list(rows)
+        except pa.ArrowException as error:
+            raise InputError(f"{file.name}: a column has values of different kinds ({error}).") from error
     with file.opened() as (stream, _):
         table = pq.ParquetFile(stream, buffer_size=BUFFER)  # else whole groups of rows are fetched
         return Dataset(pa.Table.from_batches(islice(table.iter_batches(batch_size=most), 1), schema=table.schema_arrow))
@@ -126,7 +134,10 @@ def _footer_rows(file: SetFile) -> int:
 
 def _array(file: SetFile) -> list:
     with file.opened() as (stream, _):
-        return json.load(stream)
+        rows = parse_json(stream.read().decode("utf-8"), file.name)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{file.name}: expected a JSON array of objects.")
+    return rows
 
 
 def _first_lines(file: SetFile) -> tuple[int, int, bool]:
@@ -144,5 +155,12 @@ def _parsed_lines(file: SetFile, most: int, header: Sequence[str]) -> list[dict]
     with file.opened() as (stream, _), io.TextIOWrapper(stream, encoding="utf-8", newline="\n") as text:
         lines = [line.rstrip("\n") for line in islice(text, most)]
     if header:
-        return [dict(zip(header, line.split("\t"), strict=True)) for line in lines]
-    return [json.loads(line) for line in lines if line.strip()]
+        rows = [line.split("\t") for line in lines]
+        odd = next((number for number, row in enumerate(rows, start=1) if len(row) != len(header)), None)
+        if odd:
+            raise InputError(f"{file.name}, line {odd}: {len(rows[odd - 1])} columns; expected {len(header)}: {', '.join(header)}.")
+        return [dict(zip(header, row, strict=True)) for row in rows]
+    rows = [parse_json(line, file.name, number) for number, line in enumerate(lines, start=1) if line.strip()]
+    if not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{file.name}: expected a JSON object in every line.")
+    return rows

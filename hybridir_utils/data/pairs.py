@@ -16,7 +16,7 @@ from datasets import Dataset, concatenate_datasets
 from ..base.errors import InputError
 from ..base.files import read_jsonl
 from ..base.fingerprints import file_fingerprint
-from ..base.languages import check_languages
+from ..base.languages import check_languages, is_regional
 from ..base.mapped import CHUNK, read_parquet, stored
 from ..base.places import output_root
 from ..base.sentences import sentence_spans
@@ -62,7 +62,7 @@ def join_pairs(parts: list[Dataset]) -> Dataset:
 def read_split(folder: Path, split: str) -> Dataset:
     """The pairs a run saved as `<split>.parquet`, memory-mapped through a copy beside the folder."""
     path = Path(folder) / f"{split}.parquet"
-    return read_parquet(path, path.parents[2] / "arrow" / path.parent.name / f"{split}-{path.stat().st_mtime_ns}.arrow")
+    return read_parquet(path, path.parents[2] / "arrow" / path.parent.name / f"{split}-{file_fingerprint(path)[:16]}.arrow")
 
 
 def _tables(rows: Iterable[Iterable[str]], columns: list[str]) -> Iterator[pa.Table]:
@@ -133,10 +133,11 @@ def section_counts(folder: Path, languages: Iterable[str]) -> pd.DataFrame:
 
 
 def section_languages(folder: Path) -> tuple[str, ...]:
-    """Codes of the languages a folder of sections has a file for, sorted; regional files other than REGIONS' are left out."""
+    """Codes of the languages a folder of sections has a file for, sorted; a region stays in the code (`zh-TW`) unless REGIONS names it."""
     stems = {path.name.removesuffix(".jsonl.gz") for path in Path(folder).glob("*.jsonl.gz")}
-    regional = {code: stems & set(names) for code, names in REGIONS.items() if stems & set(names)}
-    return tuple(sorted({stem for stem in stems if stem.isalpha()}.difference(*regional.values()) | set(regional)))
+    usual = {code: stems & set(names) for code, names in REGIONS.items() if stems & set(names)}
+    others = {stem.replace("_", "-") for stem in stems.difference(*usual.values())}
+    return tuple(sorted({code for code in others if code.isalpha() or is_regional(code)} | set(usual)))
 
 
 def _judged(folder: Path, languages: Iterable[str], english: dict[str, dict]) -> Iterator[tuple[str, dict, str | None]]:
@@ -195,7 +196,8 @@ def _english(folder: Path) -> dict[str, dict]:
 
 def _read_language(folder: Path, language: str) -> list[dict]:
     """Sections of one language with white space runs made single blanks."""
-    names = [name for name in (language, *REGIONS.get(language, ())) if (folder / f"{name}.jsonl.gz").exists()]
+    spellings = (language, language.replace("-", "_"), *REGIONS.get(language, ()))
+    names = [name for name in spellings if (folder / f"{name}.jsonl.gz").exists()]
     if not names:
         there = ", ".join(section_languages(folder)) or "none"
         raise InputError(f"{folder}: no {language}.jsonl.gz; languages there: {there}.")

@@ -7,7 +7,6 @@ negative. With `negatives`, columns `negative` and `negative_id` hold the set's 
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -15,6 +14,7 @@ from datasets import Dataset, concatenate_datasets
 from pydantic import BaseModel, ConfigDict
 
 from ..base.errors import InputError
+from ..base.files import read_toml
 from ..base.fingerprints import code_fingerprint, fingerprint
 from ..base.hub import hub_errors
 from ..base.hub_data import load_set, set_origin
@@ -45,7 +45,7 @@ class TrainingSet(BaseModel):
 
 
 def _read() -> dict[str, TrainingSet]:
-    rows = tomllib.loads((ROOT / "data" / "training_sets.toml").read_text(encoding="utf-8"))
+    rows = read_toml(ROOT / "data" / "training_sets.toml")
     return {name: TrainingSet(**row) for name, row in rows.items()}
 
 

@@ -8,7 +8,6 @@ which nobody wrote whole sentences have a neutral pattern instead, made of a nou
 
 from __future__ import annotations
 
-import tomllib
 import zlib
 from collections import Counter
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ..base.errors import InputError, UnknownName
+from ..base.files import read_toml
 from ..base.places import WORLDFACTS
 from ..tasks.retrieval_task import RetrievalTask
 from .pairs import pairs_from_rows
@@ -69,11 +69,11 @@ def templates(language: str) -> dict:
     """
     path = WORLDFACTS / f"{language}.toml"
     if path.exists():
-        return _read_toml(path)
+        return read_toml(path)
     path = WORLDFACTS / "patterns" / path.name
     if not path.exists():
         raise UnknownName("world-facts language", language, template_languages())
-    return _from_pattern(_read_toml(path), path)
+    return _from_pattern(read_toml(path), path)
 
 
 def _from_pattern(marks: dict, path: Path) -> dict:
@@ -86,13 +86,6 @@ def _from_pattern(marks: dict, path: Path) -> dict:
     return {
         name: {part: [form.format(label=labels[name], **about) for form in forms] for part, forms in PATTERN.items()} for name in relations
     }
-
-
-def _read_toml(path: Path) -> dict:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as UTF-8 TOML ({error}); mend the file.") from error
 
 
 @cache

@@ -19,7 +19,13 @@ NOT_LANGUAGES = {"und", "mul", "zxx", "root", "mis"}
 @cache
 def name_of(language: str, kind: str, code: str) -> str | None:
     """Dictionary form of an item's name in `language`, or None where CLDR has none."""
-    return NAMERS[kind](Locale.parse(language), code)
+    return NAMERS[kind](_locale(language), code)
+
+
+@cache
+def _locale(language: str) -> Locale:
+    """Which reads a language's names, and copies them, when it is made."""
+    return Locale.parse(language, sep="-")
 
 
 def all_facts() -> Iterator[tuple[str, Item, Item]]:

@@ -1,4 +1,4 @@
-"""Child process of the suite: `python -m hybridir_utils.execute NOTEBOOK OUTPUT PARAMETERS_AS_JSON`."""
+"""Child process of the suite: `python -m hybridir_utils.operate.execute NOTEBOOK OUTPUT PARAMETERS_AS_JSON`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import threading
 import time
 from pathlib import Path
 
+from .cells import ENGINE, register_engine
+
 KERNEL_DIED = 3  # exit status
 
 
@@ -17,11 +19,19 @@ def main(notebook: str, output: str, parameters: str) -> int:
     import papermill
     from nbclient.exceptions import DeadKernelError
 
-    threading.Thread(target=_end_with_suite, args=[os.getppid()], daemon=True).start()
+    end_with_parent()
+    register_engine()
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     try:
         papermill.execute_notebook(
-            notebook, output, json.loads(parameters), cwd=str(Path(notebook).parent), progress_bar=True, log_output=False
+            notebook,
+            output,
+            json.loads(parameters),
+            engine_name=ENGINE,
+            cwd=str(Path(notebook).parent),
+            progress_bar=False,
+            log_output=False,
+            notebook=Path(notebook).stem,
         )
     except papermill.PapermillExecutionError:
         return 1
@@ -43,9 +53,13 @@ def _drop_progress(path: Path) -> None:
     nbformat.write(notebook, path)
 
 
-def _end_with_suite(suite: int) -> None:
-    """When the suite is killed this process ends too, and its kernel with it, so that the next suite works alone."""
-    while os.getppid() == suite:
+def end_with_parent() -> None:
+    """When the process that started this one is killed, this one ends too, and its children with it, so that the next suite works alone."""
+    threading.Thread(target=_watch, args=[os.getppid()], daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
 

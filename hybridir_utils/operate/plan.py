@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ..steps.session import Run
 from ..steps.trainings import Training, trainings
 from .parts import data_parts, parts_of, why
-from .records import OK, read_record
-from .suite import Step, declared_values, notebooks, side_by_side
+from .records import OK, Record, read_record
+from .suite import Step, chosen_steps, declared_values, side_by_side
 
 CACHED, STALE, RUN = "CACHED", "STALE", "RUN"
 NAMED = 4  # training runs, and reasons, told one by one
@@ -28,20 +28,28 @@ class Planned:
 
 def plan(run: Run) -> list[Planned]:
     """Every notebook of the suite, as `run` would find it now; nothing is written or made."""
-    planned, again, made, data = [], {}, set(), data_parts(run.profile)
-    for path in notebooks():
-        step = Step(path, run)
-        declared_values(step)
-        record = read_record(step.record)
-        reasons = why(record, parts_of(path, run.profile, data), run, again)
-        own = [training for training in trainings(run, path.stem) if training.folder not in made]
+    planned, made = [], set()
+    for step, record, reasons in step_reasons(run, chosen_steps(run)):
+        name = step.notebook.stem
+        own = [training for training in trainings(run, name) if training.folder not in made]
         state = CACHED if not reasons else STALE if record and record.status == OK else RUN
         if reasons:
             made |= {training.folder for training in own}
-            again |= dict.fromkeys(record.outputs if record else (), path.stem[:2])
         usual = record.usual_seconds if record else None
-        planned.append(Planned(path.stem, state, tuple(reasons), _expected(run, reasons, usual, own), tuple(own)))
+        planned.append(Planned(name, state, tuple(reasons), _expected(run, reasons, usual, own), tuple(own)))
     return planned
+
+
+def step_reasons(run: Run, steps: Iterable[Step]) -> Iterator[tuple[Step, Record | None, list[str]]]:
+    """(step, record of its last execution, why it has to be executed; nothing where it is up to date), as it stands before any is."""
+    again, data = {}, data_parts(run.profile)
+    for step in steps:
+        declared_values(step)
+        record = read_record(step.record)
+        reasons = why(record, parts_of(step.notebook, run.profile, data), run, again)
+        if reasons and record:
+            again |= dict.fromkeys(record.outputs, step.notebook.stem[:2])
+        yield step, record, reasons
 
 
 def _expected(run: Run, reasons: list[str], usual: float | None, own: list[Training]) -> float | None:

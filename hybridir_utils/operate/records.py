@@ -11,7 +11,9 @@ from pathlib import Path
 
 import psutil
 
-from ..base.files import write_text_atomically
+from ..base.errors import InputError
+from ..base.files import read_json, write_text_atomically
+from ..base.fingerprints import is_sealed, sealed
 
 RUNNING, OK, FAILED, KILLED, TIMEOUT = STATUSES = ("running", "ok", "failed", "killed", "timeout")
 SAME = 2.0  # seconds: the system's time of start wavers by so much when the clock is set
@@ -57,15 +59,17 @@ def begun(notebook: str, fingerprint: str, parts: dict, **more) -> Record:
 
 def write_record(path: Path, record: Record) -> None:
     """Write the record under a temporary name and rename it. Raises InputError where the disk is full or read-only."""
-    write_text_atomically(path, json.dumps(asdict(record), indent=1, ensure_ascii=False) + "\n")
+    write_text_atomically(path, json.dumps(sealed(asdict(record)), indent=1, ensure_ascii=False) + "\n")
 
 
 def read_record(path: Path) -> Record | None:
-    """The record, None where there is none that can be read; "running" reads as "killed" where the process that wrote it is gone."""
+    """The record; None where there is none, or it was altered. "running" reads as "killed" where the process that wrote it is gone."""
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-        record = Record(**{key.name: values[key.name] for key in fields(Record)})
-    except (OSError, ValueError, KeyError, TypeError):
+        values = read_json(path)
+        record = Record(**{key.name: values[key.name] for key in fields(Record)}) if is_sealed(values) else None
+    except (InputError, KeyError):
+        return None
+    if record is None:
         return None
     if record.status == RUNNING and _gone(record):
         return replace(record, status=KILLED, error=f"{record.notebook}: the run was killed (process {record.process})")

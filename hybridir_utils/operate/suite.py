@@ -17,12 +17,11 @@ from ..base.places import NOTEBOOKS, output_root
 from ..base.runs import hold, recipe_of, writing
 from ..steps.readiness import check_places
 from ..steps.session import Run, origin_of, settings_of
+from .cells import cell_file, own_code_cells
 from .execute import KERNEL_DIED
 from .parts import data_parts, parameter_names, parts_of, why
 from .records import FAILED, KILLED, OK, TIMEOUT, Record, begun, read_record, write_record
 from .watching import Ended, watch
-
-INJECTED = "injected-parameters"  # papermill's tag of the cell it adds to an executed copy
 
 
 class NotebookFailed(HybridIRError):
@@ -63,7 +62,7 @@ def run_suite(run: Run, start_at: str = "", only: str = "", say=print, timeout: 
     before the first when a model or data set is not there, Busy when another suite works on the same run, NotebookFailed at the first
     failure; what ran before stays.
     """
-    steps = [Step(path, run) for path in _choose(start_at, only)]
+    steps = chosen_steps(run, start_at, only)
     check_places(run.profile)
     for step in steps:
         declared_values(step)
@@ -78,6 +77,11 @@ def run_suite(run: Run, start_at: str = "", only: str = "", say=print, timeout: 
             else:
                 say(f"{name}: up to date")
     return steps
+
+
+def chosen_steps(run: Run, start_at: str = "", only: str = "") -> list[Step]:
+    """The notebooks that `run_suite` is asked for; raises UnknownName where an option names none."""
+    return [Step(path, run) for path in _choose(start_at, only)]
 
 
 def execute(step: Step, parts: Mapping, timeout: float | None = None) -> float:
@@ -98,6 +102,7 @@ def execute(step: Step, parts: Mapping, timeout: float | None = None) -> float:
     except BaseException:
         write_record(step.record, replace(record, status=KILLED, error=f"{step.notebook.name}: interrupted"))
         raise
+    cell_file(copy).unlink(missing_ok=True)
     record = _ended(step, record, ended, copy, traced)
     write_record(step.record, record)
     traced.unlink(missing_ok=True)
@@ -188,7 +193,7 @@ def _failure(step: Step, status: str, ended: Ended) -> str:
         cells = nbformat.read(step.failed, as_version=4).cells
     except (OSError, ValueError):
         return f"{step.notebook.name}: {told} before any cell was saved"
-    own = [cell for cell in cells if cell["cell_type"] == "code" and INJECTED not in cell["metadata"].get("tags", [])]
+    own = [cells[index] for index in own_code_cells(cells)]
     entered = [number for number, cell in enumerate(own, 1) if cell["metadata"].get("papermill", {}).get("status", "pending") != "pending"]
     for number, cell in enumerate(own, 1):
         for output in cell.get("outputs", []):

@@ -163,12 +163,12 @@ def _of_artefact(path: Path, folder: Path) -> Trace:
     """An artefact's folder, or a file in it. What it was made from stands in its recipe by name, which ends in a fingerprint."""
     try:
         record = recipe_of(folder)
-        recipe, origin = record["recipe"], record.get("origin", {})
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        recipe, origin = dict(record["recipe"]), dict(record.get("origin", {}))
+        names = [value for value in recipe.values() if isinstance(value, str) and ARTEFACT.fullmatch(value)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         advice = "Delete the folder; the next run makes it again."
         raise InputError(f"{folder / RECORD}: no record of an artefact ({error!r}). {advice}") from error
-    named = dict.fromkeys(value for value in recipe.values() if isinstance(value, str) and ARTEFACT.fullmatch(value))
-    inputs = tuple(_artefact_input(folder.parent.parent, name) for name in named)
+    inputs = tuple(_artefact_input(folder.parent.parent, name) for name in dict.fromkeys(names))
     data = (Input("data", recipe["data"], UNCHECKED),) if "data" in recipe else ()
     about = {key: origin.get(key, "") for key in ("notebook", "run", "profile")} | {"commit": record.get("commit", "")}
     command = run_command(origin["profile"], origin["changed"], origin["notebook"]) if origin else ""

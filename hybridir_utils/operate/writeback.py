@@ -5,7 +5,8 @@ from __future__ import annotations
 import nbformat
 
 from ..base.runs import writing
-from .suite import INJECTED, Step
+from .cells import INJECTED
+from .suite import Step
 
 KEPT_CELL_METADATA = ("tags",)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ import numpy as np
 
 from ..base.errors import InputError
 from ..base.files import read_json, write_text_atomically
-from ..base.fingerprints import file_fingerprint
+from ..base.fingerprints import file_fingerprint, is_sealed, sealed
 from ..base.runs import writing
 
 RECORD = "vectors.json"
@@ -64,8 +65,7 @@ class ShardFolder:
 
     def __init__(self, folder: Path, recipe: dict):
         self.folder = Path(folder)
-        record = self.folder / RECORD
-        self.record = read_json(record) if record.exists() else {"recipe": recipe, "width": None, "shards": {}}
+        self.record = _read_record(self.folder / RECORD) or {"recipe": recipe, "width": None, "shards": {}}
 
     def fault(self, number: int, texts_hash: str) -> str | None:
         """Why a shard has to be made (again): "missing", "damaged" or "of other texts"; None where it is whole."""
@@ -95,12 +95,24 @@ class ShardFolder:
             temporary.unlink(missing_ok=True)
         self.record["width"] = vectors.shape[1]
         self.record["shards"][path.name] = {"rows": len(vectors), "texts": texts_hash, "file": digest}
-        write_text_atomically(self.folder / RECORD, json.dumps(self.record, indent=1, sort_keys=True))
+        write_text_atomically(self.folder / RECORD, json.dumps(sealed(self.record), indent=1, sort_keys=True))
 
     def vectors(self, count: int) -> CorpusVectors:
         """The finished corpus of the first `count` shards."""
         names = [shard_name(number) for number in range(count)]
         return CorpusVectors(self.folder, tuple((name, self.record["shards"][name]["rows"]) for name in names), self.record["width"])
+
+
+def _read_record(path: Path) -> dict | None:
+    """The record, or None where there is none or it was altered, so that every shard is made again."""
+    try:
+        record = read_json(path) if path.exists() else None
+    except InputError:
+        record = False
+    if record is None or is_sealed(record):
+        return record and {key: value for key, value in record.items() if key != "record"}
+    warnings.warn(f"{path}: damaged; all shards are encoded again.", stacklevel=4)
+    return None
 
 
 def shard_name(number: int) -> str:

@@ -20,7 +20,7 @@ def run_on_cluster(function: Callable, jobs: Iterable[tuple], scheduler: str, wo
     The job of a worker that dies is done by another. Raises InputError when no scheduler or worker answers, or a
     job's workers died again and again; errors of `function` come as they are.
     """
-    with _client(scheduler, workers) as client:
+    with cluster_client(scheduler, workers) as client:
         from distributed import KilledWorker, as_completed
 
         jobs = iter(jobs)
@@ -54,7 +54,11 @@ def _on_own_device(function: Callable, job: tuple):
 
 
 @contextmanager
-def _client(scheduler: str, workers: int):
+def cluster_client(scheduler: str, workers: int):
+    """A client of the scheduler, or where that is empty of `workers` processes on this machine, which end with the block.
+
+    Raises InputError when no scheduler or worker answers.
+    """
     import dask
     from distributed import Client, LocalCluster
 
@@ -66,7 +70,7 @@ def _client(scheduler: str, workers: int):
         except (OSError, TimeoutError, ValueError) as error:
             raise InputError(
                 f"scheduler {scheduler or 'on this machine'}: no answer, or no worker within {PATIENCE} s ({error}). Start it with `dask "
-                "scheduler` and workers with `dask worker ADDRESS --nthreads 1`, or leave scheduler empty to encode on this machine."
+                "scheduler` and workers with `dask worker ADDRESS --nthreads 1`, or leave scheduler empty to work on this machine."
             ) from error
         try:
             yield client

@@ -15,6 +15,7 @@ from ..base.memory import forget_cached_blocks, is_out_of_memory
 from ..base.token_budget import token_batches
 from ..tasks.retrieval_task import RetrievalTask
 from .opening import Opening, open_model
+from .subwords import Subwords
 from .token_rows import TokenRows, is_bag, tokenise
 
 WINDOW = 65_536  # texts whose tokens are held at once, about 60 MB at 120 tokens a text
@@ -77,7 +78,7 @@ def encode_texts(model, texts: Sequence[str], role: str, batch_tokens: int = 163
 def _encode_window(model, texts: list[str], role: str, budget: int, precision: str) -> np.ndarray:
     tokens = tokenise(model, texts, role, _prompt(model, role))
     if tokens is None:
-        lengths, run = _rough_lengths(model, texts), _own_batches(model, texts, role)
+        lengths, run = _rough_lengths(model, texts), (_bag_batches if is_bag(model) else _own_batches)(model, texts, role)
     else:
         lengths, run = tokens.lengths, _module_batches(model, tokens, role)
     with _autocast(model, precision):
@@ -129,6 +130,23 @@ def _module_batches(model, tokens: TokenRows, role: str) -> Callable[[np.ndarray
     @torch.inference_mode()
     def run(rows: np.ndarray) -> np.ndarray:
         embeddings = model(tokens.batch(rows, model.device), task=role)["sentence_embedding"][:, : model.truncate_dim]
+        return torch.nn.functional.normalize(embeddings.float(), dim=1).cpu().numpy()
+
+    return run
+
+
+def _bag_batches(model, texts: list[str], role: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Texts through a model whose first module is a bag of subwords, as `SentenceTransformer.encode` sends them."""
+    import torch
+
+    subwords, prompt = Subwords(model[0].tokenizer), _prompt(model, role) or ""
+    model.eval()
+
+    @torch.inference_mode()
+    def run(rows: np.ndarray) -> np.ndarray:
+        ids, starts = subwords([prompt + texts[row] for row in rows])
+        features = {"input_ids": torch.from_numpy(ids).to(model.device), "offsets": torch.from_numpy(starts).to(model.device)}
+        embeddings = model(features, task=role)["sentence_embedding"][:, : model.truncate_dim]
         return torch.nn.functional.normalize(embeddings.float(), dim=1).cpu().numpy()
 
     return run

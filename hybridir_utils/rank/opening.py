@@ -39,6 +39,7 @@ def open_model(name: str | Path, opening: Opening | None = None, device: str | N
     from sentence_transformers import SentenceTransformer
 
     opening, (place, revision) = opening or Opening(), split_place(name)
+    _refuse_pickles(Path(place))
     with _model_errors(str(name)), hub_errors(str(name)):
         model = SentenceTransformer(
             place,
@@ -73,11 +74,22 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def _refuse_pickles(folder: Path) -> None:
+    """Some modules of the library open pickled weights where there are no others."""
+    for pickled in sorted(folder.rglob("pytorch_model*")) if folder.is_dir() else ():
+        if not list(pickled.parent.glob("*.safetensors")):
+            raise InputError(f"{pickled}: {_SIGNS['safetensors']}")
+
+
 @contextmanager
 def _model_errors(name: str) -> Iterator[None]:
     """Turn what loaders say about a model's files into advice."""
+    from safetensors import SafetensorError
+
     try:
         yield
+    except SafetensorError as error:
+        raise InputError(f"{name}: its weights are cut off or no safetensors ({error}). Fetch or train it again.") from error
     except (OSError, ValueError, ImportError) as error:
         advice = next((said for sign, said in _SIGNS.items() if sign in str(error)), None)
         if advice is None:

@@ -80,7 +80,7 @@ def is_bag(model) -> bool:
     """Whether a text's vector is the mean of its subwords' vectors, whatever stands beside it."""
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
-    return isinstance(_input_module(model, "document"), StaticEmbedding)
+    return hasattr(model, "modules") and isinstance(model[0], StaticEmbedding)
 
 
 def _gives_rows(model, role: str) -> bool:

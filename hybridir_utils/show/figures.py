@@ -13,6 +13,7 @@ from ..base import trace
 from ..base.errors import InputError, MissingInput, UnknownName
 from ..base.fingerprints import file_fingerprint
 from ..steps.session import Run
+from ..steps.stamps import check_unaltered
 from . import plots_bias, plots_claims, plots_data, plots_many, plots_mixing, plots_questions, plots_retrieval, plots_shift
 from .style import save_figure
 
@@ -86,6 +87,7 @@ def read_saved(path: Path, command: str) -> pd.DataFrame:
     if not path.is_file():
         raise MissingInput(f"{path}: not there yet. Run the notebooks first: {command}")
     trace.used(path)
+    check_unaltered(path, command)
     try:
         return pd.read_csv(path, keep_default_na=False, na_values=[""])
     except ValueError as error:  # pandas' parser and UTF-8 errors

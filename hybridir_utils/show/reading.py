@@ -14,6 +14,7 @@ from ..steps.evaluation import REFERENCE
 from .style import SETTINGS, in_order
 
 PRINTED_BY_LANGUAGE = ("mAP", "R@1", "R@10", "nDCG@10", "nDCG@20", "R@100", "Recall@20", "Recall@100")
+SHOWN_CHARACTERS = 2000  # of a text of a pair; a megabyte in one line would make the notebook as long
 QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 
 
@@ -23,7 +24,7 @@ def stack(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def show_pairs(pairs, count: int = 3) -> None:
-    """Display the first `count` ids that stand in every language, each language in its own direction, texts escaped."""
+    """Display the first `count` ids that stand in every language, each language in its own direction, texts escaped and long ones cut."""
     from IPython.display import HTML, display
 
     ids, _ = codes(pairs, "id")
@@ -34,12 +35,18 @@ def show_pairs(pairs, count: int = 3) -> None:
         id_ = rows["id"].iloc[0]
         body = "".join(
             f"<tr><th scope='row'>{html.escape(row.language)}</th>"
-            + "".join(f"<td style='text-align:start' dir='auto'>{html.escape(text)}</td>" for text in (row.question, row.passage))
+            + "".join(
+                f"<td style='text-align:start' dir='auto'>{html.escape(shortened(text))}</td>" for text in (row.question, row.passage)
+            )
             + "</tr>"
             for row in rows.itertuples()
         )
         head = "<tr><th scope='col'>language</th><th scope='col'>question</th><th scope='col'>passage</th></tr>"
         display(HTML(f"<p><code>{html.escape(id_)}</code></p><table><thead>{head}</thead><tbody>{body}</tbody></table>"))
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
 
 
 def rejection_counts(rejections: pd.DataFrame) -> pd.DataFrame:

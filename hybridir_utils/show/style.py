@@ -76,10 +76,13 @@ def save_figure(figure, folder: Path, name: str, about: str, source: str = "") -
         folder.mkdir(parents=True, exist_ok=True)
         for kind, path in paths.items():
             temporary = folder / f".{name}.tmp.{kind}"
-            figure.savefig(temporary, dpi=110, metadata=metadata[kind], format=kind)
-            if kind == "png":
-                _use_palette(temporary, metadata[kind])
-            temporary.replace(path)
+            try:
+                figure.savefig(temporary, dpi=110, metadata=metadata[kind], format=kind)
+                if kind == "png":
+                    _use_palette(temporary, metadata[kind])
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
             trace.wrote(path)
     return paths
 

@@ -6,6 +6,7 @@ import resource
 import shutil
 import sys
 import time
+from functools import lru_cache
 from math import isnan
 from pathlib import Path
 
@@ -59,15 +60,15 @@ def _checkpoint_fingerprint(recipe: dict) -> str:
 
 def _make(root: Path, out: Path, recipe: dict, checkpoints: Path) -> None:
     started = time.perf_counter()
-    model, history, plan, train, validation = _train(root, recipe, checkpoints)
+    model, history, plan, train = _train(root, recipe, checkpoints)
     cost = {"seconds": round(time.perf_counter() - started, 1), "peak memory in GB": round(_peak_memory() / 1e9, 2)}
     plan.save(out / "plan.parquet")
-    task = task_from_pairs("validation", validation)
+    task = _validation_task(root / "pairs" / recipe["pairs"])
     save_encoder(model, out, _card(recipe, train, plan, history, model, task, cost), history)
 
 
 def _train(root: Path, recipe: dict, checkpoints: Path):
-    """(model, loss history, plan, training pairs, validation pairs)."""
+    """(model, loss history, plan, training pairs)."""
     train, validation = (read_split(root / "pairs" / recipe["pairs"], split) for split in ("train", "validation"))
     method = method_of(recipe["strategy"])
     train = method.pairs(train, recipe["seed"])
@@ -81,7 +82,13 @@ def _train(root: Path, recipe: dict, checkpoints: Path):
         trained = distil(base, root / "encoders" / recipe["teacher"], train, plan, settings, **options)
     else:  # the validation loss of another kind of pair compares with nothing
         trained = train_encoder(base, train, plan, settings, validation_plans(validation) if plain else None, **options)
-    return *trained, plan, train, validation
+    return *trained, plan, train
+
+
+@lru_cache(maxsize=1)
+def _validation_task(pairs: Path) -> RetrievalTask:
+    """One process trains many encoders on the same pairs."""
+    return task_from_pairs("validation", read_split(pairs, "validation"))
 
 
 def _peak_memory() -> int:

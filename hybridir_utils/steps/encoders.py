@@ -110,6 +110,12 @@ def teacher_of(key: EncoderKey) -> EncoderKey:
     return replace(key, strategy=TEACHER, alpha=strategy_alpha(TEACHER, 0.5))
 
 
+def common_places(run: Run) -> list[Path]:
+    """Where the training pairs and the suite's own bases lie, whether they are there or not: what runs that agree in them share."""
+    pairs = artefact_path(*pairs_artefact(run))
+    return [pairs, *(artefact_path(*base_artefact(run, base, pairs.name)) for base in run.profile.bases if base in OWN_BASES)]
+
+
 def base_place(run: Run, base: str, pairs: str) -> Path | str:
     """Folder (or hub name) of a base; of the suite's own, where it lies or would lie. pairs: name of the pairs' artefact."""
     return artefact_path(*base_artefact(run, base, pairs)) if base in OWN_BASES else place_of(base)

@@ -15,7 +15,7 @@ from datasets import Dataset
 from ..base.distributed import first_process_first
 from ..base.errors import InputError
 from ..base.mapped import codes, counts, holds, keep_rows, write_parquet
-from ..base.runs import artefact
+from ..base.runs import artefact, writing
 from ..data import worldfacts
 from ..data.leakage import drop_leaks, leaks
 from ..data.pairs import NEGATIVE_COLUMNS, join_pairs, read_split
@@ -165,7 +165,8 @@ def translator(run: Run) -> CachedTranslator:
         inner = open_translator(
             p.translator, beams=p.beams, tokens=p.translation_tokens, precision=p.precision, trust_remote_code=p.trust_remote_code
         )
-    run.artefacts.mkdir(parents=True, exist_ok=True)
+    with writing(run.artefacts):
+        run.artefacts.mkdir(parents=True, exist_ok=True)
     return CachedTranslator(inner, run.artefacts / "translations.sqlite")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from ..base.encoder_catalogue import ENCODERS
 from ..base.errors import InputError, UnknownName
+from ..base.files import read_toml
 from ..base.languages import check_languages
 from ..base.places import PROFILES
 from ..data.batching import SCHEDULES, STRATEGIES
@@ -167,11 +167,7 @@ def load_profile(name_or_path: str, changes: dict | None = None) -> Profile:
     Changed `tasks` keep those of the profile's `shifted_tasks` that they still have after the first, unless the changes name others.
     """
     path = _find(name_or_path)
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a TOML file in UTF-8 ({error}).") from error
-    changes = changes or {}
+    values, changes = read_toml(path), changes or {}
     if "tasks" in changes and "shifted_tasks" in values:
         changes = {"shifted_tasks": [task for task in values["shifted_tasks"] if task in changes["tasks"][1:]], **changes}
     return make_profile({**values, **changes}, str(path))
@@ -202,17 +198,6 @@ def make_profile(values: dict, where: str) -> Profile:
             "trust_remote_code = true, or leave it out."
         )
     return profile
-
-
-def parse_setting(text: str) -> tuple[str, object]:
-    """`"alpha=0.3"` -> ("alpha", 0.3): the value is read as TOML, and as plain text where that fails."""
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise InputError(f"--set {text!r}: expected key=value, for example --set alpha=0.3.")
-    try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value
 
 
 def _find(name_or_path: str) -> Path:

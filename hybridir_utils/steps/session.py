@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from ..base import trace
+from ..base.errors import InputError
+from ..base.files import parse_json
 from ..base.fingerprints import fingerprint
 from ..base.places import output_root
 from ..base.runs import writing
@@ -48,7 +50,10 @@ def open_run(profile: str = "sample", /, **changes) -> Run:
 
     In a notebook that the suite executes, the command's changes hold first (`settings_of`, through the environment).
     """
-    changes = changes | json.loads(os.environ.get(SETTINGS, "{}"))
+    given = parse_json(os.environ.get(SETTINGS, "{}"), SETTINGS)
+    if not isinstance(given, dict):
+        raise InputError(f"{SETTINGS}: expected a JSON object of parameters, found {given!r}.")
+    changes = changes | given
     base, resolved = load_profile(profile), load_profile(profile, changes)
     return Run(resolved, base.name + variant_suffix(base, resolved), _as_given(profile))
 
@@ -99,8 +104,11 @@ def save_table(run: Run, name: str, table: pd.DataFrame) -> pd.DataFrame:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
-        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
-        temporary.replace(path)
+        try:
+            table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
         trace.wrote(path)
         stamp(run.results, name, run.profile, origin_of(run))
     return table

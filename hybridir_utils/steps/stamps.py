@@ -9,8 +9,8 @@ from pathlib import Path
 from ..base import trace
 from ..base.checkout import commit
 from ..base.errors import InputError, MissingInput
-from ..base.files import write_text_atomically
-from ..base.fingerprints import code_fingerprint, file_fingerprint, fingerprint
+from ..base.files import read_json, write_text_atomically
+from ..base.fingerprints import code_fingerprint, file_fingerprint, fingerprint, is_sealed, sealed
 from .profiles import MEANS, Profile
 
 STAMPS = "tables.json"
@@ -27,7 +27,7 @@ def stamp(results: Path, name: str, profile: Profile, origin: Mapping | None = N
     about = {"notebook": trace.origin().get("notebook", ""), **(origin or {}), "commit": commit(), "inputs": _inputs()}
     about |= current(profile) | {"sha256": file_fingerprint(Path(results) / f"{name}.csv")}
     stamps = read_stamps(results) | {name: about}
-    write_text_atomically(Path(results) / STAMPS, json.dumps(stamps, indent=1, sort_keys=True) + "\n")
+    write_text_atomically(Path(results) / STAMPS, json.dumps(sealed(stamps), indent=1, sort_keys=True) + "\n")
 
 
 def _inputs() -> dict[str, str]:
@@ -51,13 +51,28 @@ def deciding(stamp: Mapping) -> dict[str, str]:
 
 
 def read_stamps(results: Path) -> dict[str, dict]:
-    """Table -> its stamp (those of earlier versions hold less); none where no table has been saved."""
-    try:
-        return json.loads((Path(results) / STAMPS).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    """Table -> its stamp (those of earlier versions hold less); none where no table has been saved.
+
+    Raises InputError where the file is no JSON or was altered since.
+    """
+    path = Path(results) / STAMPS
+    if not path.exists():
         return {}
-    except ValueError as error:
-        raise InputError(f"{Path(results) / STAMPS}: not JSON ({error}). Delete it and run the notebooks again.") from error
+    try:
+        stamps = read_json(path)
+    except InputError as error:
+        raise InputError(f"{error} Or delete it and run the notebooks again.") from error
+    tables = {name: about for name, about in stamps.items() if name != "record"} if isinstance(stamps, dict) else {}
+    if not (is_sealed(stamps) or tables == stamps) or not all(isinstance(about, dict) for about in tables.values()):
+        raise InputError(f"{path}: was altered since it was written. Delete it and run the notebooks again.")
+    return tables
+
+
+def check_unaltered(path: Path, command: str) -> None:
+    """Raise InputError where a saved table has other bytes than its stamp says; command: what makes it again."""
+    stamped = read_stamps(path.parent).get(path.stem, {}).get("sha256")
+    if stamped and stamped != file_fingerprint(path):
+        raise InputError(f"{path}: was altered since it was saved, and is not used. Make it again with: {command}")
 
 
 def check_one_origin(results: Path, names: Iterable[str], command: str) -> None:

@@ -59,11 +59,8 @@ STUDIES = {
 }
 
 
-STARTS = {
-    "pairs": "other pairs",
-    "teacher": "another teacher",
-    "start": "another start",
-}  # key of a recipe -> what its value is the name of
+# key of a recipe whose value is the name of an artefact -> what to say where it is another
+STARTS = {"pairs": "other pairs", "teacher": "another teacher", "start": "another start"}
 STARTS |= dict.fromkeys(("base_folder", "base_origin"), "another base")
 
 

@@ -9,9 +9,9 @@ The task of the name MKQARetrieval in MTEB is another one: there the passages ar
 from __future__ import annotations
 
 import io
-import json
 import re
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import pandas as pd
 
 from ..base.errors import InputError
 from ..base.evaluation_sets import EVALUATION_SETS, pick_languages, set_file, set_part
+from ..base.files import parse_json
 from ..base.language_codes import our_code
 from .answer_match import usable
 from .searches import Search, SearchTask, passages
@@ -68,21 +69,18 @@ def _rows(archive: Path, name: str) -> list[dict]:
             if not found:
                 raise InputError(f"{archive}: no {name} in it; found {', '.join(sorted(files.namelist())) or 'nothing'}.")
             text = io.TextIOWrapper(files.open(found[0]), encoding="utf-8").read()
-    except (zipfile.BadZipFile, UnicodeDecodeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:  # other packings, bytes not UTF-8
         raise InputError(f"{archive}: cut off or no zip archive ({error}). Fetch it again.") from None
-    rows = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            rows.append(_row(line, f"{archive}, {name}, line {number}"))
-    return rows
+    where = f"{archive}, {name}"
+    return [_row(line, where, number) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
 
 
-def _row(line: str, where: str) -> dict:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: no valid JSON ({error.msg}). Fetch it again.") from None
+def _row(line: str, where: str, number: int) -> dict:
+    row = parse_json(line, where, number)
     missing = [key for key in ("id", "question", "answers") if not isinstance(row, dict) or key not in row]
     if missing:
-        raise InputError(f"{where}: key {missing[0]!r} is missing; expected BGE-M3's file with id, question and answers.")
+        raise InputError(f"{where}, line {number}: key {missing[0]!r} is missing; expected BGE-M3's file with id, question and answers.")
+    answers = row["answers"]
+    if not isinstance(row["question"], str) or not isinstance(answers, list) or not all(isinstance(a, str | None) for a in answers):
+        raise InputError(f"{where}, line {number}: expected a text as question and a list of texts as answers.")
     return row

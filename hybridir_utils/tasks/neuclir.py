@@ -43,7 +43,7 @@ def _topics(path: Path) -> pd.DataFrame:
 def _qrels(path: Path) -> pd.DataFrame:
     """TREC's four columns: topic, unused, document, gain."""
     frame = _table(path, None, ["query", "unused", "candidate", "relevance"])
-    bad = frame[~frame["relevance"].str.fullmatch(r"-?\d+")]
+    bad = frame[~frame["relevance"].str.fullmatch(r"-?\d{1,9}")]
     if len(bad):
         raise InputError(f"{path}: expected topic, unused field, document and a whole number as gain; found {' '.join(bad.iloc[0])!r}.")
     return frame.astype({"relevance": int})[["query", "candidate", "relevance"]]

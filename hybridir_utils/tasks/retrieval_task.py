@@ -127,11 +127,13 @@ def _check_rows(name: str, kind: str, frame: pd.DataFrame) -> None:
 def _check_relevance(task: RetrievalTask) -> None:
     if task.relevance.empty:
         raise InputError(f"task {task.name}: no relevance judgements; a task needs at least one (query, candidate) row.")
-    for column, kind in (("query", "queries"), ("candidate", "candidates")):
-        unknown = set(task.relevance[column]) - set(getattr(task, kind)["id"])
-        if unknown:
+    pairs = task.relevant_pairs
+    for side, (column, kind) in enumerate((("query", "queries"), ("candidate", "candidates"))):
+        if (pairs[:, side] < 0).any():
+            unknown = set(task.relevance[column]) - set(getattr(task, kind)["id"])
             raise InputError(f"task {task.name}: relevance names {column} {sorted(unknown)[0]!r}, which is not among its {kind}.")
-    repeated = task.relevance.duplicated(["query", "candidate"])
-    if repeated.any():
-        row = task.relevance[repeated].iloc[0]
+    repeated = np.flatnonzero((pairs[1:] == pairs[:-1]).all(axis=1))
+    if len(repeated):
+        query, candidate = pairs[repeated[0]]
+        row = {"query": task.queries["id"][query], "candidate": task.candidates["id"][candidate]}
         raise InputError(f"task {task.name}: relevance lists ({row['query']!r}, {row['candidate']!r}) twice; keep one.")

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from transformers import TrainerCallback
 
-from ..base.files import write_text_atomically
+from ..base.errors import InputError
+from ..base.files import read_json, write_text_atomically
 from ..base.fingerprints import file_fingerprint
 
 SEAL = "whole.json"
@@ -50,9 +51,9 @@ def _newest_first(folder: Path) -> list[Path]:
 
 def _is_whole(checkpoint: Path) -> bool:
     try:
-        files = json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))
+        files = read_json(checkpoint / SEAL)
         return bool(files) and all(file_fingerprint(checkpoint / name) == digest for name, digest in files.items())
-    except (OSError, ValueError):
+    except (OSError, InputError, AttributeError):
         return False
 
 

@@ -14,7 +14,7 @@ from ..base.mapped import codes
 from ..data.batching import BatchPlan
 from ..rank.encoding import encode_texts
 from ..rank.opening import Opening, open_model
-from .training import TrainingSettings, _advice, _arguments, _resumable, loss_history
+from .training import TrainingSettings, advice, loss_history, resumable, trainer_arguments
 
 PARTS = {"question": "query", "passage": "document"}
 
@@ -43,13 +43,13 @@ def distil(
     student.prompts = {"query": settings.query_prefix, "document": settings.passage_prefix}
     trainer = PlanTrainer(
         model=student,
-        args=_arguments(plan, settings, {}, checkpoints),
+        args=trainer_arguments(plan, settings, {}, checkpoints),
         train_dataset=_taught(pairs, plan, source, settings),
         data_collator=SentenceTransformerDataCollator(preprocess_fn=tokenise(student)),
         loss=MSELoss(student),
     )
-    with _advice(trainer, settings):
-        trainer.train(resume_from_checkpoint=_resumable(checkpoints))
+    with advice(trainer, settings):
+        trainer.train(resume_from_checkpoint=resumable(checkpoints))
     return student, loss_history(trainer.state.log_history)
 
 

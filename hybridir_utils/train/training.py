@@ -78,7 +78,7 @@ def train_encoder(
         model.gradient_checkpointing_enable({"use_reentrant": False})
     trainer = PlanTrainer(
         model=model,
-        args=_arguments(plan, settings, validation, checkpoints),
+        args=trainer_arguments(plan, settings, validation, checkpoints),
         train_dataset=in_plan_order(pairs, plan, negatives=settings.denominator != "in-batch"),
         eval_dataset={name: in_plan_order(*given, negatives=False) for name, given in validation.items()} or None,
         data_collator=LengthSortedCollator(
@@ -91,8 +91,8 @@ def train_encoder(
         loss=_loss(model, settings),
         early_stopping=_early_stopping(settings, validation),
     )
-    with _advice(trainer, settings):
-        trainer.train(resume_from_checkpoint=_resumable(checkpoints))
+    with advice(trainer, settings):
+        trainer.train(resume_from_checkpoint=resumable(checkpoints))
     if trainer.early_stopping:
         trainer.early_stopping.restore(model)
     if dropped:
@@ -145,7 +145,7 @@ def _early_stopping(settings: TrainingSettings, validation: dict):
     return EarlyStopping(settings.patience, len(validation)) if settings.patience else None
 
 
-def _resumable(checkpoints: Path | None) -> str | None:
+def resumable(checkpoints: Path | None) -> str | None:
     """The checkpoint to go on from; what a kill left half-written is removed."""
     from .checkpoints import drop_broken, last_whole
 
@@ -159,30 +159,34 @@ def _resumable(checkpoints: Path | None) -> str | None:
 
 
 @contextmanager
-def _advice(trainer, settings: TrainingSettings) -> Iterator[None]:
+def advice(trainer, settings: TrainingSettings) -> Iterator[None]:
     """Turn what stops a training into an InputError that says what to lower and what is kept."""
     try:
         yield
     except HybridIRError:
         raise
     except (RuntimeError, MemoryError, OSError) as error:
-        full = any(sign in str(error) for sign in ("No space left on device", "failed writing file"))
+        full = any(sign in str(error) for sign in FULL_DISK)
         if not (full or is_out_of_memory(error)):
             raise
-        advice = _NO_SPACE if full else _NO_MEMORY
+        text = _NO_SPACE if full else _NO_MEMORY
         given = {"now": settings.mini_batch_size or "0, the whole batch", "batch": trainer.args.train_batch_size}
+        given["place"] = trainer.args.output_dir
         step = f"at step {trainer.state.global_step + 1} of {trainer.state.max_steps}"
-        raise InputError(f"{advice.format(step=step, **given)}{trainer.last_good()}") from error
+        raise InputError(f"{text.format(step=step, **given)}{trainer.last_good()}") from error
 
 
+# as the system, safetensors and torch's writer of checkpoints say it
+FULL_DISK = ("No space left on device", "failed writing file", "iostream error", "unexpected pos")
 _NO_MEMORY = (
     "out of memory {step}. Set gradient_checkpointing = true or a lower mini_batch_size (now {now}): the same training goes on from its "
     "last checkpoint. Or lower max_passage_tokens or batch_size (now {batch} a process): a new training."
 )
-_NO_SPACE = "no space for a checkpoint {step}. Free some space, or set HYBRIDIR_OUTPUT to another folder; then run again."
+_NO_SPACE = "no space for a checkpoint {step}. Free some space in {place}, or set HYBRIDIR_OUTPUT to another folder; then run again."
 
 
-def _arguments(plan: BatchPlan, settings: TrainingSettings, validation: dict, checkpoints: Path | None):
+def trainer_arguments(plan: BatchPlan, settings: TrainingSettings, validation: dict, checkpoints: Path | None):
+    """The library's arguments of a training on `plan`; other parameters as in `train_encoder`."""
     import tempfile
 
     from sentence_transformers import SentenceTransformerTrainingArguments

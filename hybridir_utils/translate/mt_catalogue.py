@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict
 
+from ..base.files import read_toml
 from ..base.places import ROOT
 
 
@@ -33,7 +33,7 @@ class KnownTranslator(BaseModel):
 
 
 def _read() -> dict[str, KnownTranslator]:
-    rows = tomllib.loads((ROOT / "data" / "translators.toml").read_text(encoding="utf-8"))
+    rows = read_toml(ROOT / "data" / "translators.toml")
     return {name: KnownTranslator(**row) for name, row in rows.items()}
 
 

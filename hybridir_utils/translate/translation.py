@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -55,8 +55,10 @@ class MemoryTranslator:
     @cached_property
     def name(self) -> str:
         """Carries a fingerprint of the memories, so that a changed memory never meets an old cache."""
-        content = json.dumps(self.memories, sort_keys=True, ensure_ascii=False)
-        return f"memory-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+        digest = hashlib.sha256()
+        for target, memory in sorted(self.memories.items()):
+            digest.update("\x1f".join([target, *chain.from_iterable(memory.items()), "\x1e"]).encode())
+        return f"memory-{digest.hexdigest()[:16]}"
 
     def translate(self, texts: list[str], source: str, target: str) -> list[str]:
         if target not in self.memories:

@@ -1,0 +1,226 @@
+"""Sweeps over tiny notebooks: which runs there are, failures beside good ones, what is made once, going on, workers that die."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from made_up_suite import notebook
+from test_preparation import Setup
+from test_suite import wait_for
+
+from hybridir_utils.__main__ import main
+from hybridir_utils.base.errors import InputError
+from hybridir_utils.operate import suite, sweep_cluster, sweep_queue
+from hybridir_utils.operate.sweep import announcement, sweep_of
+from hybridir_utils.operate.sweep_cluster import thread_environment
+from hybridir_utils.operate.sweep_job import Job
+from hybridir_utils.operate.sweep_queue import JobQueue
+from hybridir_utils.steps import encoders
+from hybridir_utils.steps.session import open_run
+
+SWEEP_JOB = """
+import sys
+from pathlib import Path
+from hybridir_utils.operate import suite, sweep_job
+suite.NOTEBOOKS = Path(sys.argv[1])
+sys.exit(sweep_job.main(sys.argv[2]))
+"""
+FAILS = """
+import os
+print(os.environ.get("OMP_NUM_THREADS"), file=(place.parent / "threads.txt").open("a"))
+if alpha == 0.25 and not (place.parent / "repaired").exists():
+    {}["absent"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def output(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path / "out"))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"
+
+
+def test_the_runs_are_the_product_of_the_values():
+    sweep = sweep_of("sample", ["alpha=0,0.5,1", "seed=1,2", "steps=20"])
+    assert [run.name for run in sweep.runs] == [
+        f"sample+alpha={alpha}+seeds={seed}+steps=20".replace("+alpha=0.5", "") for alpha in ("0.0", "0.5", "1.0") for seed in (1, 2)
+    ]
+    assert [(run.profile.alpha, run.profile.seeds, run.profile.steps) for run in sweep.runs[:3]] == [
+        (0, (1,), 20), (0, (2,), 20), (0.5, (1,), 20)
+    ]  # fmt: skip
+    assert sweep.values[1] == {"alpha": "0", "seed": "2"}, "what all runs have in common is no axis"
+    assert announcement(sweep).startswith("6 runs of sample, alpha=0,0.5,1 x seed=1,2:\n  sample+alpha=0.0+seeds=1+steps=20\n")
+    assert sweep.name == sweep_of("sample", ["alpha=0,0.5,1", "seed=1,2", "steps=20"]).name != sweep_of("sample", ["alpha=0,0.5"]).name
+
+
+def test_names_that_do_not_tell_their_values_are_explained():
+    sweep = sweep_of("sample", ['query_prefix="ask: ","say: "', "alpha=0.5"])
+    assert "(query_prefix=ask: )" in announcement(sweep) and announcement(sweep).startswith("2 runs of sample, query_prefix=ask: ,say: :")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--set", "alhpa=0,1"], "did you mean 'alpha'?"),
+        (["run", "--set", "alpha=0,2"], "alpha = 2"),
+        (["run", "--set", "alpha=0.5,0.50"], "alpha=0.5 and alpha=0.5 are one run, sample: a value stands twice"),
+        (["run", "--set", "jobs=1,2"], "jobs=1 and jobs=2 are one run, sample: a value stands twice, or changes no result"),
+        (["run", "--set", "seeds=1,2,3"], "or seeds=[1],[2],[3] for a run with each (in short seed=1,2,3)"),
+        (["run", "--set", "alpha=0,1", "--only", "O2_hybrid_batch_training"], "did you mean '02_hybrid_batch_training'?"),
+        (["run", "--set", "alpha=0,1", "--write-back"], "--write-back is about one run at a time"),
+        (["run", "--set", "alpha=0,1", "--cost"], "--cost is about one run at a time"),
+        (["run", "--jobs", "2"], "--jobs: runs side by side, and this is one run"),
+        (["run", "--set", "alpha=0,1", "--jobs", "0"], "--jobs: expected 1 or more"),
+        (["figures", "--set", "alpha=0,1"], "2 values; `figures` is about one run at a time"),
+        (["train", "--set", "seed=1,2"], "2 values; `train` is about one run at a time"),
+    ],
+)
+def test_what_is_refused_before_anything_starts(arguments, said, output, capsys):
+    assert main(arguments) == 1
+    assert said in capsys.readouterr().err and not list(output.iterdir())
+
+
+def test_a_set_that_is_not_there_is_told_before_anything_starts(output, capsys):
+    assert main(["run", "--set", "alpha=0,1", "--set", 'pair_sets=["jsonl:/nowhere.jsonl"]']) == 1
+    assert "found before anything was started" in capsys.readouterr().err and not list(output.iterdir())
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch) -> list[str]:
+    """`run` of a tiny profile over a suite of one tiny notebook, which fails for one value of alpha until it is repaired."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    notebook(folder, "01_first", FAILS, parameters="alpha = 0.5")
+    monkeypatch.setattr(suite, "NOTEBOOKS", folder)
+    monkeypatch.setattr(sweep_queue, "PROGRAM", ("-c", SWEEP_JOB, str(folder)))
+    (tmp_path / "data").mkdir()
+    setup = Setup(tmp_path / "data")
+    return ["run", "--profile", str(setup.profile), "--set", "dimension=8", "--set", "vocabulary=300", "--jobs", "2"]
+
+
+def test_a_failed_run_stops_no_other_and_the_same_command_goes_on(tiny, output, capsys):
+    """The common part, two runs of which one fails, and one run again: each in a process of its own."""
+    command = [*tiny, "--set", "alpha=0,0.25"]
+    assert main(command) == 1
+    printed = capsys.readouterr().out
+    assert printed.startswith("2 runs of tiny, alpha=0,0.25:\n")
+    assert printed.count("training pairs and base encoders, made once") == 1
+    assert " 01_first: running" in printed
+    (failed,) = [line.split() for line in printed.splitlines() if " failed " in line and "after" not in line]
+    assert failed[0].endswith("+alpha=0.25") and failed[1:5] == ["failed", "01_first", "2", "KeyError:"]
+    calls = [line.split() for line in (output / "calls.txt").read_text().splitlines()]
+    assert sorted(call[1] for call in calls) == ["0", "0.25"] and len({call[3] for call in calls}) == 2
+    assert (output / "threads.txt").read_text().split() == ["None", "None"], "a run computes with the threads it has without a sweep"
+    for kind in ("pairs", "bases"):
+        assert len([path for path in (output / "data" / "runs" / "tiny" / kind).iterdir() if path.is_dir()]) == 1
+    assert all(place.is_dir() for place in encoders.common_places(open_run(tiny[2], dimension=8, vocabulary=300)))
+
+    (output / "repaired").touch()
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "made once" not in printed, "pairs and bases are there"
+    assert len((output / "calls.txt").read_text().splitlines()) == 3
+    assert [line.split()[1:3] for line in printed.splitlines() if line.startswith("tiny+") and ":" not in line] == [["up", "to"], ["ok"]]
+    assert main(command) == 0 and "running" not in capsys.readouterr().out, "nothing is left to do, and no cluster is started"
+
+
+def job(name: str) -> Job:
+    return Job("run", "tiny", {}, f"{name}.log")
+
+
+def ended(client, jobs: dict, program: str, monkeypatch) -> dict:
+    """How small programs end, which get the output folder and the job."""
+    monkeypatch.setattr(sweep_queue, "PROGRAM", ("-c", program))
+    return dict(JobQueue(client, jobs, thread_environment(), 0, lambda line: None).ended())
+
+
+DIES = """
+import json, os, signal, sys
+from pathlib import Path
+job = json.loads(sys.argv[1])
+tries = Path(os.environ["HYBRIDIR_OUTPUT"]) / job["log"].replace(".log", ".tries")
+with tries.open("a") as file:
+    print(os.getpid(), file=file)
+if job["log"] == "bad.log" or job["log"] == "once.log" and len(tries.read_text().split()) == 1:
+    os.kill(os.getppid(), signal.SIGKILL)
+    signal.pause()
+if job["log"] == "itself.log":
+    os.kill(os.getpid(), signal.SIGKILL)
+sys.exit(print("error: no such luck\\nwhatever is next") or 3 if job["log"].startswith("common") else 0)
+"""
+
+
+def test_workers_and_processes_that_die(output, monkeypatch):
+    """A run whose worker dies is begun once more, and reported as killed when that dies, too; a common part that fails ends its runs."""
+    names = ("good", "once", "bad", "itself")
+    jobs = {name: (job(name), None) for name in names} | {name: (job(name), job("common")) for name in ("left", "right")}
+    with sweep_cluster.sweep_cluster("", 2) as client:
+        found = ended(client, jobs, DIES, monkeypatch)
+    assert {name: found[name].status for name in names} == {"good": 0, "once": 0, "bad": -9, "itself": -9}
+    assert {name: len((output / f"{name}.tries").read_text().split()) for name in names} == {"good": 1, "once": 2, "bad": 2, "itself": 1}
+    assert found["left"] == found["right"] and (found["left"].status, found["left"].last_line) == (3, "no such luck")
+    assert len((output / "common.tries").read_text().split()) == 1 and not (output / "left.tries").exists()
+    assert found["bad"].last_line.startswith("its worker died 2 times")
+
+
+STAYS = """
+import os, sys, time
+from pathlib import Path
+from hybridir_utils.operate.execute import end_with_parent
+end_with_parent()
+import json
+Path(os.environ["HYBRIDIR_OUTPUT"], json.loads(sys.argv[1])["log"].replace(".log", ".running")).write_text(f"{os.getpid()} {os.getppid()}")
+time.sleep(600 if len(sys.argv) > 1 and "stay" in sys.argv[1] else 0)
+"""
+
+
+@pytest.fixture
+def cluster(output, tmp_path):
+    """Address of a scheduler that is a process of its own, with two workers that are others; and where one of them writes elsewhere."""
+    file, started = tmp_path / "scheduler.json", []
+
+    def start(*command: str, **environment: str) -> None:
+        env = {**os.environ, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1", **environment}
+        started.append(
+            subprocess.Popen([sys.executable, "-m", "dask", *command], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        )
+
+    start("scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(file), "--host", "127.0.0.1")
+    for _ in range(2):
+        start("worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-dashboard")
+    import json
+
+    assert wait_for(file.exists)
+    yield json.loads(file.read_text())["address"]
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_two_workers_of_a_scheduler_do_the_runs_and_end_them_with_the_sweep(cluster, output, monkeypatch, tmp_path):
+    psutil = pytest.importorskip("psutil")
+    with sweep_cluster.sweep_cluster(cluster, 1) as client:
+        client.wait_for_workers(2)
+        found = ended(client, {name: (job(name), None) for name in "abcd"}, STAYS, monkeypatch)
+        assert [one.status for one in found.values()] == [0] * 4
+        assert len({(output / f"{name}.running").read_text().split()[1] for name in "abcd"}) == 2, "both workers took some"
+
+        running = JobQueue(client, {name: (job(name), None) for name in ("stay", "short")}, thread_environment(), 0, print).ended()
+        assert next(running)[0] == "short"
+        assert wait_for((output / "stay.running").exists)
+        process = int((output / "stay.running").read_text().split()[0])
+        running.close()  # as an interrupt does
+        assert wait_for(lambda: not psutil.pid_exists(process)), "the sweep has ended and its run goes on"
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path / "elsewhere"))
+    with pytest.raises(InputError, match=rf"writes to {output} on .* written here to {tmp_path}/elsewhere.*mount it on each host"):
+        sweep_cluster.sweep_cluster(cluster, 1).__enter__()
+    assert not list((tmp_path / "elsewhere" / "data" / "runs").iterdir())
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(output))
+    monkeypatch.setattr(sweep_cluster, "_package_fingerprint", lambda: "another")
+    with pytest.raises(InputError, match=r"another version than the one here. Bring all hosts to one commit"):
+        sweep_cluster.sweep_cluster(cluster, 1).__enter__()
