@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 from made_up import made_up_tables
 from made_up_suite import notebook
 from test_preparation import Setup
-from test_suite import wait_for
+from test_suite import alive, wait_for
 
 from hybridir_utils.__main__ import main
 from hybridir_utils.base.errors import InputError
@@ -23,7 +25,7 @@ from hybridir_utils.operate.sweep_cluster import thread_environment
 from hybridir_utils.operate.sweep_job import Job
 from hybridir_utils.operate.sweep_queue import JobQueue
 from hybridir_utils.operate.sweep_table import Outcome, outcome_table, sweep_head, write_sweep
-from hybridir_utils.steps import encoders
+from hybridir_utils.steps import encoders, stamps
 from hybridir_utils.steps.session import open_run, save_table
 
 SWEEP_JOB = """
@@ -206,7 +208,6 @@ def cluster(output, tmp_path):
 
 
 def test_two_workers_of_a_scheduler_do_the_runs_and_end_them_with_the_sweep(cluster, output, monkeypatch, tmp_path):
-    psutil = pytest.importorskip("psutil")
     with sweep_cluster.sweep_cluster(cluster, 1) as client:
         client.wait_for_workers(2)
         found = ended(client, {name: (job(name), None) for name in "abcd"}, STAYS, monkeypatch)
@@ -229,6 +230,39 @@ def test_two_workers_of_a_scheduler_do_the_runs_and_end_them_with_the_sweep(clus
         sweep_cluster.sweep_cluster(cluster, 1).__enter__()
 
 
+SWEEP = """
+import sys
+from hybridir_utils.operate import sweep_queue
+from hybridir_utils.operate.sweep_cluster import sweep_cluster
+from hybridir_utils.operate.sweep_job import Job
+if __name__ == "__main__":
+    sweep_queue.PROGRAM = ("-c", sys.argv[1])
+    with sweep_cluster("", 2) as client:
+        jobs = {name: (Job("run", "tiny", {}, f"{name}.log"), None) for name in ("stay-1", "stay-2")}
+        list(sweep_queue.JobQueue(client, jobs, {}, 0, print).ended())
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_or_killed_sweep_takes_its_processes_with_it(output, tmp_path, how):
+    """An interrupt goes to the whole process group, as from a terminal."""
+    script, told = tmp_path / "sweep.py", [output / f"stay-{number}.running" for number in (1, 2)]
+    script.write_text(SWEEP)
+    sweep = subprocess.Popen([sys.executable, script, STAYS], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        assert wait_for(lambda: all(path.exists() and path.read_text() for path in told))
+        started = [int(process) for path in told for process in path.read_text().split()]  # two runs and their workers
+        if how == signal.SIGINT:
+            os.killpg(sweep.pid, how)
+        else:
+            sweep.kill()
+        assert sweep.wait(60)
+        assert len(set(started)) == 4
+        assert wait_for(lambda: not any(alive(psutil, process) for process in started)), "processes of the sweep go on"
+    finally:
+        os.killpg(sweep.pid, signal.SIGKILL) if sweep.poll() is None else None
+
+
 def test_the_table_at_the_end_names_run_notebook_cell_and_last_line():
     failed = Outcome("b", "failed", "02_second", "4", "KeyError: 'absent'", 12.4)
     outcomes = [Outcome("a", "up to date"), failed, Outcome("c", "ok", seconds=3)]
@@ -242,15 +276,16 @@ def test_the_table_at_the_end_names_run_notebook_cell_and_last_line():
     assert outcome_table(outcomes[:1]).split() == ["run", "status", "a", "up", "to", "date"], "no empty columns"
 
 
-def test_one_table_holds_the_scores_of_all_runs_beside_their_values(output):
+def test_one_table_holds_the_scores_of_all_runs_beside_their_values(output, monkeypatch):
     sweep, tables = sweep_of("sample", ["alpha=0.25,0.5,1", "seed=1,2"]), made_up_tables()
     runs = list(zip(sweep.runs, sweep.values, strict=True))
     assert write_sweep(sweep.name, sweep.command, runs) is None, "no run has saved anything"
-    for number, run in enumerate(sweep.runs[:4]):
+    for number, run in enumerate(sweep.runs[:3]):
         save_table(run, "scores", tables["scores"].assign(value=number / 10))
     save_table(sweep.runs[0], "bias", tables["bias"])
-    stamps = sweep.runs[3].results / "tables.json"
-    stamps.write_text(stamps.read_text().replace('"code": "', '"code": "0'))  # of an earlier version of the code
+    with monkeypatch.context() as earlier:
+        earlier.setattr(stamps, "code_fingerprint", lambda module: "an earlier version")
+        save_table(sweep.runs[3], "scores", tables["scores"])
     path, table = write_sweep(sweep.name, sweep.command, runs)
     assert path == output / "data" / "results" / sweep.name / "sweep.csv" and not (path.parent / "about.json").exists(), "no run's folder"
     read = pd.read_csv(path, dtype={"run_alpha": str, "run_seed": str})
