@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from made_up import made_up_tables
 from made_up_suite import notebook
 from test_preparation import Setup
 from test_suite import wait_for
@@ -19,8 +22,9 @@ from hybridir_utils.operate.sweep import announcement, sweep_of
 from hybridir_utils.operate.sweep_cluster import thread_environment
 from hybridir_utils.operate.sweep_job import Job
 from hybridir_utils.operate.sweep_queue import JobQueue
+from hybridir_utils.operate.sweep_table import Outcome, outcome_table, sweep_head, write_sweep
 from hybridir_utils.steps import encoders
-from hybridir_utils.steps.session import open_run
+from hybridir_utils.steps.session import open_run, save_table
 
 SWEEP_JOB = """
 import sys
@@ -112,9 +116,9 @@ def test_a_failed_run_stops_no_other_and_the_same_command_goes_on(tiny, output, 
     assert printed.count("training pairs and base encoders, made once") == 1
     assert " 01_first: running" in printed
     (failed,) = [line.split() for line in printed.splitlines() if " failed " in line and "after" not in line]
-    assert failed[0].endswith("+alpha=0.25") and failed[1:5] == ["failed", "01_first", "2", "KeyError:"]
+    assert failed[0].endswith("+alpha=0.25") and failed[1:5] == ["failed", "01_first", "3", "KeyError:"]
     calls = [line.split() for line in (output / "calls.txt").read_text().splitlines()]
-    assert sorted(call[1] for call in calls) == ["0", "0.25"] and len({call[3] for call in calls}) == 2
+    assert sorted(call[1] for call in calls) == ["0.0", "0.25"] and len({call[3] for call in calls}) == 2
     assert (output / "threads.txt").read_text().split() == ["None", "None"], "a run computes with the threads it has without a sweep"
     for kind in ("pairs", "bases"):
         assert len([path for path in (output / "data" / "runs" / "tiny" / kind).iterdir() if path.is_dir()]) == 1
@@ -125,7 +129,8 @@ def test_a_failed_run_stops_no_other_and_the_same_command_goes_on(tiny, output, 
     printed = capsys.readouterr().out
     assert "made once" not in printed, "pairs and bases are there"
     assert len((output / "calls.txt").read_text().splitlines()) == 3
-    assert [line.split()[1:3] for line in printed.splitlines() if line.startswith("tiny+") and ":" not in line] == [["up", "to"], ["ok"]]
+    table = printed.split("status")[1]
+    assert [line.split()[1:3] for line in table.splitlines() if "alpha" in line] == [["up", "to"], ["ok", table.split()[-1]]]
     assert main(command) == 0 and "running" not in capsys.readouterr().out, "nothing is left to do, and no cluster is started"
 
 
@@ -193,8 +198,6 @@ def cluster(output, tmp_path):
     start("scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(file), "--host", "127.0.0.1")
     for _ in range(2):
         start("worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-dashboard")
-    import json
-
     assert wait_for(file.exists)
     yield json.loads(file.read_text())["address"]
     for process in started:
@@ -224,3 +227,41 @@ def test_two_workers_of_a_scheduler_do_the_runs_and_end_them_with_the_sweep(clus
     monkeypatch.setattr(sweep_cluster, "_package_fingerprint", lambda: "another")
     with pytest.raises(InputError, match=r"another version than the one here. Bring all hosts to one commit"):
         sweep_cluster.sweep_cluster(cluster, 1).__enter__()
+
+
+def test_the_table_at_the_end_names_run_notebook_cell_and_last_line():
+    failed = Outcome("b", "failed", "02_second", "4", "KeyError: 'absent'", 12.4)
+    outcomes = [Outcome("a", "up to date"), failed, Outcome("c", "ok", seconds=3)]
+    lines = [line.split() for line in outcome_table(outcomes).splitlines()]
+    assert lines == [
+        ["run", "status", "notebook", "cell", "error", "seconds"],
+        ["a", "up", "to", "date"],
+        ["b", "failed", "02_second", "4", "KeyError:", "'absent'", "12"],
+        ["c", "ok", "3"],
+    ]
+    assert outcome_table(outcomes[:1]).split() == ["run", "status", "a", "up", "to", "date"], "no empty columns"
+
+
+def test_one_table_holds_the_scores_of_all_runs_beside_their_values(output):
+    sweep, tables = sweep_of("sample", ["alpha=0.25,0.5,1", "seed=1,2"]), made_up_tables()
+    runs = list(zip(sweep.runs, sweep.values, strict=True))
+    assert write_sweep(sweep.name, sweep.command, runs) is None, "no run has saved anything"
+    for number, run in enumerate(sweep.runs[:4]):
+        save_table(run, "scores", tables["scores"].assign(value=number / 10))
+    save_table(sweep.runs[0], "bias", tables["bias"])
+    stamps = sweep.runs[3].results / "tables.json"
+    stamps.write_text(stamps.read_text().replace('"code": "', '"code": "0'))  # of an earlier version of the code
+    path, table = write_sweep(sweep.name, sweep.command, runs)
+    assert path == output / "data" / "results" / sweep.name / "sweep.csv" and not (path.parent / "about.json").exists(), "no run's folder"
+    read = pd.read_csv(path, dtype={"run_alpha": str, "run_seed": str})
+    assert list(read.columns) == ["run", "run_alpha", "run_seed", "base", "strategy", "alpha", "seed", "task", "setting", "metric", "value"]
+    scores = read[read["metric"] == "mAP"].groupby(["run", "run_alpha", "run_seed"], sort=False)["value"].agg(["min", "max"])
+    assert list(scores.index) == [(run.name, values["alpha"], values["seed"]) for run, values in runs[:3]]
+    assert scores["min"].tolist() == scores["max"].tolist() == [0.0, 0.1, 0.2]
+    bias = read[read["metric"] == "rank distance"]
+    assert set(bias["run"]) == {sweep.runs[0].name} and bias["setting"].isna().all()
+    before = path.read_bytes()
+    write_sweep(sweep.name, sweep.command, runs)
+    assert path.read_bytes() == before
+    head = sweep_head(table, rows=2)
+    assert head.splitlines()[0].split()[:5] == ["run_alpha", "run_seed", "base", "strategy", "task"] and " more" in head.splitlines()[-1]

@@ -74,7 +74,7 @@ def shown(watches: list[Watch], tell: bool) -> Iterator[Callable[[str], None]]:
     tell: print a line at each notebook's start and end. Bars are drawn in
     a terminal only.
     """
-    bars = Bars(sum(len(watch.steps) for watch in watches)) if sys.stderr.isatty() else None
+    bars = Bars(sum(len(watch.steps) for watch in watches)) if _in_terminal() else None
     say, ended = bars.say if bars else _print, threading.Event()
 
     def look() -> None:
@@ -141,6 +141,10 @@ def _bar(total: int, description: str, form: str, **options):
 def _line(label: str, step: Step, status: str, seconds: float) -> str:
     what = {RUNNING: "running", OK: f"done in {seconds:.0f} s"}.get(status, f"{status} after {seconds:.0f} s")
     return f"{label}{' ' if label else ''}{step.notebook.stem}: {what}"
+
+
+def _in_terminal() -> bool:
+    return sys.stderr.isatty()
 
 
 def _print(line: str) -> None:
