@@ -92,6 +92,7 @@ def test_what_was_run_is_told(hostile, committed):
     assert told["Total time"] == told["Started"] == "not recorded" and told["Made by"] == "python -m hybridir_utils run --profile sample"
     told = facts(hostile)
     assert (told["Total time"], told["Peak memory"], told["Device"]) == ("1 h 3 min", "2,048 MB", "cpu")
+    assert re.fullmatch(r"(\d{4}-\d\d-\d\d \d\d:\d\d UTC), the last notebook \d{4}-.* UTC", told["Started"])
     assert told["Commit"] == "c0ffeec0ffee" and told["Machine"] == "not recorded"
 
 
@@ -120,7 +121,7 @@ def test_cost_and_executed_notebooks_come_from_the_records(hostile):
     ]
     assert rows["02_hybrid_batch_training"][2:] == ["1 h 1 min", "2,048 MB", "02_hybrid_batch_training.failed.ipynb"]
     assert rows["03_retrieval_evaluation"][0] == "timeout" and rows["04_language_bias"] == ["no record", *["–"] * 4]
-    assert rows["05_mixing_ratio"][0] == "not run"
+    assert rows["05_mixing_ratio"][0] == "not run" and rows["01_data_translation"][1].endswith(" UTC")
 
 
 def cost(path: Path) -> dict[str, list[str]]:
