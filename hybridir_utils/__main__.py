@@ -76,7 +76,6 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options) -> int:
     from .operate.progress import run_shown
     from .operate.reporting import summarise
-    from .operate.writeback import write_back
     from .steps.settings import read_settings
 
     if any(len(setting.values) > 1 for setting in read_settings(options.settings)):
@@ -94,6 +93,8 @@ def _run(options) -> int:
         return _cost(run)
     steps = run_shown(run, options.start_at, options.only, options.timeout)
     if options.write_back:
+        from .operate.writeback import write_back
+
         write_back(steps)
     print(summarise(run, steps))
     return 0

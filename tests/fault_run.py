@@ -26,7 +26,6 @@ def here(run_job, jobs, workers, label):
 
 
 def everything(run) -> None:
-    fill_translations(run)
     prepare_pairs(run)
     trained_encoders(run)
     evaluate(run)
@@ -46,7 +45,8 @@ def finish(folder: Path) -> Path:
     write_inputs(folder)
     with pytest.MonkeyPatch.context() as patch:
         in_this_process(patch, folder, folder / "out")
-        everything(run := open_run(str(folder / "killed.toml")))
+        fill_translations(run := open_run(str(folder / "killed.toml")))
+        everything(run)
         suite.watch.work = {"01_first": lambda: shown(run)}
         run_suite(run, say=lambda _: None)
     return folder

@@ -72,7 +72,7 @@ def test_the_command_says_what_miracl_and_mkqa_take(tmp_path, capsys):
     encoders = 5 * 3 + 1  # strategies, seeds, and the base before training; vectors of 192 numbers in fp32
     for task, passages in (("miracl", 2_449_382), ("mkqa", 2_681_468)):
         for base in ("aligned", "unaligned"):
-            assert found[task, base] == (encoders, passages, pytest.approx(encoders * passages * 192 * 4 / 1e9, abs=0.01))
+            assert found[task, base] == (encoders, passages, pytest.approx(encoders * passages * 128 * 4 / 1e9, abs=0.01))
 
 
 def test_tasks_of_unknown_size_are_called_so(tmp_path, capsys, monkeypatch):

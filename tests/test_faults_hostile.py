@@ -28,7 +28,8 @@ from hybridir_utils.rank.ranking import dot_scores, rank_task
 from hybridir_utils.show import reading
 from hybridir_utils.show.browsing import browse, side_by_side
 from hybridir_utils.steps.evaluation import Evaluations
-from hybridir_utils.steps.profiles import load_profile, parse_setting
+from hybridir_utils.steps.profiles import load_profile
+from hybridir_utils.steps.settings import read_settings
 from hybridir_utils.tasks.beir import read_beir, write_beir
 from hybridir_utils.tasks.mkqa import mkqa_task
 from hybridir_utils.tasks.retrieval_task import task_from_pairs
@@ -213,7 +214,7 @@ def test_toml_that_no_reader_takes_is_refused_by_name(tmp_path, content):
 def test_a_value_on_the_command_line_that_no_reader_takes_is_refused_by_its_key():
     for value in ("[" * DEEP, "9" * 5000):
         with pytest.raises(InputError, match="--set alpha: no usable value"):
-            parse_setting(f"alpha={value}")
+            read_settings([f"alpha={value}"])
 
 
 def test_line_ends_of_windows_and_byte_order_marks_change_nothing(tmp_path, tiny_pairs):

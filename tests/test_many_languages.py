@@ -116,7 +116,7 @@ def test_what_does_not_fit_is_refused():
         make_profile({**sample, "methods": ("distilation",)}, "here")
     with pytest.raises(InputError, match="unknown language 'zz'"):
         make_profile({**sample, "many_languages": ("zz",)}, "here")
-    with pytest.raises(InputError, match=r"asks for 99 languages, and there are 60"):
+    with pytest.raises(InputError, match=r"asks for 99 languages, and there are 52"):
         study.growth(open_run("sample", many_counts=(11, 99)))
     with pytest.raises(UnknownName, match="shifted task"):
         make_profile({**sample, "shifted_tasks": ("worldfacts-test",)}, "here")

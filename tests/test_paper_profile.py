@@ -83,6 +83,7 @@ def changes(tmp_path_factory) -> dict:
         "max_query_tokens": 16,
         "alphas": (0.0, 0.5),
         "schedules": (),
+        "methods": ("X-X-mono", "hybrid", "distillation"),
     }
 
 

@@ -12,7 +12,7 @@ from made_up_suite import add_code, edit, edit_module, notebook
 
 from hybridir_utils.base import places, runs
 from hybridir_utils.base.changes import changed_modules, changed_values
-from hybridir_utils.base.fingerprints import versions
+from hybridir_utils.base.fingerprints import sealed, versions
 from hybridir_utils.base.runs import RECORD, artefact, artefact_path
 from hybridir_utils.operate import parts
 from hybridir_utils.operate.plan import CACHED, RUN, STALE, duration, plan, told
@@ -180,6 +180,7 @@ def test_durations_are_rounded_as_people_say_them(seconds, words):
 
 
 TINY = {"steps": 20, "bases": ["aligned"], "strategies": ["X-Y", "hybrid"], "seeds": [1, 2], "jobs": 2}
+TINY |= {"learning_rate": 0.01, "batch_size": 128, "near_duplicate": 0.9, "alignment_steps": 300, "dimension": 192}
 
 
 @pytest.fixture
@@ -195,7 +196,8 @@ def study(tmp_path, monkeypatch):
         encoders = [(run.artefacts / "encoders", key.name, recipe, "encoder_job") for key, recipe in recipes.items()]
         for about in [pairs, *bases, *encoders] if make else ():
             record = artefact(*about, lambda out: (out / "content").write_text("x")) / RECORD
-            record.write_text(json.dumps(json.loads(record.read_text()) | {"seconds": 10.0}))
+            values = {key: value for key, value in json.loads(record.read_text()).items() if key != "record"}
+            record.write_text(json.dumps(sealed(values | {"seconds": 10.0})))
         return run
 
     return opened

@@ -19,13 +19,14 @@ def fingerprint(value: object) -> str:
 
 
 def sealed(record: dict) -> dict:
-    """The record with the fingerprint of all it says, so that an altered one is found."""
-    return record | {"record": fingerprint(record)}
+    """The record with the fingerprint of all it says, under the key `record`, so that an altered one is found."""
+    said = {key: value for key, value in record.items() if key != "record"}
+    return said | {"record": fingerprint(said)}
 
 
 def is_sealed(record: object) -> bool:
     """Whether a record that was read says what it said when it was `sealed`."""
-    return isinstance(record, dict) and record.get("record") == fingerprint({key: v for key, v in record.items() if key != "record"})
+    return isinstance(record, dict) and "record" in record and record == sealed(record)
 
 
 def file_fingerprint(path: Path) -> str:

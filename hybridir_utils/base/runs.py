@@ -91,7 +91,7 @@ def note_used(folders: Iterable[Path]) -> None:
 
 
 def why_made(folder: Path, name: str, recipe: dict, module: str) -> list[str]:
-    """Why `artefact` would make this one, compared with the newest of its name; none where it is there (its bytes are not looked at)."""
+    """Why `artefact` would make this one, compared with the likest of its name; none where it is there (its bytes are not looked at)."""
     records = records_of(folder, name)
     final = artefact_path(folder, name, recipe, module)
     if final in records:
@@ -101,7 +101,10 @@ def why_made(folder: Path, name: str, recipe: dict, module: str) -> list[str]:
         return [f"{RECORD} missing or altered"]
     if not records:
         return ["never made"]
-    old = records[max(records, key=lambda place: (place / RECORD).stat().st_mtime)]
+    return min((_changes(old, recipe, module) for old in records.values()), key=len)
+
+
+def _changes(old: dict, recipe: dict, module: str) -> list[str]:
     code = changed_modules(old["modules"], module_fingerprints(module)) if "modules" in old else ["code changed"]
     return changed_values(old["recipe"], recipe) + code + changed_versions(old["versions"], versions())
 

@@ -52,11 +52,14 @@ def origin() -> dict:
 
 
 def read_trace(path: Path) -> tuple[dict[str, str], dict[str, str], str]:
-    """(files used, files written, device) of all processes; each file with its last SHA-256. A line that a kill cut off is left out."""
+    """(files used, files written, device) of all processes; each file with its last SHA-256. A line that was cut off is left out."""
     found = {USED: {}, WROTE: {}, DEVICE: {}}
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
-    for event, name, digest in map(json.loads, lines):
-        found[event][name] = digest
+    for line in path.read_bytes().split(b"\n") if path.is_file() else ():
+        try:
+            event, name, digest = json.loads(line)
+            found[event][name] = digest
+        except (ValueError, KeyError, TypeError):
+            continue
     return found[USED], found[WROTE], next(iter(found[DEVICE]), "")
 
 

@@ -55,9 +55,10 @@ def why(record: Record | None, parts: Mapping, run: Run, again: Mapping[str, str
         return [f"never run with {changed}" if changed else "never run"]
     ended = {OK: [], RUNNING: [f"process {record.process} on {record.host} runs it"]}
     found = ended.get(record.status, [f"last time {record.status}"]) + _changes(record.parts, parts)
-    after = sorted({again[path] for path in record.inputs if path in again})
-    read = [path for path in record.inputs if path not in again and not path.endswith(RECORD)]
-    found += [f"after {number}, which runs again" for number in after]
+    read = [path for path in record.inputs if not path.endswith(RECORD)]  # the name of an artefact says what decides it
+    after = sorted({again[path] for path in read if path in again})
+    found += [f"after {' and '.join(after)}, which run{'s' * (len(after) == 1)} again"] if after else []
+    read = [path for path in read if path not in again]
     found += [f"input {path} {state}" for path in read if (state := state_of(path, record.inputs[path]))]
     return found + [f"output {path} {state}" for path in record.outputs if (state := state_of(path, record.outputs[path]))]
 

@@ -33,8 +33,7 @@ def plan(run: Run) -> list[Planned]:
         name = step.notebook.stem
         own = [training for training in trainings(run, name) if training.folder not in made]
         state = CACHED if not reasons else STALE if record and record.status == OK else RUN
-        if reasons:
-            made |= {training.folder for training in own}
+        made |= {training.folder for training in own if reasons or not training.reasons}  # each is told once
         usual = record.usual_seconds if record else None
         planned.append(Planned(name, state, tuple(reasons), _expected(run, reasons, usual, own), tuple(own)))
     return planned

@@ -44,7 +44,7 @@ def rendered(run: Run, parts: list[NotebookPart], folder: Path) -> str:
 
     options = {"autoescape": True, "finalize": visible, "undefined": jinja2.StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), **options)
-    environment.filters |= {"link": lambda path: link(path, folder), "duration": report_facts.duration}
+    environment.filters |= {"link": lambda path: link(path, folder), "duration": report_facts.duration, "moment": report_facts.moment}
     return environment.get_template("report.html").render(
         run=run, parts=parts, symbols=SYMBOLS, **report_facts.facts(run, parts), **page_tables(run)
     )

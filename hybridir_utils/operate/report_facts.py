@@ -24,7 +24,7 @@ def facts(run: Run, parts: Sequence[NotebookPart]) -> dict:
     records = [part.record for part in parts if part.record]
     return {
         "command": run_command(run.source, changed_values(run)),
-        "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "written": moment(datetime.now(UTC).isoformat()),
         "about": {**_run_facts(run), **_size_facts(run), **_machine_facts(run, records)},
         "differences": _differences(run),
         "parameters": {key: told(value) for key, value in run.profile.model_dump(mode="json").items()},
@@ -46,6 +46,11 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s" if minutes else f"{rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def moment(iso: str) -> str:
+    """`2026-01-31 12:05 UTC`, of a time as records have it."""
+    return f"{iso[:16].replace('T', ' ')} UTC"
 
 
 def _run_facts(run: Run) -> dict[str, str]:
@@ -87,7 +92,7 @@ def _machine_facts(run: Run, records: Sequence) -> dict[str, str]:
         "Commit": _each(commit[:SHORT] + "+changes" * commit.endswith("+changes") for commit in commits),
         "Code": about.get("code", UNKNOWN)[:SHORT],
         "Data": about.get("data", UNKNOWN)[:SHORT],
-        "Started": f"{min(started)} to {max(started)} (first and last notebook)" if started else UNKNOWN,
+        "Started": f"{moment(min(started))}, the last notebook {moment(max(started))}" if started else UNKNOWN,
         "Total time": duration(sum(record.seconds for record in records)) if records else UNKNOWN,
         "Peak memory": f"{max(record.peak_memory_mb for record in records):,.0f} MB" if records else UNKNOWN,
     }

@@ -92,7 +92,7 @@ def _status(step: Step, record: Record | None) -> str:
 def _unfinished(step: Step, record: Record | None) -> Iterator[tuple[str, str]]:
     """Why the notebook stopped, and the tables that it has not saved."""
     command = run_command(step.run.source, changed_values(step.run))
-    lacking = [table for table in kept_tables(step.notebook) if not _saved(step.run, table)]
+    lacking = [table for table in sorted(kept_tables(step.notebook)) if not _saved(step.run, table)]
     if record and record.status != OK:
         yield f"The last execution {ENDED[record.status]}. {record.error}".strip(), command
     if lacking:

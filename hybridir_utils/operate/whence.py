@@ -165,9 +165,9 @@ def _of_artefact(path: Path, folder: Path) -> Trace:
         record = recipe_of(folder)
         recipe, origin = dict(record["recipe"]), dict(record.get("origin", {}))
         names = [value for value in recipe.values() if isinstance(value, str) and ARTEFACT.fullmatch(value)]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (HybridIRError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         advice = "Delete the folder; the next run makes it again."
-        raise InputError(f"{folder / RECORD}: no record of an artefact ({error!r}). {advice}") from error
+        raise InputError(f"{folder / RECORD}: no record of an artefact ({error}). {advice}") from error
     inputs = tuple(_artefact_input(folder.parent.parent, name) for name in dict.fromkeys(names))
     data = (Input("data", recipe["data"], UNCHECKED),) if "data" in recipe else ()
     about = {key: origin.get(key, "") for key in ("notebook", "run", "profile")} | {"commit": record.get("commit", "")}

@@ -54,7 +54,10 @@ def _setting(text: str) -> Setting:
     if not equals:
         raise InputError(f"--set {text!r}: expected key=value, for example --set alpha=0.3.")
     told = told.strip()
-    key, values = SINGULAR.get(told, told), _values(written)
+    try:
+        key, values = SINGULAR.get(told, told), _values(written)
+    except (ValueError, RecursionError, csv.Error) as error:
+        raise InputError(f"--set {told}: no usable value ({error}).") from None
     if told in SINGULAR:
         return Setting(key, tuple([value] for value in values), told, tuple(map(_shown, values)))
     if key in Profile.model_fields and _takes_list(key):
@@ -66,21 +69,16 @@ def _values(text: str) -> list:
     """`0,0.25`, `[1,2],[3]` and `"a,b"` are two, two and one value in TOML; `hybrid,X-Y`, which is none, is split at its commas."""
     if values := _toml(text):
         return values
-    try:
-        words = next(csv.reader([text], skipinitialspace=True), None) or [""]
-    except csv.Error as error:
-        raise InputError(f"--set …={text[:40]}: no usable value ({error}).") from None
+    words = next(csv.reader([text], skipinitialspace=True), None) or [""]
     return [(_toml(word) or [word])[0] for word in words] if len(words) > 1 else [text]
 
 
 def _toml(text: str) -> list:
-    """The values in a list with this text; none where it is no TOML. Raises InputError for a number or a nesting beyond Python's."""
+    """The values in a list with this text; none where it is no TOML. Raises ValueError, RecursionError for what is beyond Python's."""
     try:
         return tomllib.loads(f"values = [{text}]")["values"]
     except tomllib.TOMLDecodeError:
         return []
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"--set …={text[:40]}: no usable value ({error}).") from None
 
 
 def _takes_list(key: str) -> bool:

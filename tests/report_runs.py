@@ -1,0 +1,70 @@
+"""Runs to report on: the committed one, and a made-up one with failures and with texts that would harm a careless page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from made_up import made_up_tables
+from pages import Element, parsed
+
+from hybridir_utils.base import places
+from hybridir_utils.operate.records import FAILED, OK, TIMEOUT, begun, write_record
+from hybridir_utils.operate.report import write_report
+from hybridir_utils.operate.suite import Step, notebooks
+from hybridir_utils.show.figures import draw
+from hybridir_utils.steps.session import open_run, save_table
+
+HOSTILE = "<script>alert('1')</script><img src=x onerror=alert(2)>\"'&amp; \u202egnp.exe\u2066\x1b[31m \u0000end"
+SHOWN = "<script>alert('1')</script><img src=x onerror=alert(2)>\"'&amp; [U+202E]gnp.exe[U+2066][U+001B][31m [U+0000]end"
+
+
+def committed_report(folder: Path) -> Path:
+    """The report of the committed results and figures, without records, as in a fresh clone."""
+    for place in ("data/results", "figures"):
+        (folder / place).mkdir(parents=True)
+        (folder / place / "sample").symlink_to(places.ROOT / place / "sample")
+    return written(folder)
+
+
+def hostile_report(folder: Path) -> Path:
+    """The report of a made-up run: two figures, one failed notebook, one that took too long, and texts that would harm a careless page."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDIR_OUTPUT", str(folder))
+        run, tables = open_run("sample"), made_up_tables()
+        tables["claims"] = tables["claims"].assign(evidence=HOSTILE.replace("\x00", ""), source=HOSTILE.replace("\x00", ""))
+        tables["scores"] = tables["scores"].replace({"strategy": {"X-X": HOSTILE.replace("\x00", "")}})
+        for name in ("coverage", "scores", "bias", "claims"):
+            save_table(run, name, tables[name])
+        draw(run, "01_coverage")
+        first, second, third = (Step(path, run) for path in notebooks()[:3])
+        record(first, status=OK, seconds=83.4, peak_memory_mb=512.0)
+        record(second, status=FAILED, seconds=3700.0, peak_memory_mb=2048.4, error=f"02, code cell 3: ValueError: {HOSTILE}")
+        record(third, status=TIMEOUT, error="03: longer than 5 s")
+        first.executed.write_text("{}"), second.failed.write_text("{}")
+    return written(folder)
+
+
+def record(step: Step, **values) -> None:
+    write_record(step.record, replace(begun(step.notebook.name, "", {}), device="cpu", commit="c0ffee" * 7, **values))
+
+
+def written(folder: Path) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDIR_OUTPUT", str(folder))
+        return write_report(open_run("sample"))
+
+
+def page_of(path: Path) -> Element:
+    """The elements of a written report."""
+    return parsed(path.read_text(encoding="utf-8"))
+
+
+def section(page: Element, name: str) -> Element:
+    """The part of the page below a heading's id."""
+    return next(element for element in page.all("section", "article") if element.attributes.get("aria-labelledby") == name)
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
