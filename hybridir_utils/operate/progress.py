@@ -127,7 +127,7 @@ class Bars:
             self.running.pop(gone).close()
         for name, cell in now.items():
             if name not in self.running:
-                self.running[name] = _bar(cell.of, " ".join(filter(None, name)), ONE, leave=False)
+                self.running[name] = _bar(cell.of, " ".join(filter(None, name)), ONE, leave=False, initial=cell.number)
             self.running[name].n = cell.number
             self.running[name].set_postfix_str(cell.code)
 
