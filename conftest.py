@@ -26,7 +26,8 @@ SMALLER = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item) -> None:
-    """A notebook's kernel, which starts with its first cell, finds the smaller values; other tests do not."""
+    """A notebook's kernel, which starts with its first cell, finds the smaller values; other tests do not. No test is of another's run."""
+    os.environ.pop("HYBRIDIR_ORIGIN", None)
     if item.path.suffix == ".ipynb":
         os.environ["HYBRIDIR_SET"] = json.dumps(SMALLER)
     else:
