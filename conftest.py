@@ -13,6 +13,7 @@ os.environ.setdefault("HYBRIDIR_OUTPUT", str(Path(__file__).parent / "data" / "r
 # What nbval's run of the notebooks changes in the sample profile: every cell and every method, on fewer steps and languages.
 SMALLER = {
     "steps": 100,
+    "bases": ["aligned"],
     "alphas": [0.0, 0.25, 0.5, 1.0],
     "schedules": ["annealed"],
     "many_languages": ["ar", "de", "en", "es", "ru", "zh", "ca", "gu"],
