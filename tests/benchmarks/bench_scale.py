@@ -151,20 +151,25 @@ def draw(table: pd.DataFrame, folder: Path) -> None:
     """scale.png and scale.svg: seconds (solid) and MB (dashed) over size, one panel for each thing that grows."""
     from hybridir_utils.show.style import new_figure, save_figure
 
-    axes_names = list(dict.fromkeys(table["axis"]))
-    columns = 3
-    figure, axes = new_figure(-(-len(axes_names) // columns), columns, width=3.6, height=3.0)
-    for ax, name in zip(axes.flat, axes_names, strict=False):
-        memory = ax.twinx()
-        memory.grid(False)
-        for number, (what, rows) in enumerate(table[table["axis"] == name].groupby("what", sort=False)):
+    names, columns = list(dict.fromkeys(table["axis"])), 3
+    figure, axes = new_figure(-(-len(names) // columns), columns, width=3.6, height=3.0)
+    for ax, name in zip(axes.flat, names, strict=False):
+        rows = table[table["axis"] == name]
+        for number, (what, own) in enumerate(rows.groupby("what", sort=False)):
             colour = ("#0072B2", "#D55E00")[number % 2]
-            ax.plot(rows["size"], rows["seconds"], "o-", color=colour, label=f"{what}: slope {slope(rows):.2f}")
-            memory.plot(rows["size"], rows["peak_mb"], "s--", color=colour, alpha=0.5, markersize=3)
-        ax.set(xscale="log", yscale="log", xlabel=name, ylabel="seconds (solid)")
-        memory.set(yscale="log", ylabel="MB (dashed)")
-        ax.legend(fontsize="x-small", loc="upper left")
-    for ax in list(axes.flat)[len(axes_names) :]:
+            ax.plot(own["size"], own["seconds"], "o-", color=colour, label=f"{what}: slope {slope(own):.2f}")
+            ax.plot(own["size"], own["peak_mb"].clip(lower=1), "s--", color=colour, alpha=0.5, markersize=3)
+        sizes = sorted(set(rows["size"]))
+        ticks = [size for size, after in zip(sizes, [*sizes[1:], np.inf], strict=True) if after / size >= 1.8]  # so that numbers stay apart
+        ax.set(xscale="log", yscale="log", xlabel=name, ylabel="seconds (solid), MB (dashed)", ylim=(0.05, 5_000))
+        ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        ax.minorticks_off()
+        ax.set_title("\n".join(ax.get_legend_handles_labels()[1]), fontsize="small")
+        for line, what in zip(ax.lines[::2], rows["what"].unique(), strict=True):
+            place = (line.get_xdata()[-1], line.get_ydata()[-1])
+            options = {"ha": "right", "va": "bottom", "xytext": (0, 5), "textcoords": "offset points", "fontsize": "x-small"}
+            ax.annotate(what, place, color=line.get_color(), **options)
+    for ax in list(axes.flat)[len(names) :]:
         ax.axis("off")
     save_figure(figure, folder, "scale", "How time and memory grow; data/results/benchmarks/scale.csv")
 
