@@ -98,3 +98,19 @@ def finished(tmp_path_factory) -> Path:
     from fault_run import finish
 
     return finish(tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture(scope="session")
+def committed(tmp_path_factory) -> Path:
+    """The report of the committed sample results."""
+    from report_runs import committed_report
+
+    return committed_report(tmp_path_factory.mktemp("committed"))
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory) -> Path:
+    """The report of a made-up run with failures and harmful texts."""
+    from report_runs import hostile_report
+
+    return hostile_report(tmp_path_factory.mktemp("hostile"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from made_up import made_up_tables
 from pages import parsed
-from report_runs import SHOWN, committed_report, flat, hostile_report, page_of, record, section
+from report_runs import SHOWN, flat, page_of, record, section
 
 from hybridir_utils.__main__ import main
 from hybridir_utils.base import places
@@ -24,16 +24,6 @@ from hybridir_utils.show.claims import CLAIMS
 from hybridir_utils.show.figures import FIGURES, draw, read_result
 from hybridir_utils.show.tables import paper_table, score_table
 from hybridir_utils.steps.session import open_run, save_table
-
-
-@pytest.fixture(scope="module")
-def committed(tmp_path_factory) -> Path:
-    return committed_report(tmp_path_factory.mktemp("committed"))
-
-
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory) -> Path:
-    return hostile_report(tmp_path_factory.mktemp("hostile"))
 
 
 def test_the_command_writes_one_small_page_and_prints_its_path(committed, monkeypatch, capsys):

@@ -6,30 +6,19 @@ import io
 import os
 import re
 from itertools import pairwise
-from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 from browser import Browser, chromium
 from pages import Element, width_of_rows
 from PIL import Image
-from report_runs import committed_report, flat, hostile_report, page_of
+from report_runs import flat, page_of
 
 from hybridir_utils.operate.report import TEMPLATES
 from hybridir_utils.operate.suite import notebooks
 from hybridir_utils.show.figures import FIGURES
 
 LEAST_CONTRAST = 4.5  # WCAG 2.2, AA
-
-
-@pytest.fixture(scope="module")
-def committed(tmp_path_factory) -> Path:
-    return committed_report(tmp_path_factory.mktemp("committed"))
-
-
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory) -> Path:
-    return hostile_report(tmp_path_factory.mktemp("hostile"))
 
 
 @pytest.fixture(params=["committed", "hostile"])
