@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
 
-from hybridir_utils.base import fingerprints, places, runs
+from hybridir_utils.base import code_use, places, runs
 from hybridir_utils.operate.watching import Ended
 
 CALLS = """
@@ -65,13 +66,14 @@ class Executions(list):
 
 
 def edit_module(monkeypatch, file: str) -> None:
-    """The package's file (from its folder's parent) counts as edited in its code."""
-    known = fingerprints._parsed
+    """Every definition of the package's file (from its folder's parent) counts as edited."""
+    known = code_use.source_of
 
-    def parsed(path: Path) -> tuple:
-        meaning, imports = known(path)
-        return ("edited" if path == places.ROOT / file else meaning), imports
+    def source_of(module: str) -> code_use.Source:
+        source = known(module)
+        edited = code_use.modules()[module] == places.ROOT / file
+        return replace(source, meanings=dict.fromkeys(source.meanings, "edited")) if edited else source
 
     assert (places.ROOT / file).is_file()
-    monkeypatch.setattr(fingerprints, "_parsed", parsed)
+    monkeypatch.setattr(code_use, "source_of", source_of)
     monkeypatch.setattr(runs, "code_fingerprint", runs.code_fingerprint.__wrapped__)  # not the one that was kept

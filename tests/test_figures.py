@@ -14,6 +14,7 @@ from made_up import STRATEGIES as TRAINED
 from made_up import made_up_tables
 
 from hybridir_utils.base import places
+from hybridir_utils.base.code_use import source_of
 from hybridir_utils.base.errors import InputError, MissingInput, UnknownName
 from hybridir_utils.base.fingerprints import file_fingerprint
 from hybridir_utils.data.batching import SCHEDULES, STRATEGIES
@@ -105,7 +106,9 @@ def test_every_figure_has_a_caption_and_names_the_tables_it_takes():
     tables = set(made_up_tables())
     for name, recipe in FIGURES.items():
         assert recipe.caption.endswith(".") and len(recipe.caption) > 20, name
-        assert set(recipe.tables) <= tables and recipe.draw.__doc__, name
+        assert set(recipe.tables) <= tables, name
+        module, function = recipe.place
+        assert function in source_of(module).meanings, f"{name}: no {recipe.plot}"
 
 
 def test_notebooks_show_the_caption_as_alternative_text(run):

@@ -96,7 +96,7 @@ def test_cells_that_came_or_went_are_told_as_such(done):
 
 def test_a_changed_module_is_named_by_its_file(workplace, executions, monkeypatch):
     folder, run = workplace
-    notebook(folder, "02_second", "from hybridir_utils.data import batching")
+    notebook(folder, "02_second", "from hybridir_utils.data import batching\nbatching.plan_batches")
     run_suite(run, say=silent)
     edit_module(monkeypatch, "hybridir_utils/data/batching.py")
     assert states(run) == {"02": (STALE, "hybridir_utils/data/batching.py changed")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import errno
 import json
 import os
@@ -10,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hybridir_utils.base import fingerprints, parallel, runs
+from hybridir_utils.base import parallel, runs
 from hybridir_utils.base.errors import Busy, InputError
-from hybridir_utils.base.fingerprints import code_fingerprint, fingerprint, folder_fingerprint, modules_used
+from hybridir_utils.base.fingerprints import code_fingerprint, fingerprint, folder_fingerprint
 from hybridir_utils.base.parallel import run_jobs
 from hybridir_utils.base.runs import RECORD, artefact, artefact_path, hold, is_whole, recipe_of
 
@@ -273,87 +273,6 @@ def test_a_full_disk(tiny_disk, fill):
     assert is_whole(artefact(tiny_disk, "thing", {}, MODULE, filled("y")))
 
 
-@pytest.fixture
-def package(tmp_path, monkeypatch):
-    """Three modules: top imports middle, middle imports low inside a function; other stands alone."""
-    sources = {
-        "top": '"""Top."""\nfrom .middle import number\n\ndef top():\n    """Doc."""\n    return number() + 1  # one more\n',
-        "middle": "def number():\n    from . import low\n    return low.VALUE\n",
-        "low": "VALUE = 1\n",
-        "other": "VALUE = 2\n",
-        "room/above": "from ..top import top\nfrom . import beside\nfrom .. import other\n",
-        "room/beside": "from ..room.below import value\n",
-        "room/below": "value = 1\n",
-    }
-    (tmp_path / "room").mkdir()
-    for name, text in sources.items():
-        (tmp_path / f"{name}.py").write_text(text)
-    monkeypatch.setattr(fingerprints, "PACKAGE", tmp_path)
-
-    def forget() -> None:
-        for kept in (code_fingerprint, modules_used, fingerprints._parsed, fingerprints._modules_below):
-            kept.cache_clear()
-
-    def edit(name: str, old: str, new: str) -> str:
-        text = (tmp_path / f"{name}.py").read_text()
-        assert old in text
-        (tmp_path / f"{name}.py").write_text(text.replace(old, new))
-        forget()
-        return code_fingerprint("top")
-
-    forget()
-    yield edit
-    forget()
-
-
-def test_modules_are_followed_through_imports(package):
-    assert modules_used("top") == {"top", "middle", "low"}
-    assert modules_used("above") == {"above", "beside", "below", "other", "top", "middle", "low"}, "through rooms, in every form"
-
-
-def test_a_module_name_stands_in_one_room_only():
-    files = [path for path in fingerprints.PACKAGE.rglob("*.py") if path.stem != "__init__"]
-    assert len(files) == len(fingerprints.modules())
-
-
-def test_imports_between_rooms_go_one_way():
-    """A room takes from those before it in this order, never from one behind."""
-    rooms = ["base", "tasks", "rank", "data", "translate", "train", "steps", "show", "operate"]
-    assert {path.parent.name for path in fingerprints.modules().values()} == {*rooms, fingerprints.PACKAGE.name}
-    for path in fingerprints.modules().values():
-        if path.parent != fingerprints.PACKAGE:
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.ImportFrom) and node.level == 2 and node.module:
-                    room = node.module.split(".")[0]
-                    assert rooms.index(room) < rooms.index(path.parent.name), f"{path.parent.name}/{path.name} imports from {room}"
-
-
-@pytest.mark.parametrize(
-    ("old", "new"), [("  # one more", ""), ('"""Doc."""', '"""Another."""'), ('"""Top."""', '"""T."""'), ("\n\ndef", "\n\n\n\ndef")]
-)
-def test_prose_and_layout_do_not_change_the_fingerprint_of_code(package, old, new):
-    before = code_fingerprint("top")
-    assert package("top", old, new) == before
-
-
-@pytest.mark.parametrize(("module", "old", "new"), [("top", "+ 1", "+ 2"), ("middle", "low.VALUE", "-low.VALUE"), ("low", "= 1", "= 3")])
-def test_code_does_also_in_what_it_imports(package, module, old, new):
-    before = code_fingerprint("top")
-    assert package(module, old, new) != before
-
-
-def test_code_that_is_not_imported_does_not(package):
-    before = code_fingerprint("top")
-    assert package("other", "= 2", "= 9") == before
-
-
-def test_the_package_imports_itself_only_in_the_form_that_is_followed():
-    for path in fingerprints.modules().values():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None) or ""]
-            assert not any(name.startswith("hybridir_utils") for name in names), f"{path.name}: import modules of the package as `from .x`"
-
-
 def test_fingerprints_of_folders_see_names_and_bytes(tmp_path):
     (tmp_path / "a").write_text("1")
     first = folder_fingerprint(tmp_path)
@@ -384,6 +303,19 @@ def test_the_first_failing_job_stops_what_has_not_begun(tmp_path):
     with pytest.raises(InputError, match="job -1 failed"):
         run_jobs(job, jobs, workers=1, label="test")
     assert len(list(tmp_path.iterdir())) < len(jobs)
+
+
+def test_an_interrupt_leaves_workers_alone_that_wait_and_stops_those_at_work(tmp_path, capfd):
+    """A notebook's kernel passes an interrupt, and its end, on to its workers."""
+    workers = {process for _, process in run_jobs(job, [(1, 0.2, str(tmp_path)), (2, 0.2, str(tmp_path))], workers=2, label="test")}
+    for process in workers:
+        os.kill(process, signal.SIGINT)
+    time.sleep(0.2)
+    again = run_jobs(job, [(3, 0.2, str(tmp_path)), (4, 0.2, str(tmp_path))], workers=2, label="test")
+    assert {process for _, process in again} == workers and "Traceback" not in capfd.readouterr().err
+    threading.Timer(0.5, lambda: [os.kill(process, signal.SIGINT) for process in workers]).start()
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs(job, [(5, 60.0, str(tmp_path))], workers=2, label="test")
 
 
 def means() -> tuple[int, int, str]:

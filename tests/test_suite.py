@@ -19,6 +19,7 @@ from made_up import made_up_tables
 from made_up_suite import add_code, edit, notebook
 
 from hybridir_utils.base import places
+from hybridir_utils.base.code_use import ALL
 from hybridir_utils.base.errors import Busy, UnknownName
 from hybridir_utils.base.fingerprints import file_fingerprint, module_fingerprints
 from hybridir_utils.base.runs import artefact, recipe_of
@@ -95,11 +96,14 @@ def test_what_decides_that_a_notebook_runs_again(workplace, executions):
     assert again() == "02", "the record is damaged"
 
 
-@pytest.mark.parametrize("line", ["from hybridir_utils import reading", "from hybridir_utils.show.reading import stack"])
-def test_package_code_that_a_notebook_imports_counts(workplace, line):
+@pytest.mark.parametrize(
+    "line", ["from hybridir_utils.show import reading\nreading.stack", "from hybridir_utils.show.reading import stack\nstack"]
+)
+def test_package_code_that_a_notebook_uses_counts(workplace, line):
     folder, run = workplace
     code = parts_of(notebook(folder, "03_third", line), run.profile, {})["code"]
-    assert code == module_fingerprints("reading") and "hybridir_utils/show/reading.py" in code
+    assert code == module_fingerprints(("reading", "stack")) and "hybridir_utils/show/reading.py" in code
+    assert code != module_fingerprints(("reading", ALL)), "what it does not use counts for nothing"
     assert parts_of(folder / "01_first.ipynb", run.profile, {})["code"] == {}
 
 

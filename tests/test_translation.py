@@ -47,15 +47,16 @@ def pairs() -> Dataset:
 
 
 def test_memory_translates_what_it_holds_and_copies_the_rest():
-    memory = MemoryTranslator({"de": {"dog": "Hund"}, "fr": {}})
+    memory = MemoryTranslator({"de": {"dog": "Hund"}, "fr": {}}, edition="1")
     assert memory.translate(["cat", "dog"], "en", "de") == ["cat", "Hund"]
     with pytest.raises(UnknownName, match=r"target language .* 'es'"):
         memory.translate(["dog"], "en", "es")
 
 
-def test_memory_name_follows_its_content():
-    assert MemoryTranslator({"de": {"dog": "Hund"}}).name == MemoryTranslator({"de": {"dog": "Hund"}}).name
-    assert MemoryTranslator({"de": {"dog": "Hund"}}).name != MemoryTranslator({"de": {"dog": "Köter"}}).name
+def test_another_edition_of_a_memory_has_translations_of_its_own(tmp_path):
+    for edition, word in (("1", "Hund"), ("2", "Köter")):
+        cached = CachedTranslator(MemoryTranslator({"de": {"dog": word}}, edition), tmp_path / "cache.sqlite")
+        assert cached.translate(["dog"], "en", "de") == [word]
 
 
 def test_cached_translator_keeps_order_and_asks_once_for_equal_texts(tmp_path):

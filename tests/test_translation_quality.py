@@ -57,7 +57,7 @@ def test_chrf_is_sacrebleus_and_the_sample_is_the_same_for_every_language_and_ru
 
 def test_a_memory_cannot_translate_back():
     with pytest.raises(UnknownName, match="'en'"):
-        back_translation(english(3), MemoryTranslator({"de": {}}), ["de"])
+        back_translation(english(3), MemoryTranslator({"de": {}}, "1"), ["de"])
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_speed_is_measured_past_the_cache(model, tmp_path, monkeypatch):
 
 
 def test_a_translation_memory_costs_nothing_and_a_missing_language_is_told(model, tmp_path):
-    memory = CachedTranslator(MemoryTranslator({"de": {}}), tmp_path / "cache.sqlite")
+    memory = CachedTranslator(MemoryTranslator({"de": {}}, "1"), tmp_path / "cache.sqlite")
     assert measured_speed(english(9), "de", memory) == float("inf")
     table = translation_cost(english(9), ["de"], memory)
     assert table[["texts", "tokens", "hours", "weights_gib"]].iloc[-1].tolist() == [18, 0, 0, 0]

@@ -15,6 +15,7 @@ from hybridir_utils.data import worldfacts
 from hybridir_utils.data.worldfacts import (
     BRIEF,
     Fact,
+    FactsMemory,
     english_pairs,
     facts,
     is_complete,
@@ -27,7 +28,6 @@ from hybridir_utils.data.worldfacts import (
     split_facts,
     template_languages,
     templates,
-    translation_memory,
 )
 from hybridir_utils.data.worldnames import all_facts, name_of, named_items
 
@@ -183,13 +183,26 @@ def test_shifted_texts_share_nothing_with_the_plain_passages(test_task):
 
 
 def test_translation_memory_holds_both_phrasings_and_knows_what_is_asked(splits):
-    memory = translation_memory("de")
+    memory = FactsMemory("de")
     fact = splits["test"][0]
     for phrasing in (0, 1):
         assert memory[question(fact, "en", phrasing)] == question(fact, "de", phrasing)
         assert memory[passage(fact, "en", phrasing)] == passage(fact, "de", phrasing)
     known = [fact for fact in facts() if is_complete(fact, ("de",))]
-    assert len(memory) == 4 * len(known) and len(known) < len(facts())
+    assert len(memory) == len(list(memory)) == 4 * len(known) and len(known) < len(facts())
+    assert memory.get("What is this?") is None
+    unnamed = next(fact for fact in facts() if not is_complete(fact, ("de",)))
+    assert question(unnamed, "en") not in memory
+
+
+def test_the_edition_of_the_memory_follows_templates_and_code(own_folder, monkeypatch):
+    editions = {worldfacts.edition()}
+    (own_folder / "de.toml").write_text((own_folder / "de.toml").read_text(encoding="utf-8").replace("Währung", "Münze"), encoding="utf-8")
+    editions.add(worldfacts.edition())
+    monkeypatch.setattr(worldfacts, "code_fingerprint", lambda module: "edited")
+    editions.add(worldfacts.edition())
+    monkeypatch.setattr(worldfacts, "versions", lambda: {"babel": "3"})
+    assert len(editions | {worldfacts.edition()}) == 4
 
 
 @pytest.fixture
@@ -202,7 +215,7 @@ def own_folder(tmp_path, monkeypatch):
 
 
 def forget(folder):
-    template_languages.cache_clear(), templates.cache_clear(), translation_memory.cache_clear()
+    template_languages.cache_clear(), templates.cache_clear(), worldfacts._english_sentences.cache_clear()
     return folder
 
 
@@ -215,7 +228,7 @@ def test_a_new_file_is_a_new_language(own_folder):
     assert passage(swiss, "yo", 0) == f"{switzerland} – owó ìjọba: {name_of('yo', 'currency', 'CHF')}."
     task = retrieval_task("test", ("en", "yo"))
     assert task.languages == ("en", "yo") and len(task.queries) == 2 * len(split_facts(("en", "yo"))["test"])
-    assert switzerland in " ".join(translation_memory("yo").values())
+    assert switzerland in " ".join(FactsMemory("yo").values())
 
 
 @pytest.mark.parametrize("language", PATTERNS)

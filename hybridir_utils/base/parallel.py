@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -23,7 +24,7 @@ def run_jobs(run_job: Callable, jobs: list[tuple], workers: int, label: str) -> 
     if not jobs:
         return []
     pool = _pool(max(1, min(workers, os.cpu_count() or 1)), threads_of(workers))
-    futures = [pool.submit(run_job, *job) for job in jobs]
+    futures = [pool.submit(_interruptible, run_job, *job) for job in jobs]
     try:
         for future in tqdm(as_completed(futures), total=len(futures), desc=label, unit="run"):
             future.result()
@@ -67,12 +68,21 @@ def threads_of(workers: int) -> int:
     return max(1, (os.cpu_count() or 1) // max(1, workers)) if workers == 1 or torch.cuda.is_available() else 1
 
 
+def _interruptible(run_job: Callable, *job):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return run_job(*job)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _start_worker(threads: int) -> None:
     import logging
 
     import torch
     from threadpoolctl import threadpool_limits
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt reaches the workers, too, and must not end those that wait for a job
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     threadpool_limits(threads)  # BLAS, too: workers would fight over the cores

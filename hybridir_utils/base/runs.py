@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 from . import trace
 from .changes import changed_modules, changed_values, changed_versions
 from .checkout import commit
+from .code_use import ALL
 from .errors import Busy, HybridIRError, InputError
 from .files import read_json
 from .fingerprints import code_fingerprint, file_fingerprint, fingerprint, is_sealed, module_fingerprints, sealed, versions
@@ -105,7 +106,7 @@ def why_made(folder: Path, name: str, recipe: dict, module: str) -> list[str]:
 
 
 def _changes(old: dict, recipe: dict, module: str) -> list[str]:
-    code = changed_modules(old["modules"], module_fingerprints(module)) if "modules" in old else ["code changed"]
+    code = changed_modules(old["modules"], module_fingerprints((module, ALL))) if "modules" in old else ["code changed"]
     return changed_values(old["recipe"], recipe) + code + changed_versions(old["versions"], versions())
 
 
@@ -129,7 +130,7 @@ def _record(folder: Path, name: str, recipe: dict, module: str, seconds: float) 
         "recipe": recipe,
         "fingerprint": _recipe_fingerprint(recipe, module),
         "code": code_fingerprint(module),
-        "modules": module_fingerprints(module),
+        "modules": module_fingerprints((module, ALL)),
         "versions": versions(),
         "commit": commit(),
         "origin": trace.origin(),

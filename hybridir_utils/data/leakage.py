@@ -59,8 +59,9 @@ def leaks(pairs: Dataset, task: RetrievalTask | SearchTask | ParallelQuestions, 
     number = {name: n for n, name in enumerate(names.to_pylist())}
     tables = [pd.DataFrame(columns=LEAK_COLUMNS)]
     for field, texts in evaluated_texts(task).items():
+        of_field = pairs.select_columns(["id", field])
         for code, known in texts.groupby("language"):
-            ours = _Texts(pairs.select_columns(["id", field]), np.flatnonzero(language == number.get(code, -1)))
+            ours = _Texts(of_field, np.flatnonzero(language == number.get(code, -1)))
             tables.append(_compare(ours, known, threshold, contain=field == "passage").assign(language=code, field=field))
     found = [table for table in tables if len(table)] or tables
     return pd.concat(found, ignore_index=True)[LEAK_COLUMNS].astype({"similarity": float})

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
@@ -20,6 +21,7 @@ import pandas as pd
 
 from ..base.errors import InputError, UnknownName
 from ..base.files import read_toml
+from ..base.fingerprints import code_fingerprint, fingerprint, folder_fingerprint, versions
 from ..base.places import WORLDFACTS
 from ..tasks.retrieval_task import RetrievalTask
 from .pairs import pairs_from_rows
@@ -143,17 +145,38 @@ def english_pairs(split: str = "train", languages: tuple[str, ...] | None = None
     return pairs_from_rows(rows)
 
 
+@dataclass(frozen=True)
+class FactsMemory(Mapping[str, str]):
+    """Translation memory: English sentence -> sentence in `target`, for both phrasings of every fact whose names CLDR has in `target`.
+
+    A sentence is made when it is asked for: a run in fifty languages needs a twentieth of them.
+    """
+
+    target: str
+
+    def __getitem__(self, sentence: str) -> str:
+        fact, write, phrasing = _english_sentences()[sentence]
+        if not is_complete(fact, (self.target,)):
+            raise KeyError(sentence)
+        return write(fact, self.target, phrasing)
+
+    def __iter__(self) -> Iterator[str]:
+        return (sentence for sentence, (fact, *_) in _english_sentences().items() if is_complete(fact, (self.target,)))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 @cache
-def translation_memory(target: str) -> dict[str, str]:
-    """English sentence -> sentence in `target`, for both phrasings of every fact whose names CLDR has in `target`."""
-    memory = {}
-    for fact in facts():
-        if not is_complete(fact, (target,)):
-            continue
-        for phrasing in (0, 1):
-            memory[question(fact, "en", phrasing)] = question(fact, target, phrasing)
-            memory[passage(fact, "en", phrasing)] = passage(fact, target, phrasing)
-    return memory
+def _english_sentences() -> dict[str, tuple[Fact, Callable[[Fact, str, int], str], int]]:
+    """English sentence -> its fact, the function that writes it, and the phrasing."""
+    ways = [(write, phrasing) for write in (question, passage) for phrasing in (0, 1)]
+    return {write(fact, "en", phrasing): (fact, write, phrasing) for fact in facts() for write, phrasing in ways}
+
+
+def edition() -> str:
+    """Fingerprint of all that decides the sentences: templates, code, and babel's version of CLDR."""
+    return fingerprint([folder_fingerprint(WORLDFACTS), code_fingerprint("worldfacts"), versions()["babel"]])[:16]
 
 
 def retrieval_task(split: str, languages: tuple[str, ...], seed: int = 0, most: int | None = None) -> RetrievalTask:

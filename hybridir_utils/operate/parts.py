@@ -8,12 +8,14 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 from ..base.changes import changed_modules, changed_values, changed_versions
+from ..base.code_use import Place, package_imports, used_places
 from ..base.errors import InputError
 from ..base.files import read_json
-from ..base.fingerprints import file_fingerprint, fingerprint, module_fingerprints, modules, versions
+from ..base.fingerprints import file_fingerprint, fingerprint, module_fingerprints, versions
 from ..base.places import output_root
 from ..base.runs import RECORD
 from ..rank.opening import origin
+from ..show.figures import FIGURES
 from ..steps.corpora import data_fingerprint
 from ..steps.profiles import Profile
 from ..steps.session import Run
@@ -26,10 +28,9 @@ PARAMETERS = "parameters"
 def parts_of(notebook: Path, profile: Profile, data: dict[str, str]) -> dict:
     """Fingerprints of a notebook's code cells, of the package's files that they use, and the values, data (`data_parts`) and versions."""
     cells = code_cells(notebook)
-    used = sorted({module for cell in cells for module in _package_modules(cell)})
     return {
         "cells": [fingerprint(ast.dump(_parsed(cell)))[:16] for cell in cells],
-        "code": module_fingerprints(*used),
+        "code": module_fingerprints(*_used_places(cells)),
         "profile": profile.model_dump(mode="json"),
         "data": data,
         "versions": versions(),
@@ -114,14 +115,12 @@ def _source(cell: dict) -> str:
     return "".join(cell["source"])
 
 
-def _package_modules(cell: str) -> list[str]:
-    """Package modules a cell imports, as `from hybridir_utils.room import x` or `from hybridir_utils.room.x import y`."""
-    found = []
-    for node in ast.walk(_parsed(cell)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hybridir_utils"):
-            last = node.module.rpartition(".")[2]
-            found += [last] if last in modules() else [alias.name for alias in node.names]
-    return found
+def _used_places(cells: list[str]) -> set[Place]:
+    """What the cells use of the package, the plots of the figures that they name included."""
+    trees = [_parsed(cell) for cell in cells]
+    names = {name: place for tree in trees for name, place in package_imports(tree).items()}
+    texts = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return used_places(trees, names) | {FIGURES[name].place for name in texts & FIGURES.keys()}
 
 
 def _parsed(cell: str) -> ast.AST:

@@ -3,58 +3,77 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ..base import trace
+from ..base.code_use import Place
 from ..base.errors import InputError, MissingInput, UnknownName
 from ..base.fingerprints import file_fingerprint
 from ..steps.session import Run
 from ..steps.stamps import check_unaltered
-from . import plots_bias, plots_claims, plots_data, plots_many, plots_mixing, plots_questions, plots_retrieval, plots_shift
 from .style import save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
 class FigureRecipe:
-    """A plot function of result tables, the tables it takes, and the text that stands in for the picture."""
+    """A plot function of result tables (`module.function`), the tables it takes, and the text that stands in for the picture.
 
-    draw: Callable
+    The function is named, so that an edit of one plot makes only those notebooks stale that show it.
+    """
+
+    plot: str
     tables: tuple[str, ...]
     caption: str
 
+    @property
+    def place(self) -> Place:
+        """Module and name of the plot function."""
+        module, _, function = self.plot.partition(".")
+        return module, function
+
+    def draw(self, tables: Mapping[str, pd.DataFrame]) -> Figure:
+        """The plot of the tables, by name."""
+        module, function = self.place
+        return getattr(import_module(f".{module}", __package__), function)(tables)
+
 
 FIGURES = {
-    "01_coverage": FigureRecipe(plots_data.coverage, ("coverage",), "Pairs per language after each step of the preparation."),
-    "01_lengths": FigureRecipe(plots_data.lengths, ("lengths",), "Length of questions and passages by language."),
-    "01_rejections": FigureRecipe(plots_data.rejections, ("rejections",), "Texts refused by each quality check, by language."),
-    "02_batches": FigureRecipe(plots_data.batches, ("language_shares",), "Question language x passage language of the planned batches."),
-    "02_losses": FigureRecipe(plots_data.losses, ("losses",), "Training and validation losses, mean and range over seeds."),
-    "03_scores": FigureRecipe(plots_retrieval.scores, ("scores",), "mAP by setting; a dot a seed."),
-    "03_languages": FigureRecipe(plots_retrieval.languages, ("scores",), "mAP by question language."),
-    "03_heatmap": FigureRecipe(plots_retrieval.heat_maps, ("heat",), "mAP of question language x answer language in the mixed pool."),
-    "04_rank_distance": FigureRecipe(plots_bias.rank_distances, ("distances",), "Distribution of the rank distance over questions."),
-    "04_language_share": FigureRecipe(plots_bias.language_share, ("bias",), "Same-language share of the top 10 against the pool."),
-    "04_map": FigureRecipe(plots_bias.vector_map, ("map",), "Parallel questions and passages on two principal components."),
-    "04_alignment": FigureRecipe(plots_bias.alignment, ("alignment",), "Alignment, uniformity and language identity of the vectors."),
-    "04_debiasing": FigureRecipe(plots_bias.debiasing, ("debiasing",), "Training-free removal of language identity."),
-    "05_curves": FigureRecipe(plots_mixing.curves, ("mixing",), "Every measure against α, mean and range over seeds; schedules beside."),
+    "01_coverage": FigureRecipe("plots_data.coverage", ("coverage",), "Pairs per language after each step of the preparation."),
+    "01_lengths": FigureRecipe("plots_data.lengths", ("lengths",), "Length of questions and passages by language."),
+    "01_rejections": FigureRecipe("plots_data.rejections", ("rejections",), "Texts refused by each quality check, by language."),
+    "02_batches": FigureRecipe("plots_data.batches", ("language_shares",), "Question language x passage language of the planned batches."),
+    "02_losses": FigureRecipe("plots_data.losses", ("losses",), "Training and validation losses, mean and range over seeds."),
+    "03_scores": FigureRecipe("plots_retrieval.scores", ("scores",), "mAP by setting; a dot a seed."),
+    "03_languages": FigureRecipe("plots_retrieval.languages", ("scores",), "mAP by question language."),
+    "03_heatmap": FigureRecipe("plots_retrieval.heat_maps", ("heat",), "mAP of question language x answer language in the mixed pool."),
+    "04_rank_distance": FigureRecipe("plots_bias.rank_distances", ("distances",), "Distribution of the rank distance over questions."),
+    "04_language_share": FigureRecipe("plots_bias.language_share", ("bias",), "Same-language share of the top 10 against the pool."),
+    "04_map": FigureRecipe("plots_bias.vector_map", ("map",), "Parallel questions and passages on two principal components."),
+    "04_alignment": FigureRecipe("plots_bias.alignment", ("alignment",), "Alignment, uniformity and language identity of the vectors."),
+    "04_debiasing": FigureRecipe("plots_bias.debiasing", ("debiasing",), "Training-free removal of language identity."),
+    "05_curves": FigureRecipe("plots_mixing.curves", ("mixing",), "Every measure against α, mean and range over seeds; schedules beside."),
     "05_pareto": FigureRecipe(
-        plots_mixing.pareto, ("mixing",), "Monolingual against cross-lingual mAP of every mix, with the Pareto front."
+        "plots_mixing.pareto", ("mixing",), "Monolingual against cross-lingual mAP of every mix, with the Pareto front."
     ),
-    "05_recommended": FigureRecipe(plots_mixing.recommended, ("mixing_best",), "Best α of every goal with its 95 % interval."),
-    "06_kept": FigureRecipe(plots_shift.kept, ("shift",), "Share of mAP kept under domain shift, by strategy."),
-    "06_alignment": FigureRecipe(plots_shift.alignment, ("shift_alignment",), "Alignment in domain against alignment under shift."),
-    "07_recall": FigureRecipe(plots_questions.recall, ("question_recall",), "Recall of translated questions, by kind of language pair."),
-    "07_pairs": FigureRecipe(plots_questions.pairs, ("question_pairs",), "Recall@1 of hybrid minus others, by pair of languages."),
-    "08_methods": FigureRecipe(plots_many.methods, ("many_scores",), "mAP of each method in each setting; a dot a seed."),
-    "08_languages": FigureRecipe(plots_many.languages, ("many_languages",), "mAP by question language, grouped by family."),
-    "08_cost": FigureRecipe(plots_many.cost, ("many_scores", "many_cost"), "mAP of each method against its training time."),
-    "08_growth": FigureRecipe(plots_many.growth, ("many_growth",), "Time of each step and mAP by number of languages."),
-    "09_verdicts": FigureRecipe(plots_claims.verdicts, ("claims",), "Verdicts on the eleven claims, by source."),
+    "05_recommended": FigureRecipe("plots_mixing.recommended", ("mixing_best",), "Best α of every goal with its 95 % interval."),
+    "06_kept": FigureRecipe("plots_shift.kept", ("shift",), "Share of mAP kept under domain shift, by strategy."),
+    "06_alignment": FigureRecipe("plots_shift.alignment", ("shift_alignment",), "Alignment in domain against alignment under shift."),
+    "07_recall": FigureRecipe("plots_questions.recall", ("question_recall",), "Recall of translated questions, by kind of language pair."),
+    "07_pairs": FigureRecipe("plots_questions.pairs", ("question_pairs",), "Recall@1 of hybrid minus others, by pair of languages."),
+    "08_methods": FigureRecipe("plots_many.methods", ("many_scores",), "mAP of each method in each setting; a dot a seed."),
+    "08_languages": FigureRecipe("plots_many.languages", ("many_languages",), "mAP by question language, grouped by family."),
+    "08_cost": FigureRecipe("plots_many.cost", ("many_scores", "many_cost"), "mAP of each method against its training time."),
+    "08_growth": FigureRecipe("plots_many.growth", ("many_growth",), "Time of each step and mAP by number of languages."),
+    "09_verdicts": FigureRecipe("plots_claims.verdicts", ("claims",), "Verdicts on the eleven claims, by source."),
 }
 
 

@@ -158,7 +158,7 @@ def translator(run: Run) -> CachedTranslator:
     p = run.profile
     if p.translator == "memory":
         targets = [language for language in p.languages if language != "en"]
-        inner = MemoryTranslator({target: worldfacts.translation_memory(target) for target in targets})
+        inner = MemoryTranslator({target: worldfacts.FactsMemory(target) for target in targets}, worldfacts.edition())
     else:
         from ..translate.mt import open_translator
 

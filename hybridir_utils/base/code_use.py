@@ -1,0 +1,127 @@
+"""Which of the package's code something uses: definition by definition, followed through names and imports.
+
+An edit of a function that nobody reaches from a notebook or a training run must not make it stale, though it stands in a file whose other
+functions are used. Names are followed wherever they stand, in annotations, too: more is counted than runs, never less. The package holds
+to what this needs (`tests/test_code_use.py`): no module does anything by being imported, and only plots are found by a name in a text
+(`show.figures`).
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1]
+ALL = "*"
+
+Place = tuple[str, str]  # (module, definition), or (module, ALL)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A module: definition -> digest of what it means, definition -> places it uses, and the places that its imports bind names to."""
+
+    meanings: Mapping[str, str]
+    uses: Mapping[str, frozenset[Place]]
+    imports: Mapping[str, Place]
+
+
+def modules() -> dict[str, Path]:
+    """Name -> file of every module of the package; a name stands in one room only."""
+    return _modules_below(PACKAGE)
+
+
+@cache
+def _modules_below(package: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(package.rglob("*.py")) if path.stem != "__init__"}
+
+
+def used_code(places: Iterable[Place]) -> dict[Path, dict[str, str]]:
+    """File -> its definitions that the places reach, themselves included -> digest of each; comments, prose and layout do not count."""
+    reached, waiting = set(), [place for each in places for place in _resolved(each)]
+    while waiting:
+        place = waiting.pop()
+        if place not in reached:
+            reached.add(place)
+            waiting += [found for used in source_of(place[0]).uses[place[1]] for found in _resolved(used)]
+    found = {}
+    for module, name in sorted(reached):
+        found.setdefault(modules()[module], {})[name] = source_of(module).meanings[name]
+    return found
+
+
+def _resolved(place: Place) -> list[Place]:
+    """The definitions that a place stands for; a name that a module only imports stands for what it was imported from."""
+    module, name = place
+    source = source_of(module)
+    if name in source.meanings:
+        return [place]
+    if name in source.imports:
+        return _resolved(source.imports[name])
+    return [(module, each) for each in source.meanings]
+
+
+def source_of(module: str) -> Source:
+    return _read(modules()[module])
+
+
+@cache
+def _read(path: Path) -> Source:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imports, statements = package_imports(tree), {}
+    for statement in tree.body:
+        for name in _defined(statement):
+            statements.setdefault(name, []).append(statement)
+    local = {name: (path.stem, name) for name in statements}
+    uses = {name: frozenset(used_places(nodes, imports | local)) for name, nodes in statements.items()}
+    return Source({name: _digest(nodes) for name, nodes in statements.items()}, uses, imports)
+
+
+def _defined(statement: ast.stmt) -> list[str]:
+    """Names that a statement of a module defines."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [statement.name]
+    if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        return [node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    return []
+
+
+def package_imports(tree: ast.AST) -> dict[str, Place]:
+    """Name -> what an import of the package binds it to, anywhere in the tree: `from .x import y`, `from ..room.x import y`,
+    `from . import x`, `from ..room import x`, and the same from `hybridir_utils`.
+    """
+    bound, known = {}, modules()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").split(".")[0] == PACKAGE.name):
+            last = (node.module or "").rpartition(".")[2]
+            for alias in node.names:
+                place = (last, alias.name) if last in known else (alias.name, ALL)
+                bound |= {alias.asname or alias.name: place} if place[0] in known else {}
+    return bound
+
+
+def used_places(nodes: Iterable[ast.AST], names: Mapping[str, Place]) -> set[Place]:
+    """The places that names stand for in the trees; `module.definition` is the definition alone."""
+    found, waiting = set(), list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and names.get(node.value.id, ("", ""))[1] == ALL:
+            found.add((names[node.value.id][0], node.attr))
+            continue
+        if isinstance(node, ast.Name) and node.id in names:
+            found.add(names[node.id])
+        waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def _digest(nodes: list[ast.stmt]) -> str:
+    """Of the syntax trees without docstrings, so that prose may change."""
+    for node in (inner for outer in nodes for inner in ast.walk(outer)):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            body[0].value.value = ""
+    return hashlib.sha256("".join(map(ast.dump, nodes)).encode()).hexdigest()[:16]
