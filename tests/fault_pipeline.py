@@ -26,7 +26,6 @@ IMPORTED = (
     *("sentence_transformers", "datasets", "seaborn", "sklearn.decomposition", "bm25s", "py3langid.langid", "tqdm.auto"),
     *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"),
 )
-MOST = 10  # kills between two runs that end and are compared
 VOLATILE = ("artefact.json", "card.json", "README.md", "tables.json")  # seconds and memory, which are no result, and hashes of them
 PROFILE = """name = "killed"
 languages = ["de", "en", "es"]
@@ -134,15 +133,16 @@ def prepare(folder: Path) -> None:
     gc.freeze()  # else every collection in a child goes through all that was imported
 
 
-def attempt(folder: Path, wanted: str = "", wait: float = 0.0) -> tuple[str, dict[str, float]]:
+def attempt(folder: Path, wanted: str = "", wait: float = 0.0, keep: Path | None = None) -> tuple[str, dict[str, float]]:
     """Fork a child that runs the pipeline and kill it `wait` seconds into the stage `wanted`, or later.
 
-    The stage it was killed in, "" where it ended well; and how long each stage took that ended.
+    keep: folder for a copy of what is there when each stage begins. Returns the stage it was killed in, "" where it ended well; and how
+    long each stage took that ended.
     """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        _run_child(folder, writer)
+        _run_child(folder, writer, keep)
     os.close(writer)
     began, stage, limit, took = time.monotonic(), "start", None, {}
     with open(reader, "rb", buffering=0) as told:
@@ -167,13 +167,19 @@ def attempt(folder: Path, wanted: str = "", wait: float = 0.0) -> tuple[str, dic
     return "", took
 
 
-def _run_child(folder: Path, writer: int) -> None:
+def _run_child(folder: Path, writer: int, keep: Path | None) -> None:
     """Never returns."""
+
+    def say(stage: str) -> None:
+        if keep and stage != STAGES[0]:
+            shutil.copytree(os.environ["HYBRIDIR_OUTPUT"], keep / stage)
+        os.write(writer, f"{stage}\n".encode())
+
     try:
         os.setpgid(0, 0)
         if not os.environ.get("SHOWN"):
             os.dup2(os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
-        pipeline(folder, lambda stage: os.write(writer, f"{stage}\n".encode()))
+        pipeline(folder, say)
         os._exit(0)
     except BaseException:
         import traceback
@@ -184,32 +190,23 @@ def _run_child(folder: Path, writer: int) -> None:
 
 
 def main(folder: Path, kills: int, seed: int) -> dict:
-    """Kill until `kills` are counted; names the results of a run that came to its end which are not those of the unbroken one."""
-    out = Path(os.environ["HYBRIDIR_OUTPUT"])
+    """Kill `kills` times, in each stage as often; go on to the end after each, and name the results that are not the unbroken run's."""
+    out, before = Path(os.environ["HYBRIDIR_OUTPUT"]), folder / "before"
     prepare(folder)
-    length = attempt(folder)[1]
-    expected, draw, counted, ended, differing = results(out), random.Random(seed), Counter(), 0, []
+    length = attempt(folder, keep=before)[1]
+    expected, draw, counted, differing = results(out), random.Random(seed), Counter(), []
     while not differing and sum(counted.values()) < kills:
+        wanted = min(STAGES, key=lambda name: counted[name])
         shutil.rmtree(out)
-        stage, begun = STAGES[0], set()
-        for _ in range(min(MOST, kills - sum(counted.values()))):
-            left = STAGES[STAGES.index(stage) :]  # those before are done, and pass in no time
-            wanted = min(left, key=lambda name: (counted[name], draw.random()))
-            share = 0.5 if wanted in begun else 1  # where it was killed before, a part of it is done
-            before = stage
-            stage, took = attempt(folder, wanted, share * draw.random() * length[wanted])
-            whole = [name for name in STAGES[STAGES.index(before) :] if name in took and name not in begun and name != stage]
-            length |= {name: (length[name] + took[name]) / 2 for name in whole}
-            if not stage:
-                break
-            counted[stage] += 1
-            begun.add(stage)
+        if wanted != STAGES[0]:
+            shutil.copytree(before / wanted, out)
+        stage = attempt(folder, wanted, draw.random() * length[wanted])[0]
         if stage:
+            counted[stage] += 1
             assert not attempt(folder)[0]
-        ended += 1
         found = results(out)
         differing = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
-    return {"kills": counted, "ended": ended, "differing": differing, "compared": len(expected), "length": length}
+    return {"kills": counted, "differing": differing, "compared": len(expected), "length": length}
 
 
 if __name__ == "__main__":

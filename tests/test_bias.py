@@ -177,6 +177,16 @@ def test_peer_per_question_is_blind_with_one_relevant_per_language_and_pooled_is
     assert value_of(bias.bias_scores(biased, fair_task, cutoffs=(100,)), "PEER@100").iloc[0] < 1e-6
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_the_test_behind_peer_is_that_of_scipy(seed):
+    rng = np.random.default_rng(seed)
+    sample = np.sort(np.r_[0, 1, rng.integers(0, 2 + 6 * seed, size=40)])
+    sample = np.unique(sample, return_inverse=True)[1]
+    values = rng.integers(1, 3 + 9 * seed, size=len(sample)).astype(float)
+    expected = kruskal(*[values[sample == number] for number in range(sample.max() + 1)]).pvalue
+    assert bias._kruskal_p(values, sample) == pytest.approx(expected, rel=1e-10)
+
+
 def test_peer_is_one_when_nothing_is_found_in_the_top():
     task, _ = one_relevant_per_language(20, lead=0.0, languages=2)
     relevant = np.zeros((20, 40), dtype=np.float32)

@@ -26,13 +26,13 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="attempts are forked")
 def test_fifty_kills_in_all_stages_end_in_the_results_of_an_unbroken_run(tmp_path):
-    """Tables, figures, pairs, weights, loss histories, vectors and evaluations, compared after every run that came to its end."""
+    """Tables, figures, pairs, weights, loss histories, vectors and evaluations, compared after the run that follows each kill."""
     environment = {**os.environ, **ONE_THREAD, "HYBRIDIR_OUTPUT": str(tmp_path / "out")}
     command = [sys.executable, Path(__file__).with_name("fault_pipeline.py"), tmp_path, str(KILLS), str(SEED)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, (tmp_path / "log.txt").read_text()[-4000:] + done.stderr[-2000:]
     told = json.loads(done.stdout)
-    assert told["differing"] == [] and told["compared"] > 50 and told["ended"] >= 4
+    assert told["differing"] == [] and told["compared"] > 50
     assert sum(told["kills"].values()) >= KILLS and all(told["kills"].get(stage, 0) >= 4 for stage in STAGES), told["kills"]
 
 

@@ -2,6 +2,9 @@
 
 import gzip
 import os
+import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -61,6 +64,18 @@ def test_line_separators_inside_a_text_do_not_split_the_line(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"id": "a\u2028b\x85c"}\n{"id": "d"}\n', encoding="utf-8")
     assert [(number, row["id"]) for number, row in read_jsonl(path)] == [(1, "a\u2028b\x85c"), (2, "d")]
+
+
+def test_what_a_killed_process_left_of_a_file_goes_with_its_next_writing(tmp_path):
+    path = tmp_path / "a[1].json"
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    here = f".{path.name}.{socket.gethostname()}"
+    left = {name: tmp_path / name for name in (f"{here}-{gone.pid}-x1.tmp", f"{here}-{os.getpid()}-x2.tmp", f".{path.name}.other-1-x3.tmp")}
+    for file in left.values():
+        file.write_text("half")
+    write_text_atomically(path, "whole")
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*list(left)[1:], path.name]), "another writer's stays"
 
 
 def test_written_text_is_read_back_and_leaves_nothing_else(tmp_path):

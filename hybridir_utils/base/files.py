@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import socket
 import tempfile
 import tomllib
 import zlib
 from collections.abc import Iterable, Iterator
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +84,8 @@ def write_text_atomically(path: Path, text: str) -> None:
     path, temporary = Path(path), None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False) as file:
+        _remove_left(path)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_prefix(path, os.getpid()), suffix=".tmp", delete=False) as file:
             temporary = file.name
             file.write(text.encode("utf-8"))
         os.chmod(temporary, 0o666 & ~_umask())
@@ -95,6 +98,20 @@ def write_text_atomically(path: Path, text: str) -> None:
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
+
+
+def _prefix(path: Path, process: int) -> str:
+    return f".{path.name}.{socket.gethostname()}-{process}-"
+
+
+def _remove_left(path: Path) -> None:
+    """Remove what killed processes of this machine left of their writing of the file; a live one's stays."""
+    import psutil
+
+    for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+        process = left.name.removeprefix(_prefix(path, 0).removesuffix("0-")).split("-")[0]
+        if process.isdigit() and not psutil.pid_exists(int(process)):
+            left.unlink(missing_ok=True)
 
 
 def file_safe(name: str) -> str:

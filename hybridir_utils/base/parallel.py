@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from functools import cache
 from multiprocessing import connection, get_context, parent_process
 
 from .errors import InputError
@@ -24,7 +26,7 @@ def run_jobs(run_job: Callable, jobs: list[tuple], workers: int, label: str) -> 
     if not jobs:
         return []
     pool = _pool(max(1, min(workers, os.cpu_count() or 1)), threads_of(workers))
-    futures = [pool.submit(_interruptible, run_job, *job) for job in jobs]
+    futures = [pool.submit(_in_worker, run_job, *job) for job in jobs]
     try:
         for future in tqdm(as_completed(futures), total=len(futures), desc=label, unit="run"):
             future.result()
@@ -68,12 +70,20 @@ def threads_of(workers: int) -> int:
     return max(1, (os.cpu_count() or 1) // max(1, workers)) if workers == 1 or torch.cuda.is_available() else 1
 
 
-def _interruptible(run_job: Callable, *job):
+def _in_worker(run_job: Callable, *job):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return run_job(*job)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _keep_for_good()
+
+
+@cache
+def _keep_for_good() -> None:
+    """After a worker's first job: what that imported stays, and need not be gone through whenever a library asks for a collection."""
+    gc.collect()
+    gc.freeze()
 
 
 def _start_worker(threads: int) -> None:

@@ -62,17 +62,14 @@ def _taught(pairs, plan: BatchPlan, teacher, settings: TrainingSettings):
     prefix = {"question": settings.query_prefix, "passage": settings.passage_prefix}
     used, place = np.unique(english, return_inverse=True)
     vectors = np.stack([encode_texts(teacher, pairs[used][name], role) for name, role in PARTS.items()])
-    texts = {name: pairs.select_columns([name]) for name in PARTS}
+    texts, parts = pairs.select_columns(list(PARTS)), list(PARTS)
 
     def look_up(batch: dict) -> dict:
-        chosen = [list(PARTS)[number] for number in batch["part"]]
-        return {
-            **{
-                side: [prefix[name] + texts[name][row][name] for name, row in zip(chosen, batch[side], strict=True)]
-                for side in ("english", "translation")
-            },
-            "label": vectors[batch["part"], batch["place"]].tolist(),
-        }
+        chosen, found = [parts[number] for number in batch["part"]], {}
+        for side in ("english", "translation"):
+            columns = texts[batch[side]]
+            found[side] = [prefix[name] + columns[name][slot] for slot, name in enumerate(chosen)]
+        return found | {"label": vectors[batch["part"], batch["place"]].tolist()}
 
     return Dataset.from_dict({"english": english, "translation": rows, "part": part, "place": place}).with_transform(look_up)
 

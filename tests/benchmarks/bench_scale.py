@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -97,8 +98,8 @@ def sweep(runs: int, jobs: int) -> Callable[[], None]:
 
 PARTS = {
     "planning": [
-        *(("planning 10,000 x 100", "pairs in 11 languages", ids * 11, planning, (ids, 11)) for ids in IDS),
-        *(("planning 10,000 x 100", "languages of 220,000 pairs", n, planning, (220_000 // n, n)) for n in LANGUAGES),
+        *(("planning 10,000 x 100 pairs", "pairs in 11 languages", ids * 11, planning, (ids, 11)) for ids in IDS),
+        *(("planning 10,000 x 100 pairs", "languages of 220,000 pairs", n, planning, (220_000 // n, n)) for n in LANGUAGES),
     ],
     "ranking": [
         *(("ranking and bias", "questions = candidates, 11 languages", int(13_000 * s), ranking, (int(13_000 * s), 11)) for s in SCALES),
@@ -121,14 +122,33 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 
 def measured(make: Callable, arguments: tuple) -> tuple[float, float]:
-    """(seconds, MB above what is there when the work begins; of child processes where these are larger)."""
+    """(seconds, most MB held meanwhile, by this process and its children, above what it held when the work began)."""
     run = make(*arguments)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before, peak, ended = memory(), [0], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.01):
+            peak[0] = max(peak[0], memory())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     started = time.perf_counter()
     run()
     seconds = time.perf_counter() - started
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return seconds, max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024
+    ended.set()
+    watcher.join()
+    return seconds, max(0, peak[0] - before) / 2**20
+
+
+def memory() -> int:
+    """Bytes of this process and its children; what several share counts for each."""
+    import psutil
+
+    total, process = 0, psutil.Process()
+    for each in (process, *process.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            total += each.memory_info().rss
+    return total
 
 
 def measure(parts: list[str]) -> pd.DataFrame:
@@ -148,29 +168,27 @@ def slope(rows: pd.DataFrame) -> float:
 
 
 def draw(table: pd.DataFrame, folder: Path) -> None:
-    """scale.png and scale.svg: seconds (solid) and MB (dashed) over size, one panel for each thing that grows."""
+    """scale.png and scale.svg: seconds above, MB below, over size; a column for each thing that grows."""
     from hybridir_utils.show.style import new_figure, save_figure
 
-    names, columns = list(dict.fromkeys(table["axis"])), 3
-    figure, axes = new_figure(-(-len(names) // columns), columns, width=3.6, height=3.0)
-    for ax, name in zip(axes.flat, names, strict=False):
+    names = list(dict.fromkeys(table["axis"]))
+    figure, axes = new_figure(2, len(names), width=2.9, height=2.5)
+    for column, name in enumerate(names):
         rows = table[table["axis"] == name]
-        for number, (what, own) in enumerate(rows.groupby("what", sort=False)):
-            colour = ("#0072B2", "#D55E00")[number % 2]
-            ax.plot(own["size"], own["seconds"], "o-", color=colour, label=f"{what}: slope {slope(own):.2f}")
-            ax.plot(own["size"], own["peak_mb"].clip(lower=1), "s--", color=colour, alpha=0.5, markersize=3)
         sizes = sorted(set(rows["size"]))
         ticks = [size for size, after in zip(sizes, [*sizes[1:], np.inf], strict=True) if after / size >= 1.8]  # so that numbers stay apart
-        ax.set(xscale="log", yscale="log", xlabel=name, ylabel="seconds (solid), MB (dashed)", ylim=(0.05, 5_000))
-        ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
-        ax.minorticks_off()
-        ax.set_title("\n".join(ax.get_legend_handles_labels()[1]), fontsize="small")
-        for line, what in zip(ax.lines[::2], rows["what"].unique(), strict=True):
-            place = (line.get_xdata()[-1], line.get_ydata()[-1])
-            options = {"ha": "right", "va": "bottom", "xytext": (0, 5), "textcoords": "offset points", "fontsize": "x-small"}
-            ax.annotate(what, place, color=line.get_color(), **options)
-    for ax in list(axes.flat)[len(names) :]:
-        ax.axis("off")
+        for ax, value in zip(axes[:, column], ("seconds", "peak_mb"), strict=True):
+            for number, (what, own) in enumerate(rows.groupby("what", sort=False)):
+                label = f"{what.removeprefix('encoding, ')}: slope {slope(own):.2f}"
+                ax.plot(own["size"], own[value].clip(lower=0.01), "o-", color=("#0072B2", "#D55E00")[number % 2], label=label)
+            ax.set(xscale="log", yscale="log", ylim=(0.05, 2_000) if value == "seconds" else (0.5, 20_000))
+            ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+            ax.minorticks_off()
+        axes[1, column].set_xlabel(name)
+        axes[0, column].legend(fontsize="x-small", loc="upper left", frameon=False, borderaxespad=0.2)
+        axes[0, column].set_title(rows["what"].iloc[0].split(",")[0], fontsize="small")
+    for ax, label in zip(axes[:, 0], ("seconds", "MB above the start"), strict=True):
+        ax.set_ylabel(label)
     save_figure(figure, folder, "scale", "How time and memory grow; data/results/benchmarks/scale.csv")
 
 
