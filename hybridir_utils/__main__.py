@@ -154,7 +154,7 @@ def _cost(run) -> int:
 
 def _translate(options) -> int:
     from .base.distributed import rank
-    from .steps.preparation import fill_translations
+    from .steps.pair_translation import fill_translations
 
     cache = fill_translations(_open(options))
     if rank() == 0:

@@ -73,7 +73,8 @@ def pipeline(folder: Path, say) -> None:
     from hybridir_utils.show.figures import draw
     from hybridir_utils.steps.encoders import loss_curves, trained_encoders
     from hybridir_utils.steps.evaluation import evaluate
-    from hybridir_utils.steps.preparation import fill_translations, prepare_pairs
+    from hybridir_utils.steps.pair_translation import fill_translations
+    from hybridir_utils.steps.preparation import prepare_pairs
     from hybridir_utils.steps.session import open_run, save_table
 
     run = open_run(str(folder / "killed.toml"))

@@ -23,7 +23,8 @@ from hybridir_utils.operate.suite import Step, run_suite
 from hybridir_utils.rank.corpus_encoding import encode_corpus
 from hybridir_utils.show.claim_sources import saved_source
 from hybridir_utils.show.figures import draw, read_result
-from hybridir_utils.steps.preparation import fill_translations, prepare_pairs, translator
+from hybridir_utils.steps.pair_translation import fill_translations, translator
+from hybridir_utils.steps.preparation import prepare_pairs
 from hybridir_utils.steps.session import save_table
 from hybridir_utils.steps.stamps import STAMPS, check_one_origin
 from hybridir_utils.train.checkpoints import last_whole, seal, step_of

@@ -23,7 +23,8 @@ from hybridir_utils.operate.suite import Step, run_suite
 from hybridir_utils.show.figures import draw
 from hybridir_utils.steps.encoders import base_encoders, trained_encoders
 from hybridir_utils.steps.evaluation import evaluate
-from hybridir_utils.steps.preparation import fill_translations, prepare_pairs
+from hybridir_utils.steps.pair_translation import fill_translations
+from hybridir_utils.steps.preparation import prepare_pairs
 from hybridir_utils.steps.session import save_table
 
 TABLES = made_up_tables()

@@ -15,7 +15,7 @@ from hybridir_utils.base.runs import recipe_of
 from hybridir_utils.data import quality_chunks
 from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, pairs_from_rows, read_pairs_jsonl
 from hybridir_utils.data.quality_chunks import rejected
-from hybridir_utils.steps import preparation
+from hybridir_utils.steps import pair_translation, preparation
 from hybridir_utils.steps.corpora import hold_out
 from hybridir_utils.steps.preparation import enough_for_a_batch, prepare_pairs
 from hybridir_utils.steps.session import open_run
@@ -244,7 +244,7 @@ def test_the_commit_of_a_translator_on_the_hub_is_part_of_the_recipe(setup, tmp_
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     profile, place = setup.run(translator="m2m100-1.2b").profile, "facebook/m2m100_1.2B@refs/pr/7"
-    unknown = preparation._translating_model(profile)
+    unknown = pair_translation.translating_model(profile)
     assert unknown["models"] == {place: None} and unknown["licence"] == "MIT"
     for commit in ("0123456789" * 4, "9876543210" * 4):
         repository = tmp_path / "hub" / "models--facebook--m2m100_1.2B"
@@ -252,7 +252,7 @@ def test_the_commit_of_a_translator_on_the_hub_is_part_of_the_recipe(setup, tmp_
         (repository / "snapshots" / commit / "config.json").write_text("{}")
         (repository / "refs" / "refs" / "pr").mkdir(parents=True, exist_ok=True)
         (repository / "refs" / "refs" / "pr" / "7").write_text(commit)
-        assert preparation._translating_model(profile)["models"] == {place: f"facebook/m2m100_1.2B@{commit}"}
+        assert pair_translation.translating_model(profile)["models"] == {place: f"facebook/m2m100_1.2B@{commit}"}
 
 
 def test_every_model_of_a_translator_by_pairs_is_named():

@@ -17,7 +17,7 @@ from ..data.triples import drawn_size
 from ..translate.mt_catalogue import TRANSLATORS
 from ..translate.translation_cost import COUNTS, MEMORY, measured_speed, translation_cost
 from .corpora import source_pairs
-from .preparation import to_translate, translator
+from .pair_translation import to_translate, translator
 from .profiles import HUB_PAIR_SETS, Profile
 from .session import Run
 

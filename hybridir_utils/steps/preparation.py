@@ -6,27 +6,23 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 from datasets import Dataset
 
-from ..base.distributed import first_process_first
 from ..base.errors import InputError
 from ..base.mapped import codes, counts, holds, keep_rows, write_parquet
-from ..base.runs import artefact, writing
-from ..data import worldfacts
+from ..base.runs import artefact
 from ..data.leakage import drop_leaks, leaks
 from ..data.pairs import NEGATIVE_COLUMNS, join_pairs, read_split
 from ..data.quality import accepted
 from ..data.quality_chunks import rejected
-from ..rank.opening import origin
 from ..tasks.parallel_texts import ParallelQuestions
 from ..tasks.retrieval_task import RetrievalTask
 from ..tasks.searches import SearchTask
-from ..translate.translation import CachedTranslator, MemoryTranslator, translate_pairs
 from .corpora import data_fingerprint, parallel_questions, retrieval_task, set_records, source_pairs
+from .pair_translation import translated, translating_model
 from .profiles import Profile
 from .search_tasks import is_search_task, search_task
 from .session import Run
@@ -68,35 +64,13 @@ def pairs_artefact(run: Run) -> tuple[Path, str, dict, str]:
 
 
 def _recipe(profile: Profile) -> dict:
-    recipe = profile.model_dump(include=RECIPE) | {"translator": _translating_model(profile), "test_sets": profile.test_sets}
+    recipe = profile.model_dump(include=RECIPE) | {"translator": translating_model(profile), "test_sets": profile.test_sets}
     if set(profile.test_sets) > set(profile.tasks):
         recipe["question_languages"] = profile.question_languages
     recipe["sets"] = set_records(profile, profile.pair_sets + profile.test_sets)
     if profile.hard_negatives == "dense":
         recipe["mined with"] = profile.retrievers[:1]
     return recipe | {"data": data_fingerprint(profile.pair_sets + profile.test_sets, profile.data_dir)}
-
-
-def _translating_model(profile: Profile) -> dict:
-    """What decides a translation: the translator's name, the models it stands for, each with its commit or the fingerprint of its folder,
-    and the decoding.
-    """
-    if profile.translator == "memory":
-        return {"name": "memory"}
-    from ..translate.mt_catalogue import TRANSLATORS, model_places
-
-    known = TRANSLATORS.get(profile.translator)
-    models = {place: _commit(place) for place in model_places(profile.translator, profile.languages)}
-    about = {"models": models, "licence": known.licence, "max_tokens": known.max_tokens} if known else {"models": models}
-    return {"name": profile.translator, **about, "beams": profile.beams, "precision": profile.precision}
-
-
-def _commit(place: str) -> str | None:
-    """`NAME@COMMIT` or a folder's fingerprint; None where neither the hub nor the cache answers."""
-    try:
-        return origin(place)
-    except InputError:
-        return None
 
 
 def _make(run: Run, out: Path) -> None:
@@ -153,53 +127,6 @@ def tested_texts(run: Run) -> list[RetrievalTask | SearchTask | ParallelQuestion
     return [*evaluation_tasks(run).values(), *large, *(parallel_questions(name, *about) for name in further)]
 
 
-def translator(run: Run) -> CachedTranslator:
-    """The profile's translator behind a cache that survives a kill."""
-    p = run.profile
-    if p.translator == "memory":
-        targets = [language for language in p.languages if language != "en"]
-        inner = MemoryTranslator({target: worldfacts.FactsMemory(target) for target in targets}, worldfacts.edition())
-    else:
-        from ..translate.mt import open_translator
-
-        inner = open_translator(
-            p.translator, beams=p.beams, tokens=p.translation_tokens, precision=p.precision, trust_remote_code=p.trust_remote_code
-        )
-    with writing(run.artefacts):
-        run.artefacts.mkdir(parents=True, exist_ok=True)
-    return CachedTranslator(inner, run.artefacts / "translations.sqlite")
-
-
-def fill_translations(run: Run) -> Path:
-    """Translate what the profile has translated into the cache alone, for `prepare_pairs` to find; returns the cache's path.
-
-    Under `accelerate launch` every process calls this, and they share the texts.
-    """
-    with first_process_first():
-        parts = source_pairs(run.profile)
-    cached = translator(run)
-    for pairs in parts:
-        chosen, targets = to_translate(run.profile, pairs)
-        if targets and chosen.any():
-            with TemporaryDirectory() as folder:
-                translate_pairs(keep_rows(pairs, chosen), cached, targets, Path(folder))
-    return cached.path
-
-
-def translation_sample(run: Run) -> pd.DataFrame:
-    """chrF of `back_translated` passages a language, into it and back: language, chrF, low, high, n (`back_translation`).
-
-    No rows where nothing was translated, or by the translation memory, which holds one direction only.
-    """
-    from ..translate.translation_quality import back_translation
-
-    pairs, profile = source_pairs(run.profile)[0], run.profile
-    chosen, targets = to_translate(profile, pairs)
-    if profile.translator == "memory" or not profile.back_translated or not targets or not chosen.any():
-        return pd.DataFrame(columns=["language", "chrF", "low", "high", "n"])
-    return back_translation(keep_rows(pairs, chosen), translator(run), targets, profile.back_translated, profile.corpus_seed).scores
-
-
 def _parallel_pairs(run: Run, work: Path) -> tuple[Dataset, Dataset]:
     """(training, validation) pairs in the profile's languages; what is written on the way lies in `work`.
 
@@ -209,28 +136,8 @@ def _parallel_pairs(run: Run, work: Path) -> tuple[Dataset, Dataset]:
     if profile.validation_set == "squadshifts":
         from ..data.training_sets import squadshifts_pairs
 
-        return _translate(run, join_pairs(list(sources)), work / "train"), squadshifts_pairs(profile.data_dir, profile.max_chars)
-    return tuple(_translate(run, pairs, work / split) for split, pairs in zip(("train", "validation"), sources, strict=True))
-
-
-def _translate(run: Run, pairs: Dataset, folder: Path) -> Dataset:
-    """Data sets that are English only are translated into the profile's other languages; parallel ones, and those that the profile
-    names in `english_only`, stay as they are.
-    """
-    chosen, targets = to_translate(run.profile, pairs)
-    if not targets or not chosen.any():
-        return pairs
-    translated = translate_pairs(keep_rows(pairs, chosen), translator(run), targets, folder)
-    return join_pairs([keep_rows(pairs, ~chosen), translated])
-
-
-def to_translate(profile: Profile, pairs: Dataset) -> tuple[np.ndarray, list[str]]:
-    """([rows] bool, target languages): the pairs of sets that are in English only and not in the profile's `english_only`."""
-    stay = {Path(name).name.split(".")[0] for name in profile.english_only}  # the source of jsonl:FILE is the file's name
-    (source, sources), (language, languages) = codes(pairs, "source"), codes(pairs, "language")
-    parallel = np.isin(sources.to_pylist(), sorted(stay))
-    parallel[source[np.array(languages.to_pylist())[language] != "en"]] = True
-    return ~parallel[source], [language for language in profile.languages if language != "en"]
+        return translated(run, join_pairs(list(sources)), work / "train"), squadshifts_pairs(profile.data_dir, profile.max_chars)
+    return tuple(translated(run, pairs, work / split) for split, pairs in zip(("train", "validation"), sources, strict=True))
 
 
 def _with_negatives(pairs: Dataset, profile: Profile) -> Dataset:

@@ -200,6 +200,9 @@ def main() -> None:
     options = parser.parse_args()
     table = measure(options.only.split(","))
     if options.csv:
+        if options.csv.exists():  # what was not measured again stays
+            before = pd.read_csv(options.csv)
+            table = pd.concat([before[~before["axis"].isin(table["axis"])], table], ignore_index=True)
         table.to_csv(options.csv, index=False, lineterminator="\n")
     if options.figure:
         draw(table, options.figure)
