@@ -94,7 +94,7 @@ def pipeline(folder: Path, say) -> None:
     tables = {"coverage": prepared.coverage, "losses": loss_curves(encoders), "scores": reading.reported_scores(scores)}
     for name, table in (tables | {"bias": reading.reported_bias(bias)}).items():
         save_table(run, name, table)
-    draw(run, "03_scores")
+    draw(run, "01_coverage")
     write_tables(run)
 
 

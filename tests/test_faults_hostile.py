@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 from test_browsing import ALLOWED, BIDI, HOSTILE, Tags
 
+from hybridir_utils.base.code_use import modules
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.base.files import read_json, read_jsonl, read_toml
-from hybridir_utils.base.fingerprints import modules
 from hybridir_utils.data.batching import plan_batches
 from hybridir_utils.data.pairs import pairs_from_rows, read_pairs_jsonl
 from hybridir_utils.data.quality import check_pairs_quality

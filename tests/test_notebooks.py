@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from notebook_guard import ABSOLUTE, ACTIVE, MAX_BYTES, RULES, Notebook, problems
 
-from hybridir_utils.base import fingerprints, places
+from hybridir_utils.base import code_use, places
 from hybridir_utils.operate.parts import PARAMETERS, parameter_names
 from hybridir_utils.operate.suite import notebooks
 from hybridir_utils.show import figures
@@ -78,7 +78,7 @@ def test_every_parameter_reaches_the_run(path):
 
 
 def test_imports_stand_in_one_cell_in_a_form_the_suite_follows(path):
-    modules = {f"hybridir_utils.{file.parent.name}.{name}" for name, file in fingerprints.modules().items()}
+    modules = {f"hybridir_utils.{file.parent.name}.{name}" for name, file in code_use.modules().items()}
     importing = [cell for cell in cells(path, "code") if re.search(r"^\s*(import|from) ", cell["source"], flags=re.M)]
     assert len(importing) == 1
     for node in ast.walk(ast.parse(importing[0]["source"])):
