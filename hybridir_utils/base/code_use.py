@@ -76,9 +76,10 @@ def _read(path: Path) -> Source:
     for statement in tree.body:
         for name in _defined(statement):
             statements.setdefault(name, []).append(statement)
-    local = {name: (path.stem, name) for name in statements}
-    uses = {name: frozenset(used_places(nodes, imports | local)) for name, nodes in statements.items()}
-    return Source({name: _digest(nodes) for name, nodes in statements.items()}, uses, imports)
+    names = imports | {name: (path.stem, name) for name in statements}
+    read = {name: _meaning(nodes) for name, nodes in statements.items()}
+    uses = {name: frozenset(_places(mentioned, names)) for name, (_, mentioned) in read.items()}
+    return Source({name: digest for name, (digest, _) in read.items()}, uses, imports)
 
 
 def _defined(statement: ast.stmt) -> list[str]:
@@ -106,22 +107,37 @@ def package_imports(tree: ast.AST) -> dict[str, Place]:
 
 def used_places(nodes: Iterable[ast.AST], names: Mapping[str, Place]) -> set[Place]:
     """The places that names stand for in the trees; `module.definition` is the definition alone."""
-    found, waiting = set(), list(nodes)
+    return _places(_meaning(list(nodes))[1], names)
+
+
+def _places(mentioned: Iterable[tuple[str, str]], names: Mapping[str, Place]) -> set[Place]:
+    known = [(names[name], attribute) for name, attribute in mentioned if name in names]
+    return {(place[0], attribute) if attribute and place[1] == ALL else place for place, attribute in known}
+
+
+def _meaning(nodes: list[ast.AST]) -> tuple[str, set[tuple[str, str]]]:
+    """(digest of the syntax trees without docstrings, so that prose may change; the names in them, each with the attribute taken of it, or
+    ""), in one go: every process goes through most of the package's code.
+    """
+    said, mentioned, waiting = [], set(), nodes[::-1]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and names.get(node.value.id, ("", ""))[1] == ALL:
-            found.add((names[node.value.id][0], node.attr))
-            continue
-        if isinstance(node, ast.Name) and node.id in names:
-            found.add(names[node.id])
-        waiting += ast.iter_child_nodes(node)
-    return found
+        if isinstance(node, list):
+            said.append(f"[{len(node)}")
+            waiting += reversed(node)
+        elif isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)):
+            mentioned.add((node.id, "") if isinstance(node, ast.Name) else (node.value.id, node.attr))
+            said.append(node.id if isinstance(node, ast.Name) else f"{node.value.id}.{node.attr}")
+        elif isinstance(node, ast.AST):
+            said.append(type(node).__name__)
+            waiting += [_without_prose(node, field) for field in reversed(node._fields)]
+        else:
+            said.append(repr(node))
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16], mentioned
 
 
-def _digest(nodes: list[ast.stmt]) -> str:
-    """Of the syntax trees without docstrings, so that prose may change."""
-    for node in (inner for outer in nodes for inner in ast.walk(outer)):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-            body[0].value.value = ""
-    return hashlib.sha256("".join(map(ast.dump, nodes)).encode()).hexdigest()[:16]
+def _without_prose(node: ast.AST, field: str) -> object:
+    value = getattr(node, field, None)
+    if field != "body" or not isinstance(value, list) or not value:
+        return value
+    return value[1:] if isinstance(value[0], ast.Expr) and isinstance(value[0].value, ast.Constant) else value

@@ -16,6 +16,7 @@ KERNEL_DIED = 3  # exit status
 
 def main(notebook: str, output: str, parameters: str) -> int:
     """Execute with papermill, cells saved as they end; 1 when a cell fails (the suite reads the error from the copy)."""
+    sys.modules.setdefault("rfc3987_syntax", None)  # optional to jsonschema, for URLs no notebook has; it makes a grammar, 2 s each time
     import papermill
     from nbclient.exceptions import DeadKernelError
 
