@@ -119,12 +119,11 @@ def _compare(ours: _Texts, known: pd.DataFrame, threshold: float, contain: bool)
     known_texts = known["text"].map(normalise).to_numpy()
     vocabulary = np.unique(np.concatenate([_shingles(text) for text in known_texts]))
     theirs = _Side.of(known_texts, vocabulary)
-    frequency = theirs.frequency + sum(_Side.of(part["text"].map(normalise), vocabulary).frequency for part in ours)
+    sides = [*_sides(ours, vocabulary)] if len(ours) <= BLOCK_TEXTS else None  # a single block stays in memory between the two readings
+    frequency = theirs.frequency + sum(mine.frequency for _, _, mine in sides or _sides(ours, vocabulary))
     weight = _weights(frequency, len(ours) + len(known))
     search, tables = _Search.of(theirs, weight, threshold), []
-    for part in ours:
-        our_texts = part["text"].map(normalise).to_numpy()
-        mine = _Side.of(our_texts, vocabulary)
+    for part, our_texts, mine in sides or _sides(ours, vocabulary):
         our_size = mine.size(weight)
         for i, j, shared in search.shared(mine, our_size, contain):
             sums = (shared, our_size[i], search.size[j], mine.count[i], theirs.count[j])
@@ -134,6 +133,13 @@ def _compare(ours: _Texts, known: pd.DataFrame, threshold: float, contain: bool)
             columns = (np.array(KINDS)[kind[hit]], one["id"], other["id"], similarity[hit], one["text"], other["text"])
             tables.append(pd.DataFrame(dict(zip(MATCH_COLUMNS, map(np.asarray, columns), strict=True))))
     return pd.concat(tables, ignore_index=True)
+
+
+def _sides(ours: _Texts, vocabulary: np.ndarray) -> Iterator[tuple[pd.DataFrame, np.ndarray, _Side]]:
+    """(rows, their texts normalised, these as sets of shingles) of our texts, a block at a time."""
+    for part in ours:
+        texts = part["text"].map(normalise).to_numpy()
+        yield part, texts, _Side.of(texts, vocabulary)
 
 
 def _judge(shared, our_size, known_size, our_count, known_count, exact, contain: bool, threshold: float) -> tuple[np.ndarray, np.ndarray]:
