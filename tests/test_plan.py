@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -19,6 +20,7 @@ from hybridir_utils.operate.plan import CACHED, RUN, STALE, duration, plan, told
 from hybridir_utils.operate.records import begun, read_record, write_record
 from hybridir_utils.operate.suite import NotebookFailed, Step, run_suite
 from hybridir_utils.operate.watching import Ended
+from hybridir_utils.show import published
 from hybridir_utils.show.figures import read_result
 from hybridir_utils.steps.encoders import base_artefact, encoder_keys, encoder_recipes
 from hybridir_utils.steps.preparation import pairs_artefact
@@ -116,6 +118,28 @@ def test_changed_data_are_named(done, monkeypatch):
     monkeypatch.setattr(parts, "data_fingerprint", lambda names, place: f"other {names}")
     names = done[1].profile.data_names
     assert states(done[1])["01"] == (STALE, *(f"data {name} changed" for name in names)) and "worldfacts" in names
+
+
+def test_an_encoder_is_known_by_its_files_or_by_what_the_catalogue_says_of_it(monkeypatch, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text("{}")
+    run = open_run("sample", bases=["labse", f"st:{tmp_path}/mine", "aligned"])
+    before = parts.data_parts(run.profile)
+    monkeypatch.setitem(parts.ENCODERS, "labse", parts.ENCODERS["labse"].model_copy(update={"revision": "another"}))
+    (tmp_path / "mine" / "config.json").write_text("{ }")
+    after = parts.data_parts(run.profile)
+    assert [name for name in before if before[name] != after[name]] == ["encoder labse", f"encoder st:{tmp_path}/mine"]
+
+
+def test_published_numbers_that_a_notebook_shows_count_as_what_it_read(workplace, executions, tmp_path, monkeypatch):
+    shutil.copytree(places.PUBLISHED, tmp_path / "published")
+    monkeypatch.setattr(published, "PUBLISHED", tmp_path / "published")
+    executions.work = {"02_second": published.paper_scores}
+    run_suite(workplace[1], say=silent)
+    assert states(workplace[1]) == {}
+    with (tmp_path / "published" / "elmahdy2024.csv").open("a") as file:
+        file.write("\n")
+    assert states(workplace[1]) == {"02": (STALE, f"input {tmp_path}/published/elmahdy2024.csv altered")}
 
 
 def test_changed_versions_are_named(workplace, executions, monkeypatch):

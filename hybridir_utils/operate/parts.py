@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..base.changes import changed_modules, changed_values, changed_versions
 from ..base.code_use import Place, package_imports, used_places
+from ..base.encoder_catalogue import ENCODERS, place_of
 from ..base.errors import InputError
 from ..base.files import read_json
 from ..base.fingerprints import file_fingerprint, fingerprint, module_fingerprints, versions
@@ -38,11 +39,16 @@ def parts_of(notebook: Path, profile: Profile, data: dict[str, str]) -> dict:
 
 
 def data_parts(profile: Profile) -> dict[str, str]:
-    """Name -> fingerprint of every data set that a notebook reads, and of every encoder in a folder of the user's."""
-    encoders = (*profile.bases, *profile.retrievers, profile.many_base)
-    folders = [name for name in encoders if name.startswith("st:") and Path(name.removeprefix("st:")).is_dir()]
-    found = {name: data_fingerprint((name,), profile.data_dir) for name in profile.data_names}
-    return found | {name: origin(name.removeprefix("st:")) for name in folders}
+    """`data NAME` or `encoder NAME` -> fingerprint of every data set that a notebook reads, and of every encoder: of the files where it
+    is a folder of the user's, else of what the catalogue says of it.
+    """
+    found = {f"data {name}": data_fingerprint((name,), profile.data_dir) for name in profile.data_names}
+    for name in (*profile.bases, *profile.retrievers, profile.many_base):
+        if name in ENCODERS:
+            found[f"encoder {name}"] = fingerprint(repr(ENCODERS[name]))
+        elif name.startswith("st:") and Path(place_of(name)).is_dir():
+            found[f"encoder {name}"] = origin(place_of(name))
+    return found
 
 
 def why(record: Record | None, parts: Mapping, run: Run, again: Mapping[str, str] | None = None) -> list[str]:
@@ -73,7 +79,7 @@ def state_of(path: str, digest: str) -> str:
 
 
 def _changes(old: Mapping, new: Mapping) -> list[str]:
-    data = [f"data {name} changed" for name in new["data"] if new["data"][name] != old["data"].get(name, new["data"][name])]
+    data = [f"{name} changed" for name in new["data"] if new["data"][name] != old["data"].get(name, new["data"][name])]
     values = changed_values(old["profile"], new["profile"], "profile: ")
     code = changed_modules(old["code"], new["code"])
     return _changed_cells(old["cells"], new["cells"]) + code + values + data + changed_versions(old["versions"], new["versions"])
