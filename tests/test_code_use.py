@@ -29,7 +29,7 @@ def package(tmp_path, monkeypatch):
     sources = {
         "top": '"""Top."""\nfrom .middle import number\n\ndef top():\n    """Doc."""\n    return number() + 1  # one more\n',
         "middle": "def number():\n    from . import low\n    return low.VALUE\n\ndef unused():\n    return number() + 2\n",
-        "low": "VALUE: int = 1\nLIMIT = 7\nPAIR = LEFT, RIGHT = 1, LIMIT\n",
+        "low": "from math import floor, inf\nVALUE: int = floor(1)\nLIMIT = 7\nPAIR = LEFT, RIGHT = 1, LIMIT\n",
         "other": "VALUE = 2\n",
         "room/above": (
             "from ..top import top as roof\nfrom . import beside\nfrom .. import other\n\n"
@@ -98,14 +98,22 @@ def test_prose_and_layout_do_not_change_the_fingerprint_of_code(package, old, ne
 
 
 @pytest.mark.parametrize(
-    ("module", "old", "new"), [("top", "+ 1", "+ 2"), ("middle", "low.VALUE", "-low.VALUE"), ("low", "int = 1", "int = 3")]
+    ("module", "old", "new"), [("top", "+ 1", "+ 2"), ("middle", "low.VALUE", "-low.VALUE"), ("low", "floor(1)", "floor(3)")]
 )
 def test_code_does_also_in_what_it_imports(package, module, old, new):
     before = code_fingerprint("top")
     assert package(module, old, new) != before
 
 
-@pytest.mark.parametrize(("module", "old", "new"), [("other", "= 2", "= 9"), ("low", "= 7", "= 8"), ("middle", "+ 2", "+ 3")])
+@pytest.mark.parametrize("other", ["from numpy import floor\nfrom math import inf", "from math import ceil as floor, inf"])
+def test_another_function_of_the_same_name_does_too(package, other):
+    before = code_fingerprint("top")
+    assert package("low", "from math import floor, inf", other) != before
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"), [("other", "= 2", "= 9"), ("low", "= 7", "= 8"), ("low", ", inf", ""), ("middle", "+ 2", "+ 3")]
+)
 def test_code_that_is_not_reached_does_not(package, module, old, new):
     before = code_fingerprint("top")
     assert package(module, old, new) == before

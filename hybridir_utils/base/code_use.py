@@ -76,10 +76,14 @@ def _read(path: Path) -> Source:
     for statement in tree.body:
         for name in _defined(statement):
             statements.setdefault(name, []).append(statement)
-    names = imports | {name: (path.stem, name) for name in statements}
-    read = {name: _meaning(nodes) for name, nodes in statements.items()}
-    uses = {name: frozenset(_places(mentioned, names)) for name, (_, mentioned) in read.items()}
-    return Source({name: digest for name, (digest, _) in read.items()}, uses, imports)
+    names, libraries = imports | {name: (path.stem, name) for name in statements}, _library_imports(tree)
+    meanings, uses = {}, {}
+    for name, nodes in statements.items():
+        said, mentioned = _meaning(nodes)
+        taken = sorted({f"{used} is {libraries[used]}" for used, _ in mentioned if used in libraries})
+        meanings[name] = hashlib.sha256("\n".join([*said, *taken]).encode()).hexdigest()[:16]
+        uses[name] = frozenset(_places(mentioned, names))
+    return Source(meanings, uses, imports)
 
 
 def _defined(statement: ast.stmt) -> list[str]:
@@ -105,6 +109,17 @@ def package_imports(tree: ast.AST) -> dict[str, Place]:
     return bound
 
 
+def _library_imports(tree: ast.AST) -> dict[str, str]:
+    """Name -> what an import from elsewhere binds it to: another library's function of the same name is another one."""
+    bound = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            bound |= {alias.asname or alias.name.split(".")[0]: alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            bound |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return bound
+
+
 def used_places(nodes: Iterable[ast.AST], names: Mapping[str, Place]) -> set[Place]:
     """The places that names stand for in the trees; `module.definition` is the definition alone."""
     return _places(_meaning(list(nodes))[1], names)
@@ -115,8 +130,8 @@ def _places(mentioned: Iterable[tuple[str, str]], names: Mapping[str, Place]) ->
     return {(place[0], attribute) if attribute and place[1] == ALL else place for place, attribute in known}
 
 
-def _meaning(nodes: list[ast.AST]) -> tuple[str, set[tuple[str, str]]]:
-    """(digest of the syntax trees without docstrings, so that prose may change; the names in them, each with the attribute taken of it, or
+def _meaning(nodes: list[ast.AST]) -> tuple[list[str], set[tuple[str, str]]]:
+    """(the syntax trees as words, without docstrings, so that prose may change; the names in them, each with the attribute taken of it, or
     ""), in one go: every process goes through most of the package's code.
     """
     said, mentioned, waiting = [], set(), nodes[::-1]
@@ -133,7 +148,7 @@ def _meaning(nodes: list[ast.AST]) -> tuple[str, set[tuple[str, str]]]:
             waiting += [_without_prose(node, field) for field in reversed(node._fields)]
         else:
             said.append(repr(node))
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16], mentioned
+    return said, mentioned
 
 
 def _without_prose(node: ast.AST, field: str) -> object:
