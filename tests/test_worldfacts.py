@@ -114,7 +114,7 @@ def whole(text, end):
 def test_splits_are_disjoint_and_cover_all_facts(splits):
     pairs = {split: {(fact.relation, fact.subject) for fact in chosen} for split, chosen in splits.items()}
     assert sum(len(pair) for pair in pairs.values()) == len(set().union(*pairs.values())) == len(facts())
-    assert len(splits["test"]) == int(0.06 * len(facts())) and len(splits["validation"]) == int(0.04 * len(facts()))
+    assert len(splits["test"]) == int(0.04 * len(facts())) and len(splits["validation"]) == int(0.04 * len(facts()))
 
 
 def test_every_held_out_subject_stands_in_training_through_another_relation(splits):

@@ -108,7 +108,7 @@ def is_complete(fact: Fact, languages: tuple[str, ...]) -> bool:
 
 @cache
 def split_facts(
-    languages: tuple[str, ...], seed: int = 0, test_share: float = 0.06, validation_share: float = 0.04
+    languages: tuple[str, ...], seed: int = 0, test_share: float = 0.04, validation_share: float = 0.04
 ) -> dict[str, tuple[Fact, ...]]:
     """Train, validation and test without a shared (subject, relation).
 
