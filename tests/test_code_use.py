@@ -177,3 +177,11 @@ def test_every_name_that_notebooks_take_from_the_package_is_there():
         names = {name: place for tree in found for name, place in package_imports(tree).items()}
         for module, name in used_places(found, names):
             assert name == ALL or name in source_of(module).meanings or name in source_of(module).imports, f"{path.stem}: {module}.{name}"
+
+
+def test_every_name_that_a_module_takes_from_another_is_there():
+    """Also where it is imported only when it is called for."""
+    for name in modules():
+        for bound, (module, taken) in source_of(name).imports.items():
+            source = source_of(module)
+            assert taken == ALL or taken in source.meanings or taken in source.imports, f"{name}: no {module}.{taken} ({bound})"

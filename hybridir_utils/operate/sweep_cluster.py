@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from ..base.code_use import PACKAGE, modules
 from ..base.distributed import ONE_DISK, appears
 from ..base.errors import InputError
 from ..base.files import write_text_atomically
-from ..base.fingerprints import PACKAGE, file_fingerprint, fingerprint, modules
+from ..base.fingerprints import file_fingerprint, fingerprint
 from ..base.places import output_root
 
 DEATHS = 100  # of workers, after which dask gives up what they had been given; how often a run is tried is counted by `sweep_job`

@@ -156,7 +156,7 @@ def _of_notebook(path: Path) -> Trace:
 
 def _inputs(record: Record, root: Path) -> tuple[Input, ...]:
     files = [Input(name, digest, _state(root / name, digest)) for name, digest in record.inputs.items()]
-    return (*files, *(Input(f"data {name}", digest, UNCHECKED) for name, digest in record.parts.get("data", {}).items()))
+    return (*files, *(Input(name, digest, UNCHECKED) for name, digest in record.parts.get("data", {}).items()))
 
 
 def _of_artefact(path: Path, folder: Path) -> Trace:
