@@ -28,7 +28,7 @@ IMPORTED = (
 )
 VOLATILE = ("artefact.json", "card.json", "README.md", "tables.json")  # seconds and memory, which are no result, and hashes of them
 PROFILE = """name = "killed"
-languages = ["de", "en", "es"]
+languages = ["de", "en"]
 pair_sets = ["jsonl:{folder}/facts.jsonl"]
 tasks = ["beir:{folder}/pool"]
 bases = ["unaligned"]
@@ -51,12 +51,12 @@ def write_inputs(folder: Path) -> None:
     from hybridir_utils.tasks.beir import write_beir
     from hybridir_utils.tasks.retrieval_task import RetrievalTask
 
-    languages = ("de", "en", "es")
+    languages = ("de", "en")
     pairs = worldfacts.english_pairs("train", languages, 0)
     rows = [{key: row[key] for key in ("id", "passage_id", "language", "question", "passage")} for row in map(pairs.__getitem__, range(48))]
     (folder / "facts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     task = worldfacts.retrieval_task("test", languages, 0)
-    queries = task.queries[task.queries["group"].isin(task.queries["group"].unique()[:12])]
+    queries = task.queries[task.queries["group"].isin(task.queries["group"].unique()[:6])]
     relevance = task.relevance[task.relevance["query"].isin(queries["id"])]
     candidates = task.candidates[task.candidates["id"].isin(relevance["candidate"])]
     write_beir(RetrievalTask("pool", queries, candidates, relevance), folder / "pool")

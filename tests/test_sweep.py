@@ -252,6 +252,29 @@ def interrupted(sweep: subprocess.Popen) -> bool:
     return wait_for(lambda: sweep.poll() is not None)
 
 
+HANGS = """
+import contextlib, os, signal, time
+from hybridir_utils.operate import sweep_cluster
+from hybridir_utils.rank import dask_encoding
+
+@contextlib.contextmanager
+def hanging(scheduler, jobs):
+    try:
+        yield "client"
+    finally:
+        time.sleep(600)
+
+sweep_cluster.CLOSING, dask_encoding.cluster_client = 0.5, hanging
+with sweep_cluster.sweep_cluster("", 2):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(600)
+"""
+
+
+def test_an_interrupted_sweep_ends_though_its_cluster_does_not_close():
+    assert subprocess.run([sys.executable, "-c", HANGS], timeout=120).returncode == sweep_cluster.INTERRUPTED
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_or_killed_sweep_takes_its_processes_with_it(output, tmp_path, how):
     script, told = tmp_path / "sweep.py", [output / f"stay-{number}.running" for number in (1, 2)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -17,6 +18,8 @@ from ..base.fingerprints import file_fingerprint, fingerprint
 from ..base.places import output_root
 
 DEATHS = 100  # of workers, after which dask gives up what they had been given; how often a run is tried is counted by `sweep_job`
+CLOSING = 30  # seconds
+INTERRUPTED = 130  # exit status of a command that was interrupted
 
 
 @contextmanager
@@ -30,10 +33,35 @@ def sweep_cluster(scheduler: str, jobs: int) -> Iterator:
 
     from ..rank.dask_encoding import cluster_client
 
-    with dask.config.set({"distributed.scheduler.allowed-failures": DEATHS}), cluster_client(scheduler, jobs) as client:
+    patient = dask.config.set({"distributed.scheduler.allowed-failures": DEATHS})
+    with _closing_in_time() as interrupted, patient, cluster_client(scheduler, jobs) as client:
         if scheduler:
             _check_workers(client)
-        yield client
+        with interrupted():
+            yield client
+
+
+@contextmanager
+def _closing_in_time() -> Iterator[Callable]:
+    """After an interrupt of the block within, this process ends at the latest after CLOSING seconds, and with it all it started.
+
+    On a busy machine dask has been seen to wait for ever for workers that the interrupt reached, too. What is finished is on the disk.
+    """
+    timer = threading.Timer(CLOSING, os._exit, [INTERRUPTED])
+    timer.daemon = True
+
+    @contextmanager
+    def interrupted() -> Iterator[None]:
+        try:
+            yield
+        except KeyboardInterrupt:
+            timer.start()
+            raise
+
+    try:
+        yield interrupted
+    finally:
+        timer.cancel()
 
 
 def thread_environment() -> dict[str, str | None]:

@@ -29,7 +29,7 @@ IDS = (2_000, 20_000, 200_000)
 LANGUAGES = (2, 11, 25, 50)
 SCALES = (0.25, 0.5, 1.0, 2.0)  # of XQuAD-R's 13,090 questions and 13,014 candidates
 PASSAGES = {"bag of subwords": (1_000, 10_000, 100_000), "BERT, 2 layers, 128 wide": (1_000, 4_000, 16_000)}
-SEEDS = {1: (1, 2), 2: (1, 2, 4)}  # runs at a time -> runs
+SEEDS = {1: (1, 2), 2: (2, 4)}  # runs at a time -> runs
 SWEEP = {"steps": 60, "bases": '["unaligned"]', "strategies": '["X-X-mono", "X-Y", "hybrid"]', "alignment_steps": 20}
 
 
