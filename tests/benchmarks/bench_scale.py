@@ -179,14 +179,14 @@ def draw(table: pd.DataFrame, folder: Path) -> None:
         ticks = [size for size, after in zip(sizes, [*sizes[1:], np.inf], strict=True) if after / size >= 1.8]  # so that numbers stay apart
         for ax, value in zip(axes[:, column], ("seconds", "peak_mb"), strict=True):
             for number, (what, own) in enumerate(rows.groupby("what", sort=False)):
-                label = f"{what.removeprefix('encoding, ')}: slope {slope(own):.2f}"
+                label = what.removeprefix("encoding, ") + (f": slope {slope(own):.2f}" if len(own) > 1 else "")
                 ax.plot(own["size"], own[value].clip(lower=0.01), "o-", color=("#0072B2", "#D55E00")[number % 2], label=label)
             ax.set(xscale="log", yscale="log", ylim=(0.05, 2_000) if value == "seconds" else (0.5, 20_000))
             ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
             ax.minorticks_off()
         axes[1, column].set_xlabel(name)
         axes[0, column].legend(fontsize="x-small", loc="upper left", frameon=False, borderaxespad=0.2)
-        axes[0, column].set_title(rows["what"].iloc[0].split(",")[0], fontsize="small")
+        axes[0, column].set_title(rows["what"].iloc[0].split(", ")[0], fontsize="small")
     for ax, label in zip(axes[:, 0], ("seconds", "MB above the start"), strict=True):
         ax.set_ylabel(label)
     save_figure(figure, folder, "scale", "How time and memory grow; data/results/benchmarks/scale.csv")
