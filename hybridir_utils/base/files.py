@@ -85,7 +85,7 @@ def write_text_atomically(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_left(path)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_prefix(path, os.getpid()), suffix=".tmp", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{_prefix(path)}{os.getpid()}-", suffix=".tmp", delete=False) as file:
             temporary = file.name
             file.write(text.encode("utf-8"))
         os.chmod(temporary, 0o666 & ~_umask())
@@ -100,16 +100,17 @@ def write_text_atomically(path: Path, text: str) -> None:
             Path(temporary).unlink(missing_ok=True)
 
 
-def _prefix(path: Path, process: int) -> str:
-    return f".{path.name}.{socket.gethostname()}-{process}-"
+def _prefix(path: Path) -> str:
+    """What temporary files of the file begin with on this machine; the number of the process that writes them follows."""
+    return f".{path.name}.{socket.gethostname()}-"
 
 
 def _remove_left(path: Path) -> None:
     """Remove what killed processes of this machine left of their writing of the file; a live one's stays."""
     import psutil
 
-    for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):
-        process = left.name.removeprefix(_prefix(path, 0).removesuffix("0-")).split("-")[0]
+    for left in path.parent.glob(f"{escape(_prefix(path))}*.tmp"):
+        process = left.name.removeprefix(_prefix(path)).split("-")[0]
         if process.isdigit() and not psutil.pid_exists(int(process)):
             left.unlink(missing_ok=True)
 

@@ -28,10 +28,10 @@ PARAMETERS = "parameters"
 
 def parts_of(notebook: Path, profile: Profile, data: dict[str, str]) -> dict:
     """Fingerprints of a notebook's code cells, of the package's files that they use, and the values, data (`data_parts`) and versions."""
-    cells = code_cells(notebook)
+    trees = [_parsed(cell) for cell in code_cells(notebook)]
     return {
-        "cells": [fingerprint(ast.dump(_parsed(cell)))[:16] for cell in cells],
-        "code": module_fingerprints(*_used_places(cells)),
+        "cells": [fingerprint(ast.dump(tree))[:16] for tree in trees],
+        "code": module_fingerprints(*_used_places(trees)),
         "profile": profile.model_dump(mode="json"),
         "data": data,
         "versions": versions(),
@@ -121,9 +121,8 @@ def _source(cell: dict) -> str:
     return "".join(cell["source"])
 
 
-def _used_places(cells: list[str]) -> set[Place]:
+def _used_places(trees: list[ast.AST]) -> set[Place]:
     """What the cells use of the package, the plots of the figures that they name included."""
-    trees = [_parsed(cell) for cell in cells]
     names = {name: place for tree in trees for name, place in package_imports(tree).items()}
     texts = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     return used_places(trees, names) | {FIGURES[name].place for name in texts & FIGURES.keys()}

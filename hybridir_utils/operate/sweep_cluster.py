@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -26,42 +26,28 @@ INTERRUPTED = 130  # exit status of a command that was interrupted
 def sweep_cluster(scheduler: str, jobs: int) -> Iterator:
     """A client of `jobs` processes on this machine, or of a scheduler whose workers have been asked what they see.
 
-    Raises InputError when none answers, or a worker has another output folder or another version of the package.
+    Raises InputError when none answers, or a worker has another output folder or another version of the package. After an interrupt this
+    process ends at the latest after CLOSING seconds, and with it all it started: on a busy machine dask has been seen to wait for ever for
+    workers that the interrupt reached, too. What is finished is on the disk.
     """
     import dask
     import distributed  # noqa: F401  (its defaults first: what is set before them goes with them)
 
     from ..rank.dask_encoding import cluster_client
 
-    patient = dask.config.set({"distributed.scheduler.allowed-failures": DEATHS})
-    with _closing_in_time() as interrupted, patient, cluster_client(scheduler, jobs) as client:
-        if scheduler:
-            _check_workers(client)
-        with interrupted():
-            yield client
-
-
-@contextmanager
-def _closing_in_time() -> Iterator[Callable]:
-    """After an interrupt of the block within, this process ends at the latest after CLOSING seconds, and with it all it started.
-
-    On a busy machine dask has been seen to wait for ever for workers that the interrupt reached, too. What is finished is on the disk.
-    """
-    timer = threading.Timer(CLOSING, os._exit, [INTERRUPTED])
-    timer.daemon = True
-
-    @contextmanager
-    def interrupted() -> Iterator[None]:
-        try:
-            yield
-        except KeyboardInterrupt:
-            timer.start()
-            raise
-
+    in_time = threading.Timer(CLOSING, os._exit, [INTERRUPTED])
+    in_time.daemon = True
     try:
-        yield interrupted
+        with dask.config.set({"distributed.scheduler.allowed-failures": DEATHS}), cluster_client(scheduler, jobs) as client:
+            if scheduler:
+                _check_workers(client)
+            try:
+                yield client
+            except KeyboardInterrupt:
+                in_time.start()
+                raise
     finally:
-        timer.cancel()
+        in_time.cancel()
 
 
 def thread_environment() -> dict[str, str | None]:

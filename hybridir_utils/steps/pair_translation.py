@@ -76,8 +76,7 @@ def translated(run: Run, pairs: Dataset, folder: Path) -> Dataset:
     chosen, targets = to_translate(run.profile, pairs)
     if not targets or not chosen.any():
         return pairs
-    translated = translate_pairs(keep_rows(pairs, chosen), translator(run), targets, folder)
-    return join_pairs([keep_rows(pairs, ~chosen), translated])
+    return join_pairs([keep_rows(pairs, ~chosen), translate_pairs(keep_rows(pairs, chosen), translator(run), targets, folder)])
 
 
 def to_translate(profile: Profile, pairs: Dataset) -> tuple[np.ndarray, list[str]]:
