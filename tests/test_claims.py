@@ -14,6 +14,7 @@ import pytest
 from claim_tables import MEANS, SUPPORTING, questions, source, without_rows
 
 from hybridir_utils.base.errors import InputError, MissingInput
+from hybridir_utils.base.languages import XQUAD_R_LANGUAGES
 from hybridir_utils.base.places import NOTEBOOKS
 from hybridir_utils.operate.reporting import write_tables
 from hybridir_utils.show import claim_facts, claim_rules, claim_sources
@@ -66,6 +67,11 @@ def test_every_claim_can_be_supported(claim):
     found = claim.verdict(source())
     assert found.word == SUPPORTED, found.evidence
     assert re.search(r"\d", found.evidence), "numbers, not words alone"
+
+
+def test_choosing_all_languages_is_no_choice():
+    parameters = {"task_languages": [*XQUAD_R_LANGUAGES, "fr"]}
+    assert [verdict(number, source(parameters=parameters)).word for number in (2, 3)] == [SUPPORTED, SUPPORTED]
 
 
 REFUTED = {

@@ -15,7 +15,9 @@ from hybridir_utils.base.languages import XQUAD_R_LANGUAGES
 from hybridir_utils.data import triples
 from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, pairs_from_rows, section_languages
 from hybridir_utils.steps.corpora import data_fingerprint, hold_out, public_data, retrieval_task, set_records, source_pairs
+from hybridir_utils.steps.preparation import evaluation_tasks
 from hybridir_utils.steps.profiles import HUB_PAIR_SETS, LOCAL_PAIR_SETS, PARALLEL_TASKS, SECTION_TASKS, make_profile
+from hybridir_utils.steps.session import open_run
 
 ENGLISH = "Paris lies in France. Rome lies in Italy."
 
@@ -236,12 +238,23 @@ def test_every_name_of_a_task_opens(real_data, tmp_path):
     assert len({data_fingerprint((name,), str(tmp_path)) for name in PARALLEL_TASKS}) == len(PARALLEL_TASKS)
 
 
+def test_each_public_task_takes_those_of_the_languages_that_it_has(real_data):
+    tasks = [retrieval_task(name, ("en",), str(real_data), task_languages=("en", "el", "de")) for name in ("xquad-r", "mlqa-r", "ntrex")]
+    assert [task.languages for task in tasks] == [("de", "el", "en"), ("de", "en"), ("de", "el", "en")]
+
+
 @pytest.mark.parametrize("name", ["xquad-r", "mlqa-r"])
-def test_a_language_that_a_public_task_lacks(name, tmp_path):
+def test_a_public_task_that_has_none_of_the_languages(name, tmp_path):
     (tmp_path / "xquad-r").mkdir()
     (tmp_path / "mlqa-dev").mkdir()
     with pytest.raises(UnknownName, match=r"unknown language of .*-R 'fr'.*Known: ar, de"):
-        retrieval_task(name, ("en",), str(tmp_path), task_languages=("en", "fr"))
+        retrieval_task(name, ("en",), str(tmp_path), task_languages=("fr",))
+
+
+def test_a_language_that_no_task_has(real_data):
+    run = open_run("xquad", data_dir=str(real_data), task_languages=["de", "el", "fr"])
+    with pytest.raises(UnknownName, match=r"unknown language of the tasks xquad-r, mlqa-r 'fr'.*Known: de, el\."):
+        evaluation_tasks(run)
 
 
 def test_a_task_that_is_searched_is_not_ranked_in_full():

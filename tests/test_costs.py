@@ -20,8 +20,9 @@ from hybridir_utils.base.errors import InputError
 from hybridir_utils.base.set_files import count_rows, first_rows
 from hybridir_utils.data.training_samples import sample_set
 from hybridir_utils.data.training_sets import TRAINING_SETS
+from hybridir_utils.rank.encoding_cost import PEAK, UTILISATION
 from hybridir_utils.steps import data_costs
-from hybridir_utils.steps.costs import run_cost
+from hybridir_utils.steps.costs import run_cost, training
 from hybridir_utils.steps.profiles import load_profile
 from hybridir_utils.steps.session import open_run
 
@@ -73,6 +74,16 @@ def test_the_command_says_what_miracl_and_mkqa_take(tmp_path, capsys):
     for task, passages in (("miracl", 2_449_382), ("mkqa", 2_681_468)):
         for base in ("aligned", "unaligned"):
             assert found[task, base] == (encoders, passages, pytest.approx(encoders * passages * 128 * 4 / 1e9, abs=0.01))
+
+
+def test_transformers_of_the_suites_own_are_reckoned_and_bags_are_not():
+    profile = load_profile("transformer")
+    table = training(profile).set_index("base")
+    tokens = (15 + 27) * profile.steps * profile.batch_size * (24 + 128)  # strategies x seeds, and notebook 05's
+    flops = 6 * 12 * profile.layers * profile.dimension**2 * tokens
+    assert table.loc["aligned", "tokens"] == tokens
+    assert table.loc["aligned", "gpu_hours"] == pytest.approx(flops / (PEAK["bf16"] * UTILISATION["bf16"]) / 3600)
+    assert training(load_profile("sample")).empty
 
 
 def test_tasks_of_unknown_size_are_called_so(tmp_path, capsys, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ..base.languages import XQUAD_R_LANGUAGES
 from ..data.training_sets import TRAINING_SETS
 from ..steps.claim_checks import ALL, CROSS, MONO, NEITHER
 from ..steps.evaluation import NOT_TRAINED, REFERENCE
@@ -85,7 +86,7 @@ def _without_lareqa(source: Source, there: set[str]) -> str:
     if missing:
         return f"The run does not evaluate {' and '.join(missing)}."
     chosen = source.parameters.get("task_languages", [])
-    return f"The profile evaluates {len(chosen)} languages of its choice." if chosen else ""
+    return f"The profile evaluates {len(chosen)} languages of its choice." if chosen and not set(XQUAD_R_LANGUAGES) <= set(chosen) else ""
 
 
 def settings_counted(source: Source) -> Verdict:

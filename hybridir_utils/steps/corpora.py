@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -21,10 +21,11 @@ from ..data.section_tasks import held_out_articles, section_task, without_articl
 from ..data.training_sets import TRAINING_SETS, hub_pairs, set_record
 from ..data.triples import drawn_size
 from ..tasks import beir, squad
-from ..tasks.belebele import belebele_task
+from ..tasks.belebele import belebele_codes, belebele_task
 from ..tasks.mkqa_questions import NAME as MKQA_QUESTIONS
 from ..tasks.mkqa_questions import mkqa_questions
-from ..tasks.ntrex import ntrex_task
+from ..tasks.ntrex import FOLDER as NTREX
+from ..tasks.ntrex import ntrex_codes, ntrex_task
 from ..tasks.parallel_texts import ParallelQuestions, questions_of
 from ..tasks.retrieval_task import RetrievalTask
 from .profiles import HUB_PAIR_SETS, PAIR_SETS, PARALLEL_TASKS, SECTION_TASKS, Profile
@@ -115,11 +116,11 @@ def retrieval_task(
 ) -> RetrievalTask:
     """The evaluation task of a name that is ranked in full, in memory; the others are `search_tasks.search_task`s.
 
-    languages, corpus_seed: of the world facts, and of held-out sections. task_languages: of the public sets; none: all they have; of
-    held-out sections, which are in those of them that the set has, in place of `languages`. Raises InputError when the task's data are
-    not there, UnknownName for a task or a language that does not exist.
+    languages, corpus_seed: of the world facts, and of held-out sections. task_languages: of the public sets, each in those of them that
+    it has; none: all; of held-out sections in place of `languages`. Raises InputError when the task's data are not there, UnknownName for
+    a task that does not exist, and where a public set has none of the languages.
     """
-    languages = tuple(languages)
+    languages, chosen = tuple(languages), partial(_chosen, task_languages)
     kind, _, place = name.partition(":")
     own = {"beir": beir.read_beir, "squad": squad.squad_folder}
     if place and kind in own:
@@ -128,15 +129,21 @@ def retrieval_task(
         "worldfacts-test": lambda: worldfacts.retrieval_task("test", languages, corpus_seed),
         "worldfacts-brief": lambda: worldfacts.retrieval_task("test", languages, corpus_seed, worldfacts.BRIEF),
         "worldfacts-shifted": lambda: worldfacts.shifted_task(languages, corpus_seed),
-        "xquad-r": lambda: squad.xquad_r(data_folder("xquad-r", data_dir), pick_languages("XQuAD-R", task_languages, XQUAD_R_LANGUAGES)),
-        "mlqa-r": lambda: squad.mlqa_r(data_folder("mlqa-dev", data_dir), pick_languages("MLQA-R", task_languages, squad.MLQA_LANGUAGES)),
-        "belebele": lambda: belebele_task(task_languages, data_dir),
-        "ntrex": lambda: ntrex_task(task_languages, data_dir),
+        "xquad-r": lambda: squad.xquad_r(data_folder("xquad-r", data_dir), chosen("XQuAD-R", XQUAD_R_LANGUAGES)),
+        "mlqa-r": lambda: squad.mlqa_r(data_folder("mlqa-dev", data_dir), chosen("MLQA-R", squad.MLQA_LANGUAGES)),
+        "belebele": lambda: belebele_task(chosen("Belebele", belebele_codes()), data_dir),
+        "ntrex": lambda: ntrex_task(chosen("NTREX", ntrex_codes(data_folder(NTREX, data_dir))), data_dir),
     }
     builders |= {task: partial(_section_task, task, task_languages or languages, data_dir, corpus_seed) for task in SECTION_TASKS}
     if name not in builders:
         raise UnknownName("task", name, (*PARALLEL_TASKS, *(f"{kind}:FOLDER" for kind in own)))
     return builders[name]()
+
+
+def _chosen(wanted: Sequence[str], task: str, there: Iterable[str]) -> tuple[str, ...]:
+    """Those of the wanted languages that a public set has; a profile names them once for all its tasks."""
+    there = tuple(there)
+    return pick_languages(task, [code for code in wanted if code in there] or wanted, there)
 
 
 def _section_task(name: str, languages: Sequence[str], data_dir: str, seed: int) -> RetrievalTask:

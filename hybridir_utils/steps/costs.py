@@ -54,7 +54,7 @@ def training(profile: Profile) -> pd.DataFrame:
     """Per base: encoders, steps, tokens and GPU-hours of all its trainings, those of notebook 05 included, at most.
 
     A step costs 6 x parameters x tokens: forward, and twice that backward (Kaplan et al. 2020, section 2.1); gradient checkpointing
-    and the cached loss go forward a second time: 8. Early stopping may end before `steps`. The suite's own bases are left out: seconds.
+    and the cached loss go forward a second time: 8. Early stopping may end before `steps`. Bags of subwords are left out: seconds.
     """
     pair = (profile.max_query_tokens or QUERY_TOKENS) + (profile.max_passage_tokens or PASSAGE_TOKENS) * (
         1 if profile.hard_negatives == "none" else 2
@@ -62,7 +62,7 @@ def training(profile: Profile) -> pd.DataFrame:
     passes = 8 if profile.gradient_checkpointing or profile.mini_batch_size else 6
     rows = []
     for base in profile.bases:
-        if base not in OWN_BASES:
+        if base not in OWN_BASES or profile.layers:
             encoders = len(profile.strategies) * len(profile.seeds) + sum(key.base == base for key in further_keys(profile))
             tokens = encoders * profile.steps * profile.batch_size * pair
             hours = passes * _shape(base, profile)[0] * tokens / (PEAK[profile.precision] * UTILISATION[profile.precision]) / 3600
@@ -96,9 +96,9 @@ def _encoders(profile: Profile) -> dict[str, int]:
 
 
 def _shape(name: str, profile: Profile) -> tuple[float, float]:
-    """(parameters of the layers, width); nan for a model whose configuration cannot be read, none for the suite's own, bags of subwords."""
+    """(parameters of the layers, 12 x width² each in the suite's own; width); nan for a model whose configuration cannot be read."""
     if name in OWN_BASES:
-        return 0, profile.dimension
+        return 12 * profile.layers * profile.dimension**2, profile.dimension
     known = ENCODERS.get(name)
     try:
         return (known.body_parameters, known.width) if known else encoder_shape(place_of(name), profile.opening)

@@ -21,7 +21,7 @@ from ..train.methods import DISTILLATION, TEACHER
 from ..train.training import TrainingSettings
 from . import encoder_job
 from .preparation import PreparedPairs, pairs_artefact, prepare_pairs
-from .profiles import OWN_BASES
+from .profiles import OWN_BASES, Profile
 from .session import Run
 
 
@@ -124,11 +124,17 @@ def base_place(run: Run, base: str, pairs: str) -> Path | str:
 def base_artefact(run: Run, base: str, pairs: str) -> tuple[Path, str, dict, str]:
     """Room, name, recipe and module of one of the suite's own bases."""
     p, room, module = run.profile, run.artefacts / "bases", "base_encoders"
-    start = {"pairs": pairs, "vocabulary": p.vocabulary, "dimension": p.dimension, "seed": 0}
+    start = {"pairs": pairs, "vocabulary": p.vocabulary, "dimension": p.dimension, "layers": p.layers, "seed": 0}
     if base == "unaligned":
         return room, base, start, module
     unaligned = artefact_path(room, "unaligned", start, module).name
-    return room, base, {"start": unaligned, "steps": p.alignment_steps, "batch_size": p.batch_size, "seed": 0}, module
+    return room, base, {"start": unaligned, **_alignment(p)}, module
+
+
+def _alignment(p: Profile) -> dict:
+    """How the aligned base is trained."""
+    how = {"steps": p.alignment_steps, "rate": p.alignment_rate, "batch_size": p.batch_size, "seed": 0}
+    return how | {"precision": p.precision, "compile": p.compile}
 
 
 def _base(run: Run, base: str, prepared: PreparedPairs) -> Path | str:
@@ -145,14 +151,13 @@ def _make_unaligned(out: Path, prepared: PreparedPairs, run: Run) -> None:
     from ..train.base_encoders import bitext, make_unaligned
 
     texts = list(prepared.train["question"]) + list(bitext(prepared.train, run.profile.languages)["passage"])
-    make_unaligned(out, texts, run.profile.vocabulary, run.profile.dimension, seed=0)
+    make_unaligned(out, texts, run.profile.vocabulary, run.profile.dimension, seed=0, layers=run.profile.layers)
 
 
 def _make_aligned(out: Path, unaligned: Path, prepared: PreparedPairs, run: Run) -> None:
     from ..train.base_encoders import make_aligned
 
-    p = run.profile
-    make_aligned(out, unaligned, prepared.train, p.languages, p.alignment_steps, p.batch_size, seed=0)
+    make_aligned(out, unaligned, prepared.train, run.profile.languages, **_alignment(run.profile))
 
 
 def loss_curves(encoders: dict[EncoderKey, Path]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset
 
-from ..base.errors import InputError
+from ..base.errors import InputError, UnknownName
 from ..base.mapped import codes, counts, holds, keep_rows, write_parquet
 from ..base.runs import artefact
 from ..data.leakage import drop_leaks, leaks
@@ -112,10 +112,18 @@ def enough_for_a_batch(pairs: Dataset, batch_size: int) -> Dataset:
 
 
 def evaluation_tasks(run: Run) -> dict[str, RetrievalTask]:
-    """The profile's tasks that are ranked in full, by name."""
+    """The profile's tasks that are ranked in full, by name.
+
+    Raises UnknownName for a language of `task_languages` that no task has, where the profile has no others.
+    """
     p = run.profile
     names = [name for name in p.tasks if not is_search_task(name)]
-    return {name: retrieval_task(name, p.languages, p.data_dir, p.corpus_seed, p.task_languages) for name in names}
+    tasks = {name: retrieval_task(name, p.languages, p.data_dir, p.corpus_seed, p.task_languages) for name in names}
+    there = dict.fromkeys(language for task in tasks.values() for language in task.languages)
+    for language in p.task_languages if len(tasks) == len(p.tasks) else ():
+        if language not in there:
+            raise UnknownName(f"language of the tasks {', '.join(tasks)}", language, there)
+    return tasks
 
 
 def tested_texts(run: Run) -> list[RetrievalTask | SearchTask | ParallelQuestions]:

@@ -69,7 +69,7 @@ class Profile(BaseModel):
     unseen_languages: tuple[str, ...] = ()  # languages of `languages` that no training batch may hold
     pair_sets: _names("pair set", PAIR_SETS)  # training data; or "jsonl:FILE" for a user's own pairs
     tasks: _names("task", TASKS)  # evaluation; or "beir:FOLDER", "squad:FOLDER" for a user's own, "mteb:NAME" for a retrieval set of MTEB
-    task_languages: tuple[str, ...] = ()  # of the public tasks; empty: all a task has
+    task_languages: tuple[str, ...] = ()  # of the public tasks, each in those that it has; empty: all it has
     data_dir: str = ""  # folder of the real data sets; empty: HYBRIDIR_DATA
     english_only: tuple[str, ...] = ()  # pair sets that are not translated and take part in monolingual batches only
     max_pairs: Annotated[int, Field(ge=0)] = 0  # most pairs a pair set gives; 0: all
@@ -91,9 +91,11 @@ class Profile(BaseModel):
     max_query_tokens: Annotated[int, Field(ge=0)] = 0  # longer questions are cut; 0: the model's own length
     max_passage_tokens: Annotated[int, Field(ge=0)] = 0
     trust_remote_code: bool = False  # run code that a model's repository brings; read it first
-    dimension: Count = 192  # width of the suite's own encoders
+    layers: Annotated[int, Field(ge=0)] = 0  # transformer layers of the suite's own encoders; 0: bags of subwords
+    dimension: Count = 192  # their width
     vocabulary: Count = 20000  # subwords of the suite's own tokenizer
     alignment_steps: Count = 300  # steps of translation ranking that make the aligned base
+    alignment_rate: Annotated[float, Field(gt=0)] = 2e-2  # their learning rate
     query_prefix: str = "Query: "
     passage_prefix: str = "Passage: "
 

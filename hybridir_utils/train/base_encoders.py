@@ -2,7 +2,7 @@
 
 `unaligned` stands for XLM-R and mBERT: one vocabulary, no notion of translation. `aligned` stands for LaBSE: the same
 start, trained by translation ranking on CLDR names and on the training passages. Both are bags of subwords
-(StaticEmbedding), which train in seconds on a CPU.
+(StaticEmbedding), which train in seconds on a CPU, or transformers (`transformer_base`), which want a GPU.
 """
 
 from __future__ import annotations
@@ -14,17 +14,25 @@ from ..data.batching import plan_batches
 from ..data.pairs import pairs_from_rows
 from ..data.worldnames import name_of, named_items
 from .training import TrainingSettings, train_encoder
+from .transformer_base import UNKNOWN, save_transformer
 
-UNKNOWN = "[UNK]"
+
+def make_unaligned(folder: Path, texts: Iterable[str], vocabulary: int, dimension: int, seed: int, layers: int = 0) -> None:
+    """Save an encoder with a WordPiece tokenizer trained on `texts` and random weights of a seed: of `layers` transformer layers, or of
+    none but the subwords' vectors.
+    """
+    tokenizer = train_tokenizer(texts, vocabulary)
+    if layers:
+        save_transformer(folder, tokenizer, dimension, layers, seed)
+    else:
+        _save_bag(folder, tokenizer, dimension, seed)
 
 
-def make_unaligned(folder: Path, texts: Iterable[str], vocabulary: int, dimension: int, seed: int) -> None:
-    """Save a StaticEmbedding encoder with a WordPiece tokenizer trained on `texts` and random vectors of a seed."""
+def _save_bag(folder: Path, tokenizer, dimension: int, seed: int) -> None:
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
 
-    tokenizer = train_tokenizer(texts, vocabulary)
     weights = torch.randn(tokenizer.get_vocab_size(), dimension, generator=torch.Generator().manual_seed(seed)) * 0.05
     model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=weights), Normalize()], device="cpu")
     model.save(str(folder), create_model_card=False)
@@ -72,10 +80,15 @@ def bitext(pairs, languages: tuple[str, ...]):
     return pairs_from_rows(names + passages)
 
 
-def make_aligned(folder: Path, unaligned: Path, pairs, languages: tuple[str, ...], steps: int, batch_size: int, seed: int) -> None:
-    """Save the unaligned encoder after `steps` of translation ranking (cross batches over `bitext`)."""
+def make_aligned(
+    folder: Path, unaligned: Path, pairs, languages: tuple[str, ...], *, steps: int, batch_size: int, seed: int, rate: float = 2e-2, **how
+) -> None:
+    """Save the unaligned encoder after `steps` of translation ranking (cross batches over `bitext`) at a learning rate.
+
+    how: further `TrainingSettings` (precision, compile).
+    """
     texts = bitext(pairs, languages)
     plan = plan_batches(texts, "X-Y", steps=steps, batch_size=batch_size, seed=seed)
-    settings = TrainingSettings(learning_rate=2e-2, query_prefix="", passage_prefix="")
+    settings = TrainingSettings(learning_rate=rate, query_prefix="", passage_prefix="", **how)
     model, _ = train_encoder(unaligned, texts, plan, settings)
     model.save(str(folder), create_model_card=False)
