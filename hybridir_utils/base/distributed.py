@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from .errors import InputError
 from .files import write_text_atomically
+from .parallel import preload_libraries
 from .places import output_root
 
 PATIENCE = timedelta(days=7)  # the first process may prepare data for days; a dead one is noticed by the launcher, not by a timeout
@@ -122,8 +123,6 @@ def launch(function: Callable, arguments: tuple, count: int) -> None:
     threads or the GPU. Here a fresh process is forked that has the library imported. function: importable by name. Raises InputError
     with the first failure's message.
     """
-    import multiprocessing
-
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -138,7 +137,7 @@ def launch(function: Callable, arguments: tuple, count: int) -> None:
         max_restarts=0,
         monitor_interval=0.2,
     )
-    multiprocessing.set_forkserver_preload(["sentence_transformers"])
+    preload_libraries()
     try:
         elastic_launch(config, function)(*arguments)
     except ChildFailedError as error:

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_all_start_methods, get_context, parent_process, set_forkserver_preload
 
 from .errors import InputError
+
+UNREAD = ("HYBRIDIR_", "PYTEST_")  # variables that no library reads when it is imported; pytest changes one at each test
 
 
 def run_jobs(run_job: Callable, jobs: list[tuple], workers: int, label: str) -> list:
@@ -49,9 +51,29 @@ def _pool(workers: int, threads: int) -> ProcessPoolExecutor:
     key = (workers, threads, *sorted(os.environ.items()))
     if key not in _pools:
         _end_pools()
-        context, about = get_context("spawn"), {"initializer": _start_worker, "initargs": (threads,)}
-        _pools[key] = ProcessPoolExecutor(workers, mp_context=context, **about)
+        about = {"initializer": _start_worker, "initargs": (threads, dict(os.environ))}
+        _pools[key] = ProcessPoolExecutor(workers, mp_context=get_context(_start_method()), **about)
     return _pools[key]
+
+
+def _start_method() -> str:
+    """Where there are forks, workers are those of a process that has imported the libraries, which takes longer than a small job.
+
+    What that process read from the environment when it imported them must hold for its forks, too; else workers import for themselves.
+    """
+    forks = "forkserver" in get_all_start_methods() and preload_libraries() == _for_libraries()
+    return "forkserver" if forks else "spawn"
+
+
+@cache
+def preload_libraries() -> dict[str, str]:
+    """Have this process's forks made by one that has imported the libraries. Returns the environment in which it did."""
+    set_forkserver_preload(["sentence_transformers"])
+    return _for_libraries()
+
+
+def _for_libraries() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(UNREAD)}
 
 
 def _end_pools() -> None:
@@ -86,7 +108,10 @@ def _keep_for_good() -> None:
     gc.freeze()
 
 
-def _start_worker(threads: int) -> None:
+def _start_worker(threads: int, environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
     import logging
 
     import torch

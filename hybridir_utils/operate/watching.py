@@ -48,7 +48,7 @@ def _status(child: subprocess.Popen, timeout: float | None, started: float) -> i
 
 
 def _memory(process: int, seen: dict[int, psutil.Process]) -> int:
-    """Bytes in memory of a process and all below it (what they share counts in each); adds them to `seen`."""
+    """Bytes in memory of a process and all below it (on Linux, what several share counts once); adds them to `seen`."""
     try:
         parent = psutil.Process(process)
         tree = [parent, *parent.children(recursive=True)]
@@ -60,7 +60,7 @@ def _memory(process: int, seen: dict[int, psutil.Process]) -> int:
 
 def _resident(process: psutil.Process) -> int:
     try:
-        return process.memory_info().rss
+        return getattr(process.memory_full_info(), "pss", 0) or process.memory_info().rss
     except psutil.Error:
         return 0
 

@@ -30,6 +30,7 @@ COLOURS = {
 ORDER = tuple(COLOURS)
 VERDICT_COLOURS = {"supported": "#9AD8C4", "not supported": "#F3B38A", "not testable here": "#E4E4E4"}  # light, so that black text reads
 SETTINGS = {"monolingual": "Mo.", "cross-lingual": "Cr.", "multilingual": "Mul."}
+DPI = 110
 SALT = "hybridir"  # fixes the ids inside SVG files
 
 
@@ -44,7 +45,7 @@ def new_figure(rows: int = 1, columns: int = 1, width: float = 3.2, height: floa
     sns.set_theme(
         context="paper", style="whitegrid", font_scale=0.9, rc={"svg.hashsalt": SALT, "svg.fonttype": "none", "font.family": "DejaVu Sans"}
     )
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    figure = Figure(figsize=(width * columns, height * rows), dpi=DPI, layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
@@ -67,17 +68,20 @@ def save_figure(figure, folder: Path, name: str, about: str, source: str = "") -
     programs) go into their metadata.
 
     Dates and random ids are left out, so the same data give the same bytes. The PNG has a palette: a third of the bytes in notebooks.
+    Axes are laid out once for both, which takes as long as drawing.
     """
     folder = Path(folder)
     common = {"Title": name, "Description": about} | ({"Source": source} if source else {})
     metadata = {"png": common, "svg": common | {"Date": None, "Creator": "hybridir"}}
     paths = {kind: folder / f"{name}.{kind}" for kind in metadata}
+    figure.get_layout_engine().execute(figure)
+    figure.set_layout_engine(None)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for kind, path in paths.items():
             temporary = folder / f".{name}.tmp.{kind}"
             try:
-                figure.savefig(temporary, dpi=110, metadata=metadata[kind], format=kind)
+                figure.savefig(temporary, dpi=DPI, metadata=metadata[kind], format=kind)
                 if kind == "png":
                     _use_palette(temporary, metadata[kind])
                 temporary.replace(path)
