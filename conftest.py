@@ -12,7 +12,8 @@ os.environ.setdefault("HYBRIDIR_OUTPUT", str(Path(__file__).parent / "data" / "r
 
 # What nbval's run of the notebooks changes in the sample profile: every cell and every method, on fewer steps and languages.
 SMALLER = {
-    "steps": 100,
+    "steps": 60,
+    "alignment_steps": 100,
     "bases": ["aligned"],
     "alphas": [0.0, 0.25, 0.5, 1.0],
     "schedules": ["annealed"],
@@ -23,6 +24,15 @@ SMALLER = {
     "many_steps": 20,
     "resamples": 500,
 }
+
+# The longest files first, so that no process is left alone with one of them at the end.
+FIRST = ("test_faults_kill.py", "test_paper_profile.py", "test_figures.py", "test_mt.py", "test_corpus_vectors.py", "test_training.py")
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Notebooks, then the files of FIRST, then the others as they come."""
+    order = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: -1 if item.path.suffix == ".ipynb" else order.get(item.path.name, len(order)))
 
 
 @pytest.hookimpl(tryfirst=True)

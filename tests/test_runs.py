@@ -318,6 +318,24 @@ def test_an_interrupt_leaves_workers_alone_that_wait_and_stops_those_at_work(tmp
         run_jobs(job, [(5, 60.0, str(tmp_path))], workers=2, label="test")
 
 
+def variable(name: str) -> str | None:
+    return os.environ.get(name)
+
+
+def test_workers_have_the_environment_of_now_and_libraries_imported_in_it(monkeypatch):
+    """Forks of a process that imported them before would not; so a variable that libraries read then makes workers import anew."""
+    monkeypatch.setattr(parallel, "preload_libraries", parallel.preload_libraries.__wrapped__)
+    for value in ("/one", "/two"):
+        monkeypatch.setenv("HYBRIDIR_OUTPUT", value)
+        assert run_jobs(variable, [("HYBRIDIR_OUTPUT",)], workers=2, label="test") == [value]
+    monkeypatch.delenv("HYBRIDIR_OUTPUT")
+    assert run_jobs(variable, [("HYBRIDIR_OUTPUT",)], workers=2, label="test") == [None]
+    monkeypatch.setattr(parallel, "preload_libraries", lambda before=parallel.preload_libraries(): before)
+    assert parallel._start_method() == "forkserver"
+    monkeypatch.setenv("HF_HUB_OFFLINE", "never" + os.environ.get("HF_HUB_OFFLINE", ""))
+    assert parallel._start_method() == "spawn"
+
+
 def means() -> tuple[int, int, str]:
     import torch
     from threadpoolctl import threadpool_info

@@ -27,7 +27,7 @@ def run_jobs(run_job: Callable, jobs: list[tuple], workers: int, label: str) -> 
 
     if not jobs:
         return []
-    pool = _pool(max(1, min(workers, os.cpu_count() or 1)), threads_of(workers))
+    pool = _pool(max(1, min(workers, os.cpu_count() or 1)), workers)
     futures = [pool.submit(_in_worker, run_job, *job) for job in jobs]
     try:
         for future in tqdm(as_completed(futures), total=len(futures), desc=label, unit="run"):
@@ -46,12 +46,12 @@ def run_jobs(run_job: Callable, jobs: list[tuple], workers: int, label: str) -> 
 _pools: dict[tuple, ProcessPoolExecutor] = {}  # the one of the last call
 
 
-def _pool(workers: int, threads: int) -> ProcessPoolExecutor:
+def _pool(workers: int, asked: int) -> ProcessPoolExecutor:
     """The last call's workers, where the environment is still the same: to start one takes as long as a small job."""
-    key = (workers, threads, *sorted(os.environ.items()))
+    key = (workers, asked, *sorted(os.environ.items()))
     if key not in _pools:
         _end_pools()
-        about = {"initializer": _start_worker, "initargs": (threads, dict(os.environ))}
+        about = {"initializer": _start_worker, "initargs": (asked, dict(os.environ))}
         _pools[key] = ProcessPoolExecutor(workers, mp_context=get_context(_start_method()), **about)
     return _pools[key]
 
@@ -108,7 +108,7 @@ def _keep_for_good() -> None:
     gc.freeze()
 
 
-def _start_worker(threads: int, environment: dict[str, str]) -> None:
+def _start_worker(asked: int, environment: dict[str, str]) -> None:
     os.environ.update(environment)
     for name in os.environ.keys() - environment.keys():
         del os.environ[name]
@@ -119,6 +119,7 @@ def _start_worker(threads: int, environment: dict[str, str]) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt reaches the workers, too, and must not end those that wait for a job
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    threads = threads_of(asked)
     torch.set_num_threads(threads)
     threadpool_limits(threads)  # BLAS, too: workers would fight over the cores
     os.environ["TOKENIZERS_PARALLELISM"] = str(threads > 1).lower()

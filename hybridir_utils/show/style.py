@@ -74,8 +74,9 @@ def save_figure(figure, folder: Path, name: str, about: str, source: str = "") -
     common = {"Title": name, "Description": about} | ({"Source": source} if source else {})
     metadata = {"png": common, "svg": common | {"Date": None, "Creator": "hybridir"}}
     paths = {kind: folder / f"{name}.{kind}" for kind in metadata}
-    figure.get_layout_engine().execute(figure)
-    figure.set_layout_engine(None)
+    if layout := figure.get_layout_engine():
+        layout.execute(figure)
+        figure.set_layout_engine(None)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for kind, path in paths.items():

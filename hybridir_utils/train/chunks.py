@@ -19,8 +19,8 @@ from ..base.token_budget import token_batches
 from ..rank.subwords import Subwords
 
 TASKS = {"question": "query", "passage": "document", "negative": "document"}
-# A pass over fewer keeps the device no busier, over more pads more. A GPU waits for each pass to be started: on an H200, BERT-base took 188 ms
-# a step in passes of 8,192 tokens, five of them, where the stock trainer's two took 144 (data/results/benchmarks/training_h200.json).
+# A pass over fewer keeps the device no busier, over more pads more. A GPU waits for each pass to be started: on an H200 a step of BERT-base
+# took 188 ms in five passes of 8,192 tokens, and 144 in the stock trainer's two (data/results/benchmarks/training_h200.json).
 CHUNK_TOKENS = {"cpu": 1024, "cuda": 65_536}
 
 
