@@ -324,15 +324,17 @@ def variable(name: str) -> str | None:
 
 def test_workers_have_the_environment_of_now_and_libraries_imported_in_it(monkeypatch):
     """Forks of a process that imported them before would not; so a variable that libraries read then makes workers import anew."""
-    monkeypatch.setattr(parallel, "preload_libraries", parallel.preload_libraries.__wrapped__)
+    before = parallel.preload_libraries()
     for value in ("/one", "/two"):
         monkeypatch.setenv("HYBRIDIR_OUTPUT", value)
         assert run_jobs(variable, [("HYBRIDIR_OUTPUT",)], workers=2, label="test") == [value]
     monkeypatch.delenv("HYBRIDIR_OUTPUT")
     assert run_jobs(variable, [("HYBRIDIR_OUTPUT",)], workers=2, label="test") == [None]
-    monkeypatch.setattr(parallel, "preload_libraries", lambda before=parallel.preload_libraries(): before)
+    for name in {**os.environ, **before}:
+        if not name.startswith(parallel.UNREAD):
+            monkeypatch.setenv(name, before[name]) if name in before else monkeypatch.delenv(name)
     assert parallel._start_method() == "forkserver"
-    monkeypatch.setenv("HF_HUB_OFFLINE", "never" + os.environ.get("HF_HUB_OFFLINE", ""))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "never" + before.get("HF_HUB_OFFLINE", ""))
     assert parallel._start_method() == "spawn"
 
 
