@@ -63,11 +63,13 @@ def other_runs(run: Run) -> tuple[list[Source], dict[str, str]]:
     """(sources, reasons) of the other runs in data/results, of this output folder and of the checkout.
 
     A run whose tables are of different versions, or cannot be read, is no source: its name and the reason, with the way to make them
-    again, are in the second. A run that lacks a table is a source without it.
+    again, are in the second. A run that lacks a table is a source without it; one that lacks all, of notebook 08 alone say, is none.
     """
     sources, refused = [], {}
     for folder in _other_folders(run):
         there = tuple(name for name in EARLIER + COUNTED if (folder / f"{name}.csv").is_file())
+        if not there:
+            continue
         try:
             sources.append(saved_source(folder, there))
         except HybridIRError as error:
