@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-multiprocessing.set_forkserver_preload(["sentence_transformers"])  # imported once for all runs
+from hybridir_utils.base.parallel import preload_libraries
+
+preload_libraries()  # once for all runs
 
 
 def run_alone(*arguments, **options) -> int:

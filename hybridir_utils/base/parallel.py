@@ -109,9 +109,8 @@ def _keep_for_good() -> None:
 
 
 def _start_worker(asked: int, environment: dict[str, str]) -> None:
+    os.environ.clear()  # a fork has that of the process it was forked from
     os.environ.update(environment)
-    for name in os.environ.keys() - environment.keys():
-        del os.environ[name]
     import logging
 
     import torch

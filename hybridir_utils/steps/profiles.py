@@ -69,7 +69,7 @@ class Profile(BaseModel):
     unseen_languages: tuple[str, ...] = ()  # languages of `languages` that no training batch may hold
     pair_sets: _names("pair set", PAIR_SETS)  # training data; or "jsonl:FILE" for a user's own pairs
     tasks: _names("task", TASKS)  # evaluation; or "beir:FOLDER", "squad:FOLDER" for a user's own, "mteb:NAME" for a retrieval set of MTEB
-    task_languages: tuple[str, ...] = ()  # of the public tasks, each in those that it has; empty: all it has
+    task_languages: tuple[str, ...] = ()  # of the public tasks; those ranked in full take what they have of them; empty: all a task has
     data_dir: str = ""  # folder of the real data sets; empty: HYBRIDIR_DATA
     english_only: tuple[str, ...] = ()  # pair sets that are not translated and take part in monolingual batches only
     max_pairs: Annotated[int, Field(ge=0)] = 0  # most pairs a pair set gives; 0: all

@@ -92,38 +92,16 @@ def _compare(kind: str, pairs, options) -> dict:
 
 
 def _make(kind: str, folder: Path, pairs, options) -> None:
+    """Transformers without dropout, whose draws would differ between the two trainers."""
+    from hybridir_utils.train.base_encoders import make_unaligned, train_tokenizer
+    from hybridir_utils.train.transformer_base import save_transformer
+
     texts = [*pairs["question"], *pairs["passage"]]
     if kind == "static":
-        from hybridir_utils.train.base_encoders import make_unaligned
-
         make_unaligned(folder, texts, vocabulary=20_000, dimension=192, seed=0)
     else:
-        _make_bert(folder, texts, options)
-
-
-def _make_bert(folder: Path, texts: list[str], options) -> None:
-    """Without dropout, whose draws would differ between the two."""
-    import torch
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    from hybridir_utils.train.base_encoders import train_tokenizer
-
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=train_tokenizer(texts, 20_000), unk_token="[UNK]", pad_token="[PAD]", model_max_length=options.max_tokens
-    )
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=options.width,
-        num_hidden_layers=options.layers,
-        num_attention_heads=max(2, options.width // 64),
-        intermediate_size=4 * options.width,
-        max_position_embeddings=options.max_tokens,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
-    BertModel(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+        sizes = {"dimension": options.width, "layers": options.layers, "most_tokens": options.max_tokens}
+        save_transformer(folder, train_tokenizer(texts, 20_000), seed=0, dropout=0.0, **sizes)
 
 
 def _ours(base: Path, pairs, plan, settings) -> tuple[float, list[float]]:
