@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from ..tasks.retrieval_task import RetrievalTask
 from .profiles import HUB_PAIR_SETS, PAIR_SETS, PARALLEL_TASKS, SECTION_TASKS, Profile
 from .search_tasks import sets_behind
 
+TITLES = {"xquad-r": "XQuAD-R", "mlqa-r": "MLQA-R", "belebele": "Belebele", "ntrex": "NTREX"}
 VALIDATION_SHARE = 0.04
 VALIDATION_MOST = 5000  # passages; more of a large set only slow the training down
 
@@ -120,7 +121,7 @@ def retrieval_task(
     it has; none: all; of held-out sections in place of `languages`. Raises InputError when the task's data are not there, UnknownName for
     a task that does not exist, and where a public set has none of the languages.
     """
-    languages, chosen = tuple(languages), partial(_chosen, task_languages)
+    languages, chosen = tuple(languages), partial(_chosen, name, task_languages, data_dir)
     kind, _, place = name.partition(":")
     own = {"beir": beir.read_beir, "squad": squad.squad_folder}
     if place and kind in own:
@@ -129,10 +130,10 @@ def retrieval_task(
         "worldfacts-test": lambda: worldfacts.retrieval_task("test", languages, corpus_seed),
         "worldfacts-brief": lambda: worldfacts.retrieval_task("test", languages, corpus_seed, worldfacts.BRIEF),
         "worldfacts-shifted": lambda: worldfacts.shifted_task(languages, corpus_seed),
-        "xquad-r": lambda: squad.xquad_r(data_folder("xquad-r", data_dir), chosen("XQuAD-R", XQUAD_R_LANGUAGES)),
-        "mlqa-r": lambda: squad.mlqa_r(data_folder("mlqa-dev", data_dir), chosen("MLQA-R", squad.MLQA_LANGUAGES)),
-        "belebele": lambda: belebele_task(chosen("Belebele", belebele_codes()), data_dir),
-        "ntrex": lambda: ntrex_task(chosen("NTREX", ntrex_codes(data_folder(NTREX, data_dir))), data_dir),
+        "xquad-r": lambda: squad.xquad_r(data_folder("xquad-r", data_dir), chosen()),
+        "mlqa-r": lambda: squad.mlqa_r(data_folder("mlqa-dev", data_dir), chosen()),
+        "belebele": lambda: belebele_task(chosen(), data_dir),
+        "ntrex": lambda: ntrex_task(chosen(), data_dir),
     }
     builders |= {task: partial(_section_task, task, task_languages or languages, data_dir, corpus_seed) for task in SECTION_TASKS}
     if name not in builders:
@@ -140,10 +141,21 @@ def retrieval_task(
     return builders[name]()
 
 
-def _chosen(wanted: Sequence[str], task: str, there: Iterable[str]) -> tuple[str, ...]:
+def languages_of(name: str, data_dir: str = "") -> tuple[str, ...]:
+    """All languages of a public set that is ranked in full; none of another task."""
+    sets = {
+        "xquad-r": lambda: XQUAD_R_LANGUAGES,
+        "mlqa-r": lambda: squad.MLQA_LANGUAGES,
+        "belebele": belebele_codes,
+        "ntrex": lambda: ntrex_codes(data_folder(NTREX, data_dir)),
+    }
+    return tuple(sets[name]()) if name in sets else ()
+
+
+def _chosen(name: str, wanted: Sequence[str], data_dir: str) -> tuple[str, ...]:
     """Those of the wanted languages that a public set has; a profile names them once for all its tasks."""
-    there = tuple(there)
-    return pick_languages(task, [code for code in wanted if code in there] or wanted, there)
+    there = languages_of(name, data_dir)
+    return pick_languages(TITLES[name], [code for code in wanted if code in there] or wanted, there)
 
 
 def _section_task(name: str, languages: Sequence[str], data_dir: str, seed: int) -> RetrievalTask:

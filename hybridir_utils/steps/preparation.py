@@ -21,7 +21,7 @@ from ..data.quality_chunks import rejected
 from ..tasks.parallel_texts import ParallelQuestions
 from ..tasks.retrieval_task import RetrievalTask
 from ..tasks.searches import SearchTask
-from .corpora import data_fingerprint, parallel_questions, retrieval_task, set_records, source_pairs
+from .corpora import data_fingerprint, languages_of, parallel_questions, retrieval_task, set_records, source_pairs
 from .pair_translation import translated, translating_model
 from .profiles import Profile
 from .search_tasks import is_search_task, search_task
@@ -119,11 +119,17 @@ def evaluation_tasks(run: Run) -> dict[str, RetrievalTask]:
     p = run.profile
     names = [name for name in p.tasks if not is_search_task(name)]
     tasks = {name: retrieval_task(name, p.languages, p.data_dir, p.corpus_seed, p.task_languages) for name in names}
-    there = dict.fromkeys(language for task in tasks.values() for language in task.languages)
-    for language in p.task_languages if len(tasks) == len(p.tasks) else ():
+    if len(tasks) == len(p.tasks):
+        _check_task_languages(p, tasks)
+    return tasks
+
+
+def _check_task_languages(profile: Profile, tasks: dict[str, RetrievalTask]) -> None:
+    languages = [languages_of(name, profile.data_dir) or task.languages for name, task in tasks.items()]
+    there = dict.fromkeys(language for own in languages for language in own)
+    for language in profile.task_languages:
         if language not in there:
             raise UnknownName(f"language of the tasks {', '.join(tasks)}", language, there)
-    return tasks
 
 
 def tested_texts(run: Run) -> list[RetrievalTask | SearchTask | ParallelQuestions]:
