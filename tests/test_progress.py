@@ -9,7 +9,7 @@ from dataclasses import replace
 import nbformat
 import pytest
 from made_up_suite import notebook
-from test_suite import wait_for
+from waiting import wait_for
 
 from hybridir_utils.operate import progress
 from hybridir_utils.operate.cells import Cell, _first_line, cell_file, forget_cells, own_code_cells, running_cells

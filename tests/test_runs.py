@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from waiting import alive, wait_for, written
 
 from hybridir_utils.base import parallel, runs
 from hybridir_utils.base.errors import Busy, InputError
@@ -378,23 +379,13 @@ def stay(folder: str) -> None:
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path):
-    psutil = pytest.importorskip("psutil")
     script = tmp_path / "script.py"
     script.write_text(ORPHANS)
     parent = subprocess.Popen([sys.executable, script, Path(__file__).parent, tmp_path], stderr=subprocess.DEVNULL)
-    worker = wait_for(lambda: (tmp_path / "worker").exists() and (tmp_path / "worker").read_text())
+    worker = wait_for(lambda: written(tmp_path / "worker"))
     parent.kill()
     parent.wait()
-    assert wait_for(lambda: not psutil.pid_exists(int(worker)) or psutil.Process(int(worker)).status() == "zombie")
-
-
-def wait_for(condition, tries: int = 1200):
-    """The condition's value once it is true; False after a minute."""
-    for _ in range(tries):
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    return False
+    assert wait_for(lambda: not alive(int(worker)))
 
 
 def test_records_are_json_that_people_can_read(tmp_path):

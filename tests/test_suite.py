@@ -7,16 +7,15 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
 import nbformat
 import pandas as pd
-import psutil
 import pytest
 from made_up import made_up_tables
 from made_up_suite import add_code, edit, notebook
+from waiting import alive, wait_for
 
 from hybridir_utils.base import places
 from hybridir_utils.base.code_use import ALL
@@ -216,7 +215,7 @@ def test_a_killed_suite_goes_on_where_it_was(workplace):
         killed.send_signal(signal.SIGKILL)
         killed.wait()
     kernel, papermill = (int(process) for process in calls()[-1][2:])
-    assert wait_for(lambda: not any(alive(psutil, process) for process in (kernel, papermill))), "the killed suite's notebook runs on"
+    assert wait_for(lambda: not any(alive(process) for process in (kernel, papermill))), "the killed suite's notebook runs on"
     record = read_record(Step(folder / "02_second.ipynb", run).record)
     assert record.status == KILLED and record.process == killed.pid, "never completed"
     (out / "go").write_text("")
@@ -224,22 +223,6 @@ def test_a_killed_suite_goes_on_where_it_was(workplace):
     run_suite(run, say=said.append)
     assert said[:2] == ["01_first: up to date", "02_second: running (last time killed)"]
     assert [call[0] for call in calls()] == ["01_first", "02_second", "02_second"]
-
-
-def alive(psutil, process: int) -> bool:
-    try:
-        return psutil.Process(process).status() != "zombie"
-    except psutil.NoSuchProcess:
-        return False
-
-
-def wait_for(condition, tries: int = 1200) -> bool:
-    """Whether the condition came true within a minute."""
-    for _ in range(tries):
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_an_output_folder_that_cannot_be_written_is_named(workplace, monkeypatch):
@@ -375,7 +358,7 @@ def test_a_notebook_that_takes_too_long_ends_with_all_it_started(workplace):
     assert record.peak_memory_mb > 300, "the kernel's memory counts"
     kernel, papermill = (int(process) for process in calls()[-1][2:])
     child = int((Path(os.environ["HYBRIDIR_OUTPUT"]) / "child").read_text())
-    assert not any(alive(psutil, process) for process in (kernel, papermill, child))
+    assert not any(alive(process) for process in (kernel, papermill, child))
 
 
 def test_a_kernel_that_is_killed_is_no_failure_of_a_cell(workplace):

@@ -10,12 +10,11 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import pytest
 from made_up import made_up_tables
 from made_up_suite import notebook
 from test_preparation import Setup
-from test_suite import alive, wait_for
+from waiting import alive, wait_for, written
 
 from hybridir_utils.__main__ import main
 from hybridir_utils.base.errors import InputError
@@ -201,10 +200,11 @@ def cluster(output, tmp_path):
         )
 
     start("scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(file), "--host", "127.0.0.1")
+    assert wait_for(lambda: written(file))
+    address = json.loads(file.read_text())["address"]
     for _ in range(2):
-        start("worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-dashboard")
-    assert wait_for(file.exists)
-    yield json.loads(file.read_text())["address"]
+        start("worker", address, "--nthreads", "1", "--no-dashboard")
+    yield address
     for process in started:
         process.kill()
         process.wait()
@@ -219,10 +219,9 @@ def test_two_workers_of_a_scheduler_do_the_runs_and_end_them_with_the_sweep(clus
 
         running = JobQueue(client, {name: (job(name), None) for name in ("stay", "short")}, thread_environment(), 0, print).ended()
         assert next(running)[0] == "short"
-        assert wait_for((output / "stay.running").exists)
-        process = int((output / "stay.running").read_text().split()[0])
+        process = int(wait_for(lambda: written(output / "stay.running")).split()[0])
         running.close()  # as an interrupt does
-        assert wait_for(lambda: not psutil.pid_exists(process)), "the sweep has ended and its run goes on"
+        assert wait_for(lambda: not alive(process)), "the sweep has ended and its run goes on"
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path / "elsewhere"))
     with pytest.raises(InputError, match=rf"writes to {output} on .* written here to {tmp_path}/elsewhere.*mount it on each host"):
         sweep_cluster.sweep_cluster(cluster, 1).__enter__()
@@ -281,7 +280,7 @@ def test_an_interrupted_or_killed_sweep_takes_its_processes_with_it(output, tmp_
     script.write_text(SWEEP)
     sweep = subprocess.Popen([sys.executable, script, STAYS], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        assert wait_for(lambda: all(path.exists() and path.read_text() for path in told))
+        assert wait_for(lambda: all(written(path) for path in told))
         started = [int(process) for path in told for process in path.read_text().split()]  # two runs and their workers
         if how == signal.SIGINT:
             assert wait_for(lambda: interrupted(sweep), 3)  # up to three times, as a person does where dask takes its time to close
@@ -289,7 +288,7 @@ def test_an_interrupted_or_killed_sweep_takes_its_processes_with_it(output, tmp_
             sweep.kill()
         assert sweep.wait(60)
         assert len(set(started)) == 4
-        assert wait_for(lambda: not any(alive(psutil, process) for process in started)), "processes of the sweep go on"
+        assert wait_for(lambda: not any(alive(process) for process in started)), "processes of the sweep go on"
     finally:
         os.killpg(sweep.pid, signal.SIGKILL) if sweep.poll() is None else None
 
