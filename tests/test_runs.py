@@ -363,6 +363,30 @@ def test_beside_a_gpu_workers_share_the_cores(workers, gpu, threads, monkeypatch
     assert parallel.threads_of(workers) == threads
 
 
+READY = """
+import psutil, sys, time
+sys.path.insert(0, sys.argv[1])
+from test_runs import parent
+from hybridir_utils.base.parallel import ready_workers, run_jobs
+if __name__ == "__main__":
+    ready_workers()
+    started = {child.pid for child in psutil.Process().children()}
+    (forked_from,) = run_jobs(parent, [()], 1, "test")
+    print(forked_from in started)
+"""
+
+
+def parent() -> int:
+    return os.getppid()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="workers are forked")
+def test_workers_are_forks_of_the_process_that_was_started_for_them_before(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(READY)
+    assert subprocess.run([sys.executable, script, Path(__file__).parent], capture_output=True, text=True).stdout == "True\n"
+
+
 ORPHANS = """
 import sys, time
 sys.path.insert(0, sys.argv[1])

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -100,7 +101,7 @@ def package_imports(tree: ast.AST) -> dict[str, Place]:
     `from . import x`, `from ..room import x`, and the same from `hybridir_utils`.
     """
     bound, known = {}, modules()
-    for node in ast.walk(tree):
+    for node in _import_statements(tree):
         if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").split(".")[0] == PACKAGE.name):
             last = (node.module or "").rpartition(".")[2]
             for alias in node.names:
@@ -112,12 +113,24 @@ def package_imports(tree: ast.AST) -> dict[str, Place]:
 def _library_imports(tree: ast.AST) -> dict[str, str]:
     """Name -> what an import from elsewhere binds it to: another library's function of the same name is another one."""
     bound = {}
-    for node in ast.walk(tree):
+    for node in _import_statements(tree):
         if isinstance(node, ast.Import):
             bound |= {alias.asname or alias.name.split(".")[0]: alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
             bound |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
     return bound
+
+
+def _import_statements(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Those of a tree, in the order of `ast.walk`, which would go through every expression, too: most of the time of a fingerprint."""
+    waiting = deque([tree])
+    while waiting:
+        node = waiting.popleft()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        for field in ("body", "handlers", "orelse", "finalbody", "cases"):
+            inner = getattr(node, field, ())
+            waiting.extend(inner if isinstance(inner, list) else ())
 
 
 def used_places(nodes: Iterable[ast.AST], names: Mapping[str, Place]) -> set[Place]:

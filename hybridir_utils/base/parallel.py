@@ -56,6 +56,14 @@ def _pool(workers: int, asked: int) -> ProcessPoolExecutor:
     return _pools[key]
 
 
+def ready_workers() -> None:
+    """Start the process that workers are forks of, which imports the libraries while the caller does what must be done before its jobs."""
+    if _start_method() == "forkserver":
+        from multiprocessing.forkserver import ensure_running
+
+        ensure_running()
+
+
 def _start_method() -> str:
     """Where there are forks, workers are those of a process that has imported the libraries, which takes longer than a small job.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -69,6 +70,9 @@ def origin(name: str | Path) -> str:
 
 
 def default_device() -> str:
+    """cuda where torch finds a GPU, else cpu; a build of torch for CPUs alone is known by its version and takes no time to import."""
+    if version("torch").endswith("+cpu"):
+        return "cpu"
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

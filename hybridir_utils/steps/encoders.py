@@ -13,7 +13,7 @@ from ..base.distributed import first_process_first, launch, processes
 from ..base.encoder_catalogue import place_of
 from ..base.errors import MissingInput
 from ..base.files import file_safe
-from ..base.parallel import run_jobs
+from ..base.parallel import ready_workers, run_jobs
 from ..base.runs import artefact, artefact_path, is_whole, note_used, recipe_of
 from ..data.batching import SCHEDULES, STRATEGIES, plan_batches, strategy_alpha
 from ..rank.opening import origin
@@ -48,6 +48,8 @@ def encoder_keys(run: Run) -> list[EncoderKey]:
 
 def base_encoders(run: Run) -> dict[str, Path]:
     """Base name -> folder (or hub name) of the encoder training starts from; the suite's own are made when missing."""
+    if processes() == 1 and not all(is_whole(folder) for folder in common_places(run)):
+        ready_workers()  # trainings follow
     prepared = prepare_pairs(run)
     return {base: _base(run, base, prepared) for base in run.profile.bases}
 
@@ -150,7 +152,7 @@ def _base(run: Run, base: str, prepared: PreparedPairs) -> Path | str:
 def _make_unaligned(out: Path, prepared: PreparedPairs, run: Run) -> None:
     from ..train.base_encoders import bitext, make_unaligned
 
-    texts = list(prepared.train["question"]) + list(bitext(prepared.train, run.profile.languages)["passage"])
+    texts = prepared.train["question"][:] + bitext(prepared.train, run.profile.languages)["passage"][:]
     make_unaligned(out, texts, run.profile.vocabulary, run.profile.dimension, seed=0, layers=run.profile.layers)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..base.mapped import chunks
 from ..data.batching import plan_batches
 from ..data.pairs import pairs_from_rows
 from ..data.worldnames import name_of, named_items
@@ -76,7 +77,11 @@ def bitext(pairs, languages: tuple[str, ...]):
         for language in languages
         if (name := name_of(language, kind, code))
     ]
-    passages = [(f"passage:{r['id']}", f"passage:{r['passage_id']}", r["language"], r["passage"], r["passage"], "passages") for r in pairs]
+    passages = [
+        (f"passage:{number}", f"passage:{passage}", language, text, text, "passages")
+        for table in chunks(pairs, ["id", "passage_id", "language", "passage"])
+        for number, passage, language, text in zip(*(column.to_pylist() for column in table.columns), strict=True)
+    ]
     return pairs_from_rows(names + passages)
 
 
