@@ -15,9 +15,10 @@ none, and one that shares less than half of a text's weight among that text's he
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,7 @@ from ..tasks.searches import SearchTask
 SHINGLE = 5  # characters
 MIN_CONTAINED = 40  # shingles (44 characters): shorter sentences are contained in some section by chance
 BLOCK_TEXTS = 10_000  # training texts in memory at once
+SLICE = 2**18  # characters cut into shingles at once; less than 2**16 texts
 BLOCK_CELLS = 4_000_000  # of one block of intersection counts: bounds memory at some 100 MB
 HALF = 0.5  # of a text's weight, which a text that holds it shares among the heaviest 1.5 - threshold of the weight
 ROUNDING = 1e-9  # of sums whose order differs
@@ -117,7 +119,7 @@ def _compare(ours: _Texts, known: pd.DataFrame, threshold: float, contain: bool)
     if not len(ours):
         return pd.DataFrame(columns=MATCH_COLUMNS)
     known_texts = known["text"].map(normalise).to_numpy()
-    vocabulary = np.unique(np.concatenate([_shingles(text) for text in known_texts]))
+    vocabulary = np.unique(_shingles(known_texts)[0])
     theirs = _Side.of(known_texts, vocabulary)
     sides = [*_sides(ours, vocabulary)] if len(ours) <= BLOCK_TEXTS else None  # a single block stays in memory between the two readings
     frequency = theirs.frequency + sum(mine.frequency for _, _, mine in sides or _sides(ours, vocabulary))
@@ -161,9 +163,9 @@ class _Side:
 
     @classmethod
     def of(cls, texts, vocabulary: np.ndarray) -> _Side:
-        sets = [_shingles(text) for text in texts]
-        matrix = _matrix(sets, vocabulary)
-        return cls(matrix, np.array([len(shingles) for shingles in sets]) - matrix.sum(1))
+        shingles, counts = _shingles(texts)
+        matrix = _matrix(shingles, counts, vocabulary)
+        return cls(matrix, counts - matrix.sum(1))
 
     @cached_property
     def count(self) -> np.ndarray:
@@ -237,19 +239,36 @@ def _weights(frequency: np.ndarray, texts: int) -> np.ndarray:
     return np.maximum(np.log(texts / np.maximum(frequency, 1)), 1e-3)
 
 
-def _shingles(text: str) -> np.ndarray:
-    """Sorted 64-bit hashes of a text's distinct 5-grams; a shorter text is padded to one. Chance collisions: below 1e-9 in a run."""
-    points = np.frombuffer(text.ljust(SHINGLE).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
+def _shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """(64-bit hashes of each text's distinct 5-grams, sorted, one text after the other; [texts] how many a text has). A text shorter than
+    one is padded to it. Chance collisions: below 1e-9 in a run.
+    """
+    padded = [text.ljust(SHINGLE) for text in texts]
+    part = np.cumsum([len(text) for text in padded]) // SLICE
+    bounds = [0, *np.flatnonzero(np.diff(part)) + 1, len(padded)]
+    hashes, counts = zip(*(_distinct(padded[start:stop]) for start, stop in pairwise(bounds)), strict=True)
+    return np.concatenate(hashes), np.concatenate(counts)
+
+
+def _distinct(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """`_shingles` of texts that are long enough; all are cut and sorted at once, as a call for each would cost more than its work."""
+    points = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
+    text = np.repeat(np.arange(len(texts), dtype=np.uint16), [len(text) for text in texts])
     count = len(points) - SHINGLE + 1
-    hashes = sum(points[k : k + count] * _POWERS[k] for k in range(SHINGLE))
-    return np.unique(hashes ^ (hashes >> np.uint64(31)))
+    inside = text[:count] == text[SHINGLE - 1 :]
+    hashes, text = sum(points[k : k + count] * _POWERS[k] for k in range(SHINGLE))[inside], text[:count][inside]
+    hashes ^= hashes >> np.uint64(31)
+    order = np.argsort(hashes)
+    order = order[np.argsort(text[order], kind="stable")]  # of 16 bits, which takes no comparisons
+    hashes, text = hashes[order], text[order]
+    new = np.r_[True, (hashes[1:] != hashes[:-1]) | (text[1:] != text[:-1])]
+    return hashes[new], np.bincount(text[new], minlength=len(texts))
 
 
-def _matrix(sets: list[np.ndarray], vocabulary: np.ndarray) -> sparse.csr_array:
+def _matrix(shingles: np.ndarray, counts: np.ndarray, vocabulary: np.ndarray) -> sparse.csr_array:
     """[texts, vocabulary] of 0 and 1; shingles outside the vocabulary are left out: they are shared with nothing."""
-    shingles = np.concatenate(sets)
     place = np.searchsorted(vocabulary, shingles)
     place[place == len(vocabulary)] = 0
     there = vocabulary[place] == shingles
-    ends = np.concatenate([[0], np.cumsum(there)])[np.cumsum([0, *map(len, sets)])]
-    return sparse.csr_array((np.ones(ends[-1]), place[there].astype(np.int32), ends), shape=(len(sets), len(vocabulary)))
+    ends = np.concatenate([[0], np.cumsum(there)])[np.cumsum([0, *counts])]
+    return sparse.csr_array((np.ones(ends[-1]), place[there].astype(np.int32), ends), shape=(len(counts), len(vocabulary)))
