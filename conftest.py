@@ -10,8 +10,9 @@ import pytest
 
 os.environ.setdefault("HYBRIDIR_OUTPUT", str(Path(__file__).parent / "data" / "runs" / "tests"))
 
-# What nbval's run of the notebooks changes in the sample profile: every cell and every method, on fewer steps and languages.
+# What nbval's run of the notebooks changes in the sample profile: every cell and every method, on fewer seeds, steps and languages.
 SMALLER = {
+    "seeds": [1, 2],
     "steps": 60,
     "alignment_steps": 100,
     "bases": ["aligned"],

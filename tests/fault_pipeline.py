@@ -46,7 +46,7 @@ jobs = 1
 
 
 def write_inputs(folder: Path) -> None:
-    """English facts as a user's own pairs, which the translation memory knows, and a small pool to search."""
+    """English facts as a user's own pairs, which the translation memory knows, and a small pool in one language to search."""
     from hybridir_utils.data import worldfacts
     from hybridir_utils.tasks.beir import write_beir
     from hybridir_utils.tasks.retrieval_task import RetrievalTask
@@ -55,7 +55,7 @@ def write_inputs(folder: Path) -> None:
     pairs = worldfacts.english_pairs("train", languages, 0)
     rows = [{key: row[key] for key in ("id", "passage_id", "language", "question", "passage")} for row in map(pairs.__getitem__, range(48))]
     (folder / "facts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    task = worldfacts.retrieval_task("test", languages, 0)
+    task = worldfacts.retrieval_task("test", languages[:1], 0)
     queries = task.queries[task.queries["group"].isin(task.queries["group"].unique()[:6])]
     relevance = task.relevance[task.relevance["query"].isin(queries["id"])]
     candidates = task.candidates[task.candidates["id"].isin(relevance["candidate"])]
@@ -127,6 +127,7 @@ def prepare(folder: Path) -> None:
         return [run_job(*job) for job in jobs]
 
     encoders.run_jobs = evaluation.run_jobs = here
+    encoders.ready_workers = lambda: None
     write_inputs(folder)
     for module in ("preparation", "base_encoders", "encoder_job", "evaluation_job", "evaluation"):
         code_fingerprint(module)

@@ -56,6 +56,7 @@ def finish(folder: Path) -> Path:
 def in_this_process(patch, folder, out) -> None:
     patch.setenv("HYBRIDIR_OUTPUT", str(out))
     patch.setattr(encoders, "run_jobs", here)
+    patch.setattr(encoders, "ready_workers", lambda: None)
     patch.setattr(evaluation, "run_jobs", here)
     patch.setattr(suite, "NOTEBOOKS", folder / "notebooks")
     patch.setattr(suite, "watch", Executions())

@@ -48,7 +48,8 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int):
     from tokenizers import trainers
 
     texts, tokenizer = list(texts), _word_splitter()
-    inner = sorted({f"##{letter}" for text in texts for word in _words(tokenizer, text) for letter in word[1:]})
+    parts = {part for text in texts for part in text.split()}  # no word goes across a blank, and most parts come again and again
+    inner = sorted({f"##{letter}" for part in parts for word in _words(tokenizer, part) for letter in word[1:]})
     trainer = trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=[UNKNOWN, *inner], show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
     trained = _word_splitter(tokenizer.get_vocab())
