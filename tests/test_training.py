@@ -16,7 +16,7 @@ from hybridir_utils.data.pairs import pairs_from_rows
 from hybridir_utils.data.plan_rows import NO_PASSAGE, in_plan_order
 from hybridir_utils.rank.encoding import open_encoder
 from hybridir_utils.rank.opening import Opening, open_model
-from hybridir_utils.train import losses
+from hybridir_utils.train import base_encoders, losses
 from hybridir_utils.train.base_encoders import bitext, make_aligned, make_unaligned, train_tokenizer
 from hybridir_utils.train.chunks import TASKS, LengthSortedCollator, in_columns, row_numbers, tokenise
 from hybridir_utils.train.training import TrainingSettings, save_encoder, train_encoder
@@ -449,6 +449,18 @@ def test_the_same_texts_give_the_same_pieces_in_the_same_order(tiny_pairs):
     texts = [*tiny_pairs["question"], *(name for _, name in zip(range(300), bitext(tiny_pairs, ("de", "en"))["passage"], strict=False))]
     first, *others = (train_tokenizer(texts, 150).get_vocab() for _ in range(4))
     assert len(first) == 150 and all(other == first for other in others)
+
+
+def test_every_letter_inside_a_word_is_named_before_the_training(monkeypatch):
+    """Whatever parts the words: blanks of all widths, those that NFKC makes, punctuation, another script."""
+    from tokenizers import trainers
+
+    texts, named, real = ["a\u00a0bc\u3000de bc", "ﬁn\u00a8xy Straße", "waterไฟ 東京tower", " x\u0301yz-qr"], [], trainers.WordPieceTrainer
+    monkeypatch.setattr(trainers, "WordPieceTrainer", lambda **given: named.extend(given["special_tokens"]) or real(**given))
+    train_tokenizer(texts, 200)
+    splitter = base_encoders._word_splitter()
+    inside = {f"##{letter}" for text in texts for word in base_encoders._words(splitter, text) for letter in word[1:]}
+    assert named == ["[UNK]", *sorted(inside)] and {"##c", "##n", "##y", "##ß", "##ฟ", "##r", "##京"} <= inside
 
 
 def test_tokenizer_levels_width_and_case_and_splits_scripts():
