@@ -367,8 +367,10 @@ READY = """
 import psutil, sys, time
 sys.path.insert(0, sys.argv[1])
 from test_runs import parent
+from hybridir_utils.base import parallel
 from hybridir_utils.base.parallel import ready_workers, run_jobs
 if __name__ == "__main__":
+    parallel.preload_libraries = parallel._for_libraries  # whose import is another test's
     ready_workers()
     started = {child.pid for child in psutil.Process().children()}
     (forked_from,) = run_jobs(parent, [()], 1, "test")
