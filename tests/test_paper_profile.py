@@ -84,6 +84,7 @@ def changes(tmp_path_factory) -> dict:
         "alphas": (0.0, 0.5),
         "schedules": (),
         "methods": ("X-X-mono", "hybrid", "distillation"),
+        "jobs": 1,
     }
 
 
