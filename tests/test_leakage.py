@@ -148,6 +148,16 @@ def plain_shingles(text):
     return {text[i : i + 5] for i in range(len(text) - 4)}
 
 
+@pytest.mark.parametrize("characters", [1, 7, 30, leakage.SLICE])
+def test_each_text_has_its_own_shingles_whatever_is_cut_at_once(characters, monkeypatch):
+    texts = ["", "ab", "the water is cold", "x" * 40, "ก ข ค ง", "the water is warm in summer", "ab"]
+    monkeypatch.setattr(leakage, "SLICE", characters)
+    shingles, counts = leakage._shingles(texts)
+    assert counts.tolist() == [len(plain_shingles(text)) for text in texts]
+    for text, own in zip(texts, np.split(shingles, np.cumsum(counts)[:-1]), strict=True):
+        np.testing.assert_array_equal(own, leakage._shingles([text])[0])
+
+
 def plain_weights(ours, known):
     """Shingle -> ln(texts / texts that have it), at least 0.001; those the known texts lack weigh as much as the heaviest."""
     frequency = Counter(shingle for shingles in ours + known for shingle in shingles)

@@ -364,7 +364,7 @@ def test_beside_a_gpu_workers_share_the_cores(workers, gpu, threads, monkeypatch
 
 
 READY = """
-import psutil, sys, time
+import psutil, sys
 sys.path.insert(0, sys.argv[1])
 from test_runs import parent
 from hybridir_utils.base import parallel

@@ -122,7 +122,7 @@ def _library_imports(tree: ast.AST) -> dict[str, str]:
 
 
 def _import_statements(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Those of a tree, in the order of `ast.walk`, which would go through every expression, too: most of the time of a fingerprint."""
+    """Those of a tree, in the order of `ast.walk`, which would go through every expression, too."""
     waiting = deque([tree])
     while waiting:
         node = waiting.popleft()
