@@ -12,7 +12,9 @@ from pathlib import Path
 
 import nbformat
 
+from hybridir_utils.data.batching import STRATEGIES
 from hybridir_utils.operate.parts import PARAMETERS
+from hybridir_utils.steps.profiles import OWN_BASES
 
 ABSOLUTE = re.compile(r"(?:(?<=://)|(?<![\w<./-]))/(?:home|root|tmp|work|Users|mnt|opt|var)\b|(?<![A-Za-z])[A-Z]:\\")
 ACTIVE = re.compile(
@@ -112,6 +114,15 @@ def _parsed(source: str) -> ast.Module:
         raise AssertionError(f"no plain Python: {source}") from error
 
 
+def profiles(notebook: Notebook) -> Iterator[str]:
+    """No cell looks a strategy or a base up by name: a profile may be without it."""
+    names = {*STRATEGIES, *OWN_BASES}
+    for number, cell in enumerate(notebook.cells("code"), 1):
+        for node in ast.walk(_parsed(cell["source"])):
+            asked = [node.slice] if isinstance(node, ast.Subscript) else node.comparators if isinstance(node, ast.Compare) else []
+            yield from (f"code cell {number}: {ast.unparse(node)}" for a in asked if isinstance(a, ast.Constant) and a.value in names)
+
+
 def places(notebook: Notebook) -> Iterator[str]:
     """No absolute path of a machine, in sources or outputs."""
     for text in [*(cell["source"] for cell in notebook.book.cells), *(text for output in notebook.outputs for text in texts_of(output))]:
@@ -174,4 +185,4 @@ def size(notebook: Notebook) -> Iterator[str]:
         yield f"{found:,} bytes; at most {MAX_BYTES:,}"
 
 
-RULES = {rule.__name__: rule for rule in (parameters, sections, cells, places, metadata, order, results, size)}
+RULES = {rule.__name__: rule for rule in (parameters, sections, cells, profiles, places, metadata, order, results, size)}
