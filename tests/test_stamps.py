@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import json
 
 import pandas as pd
 import pytest
 
-from hybridir_utils.base import trace
+from hybridir_utils.base import places, trace
+from hybridir_utils.base.code_use import used_code
 from hybridir_utils.base.errors import InputError, MissingInput
 from hybridir_utils.base.fingerprints import file_fingerprint, fingerprint
 from hybridir_utils.base.runs import artefact
+from hybridir_utils.operate import parts
+from hybridir_utils.operate.suite import notebooks
 from hybridir_utils.steps import stamps
 from hybridir_utils.steps.profiles import MEANS, load_profile
 from hybridir_utils.steps.session import open_run, save_table
-from hybridir_utils.steps.stamps import STAMPS, check_one_origin, current, deciding, read_stamps, stamp
+from hybridir_utils.steps.stamps import STAGES, STAMPS, check_one_origin, is_current, read_stamps, stamp
 
+LAST_STAGE = {"01": 1, "02": 2}  # of their tables; of later ones: the third
 COMMAND = "python -m hybridir_utils run --profile sample"
 TABLE = pd.DataFrame({"value": [1.0]})
 OTHER_MEANS = {
@@ -26,44 +31,110 @@ OTHER_MEANS = {
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    monkeypatch.setattr(trace, "_used", {})
     return open_run("sample")
+
+
+def edited(monkeypatch, *changed: str) -> None:
+    """The code of these stages, and of those that build on them, counts as edited."""
+    monkeypatch.setattr(stamps, "_code_of", lambda stage: f"edited {stage}" if stage in changed else stage)
 
 
 def test_every_saved_table_is_stamped_beside_those_before(run):
     save_table(run, "scores", TABLE)
     save_table(run, "bias", TABLE)
-    stamps = read_stamps(run.results)
-    assert set(stamps) == {"scores", "bias"} and {str(deciding(each)) for each in stamps.values()} == {str(current(run.profile))}
-    assert set(current(run.profile)) == {"code", "parameters"}
+    found = read_stamps(run.results)
+    assert set(found) == {"scores", "bias"} and all(is_current(each, run.profile) for each in found.values())
+    assert found["scores"]["code"] == found["bias"]["code"] and set(found["bias"]["code"]) == set(STAGES)
     check_one_origin(run.results, ["scores", "bias"], COMMAND)
 
 
-def test_a_value_that_can_change_a_result_changes_the_stamp_and_no_other(run):
-    before = current(run.profile)
+def test_a_value_that_can_change_a_result_makes_a_stamp_old_and_no_other_does(run):
+    save_table(run, "scores", TABLE)
+    own = read_stamps(run.results)["scores"]
     for key, value in {"alpha": 0.4, "seeds": [1], "steps": 9, "near_duplicate": 0.8, "resamples": 10}.items():
-        changed = current(load_profile("sample", {key: value}))
-        assert changed["parameters"] != before["parameters"] and changed["code"] == before["code"], key
+        assert not is_current(own, load_profile("sample", {key: value})), key
     assert set(OTHER_MEANS) == set(MEANS)
     for key, value in OTHER_MEANS.items():
-        assert current(load_profile("sample", {key: value})) == before, key
+        assert is_current(own, load_profile("sample", {key: value})), key
 
 
-def test_other_code_is_another_stamp(run, monkeypatch):
-    before = current(run.profile)
-    monkeypatch.setattr(stamps, "code_fingerprint", lambda module: f"other {module}")
-    assert current(run.profile)["code"] == "other evaluation" != before["code"]
+@pytest.mark.parametrize(
+    ("rooms", "stages"),
+    [
+        (("pairs",), 1), (("pairs", "bases"), 2), (("encoders", "pairs"), 2), (("evaluations", "pairs"), 3), (("questions",), 3), ((), 3),
+    ],
+)  # fmt: skip
+def test_a_table_is_stamped_with_the_code_of_the_stages_it_hangs_on_and_is_old_when_that_is_edited(run, monkeypatch, rooms, stages):
+    for room in rooms:
+        artefact(run.artefacts / room, room, {}, "errors", lambda out: (out / "a").write_text("b"))
+    save_table(run, "table", TABLE)
+    own = read_stamps(run.results)["table"]
+    assert set(own["code"]) == set(list(STAGES)[:stages])
+    code = own["code"]
+    for number, stage in enumerate(STAGES):
+        monkeypatch.setattr(stamps, "_code_of", lambda other, stage=stage: "edited" if other == stage else code.get(other, other))
+        assert is_current(own, run.profile) == (number >= stages), stage
+
+
+def test_tables_before_an_edited_stage_agree_with_those_after_it(run, monkeypatch):
+    """What `run` leaves as it is, because the edit does not concern it, must not be refused by what it runs again."""
+    artefact(run.artefacts / "pairs", "pairs", {}, "errors", lambda out: (out / "a").write_text("b"))
+    edited(monkeypatch)
+    save_table(run, "coverage", TABLE)
+    artefact(run.artefacts / "evaluations", "e", {}, "errors", lambda out: (out / "a").write_text("b"))
+    save_table(run, "scores", TABLE)
+    edited(monkeypatch, "evaluation")
+    save_table(run, "bias", TABLE)
+    check_one_origin(run.results, ["coverage", "bias"], COMMAND)
+    with pytest.raises(InputError, match=r"\(coverage, scores; bias\).*--from 01"):
+        check_one_origin(run.results, ["coverage", "scores", "bias"], COMMAND)
+    edited(monkeypatch, *STAGES)
+    save_table(run, "bias", TABLE)
+    with pytest.raises(InputError, match=r"\(coverage; bias\)"):
+        check_one_origin(run.results, ["coverage", "bias"], COMMAND)
+
+
+def test_an_edit_that_makes_a_notebooks_tables_old_makes_the_notebook_run_again():
+    """Else the plan would leave it, notebook 09 would refuse its tables, and `run` would never mend that."""
+    for path in notebooks():
+        own = used_code(parts._used_places([ast.parse(cell) for cell in parts.code_cells(path)]))
+        for stage in list(STAGES)[: LAST_STAGE.get(path.stem[:2], 3)]:
+            for file, definitions in used_code([(stage, STAGES[stage])]).items():
+                assert definitions.items() <= own[file].items(), (path.stem, stage, file)
+
+
+def test_committed_tables_hang_on_the_stages_of_their_notebooks():
+    found = read_stamps(places.ROOT / "data" / "results" / "sample")
+    assert {name: len(found[name]["code"]) for name in ("coverage", "losses", "scores", "claims")} == {
+        "coverage": 1, "losses": 2, "scores": 3, "claims": 3,
+    }  # fmt: skip
+    assert all(len(stamp["code"]) <= LAST_STAGE.get(stamp["notebook"][:2], 3) for stamp in found.values())
+
+
+def test_one_fingerprint_of_all_code_as_earlier_versions_stamped_it_agrees_with_its_like_alone(run):
+    for name in ("scores", "bias", "tests"):
+        save_table(run, name, TABLE)
+    path, found = run.results / STAMPS, read_stamps(run.results)
+    path.write_text(json.dumps(found | {name: found[name] | {"code": "f" * 64} for name in ("scores", "bias")}))
+    check_one_origin(run.results, ["scores", "bias"], COMMAND)
+    assert not is_current(read_stamps(run.results)["scores"], run.profile)
+    with pytest.raises(InputError, match=r"\(scores, bias; tests\)"):
+        check_one_origin(run.results, ["scores", "bias", "tests"], COMMAND)
 
 
 def test_tables_of_different_parameters_or_code_are_refused_by_name_with_the_command(run, monkeypatch):
     save_table(run, "scores", TABLE)
     save_table(run, "bias", TABLE)
     stamp(run.results, "bias", load_profile("sample", {"alpha": 0.4}))
-    with pytest.raises(InputError, match=rf"different versions of the code or of the profile \(scores; bias\).*again with: {COMMAND}"):
+    with pytest.raises(
+        InputError, match=rf"different versions of the code or of the profile \(scores; bias\).*again with: {COMMAND} --from 01"
+    ):
         check_one_origin(run.results, ["scores", "bias"], COMMAND)
     check_one_origin(run.results, ["scores"], COMMAND)
     save_table(run, "bias", TABLE)
     check_one_origin(run.results, ["scores", "bias"], COMMAND)
-    monkeypatch.setattr(stamps, "code_fingerprint", lambda module: "other")
+    edited(monkeypatch, *STAGES)
     save_table(run, "tests", TABLE)
     with pytest.raises(InputError, match=r"\(scores, bias; tests\)"):
         check_one_origin(run.results, ["scores", "bias", "tests"], COMMAND)

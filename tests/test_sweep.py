@@ -314,7 +314,7 @@ def test_one_table_holds_the_scores_of_all_runs_beside_their_values(output, monk
         save_table(run, "scores", tables["scores"].assign(value=number / 10))
     save_table(sweep.runs[0], "bias", tables["bias"])
     with monkeypatch.context() as earlier:
-        earlier.setattr(stamps, "code_fingerprint", lambda module: "an earlier version")
+        earlier.setattr(stamps, "_code_of", lambda stage: "an earlier version")
         save_table(sweep.runs[3], "scores", tables["scores"])
     path, table = write_sweep(sweep.name, sweep.command, runs)
     assert path == output / "data" / "results" / sweep.name / "sweep.csv" and not (path.parent / "about.json").exists(), "no run's folder"

@@ -14,7 +14,9 @@ from multiprocessing import connection, get_all_start_methods, get_context, pare
 
 from .errors import InputError
 
-UNREAD = ("HYBRIDIR_", "PYTEST_")  # variables that no library reads when it is imported; pytest changes one at each test
+# Variables that no library reads when it is imported (pytest changes one at each test), and those that libraries set then for themselves:
+# where a process had imported them first, its workers were no forks, and imported them again.
+UNREAD = ("HYBRIDIR_", "PYTEST_", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TORCHINDUCTOR_CACHE_DIR")
 
 
 def run_jobs(run_job: Callable, jobs: list[tuple], workers: int, label: str) -> list:

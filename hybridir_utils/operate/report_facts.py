@@ -12,7 +12,7 @@ from ..show.claims import CLAIMS, NOTES
 from ..show.figures import read_result
 from ..steps.profiles import load_profile
 from ..steps.session import Run, changed_values, run_command
-from ..steps.stamps import current, deciding, read_stamps
+from ..steps.stamps import is_current, read_stamps
 from .report_parts import NotebookPart
 
 UNKNOWN = "not recorded"
@@ -116,9 +116,8 @@ def _differences(run: Run) -> list[tuple[str, str, str]]:
 
 def _earlier(run: Run) -> list[str]:
     """Tables that were made by other code or parameters than those in use now."""
-    now = current(run.profile)
-    stamps = {name: deciding(stamp) for name, stamp in read_stamps(run.results).items()}
-    return sorted(name for name, stamp in stamps.items() if stamp != now and (run.results / f"{name}.csv").is_file())
+    stamps = read_stamps(run.results).items()
+    return sorted(name for name, stamp in stamps if (run.results / f"{name}.csv").is_file() and not is_current(stamp, run.profile))
 
 
 def _claims(run: Run) -> dict:

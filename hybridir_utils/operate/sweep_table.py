@@ -14,7 +14,7 @@ from ..base.places import output_root
 from ..base.runs import writing
 from ..show.figures import read_result
 from ..steps.session import Run
-from ..steps.stamps import current, deciding, read_stamps
+from ..steps.stamps import is_current, read_stamps
 from .records import FAILED, KILLED, OK, read_record
 from .suite import Step
 from .sweep_job import JobEnd
@@ -92,7 +92,7 @@ def sweep_head(table: pd.DataFrame, rows: int = 20) -> str:
 
 
 def _current(run: Run) -> bool:
-    return deciding(read_stamps(run.results).get("scores", {})) == current(run.profile)
+    return is_current(read_stamps(run.results).get("scores", {}), run.profile)
 
 
 def _macro_rows(run: Run) -> pd.DataFrame:

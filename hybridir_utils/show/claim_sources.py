@@ -12,7 +12,7 @@ from ..base.errors import HybridIRError, InputError, MissingInput
 from ..base.files import read_json
 from ..base.places import ROOT
 from ..steps.session import Run
-from ..steps.stamps import check_one_origin, current, deciding, read_stamps
+from ..steps.stamps import check_one_origin, is_current, read_stamps
 from .claim_tests import claim_tests
 from .figures import read_saved
 from .published import TASKS, TRAINED_LANGUAGES, in_our_names
@@ -44,10 +44,11 @@ def check_earlier(run: Run) -> None:
     """
     command = _about(run.results)["command"]
     check_one_origin(run.results, EARLIER, command)
-    if deciding(read_stamps(run.results)[EARLIER[0]]) != current(run.profile):
+    stamps = read_stamps(run.results)
+    if not all(is_current(stamps[name], run.profile) for name in EARLIER):
         raise InputError(
             f"{run.results}: the tables come from an earlier version of the code or of the profile, and are not mixed with new ones. "
-            f"Make them all again with: {command}"
+            f"Make them all again with: {command} --from 01"
         )
 
 

@@ -48,6 +48,10 @@ class Evaluations:
         first = [*asdict(next(iter(self.folders))[0]), "task"]
         return table[first + [column for column in table.columns if column not in first]]
 
+    def has(self, part: str) -> bool:
+        """Whether any evaluation has `part`: not every encoder is debiased, and one language is not mapped."""
+        return any((folder / f"{part}.parquet").exists() for folder in self.folders.values())
+
     def top(self, key: EncoderKey, task: str) -> np.ndarray:
         """[Q, 10] candidate rows of the mixed pool, best first."""
         return np.load(self.folders[key, task] / "top.npy")

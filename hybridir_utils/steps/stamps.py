@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 from ..base import trace
 from ..base.checkout import commit
 from ..base.errors import InputError, MissingInput
 from ..base.files import read_json, write_text_atomically
-from ..base.fingerprints import code_fingerprint, file_fingerprint, fingerprint, is_sealed, sealed
+from ..base.fingerprints import file_fingerprint, fingerprint, is_sealed, module_fingerprints, sealed
 from .profiles import MEANS, Profile
 
 STAMPS = "tables.json"
-DECIDING = ("code", "parameters")
+STAGES = {"preparation": "prepare_pairs", "encoders": "trained_encoders", "evaluation": "evaluate"}  # module -> what notebooks call of it
+ROOMS = {"pairs": "preparation", "bases": "encoders", "encoders": "encoders"}  # artefacts -> the stage they come from; others: the last
 
 
 def stamp(results: Path, name: str, profile: Profile, origin: Mapping | None = None) -> None:
     """Note beside the tables where `name` comes from.
 
-    code, parameters: of training and evaluation, and every value that can change a result (`current`). notebook, run, profile, changed:
-    what it was made for (`session.origin_of`). commit: of the checkout. sha256: of the table. inputs: room of artefacts read before ->
-    how many, and the fingerprint of their records.
+    code: of each stage up to the last whose artefacts were read before; parameters: every value that can change a result. notebook, run,
+    profile, changed: what it was made for (`session.origin_of`). commit: of the checkout. sha256: of the table. inputs: room of artefacts
+    read before -> how many, and the fingerprint of their records.
     """
     about = {"notebook": trace.origin().get("notebook", ""), **(origin or {}), "commit": commit(), "inputs": _inputs()}
-    about |= current(profile) | {"sha256": file_fingerprint(Path(results) / f"{name}.csv")}
+    about |= {"code": _code(_stages(about["inputs"])), "parameters": _parameters(profile)}
+    about["sha256"] = file_fingerprint(Path(results) / f"{name}.csv")
     stamps = read_stamps(results) | {name: about}
     write_text_atomically(Path(results) / STAMPS, json.dumps(sealed(stamps), indent=1, sort_keys=True) + "\n")
 
@@ -39,15 +42,37 @@ def _inputs() -> dict[str, str]:
     return {room: f"{len(found)} · {fingerprint(found)}" for room, found in rooms.items()}
 
 
-def current(profile: Profile) -> dict[str, str]:
-    """What decides the numbers of a table saved now."""
-    values = profile.model_dump(exclude=set(MEANS), mode="json")
-    return {"code": code_fingerprint("evaluation"), "parameters": fingerprint(values)}
+def _stages(rooms: Iterable[str]) -> list[str]:
+    """The stages up to the last of these artefacts; all of them where none was read, as nothing says then what the table hangs on."""
+    stages = list(STAGES)
+    last = max((stages.index(ROOMS.get(room, stages[-1])) for room in rooms), default=len(stages) - 1)
+    return stages[: last + 1]
 
 
-def deciding(stamp: Mapping) -> dict[str, str]:
-    """Those parts of a stamp that `current` gives; the others say where the table was made, which changes no number."""
-    return {key: stamp.get(key, "") for key in DECIDING}
+def _code(stages: Iterable[str]) -> dict[str, str]:
+    """Fingerprints of all code that each stage uses: what also decides which notebooks an edit makes stale."""
+    return {stage: _code_of(stage) for stage in stages}
+
+
+@cache
+def _code_of(stage: str) -> str:
+    return fingerprint(module_fingerprints((stage, STAGES[stage])))
+
+
+def _parameters(profile: Profile) -> str:
+    return fingerprint(profile.model_dump(exclude=set(MEANS), mode="json"))
+
+
+def is_current(stamp: Mapping, profile: Profile) -> bool:
+    """Whether a table was made by these parameters and the code in use now; other parts say where it was made, which changes no number."""
+    now = {"parameters": _parameters(profile), **_code(STAGES)}
+    return all(now[part] == value for part, value in _deciding(stamp).items())
+
+
+def _deciding(stamp: Mapping) -> dict[str, str]:
+    """Stage -> code, and the parameters. Stamps of earlier versions hold one fingerprint of the code, which is that of no stage now."""
+    code = stamp.get("code", "")
+    return {"parameters": stamp.get("parameters", "")} | (dict(code) if isinstance(code, Mapping) else dict.fromkeys(STAGES, code))
 
 
 def read_stamps(results: Path) -> dict[str, dict]:
@@ -76,18 +101,29 @@ def check_unaltered(path: Path, command: str) -> None:
 
 
 def check_one_origin(results: Path, names: Iterable[str], command: str) -> None:
-    """Raise InputError unless all named tables come from the same code and parameters; MissingInput where one has no stamp.
+    """Raise InputError unless all named tables come from the same parameters and, as far as each hangs on it, the same code; MissingInput
+    where one has no stamp.
 
-    command: what makes them all again.
+    command: what makes them.
     """
-    stamps, groups = read_stamps(results), {}
+    stamps, groups = read_stamps(results), []
     for name in names:
         if name not in stamps:
             raise MissingInput(f"{Path(results) / name}.csv: not there yet, or saved by hand. Make it with: {command}")
-        groups.setdefault(json.dumps(deciding(stamps[name]), sort_keys=True), []).append(name)
+        _join_group(groups, name, _deciding(stamps[name]))
     if len(groups) > 1:
-        parts = "; ".join(f"{', '.join(tables)}" for tables in groups.values())
+        parts = "; ".join(", ".join(tables) for tables, _ in groups)
         raise InputError(
             f"{results}: the tables come from different versions of the code or of the profile ({parts}), and are not compared. "
-            f"Make them all again with: {command}"
+            f"Make them all again with: {command} --from 01"
         )
+
+
+def _join_group(groups: list[tuple[list[str], dict[str, str]]], name: str, deciding: dict[str, str]) -> None:
+    """Add a table to the first group that it contradicts in nothing, or to one of its own."""
+    for tables, common in groups:
+        if all(common.get(part, value) == value for part, value in deciding.items()):
+            tables.append(name)
+            common |= deciding
+            return
+    groups.append(([name], deciding))
