@@ -12,6 +12,7 @@ from hybridir_utils.show import many_tables, plots_many
 from hybridir_utils.show.findings_many import on_cost, on_languages, on_methods
 from hybridir_utils.steps import many_languages as study
 from hybridir_utils.steps.encoders import EncoderKey, teacher_of, trained_encoders
+from hybridir_utils.steps.evaluation import Evaluations
 from hybridir_utils.steps.profiles import load_profile, make_profile
 from hybridir_utils.steps.session import open_run
 from hybridir_utils.train.methods import METHODS
@@ -69,6 +70,14 @@ def test_every_method_trains_an_encoder_of_its_own_and_is_evaluated(run, evaluat
     assert trained.nunique() == len(trained), "two methods gave one encoder"
     folders = trained_encoders(many, keys=study.method_keys(many))
     assert len({(folder / "model.safetensors").read_bytes() for folder in folders.values()}) == len(many.profile.methods)
+
+
+def test_methods_of_which_none_is_debiased_say_so(evaluations):
+    """What notebook 08 asks before it shows the table: X-X-mono and hybrid have one, the other methods none."""
+    for strategy in study.DEBIASED:
+        assert evaluations.table("debiasing", strategy=strategy)["method"].nunique() == 3
+    others = Evaluations({key: folder for key, folder in evaluations.folders.items() if key[0].strategy in METHODS})
+    assert evaluations.has("debiasing") and others.has("scores") and not others.has("debiasing")
 
 
 def test_no_batch_holds_an_unseen_language(run, evaluations):
