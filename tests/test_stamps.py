@@ -112,6 +112,13 @@ def test_committed_tables_hang_on_the_stages_of_their_notebooks():
     assert all(len(stamp["code"]) <= LAST_STAGE.get(stamp["notebook"][:2], 3) for stamp in found.values())
 
 
+@pytest.mark.parametrize("code", [{}, None, "", [], 7, {"another stage": "x"}, {"preparation": 7}])
+def test_a_stamp_that_says_nothing_of_the_code_in_use_is_old(run, code):
+    save_table(run, "scores", TABLE)
+    own = read_stamps(run.results)["scores"]
+    assert is_current(own, run.profile) and not is_current(own | {"code": code}, run.profile)
+
+
 def test_one_fingerprint_of_all_code_as_earlier_versions_stamped_it_agrees_with_its_like_alone(run):
     for name in ("scores", "bias", "tests"):
         save_table(run, name, TABLE)

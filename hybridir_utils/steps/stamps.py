@@ -66,12 +66,12 @@ def _parameters(profile: Profile) -> str:
 def is_current(stamp: Mapping, profile: Profile) -> bool:
     """Whether a table was made by these parameters and the code in use now; other parts say where it was made, which changes no number."""
     now = {"parameters": _parameters(profile), **_code(STAGES)}
-    return all(now[part] == value for part, value in _deciding(stamp).items())
+    return all(now.get(part) == value for part, value in _deciding(stamp).items())
 
 
 def _deciding(stamp: Mapping) -> dict[str, str]:
     """Stage -> code, and the parameters. Stamps of earlier versions hold one fingerprint of the code, which is that of no stage now."""
-    code = stamp.get("code", "")
+    code = stamp.get("code") or ""
     return {"parameters": stamp.get("parameters", "")} | (dict(code) if isinstance(code, Mapping) else dict.fromkeys(STAGES, code))
 
 
