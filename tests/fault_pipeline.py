@@ -121,7 +121,7 @@ def prepare(folder: Path) -> None:
     from hybridir_utils.data.language_id import unchecked_languages
     from hybridir_utils.operate import reporting
     from hybridir_utils.rank import corpus_encoding
-    from hybridir_utils.steps import encoders, evaluation
+    from hybridir_utils.steps import encoders, evaluation, stamps
 
     def here(run_job, jobs, workers, label):
         return [run_job(*job) for job in jobs]
@@ -129,8 +129,10 @@ def prepare(folder: Path) -> None:
     encoders.run_jobs = evaluation.run_jobs = here
     encoders.ready_workers = lambda: None
     write_inputs(folder)
-    for module in ("preparation", "base_encoders", "encoder_job", "evaluation_job", "evaluation"):
+    for module in ("preparation", "base_encoders", "encoder_job", "evaluation_job"):
         code_fingerprint(module)
+    for stage in stamps.STAGES:
+        stamps._code_of(stage)
     assert not unchecked_languages(["de"]) and reporting and corpus_encoding
     gc.freeze()  # else every collection in a child goes through all that was imported
 

@@ -36,7 +36,7 @@ def run(tmp_path, monkeypatch):
 
 
 def edited(monkeypatch, *changed: str) -> None:
-    """The code of these stages, and of those that build on them, counts as edited."""
+    """The code of these stages counts as edited."""
     monkeypatch.setattr(stamps, "_code_of", lambda stage: f"edited {stage}" if stage in changed else stage)
 
 
