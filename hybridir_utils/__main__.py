@@ -74,9 +74,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options) -> int:
-    from .operate.progress import run_shown
-    from .operate.reporting import summarise
-    from .steps.settings import read_settings
+    from .experiment.run import read_settings
+    from .suite.progress import run_shown
+    from .suite.writeback import summarise
 
     if any(len(setting.values) > 1 for setting in read_settings(options.settings)):
         return _sweep(options)
@@ -93,7 +93,7 @@ def _run(options) -> int:
         return _cost(run)
     steps = run_shown(run, options.start_at, options.only, options.timeout)
     if options.write_back:
-        from .operate.writeback import write_back
+        from .suite.writeback import write_back
 
         write_back(steps)
     print(summarise(run, steps))
@@ -101,8 +101,7 @@ def _run(options) -> int:
 
 
 def _sweep(options) -> int:
-    from .operate.sweep import announcement, run_sweep, sweep_of
-    from .operate.sweep_table import WELL, outcome_table, sweep_head, write_sweep
+    from .suite.sweep.sweep import WELL, announcement, outcome_table, run_sweep, sweep_head, sweep_of, write_sweep
 
     if options.jobs < 1:
         raise InputError(f"--jobs: expected 1 or more runs side by side, found {options.jobs}.")
@@ -126,23 +125,23 @@ def _seconds(text: str) -> float:
 
 
 def _plan(options) -> int:
-    from .operate.plan import plan, told
+    from .suite.plan import as_text, plan
 
-    print(told(plan(_open(options))))
+    print(as_text(plan(_open(options))))
     return 0
 
 
 def _whence(options) -> int:
-    from .operate.whence import told, trace_of
+    from .suite.whence import as_text, provenance_of
 
-    print(told(trace_of(options.path)))
+    print(as_text(provenance_of(options.path)))
     return 0
 
 
 def _cost(run) -> int:
     import pandas as pd
 
-    from .steps.costs import run_cost
+    from .suite.costs import run_cost
 
     with pd.option_context(
         "display.width", 250, "display.max_columns", 30, "display.max_rows", None, "display.float_format", "{:,.2f}".format
@@ -154,7 +153,7 @@ def _cost(run) -> int:
 
 def _translate(options) -> int:
     from .base.distributed import rank
-    from .steps.pair_translation import fill_translations
+    from .experiment.preparation import fill_translations
 
     cache = fill_translations(_open(options))
     if rank() == 0:
@@ -163,14 +162,14 @@ def _translate(options) -> int:
 
 
 def _train(options) -> int:
-    from .base import trace
     from .base.distributed import rank
-    from .steps.encoders import trained_encoders
-    from .steps.readiness import check_places
-    from .steps.session import origin_of
+    from .experiment.encoders import trained_encoders
+    from .experiment.readiness import check_places
+    from .experiment.run import origin_of
+    from .provenance import reads
 
     run = _open(options)
-    trace.set_origin(notebook="", **origin_of(run))
+    reads.set_origin(notebook="", **origin_of(run))
     if rank() == 0:
         check_places(run.profile)
     encoders = trained_encoders(run)
@@ -180,9 +179,9 @@ def _train(options) -> int:
 
 
 def _check(options) -> int:
-    from .show.checking import check, read_published, report
-    from .show.figures import read_result
-    from .steps.session import save_table
+    from .experiment.run import save_table
+    from .results.figures import read_result
+    from .results.paper import check, read_published, report
 
     run = _open(options)
     models = dict(text.rpartition("=")[::2] for text in options.models)
@@ -195,8 +194,8 @@ def _check(options) -> int:
 
 
 def _figures(options) -> int:
-    from .operate.reporting import write_tables
-    from .show.figures import draw_all
+    from .results.figures import draw_all
+    from .suite.writeback import write_tables
 
     run = _open(options)
     for path in [*draw_all(run), *write_tables(run)]:
@@ -205,15 +204,15 @@ def _figures(options) -> int:
 
 
 def _report(options) -> int:
-    from .operate.report import write_report
+    from .suite.report.page import write_report
 
     print(write_report(_open(options)))
     return 0
 
 
 def _profiles(options) -> int:
-    from .base.places import PROFILES
-    from .steps.profiles import load_profile
+    from .base.files import PROFILES
+    from .experiment.profile import load_profile
 
     for path in sorted(PROFILES.glob("*.toml")):
         profile = load_profile(str(path))
@@ -222,8 +221,7 @@ def _profiles(options) -> int:
 
 
 def _open(options):
-    from .steps.session import open_run
-    from .steps.settings import one_run
+    from .experiment.run import one_run, open_run
 
     return open_run(options.profile, **one_run(options.settings, options.name))
 

@@ -68,13 +68,13 @@ def workplace(tmp_path, monkeypatch):
     """(notebooks folder, run): two notebooks of one working cell each stand for the suite's."""
     from made_up_suite import notebook
 
-    from hybridir_utils.operate import suite
-    from hybridir_utils.steps.session import open_run
+    from hybridir_utils.experiment.run import open_run
+    from hybridir_utils.suite import running
 
     folder = tmp_path / "notebooks"
     folder.mkdir()
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path / "out"))
-    monkeypatch.setattr(suite, "NOTEBOOKS", folder)
+    monkeypatch.setattr(running, "NOTEBOOKS", folder)
     for name in ("01_first", "02_second"):
         notebook(folder, name)
     return folder, open_run("sample")
@@ -85,10 +85,10 @@ def executions(monkeypatch):
     """Notebooks are executed without a kernel (`made_up_suite.Executions`): for the tests of what is chosen and recorded."""
     from made_up_suite import Executions
 
-    from hybridir_utils.operate import suite
+    from hybridir_utils.suite import running
 
     ran = Executions()
-    monkeypatch.setattr(suite, "watch", ran)
+    monkeypatch.setattr(running, "watch", ran)
     return ran
 
 

@@ -67,15 +67,14 @@ def pipeline(folder: Path, say) -> None:
     """The notebooks' calls, stage after stage; `say(stage)` when one begins."""
     from datasets import Dataset
 
-    from hybridir_utils.operate.reporting import write_tables
-    from hybridir_utils.rank.corpus_encoding import encode_corpus
-    from hybridir_utils.show import reading
-    from hybridir_utils.show.figures import draw
-    from hybridir_utils.steps.encoders import loss_curves, trained_encoders
-    from hybridir_utils.steps.evaluation import evaluate
-    from hybridir_utils.steps.pair_translation import fill_translations
-    from hybridir_utils.steps.preparation import prepare_pairs
-    from hybridir_utils.steps.session import open_run, save_table
+    from hybridir_utils.encode.corpora import encode_corpus
+    from hybridir_utils.experiment.encoders import loss_curves, trained_encoders
+    from hybridir_utils.experiment.evaluation import evaluate
+    from hybridir_utils.experiment.preparation import fill_translations, prepare_pairs
+    from hybridir_utils.experiment.run import open_run, save_table
+    from hybridir_utils.results import reading
+    from hybridir_utils.results.figures import draw
+    from hybridir_utils.suite.writeback import write_tables
 
     run = open_run(str(folder / "killed.toml"))
     say("translate")
@@ -117,11 +116,11 @@ def prepare(folder: Path) -> None:
     torch.set_num_threads(1)
     for name in IMPORTED:
         __import__(name)
-    from hybridir_utils.base.fingerprints import code_fingerprint
-    from hybridir_utils.data.language_id import unchecked_languages
-    from hybridir_utils.operate import reporting
-    from hybridir_utils.rank import corpus_encoding
-    from hybridir_utils.steps import encoders, evaluation, stamps
+    from hybridir_utils.data.quality import unchecked_languages
+    from hybridir_utils.encode import corpora
+    from hybridir_utils.experiment import encoders, evaluation, preparation, stamps
+    from hybridir_utils.provenance.fingerprints import code_fingerprint
+    from hybridir_utils.suite import writeback
 
     def here(run_job, jobs, workers, label):
         return [run_job(*job) for job in jobs]
@@ -129,11 +128,11 @@ def prepare(folder: Path) -> None:
     encoders.run_jobs = evaluation.run_jobs = here
     encoders.ready_workers = lambda: None
     write_inputs(folder)
-    for module in ("preparation", "base_encoders", "encoder_job", "evaluation_job"):
-        code_fingerprint(module)
+    for maker in (preparation._make, encoders._make_unaligned, encoders._make_aligned, encoders._make, evaluation._evaluate):
+        code_fingerprint(maker)
     for stage in stamps.STAGES:
         stamps._code_of(stage)
-    assert not unchecked_languages(["de"]) and reporting and corpus_encoding
+    assert not unchecked_languages(["de"]) and writeback and corpora
     gc.freeze()  # else every collection in a child goes through all that was imported
 
 

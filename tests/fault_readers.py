@@ -13,29 +13,28 @@ from pathlib import Path
 
 import pandas as pd
 
-from hybridir_utils.base.fingerprints import sealed
-from hybridir_utils.base.runs import RECORD, artefact, is_whole, recipe_of
-from hybridir_utils.base.set_files import count_rows, first_rows, set_files
+from hybridir_utils.base import files
+from hybridir_utils.base.errors import did_you_mean
 from hybridir_utils.data import worldfacts
 from hybridir_utils.data.pairs import read_pairs_jsonl, read_sections
 from hybridir_utils.data.section_tasks import held_out_articles
-from hybridir_utils.operate.records import begun, read_record
-from hybridir_utils.rank.corpus_vectors import ShardFolder, shard_name
-from hybridir_utils.show.checking import read_published
-from hybridir_utils.show.claim_sources import saved_source
-from hybridir_utils.show.figures import read_result
-from hybridir_utils.steps.profiles import load_profile
-from hybridir_utils.steps.session import SETTINGS, open_run, save_table
-from hybridir_utils.steps.settings import read_settings
-from hybridir_utils.steps.stamps import STAMPS, check_one_origin
+from hybridir_utils.data.translation import open_cache
+from hybridir_utils.encode.corpora import ShardFolder, shard_name
+from hybridir_utils.experiment.profile import load_profile
+from hybridir_utils.experiment.run import SET_VARIABLE, open_run, read_settings, save_table
+from hybridir_utils.experiment.stamps import STAMPS, check_one_origin
+from hybridir_utils.provenance.artefacts import RECORD, artefact, is_whole, recipe_of
+from hybridir_utils.provenance.fingerprints import sealed
+from hybridir_utils.results.figures import read_result
+from hybridir_utils.results.paper import read_published
+from hybridir_utils.studies.claims.sources import saved_source
+from hybridir_utils.suite.records import begun, read_record
+from hybridir_utils.suite.sampling import count_rows, first_rows, set_files
 from hybridir_utils.tasks.beir import read_beir
-from hybridir_utils.tasks.mkqa import mkqa_task
-from hybridir_utils.tasks.mkqa_questions import mkqa_questions
-from hybridir_utils.tasks.neuclir import neuclir_task
-from hybridir_utils.tasks.ntrex import ntrex_task
+from hybridir_utils.tasks.large_sets import mkqa_task, neuclir_task
+from hybridir_utils.tasks.parallel_sets import mkqa_questions, ntrex_task
 from hybridir_utils.tasks.squad import squad_folder
 from hybridir_utils.train.checkpoints import last_whole
-from hybridir_utils.translate.translation_cache import open_cache
 
 
 def lines(*rows: dict) -> bytes:
@@ -146,15 +145,15 @@ def _table_of_a_set(folder: Path):
 
 def _pattern(folder: Path):
     worldfacts.templates.cache_clear()
-    usual = worldfacts.WORLDFACTS
+    usual = files.WORLDFACTS
     try:
-        worldfacts.WORLDFACTS = folder
+        files.WORLDFACTS = folder
         (folder / "patterns").mkdir(exist_ok=True)
         shutil.copy(folder / "af.toml", folder / "patterns" / "af.toml")
         shutil.copy(usual / "en.toml", folder / "en.toml")
         return worldfacts.templates("af")
     finally:
-        worldfacts.WORLDFACTS = usual
+        files.WORLDFACTS = usual
         worldfacts.templates.cache_clear()
 
 
@@ -188,7 +187,7 @@ def _mkqa_questions(folder: Path):
 
 
 def _made(folder: Path) -> Path:
-    return artefact(folder, "thing", {"a": [1, "ä"]}, "errors", lambda out: (out / "text.txt").write_text("x"))
+    return artefact(folder, "thing", {"a": [1, "ä"]}, did_you_mean, lambda out: (out / "text.txt").write_text("x"))
 
 
 def _artefact(folder: Path):
@@ -209,11 +208,11 @@ def _setting(folder: Path):
 
 def _in_environment(folder: Path):
     value = (folder / "set.json").read_bytes().replace(b"\0", b"")
-    os.environ[SETTINGS] = value.decode("utf-8", "surrogateescape")
+    os.environ[SET_VARIABLE] = value.decode("utf-8", "surrogateescape")
     try:
         return open_run("sample")
     finally:
-        del os.environ[SETTINGS]
+        del os.environ[SET_VARIABLE]
 
 
 def _cache(folder: Path):

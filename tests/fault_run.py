@@ -10,15 +10,14 @@ from fault_pipeline import write_inputs
 from made_up import made_up_tables
 from made_up_suite import Executions, notebook
 
-from hybridir_utils.operate import suite
-from hybridir_utils.operate.suite import run_suite
-from hybridir_utils.show.figures import draw
-from hybridir_utils.steps import encoders, evaluation
-from hybridir_utils.steps.encoders import trained_encoders
-from hybridir_utils.steps.evaluation import evaluate
-from hybridir_utils.steps.pair_translation import fill_translations
-from hybridir_utils.steps.preparation import prepare_pairs
-from hybridir_utils.steps.session import open_run, save_table
+from hybridir_utils.experiment import encoders, evaluation
+from hybridir_utils.experiment.encoders import trained_encoders
+from hybridir_utils.experiment.evaluation import evaluate
+from hybridir_utils.experiment.preparation import fill_translations, prepare_pairs
+from hybridir_utils.experiment.run import open_run, save_table
+from hybridir_utils.results.figures import draw
+from hybridir_utils.suite import running
+from hybridir_utils.suite.running import run_suite
 
 
 def here(run_job, jobs, workers, label):
@@ -48,7 +47,7 @@ def finish(folder: Path) -> Path:
         in_this_process(patch, folder, folder / "out")
         fill_translations(run := open_run(str(folder / "killed.toml")))
         everything(run)
-        suite.watch.work = {"01_first": lambda: shown(run)}
+        running.watch.work = {"01_first": lambda: shown(run)}
         run_suite(run, say=lambda _: None)
     return folder
 
@@ -58,8 +57,8 @@ def in_this_process(patch, folder, out) -> None:
     patch.setattr(encoders, "run_jobs", here)
     patch.setattr(encoders, "ready_workers", lambda: None)
     patch.setattr(evaluation, "run_jobs", here)
-    patch.setattr(suite, "NOTEBOOKS", folder / "notebooks")
-    patch.setattr(suite, "watch", Executions())
+    patch.setattr(running, "NOTEBOOKS", folder / "notebooks")
+    patch.setattr(running, "watch", Executions())
 
 
 def copied(finished: Path, out: Path, patch):

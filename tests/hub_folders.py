@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hybridir_utils.data.training_sets import TRAINING_SETS
+from hybridir_utils.data.public_pairs import TRAINING_SETS
 
 CONTEXT = "Rome lies in Italy. It is old. Paris lies in France and has a tower. The Seine flows through it."
 

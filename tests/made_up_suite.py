@@ -10,8 +10,9 @@ from pathlib import Path
 
 import nbformat
 
-from hybridir_utils.base import code_use, places, runs
-from hybridir_utils.operate.watching import Ended
+from hybridir_utils.base import files
+from hybridir_utils.provenance import artefacts, code_use, fingerprints
+from hybridir_utils.suite.running import Ended
 
 CALLS = """
 import os
@@ -71,9 +72,9 @@ def edit_module(monkeypatch, file: str) -> None:
 
     def source_of(module: str) -> code_use.Source:
         source = known(module)
-        edited = code_use.modules()[module] == places.ROOT / file
+        edited = code_use.modules()[module] == files.ROOT / file
         return replace(source, meanings=dict.fromkeys(source.meanings, "edited")) if edited else source
 
-    assert (places.ROOT / file).is_file()
+    assert (files.ROOT / file).is_file()
     monkeypatch.setattr(code_use, "source_of", source_of)
-    monkeypatch.setattr(runs, "code_fingerprint", runs.code_fingerprint.__wrapped__)  # not the one that was kept
+    monkeypatch.setattr(artefacts, "code_fingerprint", fingerprints.code_fingerprint.__wrapped__)  # not the one that was kept

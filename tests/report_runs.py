@@ -9,12 +9,12 @@ import pytest
 from made_up import made_up_tables
 from pages import Element, parsed
 
-from hybridir_utils.base import places
-from hybridir_utils.operate.records import FAILED, OK, TIMEOUT, begun, write_record
-from hybridir_utils.operate.report import write_report
-from hybridir_utils.operate.suite import Step, notebooks
-from hybridir_utils.show.figures import draw
-from hybridir_utils.steps.session import open_run, save_table
+from hybridir_utils.base import files
+from hybridir_utils.experiment.run import open_run, save_table
+from hybridir_utils.results.figures import draw
+from hybridir_utils.suite.records import FAILED, OK, TIMEOUT, begun, write_record
+from hybridir_utils.suite.report.page import write_report
+from hybridir_utils.suite.running import Step, notebooks
 
 HOSTILE = "<script>alert('1')</script><img src=x onerror=alert(2)>\"'&amp; \u202egnp.exe\u2066\x1b[31m \u0000end"
 SHOWN = "<script>alert('1')</script><img src=x onerror=alert(2)>\"'&amp; [U+202E]gnp.exe[U+2066][U+001B][31m [U+0000]end"
@@ -24,7 +24,7 @@ def committed_report(folder: Path) -> Path:
     """The report of the committed results and figures, without records, as in a fresh clone."""
     for place in ("data/results", "figures"):
         (folder / place).mkdir(parents=True)
-        (folder / place / "sample").symlink_to(places.ROOT / place / "sample")
+        (folder / place / "sample").symlink_to(files.ROOT / place / "sample")
     return written(folder)
 
 

@@ -13,8 +13,9 @@ from scipy.stats import binomtest, chisquare
 
 from hybridir_utils.base.errors import InputError, UnknownName
 from hybridir_utils.data import batching, parallel_index
-from hybridir_utils.data.batching import KINDS, SCHEDULES, STRATEGIES, BatchPlan, ParallelIndex, language_shares, mono_shares, plan_batches
+from hybridir_utils.data.batching import KINDS, SCHEDULES, STRATEGIES, BatchPlan, language_shares, mono_shares, plan_batches
 from hybridir_utils.data.pairs import join_pairs, pairs_from_rows
+from hybridir_utils.data.parallel_index import ParallelIndex
 
 
 def parallel(n, languages="de en th", source="s", per_passage=1, lacks=lambda number, language: False):

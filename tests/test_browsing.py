@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hybridir_utils.show import browsing, reading
-from hybridir_utils.show.browsing import SHOWN_CHARACTERS, browse, most_different, question_browser, ranked_lists, side_by_side
-from hybridir_utils.steps.encoders import EncoderKey
-from hybridir_utils.steps.evaluation import Evaluations, nan_alpha
+from hybridir_utils.experiment.encoders import EncoderKey
+from hybridir_utils.experiment.evaluation import Evaluations, nan_alpha
+from hybridir_utils.results import browsing, reading
+from hybridir_utils.results.browsing import SHOWN_CHARACTERS, browse, most_different, question_browser, ranked_lists, side_by_side
 from hybridir_utils.tasks.retrieval_task import RetrievalTask
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)></bdi></td>"

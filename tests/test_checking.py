@@ -8,9 +8,8 @@ import pytest
 
 from hybridir_utils.__main__ import main
 from hybridir_utils.base.errors import InputError
-from hybridir_utils.show.checking import by_language, check, read_published, summary
-from hybridir_utils.show.published import in_our_names, reference_numbers
-from hybridir_utils.steps.session import open_run, save_table
+from hybridir_utils.experiment.run import open_run, save_table
+from hybridir_utils.results.paper import by_language, check, in_our_names, read_published, reference_numbers, summary
 
 MODELS = {"aligned": "LaBSE"}
 

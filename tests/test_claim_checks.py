@@ -9,12 +9,11 @@ import pandas as pd
 import pytest
 
 from hybridir_utils.data.pairs import join_pairs, pairs_from_rows
-from hybridir_utils.show.claim_facts import leak_recheck
-from hybridir_utils.steps import claim_checks
-from hybridir_utils.steps.claim_checks import ALL, CROSS, MIXTURE_COLUMNS, MONO, NEITHER, leaks_left, mixture, task_counts
-from hybridir_utils.steps.encoders import plans
-from hybridir_utils.steps.preparation import PreparedPairs
-from hybridir_utils.steps.session import open_run
+from hybridir_utils.experiment.encoders import plans
+from hybridir_utils.experiment.preparation import PreparedPairs
+from hybridir_utils.experiment.run import open_run
+from hybridir_utils.studies.claims import facts
+from hybridir_utils.studies.claims.facts import ALL, CROSS, MIXTURE_COLUMNS, MONO, NEITHER, leak_recheck, leaks_left, mixture, task_counts
 from hybridir_utils.tasks.retrieval_task import task_from_pairs
 
 STEPS, SEEDS = 150, [1, 2]
@@ -64,7 +63,7 @@ def test_a_data_set_in_one_language_has_no_share_of_cross_batches(run, tiny_pair
 def changed(monkeypatch, change) -> None:
     """The plans as drawn, each changed."""
     drawn = plans
-    monkeypatch.setattr(claim_checks, "plans", lambda run, prepared, seed: {"hybrid": change(drawn(run, prepared, seed)["hybrid"])})
+    monkeypatch.setattr(facts, "plans", lambda run, prepared, seed: {"hybrid": change(drawn(run, prepared, seed)["hybrid"])})
 
 
 def test_rows_decide_not_what_a_plan_says_of_itself(run, tiny_pairs, tmp_path, monkeypatch):
@@ -84,7 +83,7 @@ def test_rows_decide_not_what_a_plan_says_of_itself(run, tiny_pairs, tmp_path, m
 def test_another_mix_than_alpha_is_found(run, tiny_pairs, tmp_path, monkeypatch):
     drawn = plans
     other = open_run("sample", steps=STEPS, batch_size=6, alpha=0.7, strategies=["hybrid"])
-    monkeypatch.setattr(claim_checks, "plans", lambda run, prepared, seed: drawn(other, prepared, seed))
+    monkeypatch.setattr(facts, "plans", lambda run, prepared, seed: drawn(other, prepared, seed))
     mono = share(mixture(run, prepared_of(tiny_pairs, tmp_path)), MONO, ALL)
     assert mono["realised"] == pytest.approx(0.7, abs=0.08) and mono["p_holm"] < 0.001 and mono["realised"] > mono["high"]
 
@@ -96,7 +95,7 @@ def test_a_profile_without_hybrid_has_no_mixture(tiny_pairs, tmp_path):
 
 def test_leaks_are_looked_for_again_in_what_is_trained_on_and_kept(run, tiny_pairs, tmp_path, monkeypatch):
     task = task_from_pairs("pool", tiny_pairs.select(range(8)))
-    monkeypatch.setattr(claim_checks, "tested_texts", lambda run: [task])
+    monkeypatch.setattr(facts, "tested_texts", lambda run: [task])
     clean, dirty = (prepared_of(pairs, tmp_path / name) for name, pairs in (("a", others()), ("b", tiny_pairs)))
     dirty = replace(dirty, folder=tmp_path / "pairs-abcdefghij")
     assert leaks_left(run, clean).empty
@@ -105,7 +104,7 @@ def test_leaks_are_looked_for_again_in_what_is_trained_on_and_kept(run, tiny_pai
     table = leak_recheck(found, found.iloc[:0], [task], len(tiny_pairs)).set_index("field")
     assert table.loc["question", "exact"] == 8 and table.loc["question", "dropped"] == 0 and table.loc["question", "texts"] == 96
     assert leak_recheck(found.iloc[:0], found, [task], 9).set_index("field").loc["question", "dropped"] >= 2
-    monkeypatch.setattr(claim_checks, "leaks", lambda *given: pytest.fail("looked for twice"))
+    monkeypatch.setattr(facts, "leaks", lambda *given: pytest.fail("looked for twice"))
     pd.testing.assert_frame_equal(leaks_left(run, dirty), found)
     assert leaks_left(run, clean).empty
 
@@ -118,7 +117,7 @@ def test_questions_are_counted_by_language_with_what_they_lack(run, tiny_pairs, 
     alone = queries[(queries["group"] != "i2") | (queries["language"] == "th")]
     relevance = relevance[relevance["query"].isin(alone["id"])]
     task = replace(whole, queries=alone, relevance=relevance)
-    monkeypatch.setattr(claim_checks, "evaluation_tasks", lambda run: {"beir:pool": task})
+    monkeypatch.setattr(facts, "evaluation_tasks", lambda run: {"beir:pool": task})
     table = task_counts(run).set_index("language")
     assert set(table["task"]) == {"beir:pool"} and table["candidates"].tolist() == [24] * 4
     assert table["questions"].to_dict() == {"ar": 23, "de": 23, "en": 23, "th": 24}

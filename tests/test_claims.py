@@ -14,21 +14,39 @@ import pytest
 from claim_tables import MEANS, SUPPORTING, questions, source, without_rows
 
 from hybridir_utils.base.errors import InputError, MissingInput
+from hybridir_utils.base.files import NOTEBOOKS
 from hybridir_utils.base.languages import XQUAD_R_LANGUAGES
-from hybridir_utils.base.places import NOTEBOOKS
-from hybridir_utils.operate.reporting import write_tables
-from hybridir_utils.show import claim_facts, claim_rules, claim_sources
-from hybridir_utils.show.claim_sources import about_sources, check_earlier, other_runs, paper_sources, saved_source
-from hybridir_utils.show.claim_tests import AHEAD, BEHIND, UNCLEAR, claim_tests, comparisons, language_tests
-from hybridir_utils.show.claim_text import claims_markdown, evidence_markdown, rules_markdown
-from hybridir_utils.show.claims import CLAIMS, COLUMNS, NOTES, claims_table, on_claims
-from hybridir_utils.show.figures import draw
-from hybridir_utils.show.published import in_our_names
-from hybridir_utils.show.style import VERDICT_COLOURS
-from hybridir_utils.show.tables import test_table as paired_tests
-from hybridir_utils.show.verdicts import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED, SYMBOLS
-from hybridir_utils.steps.session import open_run, save_table
-from hybridir_utils.steps.stamps import read_stamps
+from hybridir_utils.experiment.run import open_run, save_table
+from hybridir_utils.experiment.stamps import read_stamps
+from hybridir_utils.results.figures import draw
+from hybridir_utils.results.paper import in_our_names
+from hybridir_utils.results.style import VERDICT_COLOURS
+from hybridir_utils.results.tables import test_table as paired_tests
+from hybridir_utils.studies.claims import facts, rules, sources
+from hybridir_utils.studies.claims.claims import (
+    CLAIMS,
+    COLUMNS,
+    NOTES,
+    claims_markdown,
+    claims_table,
+    evidence_markdown,
+    on_claims,
+    rules_markdown,
+)
+from hybridir_utils.studies.claims.sources import about_sources, check_earlier, other_runs, paper_sources, saved_source
+from hybridir_utils.studies.claims.tests import (
+    AHEAD,
+    BEHIND,
+    NOT_SUPPORTED,
+    NOT_TESTABLE,
+    SUPPORTED,
+    SYMBOLS,
+    UNCLEAR,
+    claim_tests,
+    comparisons,
+    language_tests,
+)
+from hybridir_utils.suite.writeback import write_tables
 
 
 def verdict(number: int, of):
@@ -187,25 +205,23 @@ def test_one_failing_half_decides_claim_10_and_an_open_one_does_not_hide_it():
     assert verdict(10, source(questions(kept=0.7), language_tests=None)).word == NOT_SUPPORTED
 
 
-@pytest.mark.parametrize(
-    ("share", "word"), [(claim_rules.LEAST_REDUCTION + 0.01, SUPPORTED), (claim_rules.LEAST_REDUCTION - 0.01, NOT_SUPPORTED)]
-)
+@pytest.mark.parametrize(("share", "word"), [(rules.LEAST_REDUCTION + 0.01, SUPPORTED), (rules.LEAST_REDUCTION - 0.01, NOT_SUPPORTED)])
 def test_the_reduction_asked_for_is_that_of_the_rule(share, word):
     distances = {name: (*MEANS[name][:3], 400.0 * factor) for name, factor in (("X-X-mono", 1), ("hybrid", 1 - share))}
     assert verdict(9, source(questions(distances))).word == word
-    assert f"{claim_rules.LEAST_REDUCTION:.0%} lower" in CLAIMS[8].rule
+    assert f"{rules.LEAST_REDUCTION:.0%} lower" in CLAIMS[8].rule
 
 
-@pytest.mark.parametrize(("kept", "word"), [(claim_rules.LEAST_KEPT + 0.03, SUPPORTED), (claim_rules.LEAST_KEPT - 0.03, NOT_SUPPORTED)])
+@pytest.mark.parametrize(("kept", "word"), [(rules.LEAST_KEPT + 0.03, SUPPORTED), (rules.LEAST_KEPT - 0.03, NOT_SUPPORTED)])
 def test_the_share_unseen_languages_keep_is_that_of_the_rule(kept, word):
     assert verdict(10, source(questions(kept=kept))).word == word
-    assert f"at least {claim_rules.LEAST_KEPT:.0%}" in CLAIMS[9].rule
+    assert f"at least {rules.LEAST_KEPT:.0%}" in CLAIMS[9].rule
 
 
 @pytest.mark.parametrize(("accepted", "word"), [(51, SUPPORTED), (49, NOT_SUPPORTED)])
 def test_the_accepted_share_is_that_of_the_rule(accepted, word):
     assert verdict(11, source(coverage=claim_tables.coverage(accepted))).word == word
-    assert f"at least {claim_facts.LEAST_ACCEPTED:.0%}" in CLAIMS[10].rule
+    assert f"at least {facts.LEAST_ACCEPTED:.0%}" in CLAIMS[10].rule
 
 
 def test_x_x_stands_beside_where_the_run_has_it():
@@ -264,7 +280,7 @@ def test_searched_tasks_are_compared_in_their_own_measure():
     ],
 )
 def test_sets_of_the_trainings_sources_are_not_zero_shot(parameters, tasks):
-    assert claim_rules.zero_shot_tasks(parameters) == tasks
+    assert rules.zero_shot_tasks(parameters) == tasks
 
 
 @pytest.fixture(scope="module")
@@ -304,7 +320,7 @@ def test_known_contradictions_of_the_paper_are_found(papers):
 def test_other_published_numbers_would_turn_the_verdict(monkeypatch):
     numbers = in_our_names()
     worse = numbers["strategy"].eq("X-Y") & numbers["setting"].eq("multilingual") & numbers["metric"].eq("mAP")
-    monkeypatch.setattr(claim_sources, "in_our_names", lambda: numbers.assign(value=numbers["value"] - 0.1 * worse))
+    monkeypatch.setattr(sources, "in_our_names", lambda: numbers.assign(value=numbers["value"] - 0.1 * worse))
     assert [verdict(7, of).word for of in paper_sources("")] == [SUPPORTED, SUPPORTED]
 
 
@@ -312,7 +328,7 @@ def test_other_published_numbers_would_turn_the_verdict(monkeypatch):
 def run(tmp_path, monkeypatch):
     """A sample run with all tables saved, and no other run beside it."""
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
-    monkeypatch.setattr(claim_sources, "ROOT", tmp_path / "checkout")
+    monkeypatch.setattr(sources, "ROOT", tmp_path / "checkout")
     return saved(open_run("sample"))
 
 
@@ -359,7 +375,7 @@ def test_tables_of_different_versions_are_refused_with_the_command(run):
             InputError, match=r"different versions.*tests.*Make them all again with: python -m hybridir_utils run --profile sample"
         ):
             read()
-    restamp(run, claim_sources.EARLIER, "another")
+    restamp(run, sources.EARLIER, "another")
     with pytest.raises(InputError, match=r"earlier version.*Make them all again with: python -m hybridir_utils run --profile sample"):
         check_earlier(run)
 
@@ -370,7 +386,7 @@ def test_other_runs_are_judged_from_their_own_tables_and_mixed_ones_left_out(run
     restamp(mixed, ["bias"], "another")
     (old.results / "mixture.csv").unlink()
     (run.results.parent / "benchmarks").mkdir()
-    for name in claim_sources.EARLIER + claim_sources.COUNTED:  # of notebook 08 alone, nothing is left to judge
+    for name in sources.EARLIER + sources.COUNTED:  # of notebook 08 alone, nothing is left to judge
         (methods.results / f"{name}.csv").unlink()
     others, refused = other_runs(run)
     assert [of.name for of in others] == ["large", "old"] and list(refused) == ["mixed"]

@@ -13,10 +13,10 @@ import pytest
 from made_up import made_up_tables
 
 from hybridir_utils.__main__ import main
-from hybridir_utils.base import places
-from hybridir_utils.operate import suite
-from hybridir_utils.operate.watching import Ended
-from hybridir_utils.steps.session import open_run, save_table, settings_of
+from hybridir_utils.base import files
+from hybridir_utils.experiment.run import open_run, save_table, settings_of
+from hybridir_utils.suite import running
+from hybridir_utils.suite.running import Ended
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def output(tmp_path, monkeypatch) -> Path:
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "hybridir_utils", *arguments], capture_output=True, text=True, cwd=places.ROOT)
+    return subprocess.run([sys.executable, "-m", "hybridir_utils", *arguments], capture_output=True, text=True, cwd=files.ROOT)
 
 
 def test_as_a_module_it_prints_one_error_line_and_no_traceback():
@@ -76,7 +76,7 @@ def test_help_is_there(arguments, capsys):
 def test_profiles_are_listed(capsys):
     assert main(["profiles"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines] == sorted(path.stem for path in places.PROFILES.glob("*.toml"))
+    assert [line.split(":")[0] for line in lines] == sorted(path.stem for path in files.PROFILES.glob("*.toml"))
     assert "sample: trains on worldfacts; evaluates worldfacts-test, worldfacts-shifted" in lines
 
 
@@ -90,7 +90,7 @@ def test_figures_are_drawn_for_the_changed_run_and_their_paths_printed(output, c
 @pytest.fixture
 def one_notebook(tmp_path, monkeypatch) -> Path:
     """A suite of one notebook, taken for executed without a kernel."""
-    monkeypatch.setattr(suite, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(running, "NOTEBOOKS", tmp_path / "notebooks")
     (tmp_path / "notebooks").mkdir()
     cells = [nbformat.v4.new_code_cell("alpha = 0.5  # share", metadata={"tags": ["parameters"]}), nbformat.v4.new_code_cell("alpha")]
     path = tmp_path / "notebooks" / "01_only.ipynb"
@@ -102,7 +102,7 @@ def one_notebook(tmp_path, monkeypatch) -> Path:
         nbformat.write(book, copy)
         return Ended(0, 1.0, 1.0)
 
-    monkeypatch.setattr(suite, "watch", watch)
+    monkeypatch.setattr(running, "watch", watch)
     return path
 
 
@@ -121,8 +121,8 @@ def test_a_run_ends_with_the_scores_and_where_everything_lies(one_notebook, outp
 
 def test_the_address_of_a_scheduler_reaches_every_notebook(one_notebook, monkeypatch):
     """As a value of the run, and in the environment of the notebook's process, from which `open_run` takes it."""
-    ran, usual = [], suite.execute
-    monkeypatch.setattr(suite, "execute", lambda step, *more: ran.append(step.run) or usual(step, *more))
+    ran, usual = [], running.execute
+    monkeypatch.setattr(running, "execute", lambda step, *more: ran.append(step.run) or usual(step, *more))
     assert main(["run", "--scheduler", "tcp://10.0.0.1:8786"]) == 0
     assert ran[0].profile.scheduler == "tcp://10.0.0.1:8786" and ran[0].name == "sample", "it changes no result"
     for name, value in settings_of(ran[0]).items():
@@ -141,7 +141,7 @@ def test_an_interrupt_ends_with_status_130_and_says_how_to_go_on(one_notebook, m
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(suite, "execute", interrupted)
+    monkeypatch.setattr(running, "execute", interrupted)
     assert main(["run"]) == 130
     assert "the same command goes on from there" in capsys.readouterr().err
 

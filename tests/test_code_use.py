@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from hybridir_utils.base import code_use, fingerprints
-from hybridir_utils.base.code_use import ALL, PACKAGE, modules, package_imports, source_of, used_code, used_places
-from hybridir_utils.base.fingerprints import code_fingerprint
-from hybridir_utils.operate.parts import code_cells, parts_of
-from hybridir_utils.operate.suite import notebooks
-from hybridir_utils.show.figures import FIGURES
-from hybridir_utils.steps.session import open_run
+from hybridir_utils.base.files import fingerprint
+from hybridir_utils.experiment.run import open_run
+from hybridir_utils.provenance import code_use, fingerprints
+from hybridir_utils.provenance.code_use import ALL, PACKAGE, modules, package_imports, source_of, used_code, used_places
+from hybridir_utils.provenance.fingerprints import module_fingerprints
+from hybridir_utils.results.figures import FIGURES
+from hybridir_utils.suite import records
+from hybridir_utils.suite.records import code_cells, parts_of
+from hybridir_utils.suite.running import notebooks
 
 QUIET = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign | ast.AugAssign
-ROOMS = ["base", "tasks", "rank", "data", "translate", "train", "steps", "show", "operate"]
+ROOMS = ["base", "provenance", "tasks", "encode", "rank", "data", "train", "experiment", "results", "studies", "suite"]
 
 
 def trees() -> dict[Path, ast.Module]:
@@ -47,7 +49,7 @@ def package(tmp_path, monkeypatch):
     monkeypatch.setattr(fingerprints, "PACKAGE", tmp_path)
 
     def forget() -> None:
-        for kept in (code_fingerprint, code_use._read, code_use._modules_below):
+        for kept in (code_use._read, code_use._modules_below):
             kept.cache_clear()
 
     def edit(name: str, old: str, new: str) -> str:
@@ -55,11 +57,15 @@ def package(tmp_path, monkeypatch):
         assert old in text
         (tmp_path / f"{name}.py").write_text(text.replace(old, new))
         forget()
-        return code_fingerprint("top")
+        return top()
 
     forget()
     yield edit
     forget()
+
+
+def top() -> str:
+    return fingerprint(module_fingerprints(("top", ALL)))
 
 
 def used(module: str, name: str = ALL) -> set[str]:
@@ -68,32 +74,32 @@ def used(module: str, name: str = ALL) -> set[str]:
 
 def test_names_are_followed_through_imports_to_their_definitions(package):
     assert used("top") == {"top.top", "middle.number", "low.VALUE"}
-    assert used("above", "Above") == used("top") | {"above.Above", "beside.Base", "below.value", "other.VALUE"}, (
+    assert used("room.above", "Above") == used("top") | {"above.Above", "beside.Base", "below.value", "other.VALUE"}, (
         "through rooms, in every form"
     )
     assert used("low", "RIGHT") == {"low.RIGHT", "low.LIMIT", "low.LEFT", "low.PAIR"}, "a statement with all the names it binds"
 
 
 def test_a_module_that_is_handed_on_counts_as_a_whole(package):
-    assert used("beside", "whole") == {"beside.whole", "low.VALUE", "low.LIMIT", "low.PAIR", "low.LEFT", "low.RIGHT"}
+    assert used("room.beside", "whole") == {"beside.whole", "low.VALUE", "low.LIMIT", "low.PAIR", "low.LEFT", "low.RIGHT"}
 
 
 def test_a_name_that_a_module_imports_is_what_it_was_imported_from(package):
-    assert used("above", "roof") == used("top")
+    assert used("room.above", "roof") == used("top")
     assert used("top", "no such name") == used("top"), "where it is not known, all of the module counts"
 
 
 def test_cells_use_what_their_names_stand_for(package, monkeypatch):
     monkeypatch.setattr(code_use, "PACKAGE", code_use.PACKAGE.rename(code_use.PACKAGE.with_name("hybridir_utils")))
     cell = ast.parse("from hybridir_utils import other\nfrom hybridir_utils.room import above as over\nover.Above().go(x)")
-    assert used_places([cell], package_imports(cell)) == {("above", "Above")}, "other is imported, and not used"
+    assert used_places([cell], package_imports(cell)) == {("room.above", "Above")}, "other is imported, and not used"
 
 
 @pytest.mark.parametrize(
     ("old", "new"), [("  # one more", ""), ('"""Doc."""', '"""Another."""'), ('"""Top."""', '"""T."""'), ("\n\ndef", "\n\n\n\ndef")]
 )
 def test_prose_and_layout_do_not_change_the_fingerprint_of_code(package, old, new):
-    before = code_fingerprint("top")
+    before = top()
     assert package("top", old, new) == before
 
 
@@ -101,13 +107,13 @@ def test_prose_and_layout_do_not_change_the_fingerprint_of_code(package, old, ne
     ("module", "old", "new"), [("top", "+ 1", "+ 2"), ("middle", "low.VALUE", "-low.VALUE"), ("low", "floor(1)", "floor(3)")]
 )
 def test_code_does_also_in_what_it_imports(package, module, old, new):
-    before = code_fingerprint("top")
+    before = top()
     assert package(module, old, new) != before
 
 
 @pytest.mark.parametrize("other", ["from numpy import floor\nfrom math import inf", "from math import ceil as floor, inf"])
 def test_another_function_of_the_same_name_does_too(package, other):
-    before = code_fingerprint("top")
+    before = top()
     assert package("low", "from math import floor, inf", other) != before
 
 
@@ -115,42 +121,58 @@ def test_another_function_of_the_same_name_does_too(package, other):
     ("module", "old", "new"), [("other", "= 2", "= 9"), ("low", "= 7", "= 8"), ("low", ", inf", ""), ("middle", "+ 2", "+ 3")]
 )
 def test_code_that_is_not_reached_does_not(package, module, old, new):
-    before = code_fingerprint("top")
+    before = top()
     assert package(module, old, new) == before
 
 
 def test_an_edited_plot_concerns_the_notebooks_that_show_it_and_no_other():
     profile = open_run("sample").profile
-    code = {path.stem[:2]: parts_of(path, profile, {})["code"] for path in notebooks()}
-    for module in {recipe.place[0] for recipe in FIGURES.values()}:
-        shown = {name[:2] for name, recipe in FIGURES.items() if recipe.place[0] == module}
-        assert {number for number, files in code.items() if f"hybridir_utils/show/{module}.py" in files} == shown
+    shown = {path.stem[:2]: used_by(path, profile) for path in notebooks()}
+    for name, recipe in FIGURES.items():
+        module, function = recipe.place
+        there = {number for number, found in shown.items() if function in found.get(modules()[module], ())}
+        others = {other[:2] for other, drawn in FIGURES.items() if recipe.place in reached(drawn.place)}
+        assert name[:2] in there and there <= others, name
+
+
+def used_by(notebook: Path, profile) -> dict[Path, dict[str, str]]:
+    return used_code(records._used_places([ast.parse(cell) for cell in code_cells(notebook)]))
+
+
+def reached(place) -> set[tuple[str, str]]:
+    names = {path: name for name, path in modules().items()}
+    return {(names[path], definition) for path, found in used_code([place]).items() for definition in found}
 
 
 def test_a_notebook_counts_the_files_it_uses_and_no_more():
     """A stranger's sample of both: what trains counts from notebook 02 on, a study's tables for the study, the operator's rooms never."""
     profile = open_run("sample").profile
-    code = {path.stem[:2]: {Path(file).stem for file in parts_of(path, profile, {})["code"]} for path in notebooks()}
-    where = {name: "".join(number[1] for number, files in sorted(code.items()) if name in files) for name in modules()}
-    expected = {"plan_trainer": "23456789", "bias": "3456789", "many_tables": "8", "claims": "9", "translation_quality": "1", "mixing": "5"}
+    code = {path.stem[:2]: set(parts_of(path, profile, {})["code"]) for path in notebooks()}
+    where = {
+        name: "".join(number[1] for number, files in sorted(code.items()) if path.relative_to(PACKAGE.parent).as_posix() in files)
+        for name, path in modules().items()
+    }
+    expected = {"train.trainer": "23456789", "rank.bias": "3456789", "studies.claims.claims": "9"}
     assert {name: where[name] for name in expected} == expected
-    assert not any(where[name] for name in ("suite", "plan", "sweep", "report", "whence", "__main__"))
+    operators = [name for name in where if name.split(".")[0] == "suite" and name not in ("suite.notebook", "suite.records")]
+    assert not any(where[name] for name in (*operators, "__main__"))
 
 
-def test_a_module_name_stands_in_one_room_only():
-    files = [path for path in PACKAGE.rglob("*.py") if path.stem != "__init__"]
-    assert len(files) == len(modules())
-
-
-def test_imports_between_rooms_go_one_way():
+def test_imports_go_one_way():
     """A room takes from those before it in this order, never from one behind."""
-    assert {path.parent.name for path in modules().values()} == {*ROOMS, PACKAGE.name}
-    for path, tree in trees().items():
-        if path.parent != PACKAGE:
-            for node in ast.walk(tree):
-                if isinstance(node, ast.ImportFrom) and node.level == 2 and node.module:
-                    room = node.module.split(".")[0]
-                    assert ROOMS.index(room) < ROOMS.index(path.parent.name), f"{path.parent.name}/{path.name} imports from {room}"
+    assert {name.split(".")[0] for name in modules() if "." in name} == set(ROOMS)
+    for name in modules():
+        room = name.split(".")[0]
+        for module, _ in source_of(name).imports.values():
+            if room in ROOMS:
+                assert ROOMS.index(module.split(".")[0]) <= ROOMS.index(room), f"{name} imports from {module}"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    above = {name: {module for module, _ in source_of(name).imports.values()} - {name} for name in modules()}
+    while ground := {name for name, needed in above.items() if not needed}:
+        above = {name: needed - ground for name, needed in above.items() if name not in ground}
+    assert not above, f"these import each other, or what does: {sorted(above)}"
 
 
 def test_the_package_imports_itself_only_in_the_form_that_is_followed():
@@ -159,7 +181,7 @@ def test_the_package_imports_itself_only_in_the_form_that_is_followed():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None) or ""]
             assert not any(name.startswith("hybridir_utils") for name in names), f"{path.name}: import modules of the package as `from .x`"
             if isinstance(node, ast.Name) and node.id in ("import_module", "__import__"):
-                assert path.stem == "figures", f"{path.name}: a module found by a name in a text is not followed"
+                assert path == modules()["results.figures"], f"{path.name}: a module found by a name in a text is not followed"
 
 
 def test_no_module_does_anything_by_being_imported():

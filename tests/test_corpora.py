@@ -10,14 +10,14 @@ from hub_folders import make_folders, parquet, squad_rows
 from hub_sets import write_parts
 
 from hybridir_utils.base.errors import HybridIRError, InputError, UnknownName
-from hybridir_utils.base.evaluation_sets import EVALUATION_SETS
 from hybridir_utils.base.languages import XQUAD_R_LANGUAGES
 from hybridir_utils.data import triples
 from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, pairs_from_rows, section_languages
-from hybridir_utils.steps.corpora import data_fingerprint, hold_out, public_data, retrieval_task, set_records, source_pairs
-from hybridir_utils.steps.preparation import evaluation_tasks
-from hybridir_utils.steps.profiles import HUB_PAIR_SETS, LOCAL_PAIR_SETS, PARALLEL_TASKS, SECTION_TASKS, make_profile
-from hybridir_utils.steps.session import open_run
+from hybridir_utils.experiment.preparation import evaluation_tasks
+from hybridir_utils.experiment.profile import HUB_PAIR_SETS, LOCAL_PAIR_SETS, PARALLEL_TASKS, SECTION_TASKS, make_profile
+from hybridir_utils.experiment.run import open_run
+from hybridir_utils.experiment.sources import data_fingerprint, hold_out, public_data, retrieval_task, set_records, source_pairs
+from hybridir_utils.tasks.public_sets import EVALUATION_SETS
 
 ENGLISH = "Paris lies in France. Rome lies in Italy."
 
@@ -150,7 +150,7 @@ def test_what_is_held_out_is_drawn_from_the_sorted_passages(seed):
 
 
 def test_of_a_large_set_only_so_many_passages_are_held_out(monkeypatch):
-    monkeypatch.setattr("hybridir_utils.steps.corpora.VALIDATION_MOST", 3)
+    monkeypatch.setattr("hybridir_utils.experiment.sources.VALIDATION_MOST", 3)
     held = hold_out(pairs_from_rows((f"{i}", f"{i}", "en", f"q{i}", f"t{i}", "s") for i in range(500)), 0)[1]
     assert len(held) == 3
 

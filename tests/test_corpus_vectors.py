@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
+from hybridir_utils.base import cluster
 from hybridir_utils.base.errors import Busy, InputError
-from hybridir_utils.base.runs import hold
-from hybridir_utils.rank import corpus_encoding, corpus_vectors, dask_encoding
-from hybridir_utils.rank.corpus_encoding import encode_corpus
-from hybridir_utils.rank.encoding import encode_texts, open_encoder
-from hybridir_utils.rank.opening import Opening
+from hybridir_utils.encode import corpora
+from hybridir_utils.encode.corpora import encode_corpus
+from hybridir_utils.encode.encoding import encode_texts, open_encoder
+from hybridir_utils.encode.opening import Opening
+from hybridir_utils.provenance.artefacts import hold
 
 WORDS = ["water", "fire", "stone", "tree"]
 TEXTS = [f"{WORDS[n % 4]} {WORDS[n // 7 % 4]} {n}" for n in range(25)]
@@ -66,7 +67,7 @@ def test_half_precision_is_half_the_disk_and_read_as_fp32(tmp_path, tiny_base, f
 
 
 def test_what_is_there_is_not_made_again(filled, tmp_path, tiny_base, monkeypatch):
-    monkeypatch.setattr(corpus_encoding, "encode_shard", None)
+    monkeypatch.setattr(corpora, "encode_shard", None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         again = encode_corpus(tiny_base, corpus(), tmp_path, shard_size=4)
@@ -157,7 +158,7 @@ def test_a_kill_costs_at_most_the_shard_under_way(tmp_path, tiny_base):
 
 
 def test_room_is_asked_for_before_anything_is_written(tmp_path, tiny_base, monkeypatch):
-    monkeypatch.setattr(corpus_vectors.shutil, "disk_usage", lambda place: namedtuple("usage", "free")(25 * 8 * 4 - 1))
+    monkeypatch.setattr(corpora.shutil, "disk_usage", lambda place: namedtuple("usage", "free")(25 * 8 * 4 - 1))
     with pytest.raises(InputError, match=r"vectors-\w+: 25 vectors of 8 numbers in fp32 need 0.00 GB; 0.00 GB are free.*vector_precision"):
         encode_corpus(tiny_base, corpus(), tmp_path, shard_size=4)
     assert not list(tmp_path.rglob("*.npy"))
@@ -172,7 +173,7 @@ def test_a_disk_that_fills_up_keeps_what_is_there(tmp_path, tiny_base, expected,
             raise OSError(28, "No space left on device")
         saved.append(save(file, vectors))
 
-    monkeypatch.setattr(corpus_vectors.np, "save", full_after_two)
+    monkeypatch.setattr(corpora.np, "save", full_after_two)
     with pytest.raises(InputError, match=r"000002.npy: cannot be written .No space left.*Earlier results are untouched"):
         encode_corpus(tiny_base, corpus(), tmp_path, shard_size=4)
     monkeypatch.undo()
@@ -203,7 +204,7 @@ def test_a_corpus_that_is_none_is_told(tmp_path, tiny_base, rows, words):
 
 
 def test_two_workers_encode_and_one_dies(tmp_path, tiny_base, expected, monkeypatch):
-    write, killed = corpus_vectors.ShardFolder.write, []
+    write, killed = corpora.ShardFolder.write, []
 
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=None) as cluster:
         with distributed.Client(cluster) as client:
@@ -215,7 +216,7 @@ def test_two_workers_encode_and_one_dies(tmp_path, tiny_base, expected, monkeypa
                 os.kill(killed[0], signal.SIGKILL)
             write(self, *shard)
 
-        monkeypatch.setattr(corpus_vectors.ShardFolder, "write", kill_one_then_write)
+        monkeypatch.setattr(corpora.ShardFolder, "write", kill_one_then_write)
         vectors = encode_corpus(tiny_base, corpus(), tmp_path, shard_size=1, scheduler=cluster.scheduler_address)
     assert killed and len(vectors.shards) == 25
     assert np.array_equal(everything(vectors), expected)
@@ -231,7 +232,7 @@ def test_workers_of_its_own_encode_as_one_process_does(tmp_path, tiny_base, expe
 
 
 def test_a_scheduler_that_does_not_answer_is_told(tmp_path, tiny_base, monkeypatch):
-    monkeypatch.setattr(dask_encoding, "PATIENCE", 1)
+    monkeypatch.setattr(cluster, "PATIENCE", 1)
     with pytest.raises(InputError, match=r"scheduler tcp://127.0.0.1:9: no answer.*dask scheduler.*leave scheduler empty"):
         encode_corpus(tiny_base, corpus(), tmp_path, shard_size=4, scheduler="tcp://127.0.0.1:9")
 
@@ -241,7 +242,7 @@ def test_a_shard_that_kills_its_workers_is_told():
         distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, memory_limit=None) as cluster,
         pytest.raises(InputError, match=r"died several times.*Lower batch_tokens or shard_size"),
     ):
-        list(dask_encoding.run_on_cluster(os._exit, [(1,)], cluster.scheduler_address, 0))
+        list(cluster.run_on_cluster(os._exit, [(1,)], cluster.scheduler_address, 0))
 
 
 def test_an_encoder_trained_anew_in_its_folder_is_opened_anew(tmp_path, tiny_base):
@@ -254,9 +255,9 @@ def test_an_encoder_trained_anew_in_its_folder_is_opened_anew(tmp_path, tiny_bas
 
 
 def test_one_process_a_device(tmp_path, tiny_base, expected, monkeypatch):
-    monkeypatch.setattr(corpus_encoding, "_gpus", lambda: 2)
+    monkeypatch.setattr(corpora, "_gpus", lambda: 2)
     asked = []
     run = lambda function, jobs, scheduler, workers: asked.append((scheduler, workers)) or (function(*job) for job in jobs)  # noqa: E731
-    monkeypatch.setattr(dask_encoding, "run_on_cluster", run)
+    monkeypatch.setattr(cluster, "run_on_cluster", run)
     assert np.array_equal(everything(encode_corpus(tiny_base, corpus(), tmp_path, shard_size=4)), expected)
     assert asked == [("", 2)]

@@ -15,16 +15,14 @@ from hub_folders import MAKERS, MARCO_TRIPLES, parquet
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from hybridir_utils.__main__ import main
-from hybridir_utils.base import hub, set_files
+from hybridir_utils.base import hub
 from hybridir_utils.base.errors import InputError
-from hybridir_utils.base.set_files import count_rows, first_rows
-from hybridir_utils.data.training_samples import sample_set
-from hybridir_utils.data.training_sets import TRAINING_SETS
-from hybridir_utils.rank.encoding_cost import PEAK, UTILISATION
-from hybridir_utils.steps import data_costs
-from hybridir_utils.steps.costs import run_cost, training
-from hybridir_utils.steps.profiles import load_profile
-from hybridir_utils.steps.session import open_run
+from hybridir_utils.data.public_pairs import TRAINING_SETS
+from hybridir_utils.experiment.profile import load_profile
+from hybridir_utils.experiment.run import open_run
+from hybridir_utils.suite import costs, sampling
+from hybridir_utils.suite.costs import run_cost, training
+from hybridir_utils.suite.sampling import PEAK, UTILISATION, count_rows, first_rows, sample_set
 
 
 def not_fetched(name, local_files_only=False, **_):
@@ -113,7 +111,7 @@ def test_a_set_that_is_not_translated_is_never_loaded(on_hub):
 
 
 def test_a_set_that_is_translated_is_sampled(on_hub, tmp_path, monkeypatch):
-    monkeypatch.setattr(data_costs, "measured_speed", lambda *given: 10.0)
+    monkeypatch.setattr(costs, "measured_speed", lambda *given: 10.0)
     (tmp_path / "m2m").mkdir()
     changes = {
         "translator": f"mt:{tiny_mt.m2m100(tmp_path / 'm2m')}",
@@ -164,27 +162,29 @@ def test_the_papers_training_data_keep_the_mix_and_the_documented_memory():
     """By the catalogue's numbers: mMARCO is 91 % of the ids as in the paper, and 8 GB are enough, which all its triples exceed."""
     profile = load_profile("paper")
     faults = dict.fromkeys(profile.pair_sets, "not asked")
-    table = data_costs.training_data(profile, data_costs.sized_sets(profile, faults)[0])
+    table = costs.training_data(profile, costs.sized_sets(profile, faults)[0])
     assert table.loc["mmarco", "ids"] / table.loc["all", "ids"] == pytest.approx(0.91, abs=0.01)
     assert table.loc["all", "rows"] < 40_000_000 and table.loc["all", "ram_gb"] < 8
     every = profile.model_copy(update={"pair_share": 1.0, "max_pairs": 0})
-    assert data_costs.training_data(every, data_costs.sized_sets(every, faults)[0]).loc["all", "ram_gb"] > 30
+    assert costs.training_data(every, costs.sized_sets(every, faults)[0]).loc["all", "ram_gb"] > 30
 
 
 def test_tables_come_as_soon_as_they_are_known(monkeypatch):
-    monkeypatch.setattr("hybridir_utils.steps.costs.set_faults", lambda profile: pytest.fail("the hub was asked before the first table"))
+    monkeypatch.setattr(
+        "hybridir_utils.experiment.readiness.set_faults", lambda profile: pytest.fail("the hub was asked before the first table")
+    )
     tables = run_cost(open_run("paper"))
     assert [next(tables)[0], next(tables)[0]] == ["training", "large corpora"]
 
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_rows_of_a_long_file_are_reckoned_from_its_first_lines(packed, tmp_path, monkeypatch):
-    monkeypatch.setattr(set_files, "READ", 2**18)
+    monkeypatch.setattr(sampling, "READ", 2**18)
     rng = np.random.default_rng(0)
     lines = [json.dumps({"number": i, "text": rng.bytes(50).hex()}) for i in range(19_000)]
     path = tmp_path / f"rows.jsonl{'.gz' if packed else ''}"
     path.write_bytes(gzip.compress("\n".join(lines).encode()) if packed else "\n".join(lines).encode())
-    files = set_files.set_files(tmp_path.name, "", ["rows.jsonl*"], data_dir=str(tmp_path.parent))
+    files = sampling.set_files(tmp_path.name, "", ["rows.jsonl*"], data_dir=str(tmp_path.parent))
     rows, counted = count_rows(files)
     assert not counted and rows == pytest.approx(19_000, rel=0.4 if packed else 0.02)
     assert first_rows(files, 3, ["number"])["number"][:] == [0, 1, 2]
@@ -198,9 +198,9 @@ def test_rows_that_can_be_counted_are(tmp_path):
     (tmp_path / "rows.json").write_text(json.dumps([{"a": 1}] * 7))
     (tmp_path / "rows.tsv").write_text("1\tone\n2\ttwo\n")
     place = {"name": tmp_path.name, "repo": "", "data_dir": str(tmp_path.parent)}
-    counts = {pattern: count_rows(set_files.set_files(patterns=[pattern], **place)) for pattern in ("*.parquet", "*.json", "*.tsv")}
+    counts = {pattern: count_rows(sampling.set_files(patterns=[pattern], **place)) for pattern in ("*.parquet", "*.json", "*.tsv")}
     assert counts == {"*.parquet": (3000, True), "*.json": (7, True), "*.tsv": (2, True)}
-    table = set_files.set_files(patterns=["*.tsv"], **place)
+    table = sampling.set_files(patterns=["*.tsv"], **place)
     assert first_rows(table, 1, ["text"], ("id", "text"))["text"][:] == ["one"]
     with pytest.raises(InputError, match=r"no file \*.csv"):
-        set_files.set_files(patterns=["*.csv"], **place)
+        sampling.set_files(patterns=["*.csv"], **place)

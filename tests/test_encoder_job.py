@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from hybridir_utils.base.runs import recipe_of
-from hybridir_utils.rank.opening import Opening, open_model
-from hybridir_utils.steps import encoder_job
-from hybridir_utils.steps.encoder_job import run_job, validation_plans
-from hybridir_utils.train.plan_trainer import PlanTrainer
+from hybridir_utils.encode.opening import Opening, open_model
+from hybridir_utils.experiment import encoders
+from hybridir_utils.experiment.encoders import run_job, validation_plans
+from hybridir_utils.provenance.artefacts import recipe_of
+from hybridir_utils.train.trainer import PlanTrainer
 from hybridir_utils.train.training import TrainingSettings
 
 
@@ -104,14 +104,14 @@ def test_folder_and_card_of_an_encoder(root):
 
 
 def test_a_card_scores_whole_groups_of_validation_pairs_up_to_a_number(root, monkeypatch, tiny_pairs):
-    monkeypatch.setattr(encoder_job, "VALIDATION_QUESTIONS", 5)
-    task = encoder_job._validation_task.__wrapped__(root / "pairs" / "p")
+    monkeypatch.setattr(encoders, "VALIDATION_QUESTIONS", 5)
+    task = encoders._validation_task.__wrapped__(root / "pairs" / "p")
     first = list(dict.fromkeys(tiny_pairs["id"]))
     sizes = np.cumsum([tiny_pairs["id"].count(id_) for id_ in first])
     kept = first[: int(np.argmax(sizes >= 5)) + 1]
     assert set(task.queries["group"]) == set(kept) and len(task.queries) == sizes[len(kept) - 1] < len(tiny_pairs)
-    monkeypatch.setattr(encoder_job, "VALIDATION_QUESTIONS", 10**6)
-    assert len(encoder_job._validation_task.__wrapped__(root / "pairs" / "p").queries) == len(tiny_pairs)
+    monkeypatch.setattr(encoders, "VALIDATION_QUESTIONS", 10**6)
+    assert len(encoders._validation_task.__wrapped__(root / "pairs" / "p").queries) == len(tiny_pairs)
 
 
 def test_validation_in_one_language_has_no_cross_batches(tiny_pairs):

@@ -7,9 +7,8 @@ import torch
 from tiny_models import save_tiny_bert
 
 from hybridir_utils.base.errors import InputError
-from hybridir_utils.rank.encoding import encode_task, encode_texts, open_encoder, within_memory
-from hybridir_utils.rank.opening import Opening
-from hybridir_utils.rank.token_rows import tokenise
+from hybridir_utils.encode.encoding import encode_task, encode_texts, open_encoder, tokenise, within_memory
+from hybridir_utils.encode.opening import Opening
 from hybridir_utils.tasks.retrieval_task import RetrievalTask
 
 COLUMNS = ["id", "group", "language", "text"]

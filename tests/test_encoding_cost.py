@@ -7,8 +7,8 @@ import pytest
 from tiny_models import save_tiny_bert
 
 from hybridir_utils.base.errors import InputError, UnknownName
-from hybridir_utils.rank.encoding import open_encoder
-from hybridir_utils.rank.encoding_cost import corpus_sizes, encoder_shape, encoding_cost, estimated_tokens, task_cost, tokens_per_passage
+from hybridir_utils.encode.encoding import open_encoder
+from hybridir_utils.suite.sampling import corpus_sizes, encoder_shape, encoding_cost, estimated_tokens, task_cost, tokens_per_passage
 
 BASE = 12 * (4 * 768**2 + 2 * 768 * 3072)  # parameters of a base-size encoder's layers
 

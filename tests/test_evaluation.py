@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from hybridir_utils.base.errors import MissingInput
-from hybridir_utils.show.tables import score_table
-from hybridir_utils.steps import evaluation, evaluation_job
-from hybridir_utils.steps.encoders import EncoderKey
-from hybridir_utils.steps.evaluation import evaluate
-from hybridir_utils.steps.profiles import make_profile
-from hybridir_utils.steps.session import open_run
+from hybridir_utils.experiment import evaluation, sources
+from hybridir_utils.experiment.encoders import EncoderKey
+from hybridir_utils.experiment.evaluation import evaluate
+from hybridir_utils.experiment.profile import make_profile
+from hybridir_utils.experiment.run import open_run
+from hybridir_utils.results.tables import score_table
 from hybridir_utils.tasks.beir import write_beir
 from hybridir_utils.tasks.retrieval_task import task_from_pairs
 
@@ -99,8 +99,8 @@ def test_a_task_without_translations_has_no_alignment_and_the_rest_of_its_measur
 
 
 def test_a_process_opens_each_task_once(run, jobs, monkeypatch):
-    opened, task_of = [], evaluation_job.retrieval_task
-    monkeypatch.setattr(evaluation_job, "retrieval_task", lambda *given: (opened.append(given), task_of(*given))[1])
+    opened, task_of = [], sources.retrieval_task
+    monkeypatch.setattr(evaluation, "retrieval_task", lambda *given: (opened.append(given), task_of(*given))[1])
     evaluate(run)
     assert len(jobs) == 4 and len(opened) == 1
 
@@ -121,8 +121,8 @@ def test_profiles_that_do_not_train_in_place_say_what_to_run(run, jobs, monkeypa
 def test_encoders_that_are_missing_are_told_with_notebook_and_command(tmp_path, monkeypatch):
     from types import SimpleNamespace
 
-    from hybridir_utils.steps import encoders
-    from hybridir_utils.steps.session import open_run
+    from hybridir_utils.experiment import encoders
+    from hybridir_utils.experiment.run import open_run
 
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
     monkeypatch.setattr(encoders, "prepare_pairs", lambda run: SimpleNamespace(folder=tmp_path / "pairs"))

@@ -8,14 +8,14 @@ import time
 import pytest
 from fault_run import copied, everything, shown
 
-from hybridir_utils.base import fingerprints, runs
-from hybridir_utils.base.fingerprints import versions
-from hybridir_utils.operate import parts, suite
-from hybridir_utils.operate.plan import CACHED, STALE, plan
-from hybridir_utils.operate.records import OK, read_record
-from hybridir_utils.operate.suite import Step, run_suite
-from hybridir_utils.steps.encoders import trained_encoders
-from hybridir_utils.steps.preparation import prepare_pairs
+from hybridir_utils.experiment.encoders import trained_encoders
+from hybridir_utils.experiment.preparation import prepare_pairs
+from hybridir_utils.provenance import artefacts, fingerprints
+from hybridir_utils.provenance.fingerprints import versions
+from hybridir_utils.suite import records, running
+from hybridir_utils.suite.plan import CACHED, STALE, plan
+from hybridir_utils.suite.records import OK, read_record
+from hybridir_utils.suite.running import Step, run_suite
 
 PAST, FUTURE = 86_400.0, 4_000_000_000.0  # 1970, 2096
 
@@ -24,15 +24,15 @@ PAST, FUTURE = 86_400.0, 4_000_000_000.0  # 1970, 2096
 def run(finished, tmp_path, monkeypatch):
     """The finished run in a copy of its output folder; its notebook counts as executed."""
     run = copied(finished, tmp_path / "out", monkeypatch)
-    suite.watch.work = {"01_first": lambda: shown(run)}
+    running.watch.work = {"01_first": lambda: shown(run)}
     return run
 
 
 def again(run) -> list[str]:
     """Numbers of the notebooks that ran."""
-    suite.watch.clear()
+    running.watch.clear()
     run_suite(run, say=lambda _: None)
-    return list(suite.watch)
+    return list(running.watch)
 
 
 def file_states(run) -> dict:
@@ -52,7 +52,7 @@ def test_times_of_files_decide_nothing(run, finished, tmp_path, when):
     assert again(run) == []
     everything(run)
     assert file_states(run) == before, "made again"
-    suite.notebooks()[0].touch()
+    running.notebooks()[0].touch()
     assert again(run) == []
 
 
@@ -75,7 +75,7 @@ def test_a_clock_that_runs_backwards_changes_no_decision(run, monkeypatch):
     now = iter(range(2_000_000_000, 0, -3600))
     monkeypatch.setattr(time, "time", lambda: float(next(now)))
     assert again(run) == []
-    step = Step(suite.notebooks()[0], run)
+    step = Step(running.notebooks()[0], run)
     step.executed.unlink()
     assert again(run) == ["01"] and again(run) == []
     record = read_record(step.record)
@@ -83,23 +83,23 @@ def test_a_clock_that_runs_backwards_changes_no_decision(run, monkeypatch):
     (folder,) = (path for path in run.artefacts.glob("evaluations/*BM25*") if path.is_dir())
     (folder / "scores.parquet").unlink()
     everything(run)
-    assert runs.is_whole(folder) and runs.recipe_of(folder)["seconds"] >= 0
+    assert artefacts.is_whole(folder) and artefacts.recipe_of(folder)["seconds"] >= 0
     assert again(run) == []
 
 
 def test_another_version_of_a_library_makes_all_that_depends_on_it_again_and_names_it(run, monkeypatch):
     kept, encoders = file_states(run), trained_encoders(run)
     other = versions() | {"torch": "99.0"}
-    for module in (fingerprints, runs, parts):
+    for module in (fingerprints, artefacts, records):
         monkeypatch.setattr(module, "versions", lambda: other)
     (planned,) = plan(run)
     assert planned.state == STALE and any("torch" in reason and "99.0" in reason for reason in planned.reasons)
     assert again(run) == ["01"] and again(run) == [] and plan(run)[0].state == CACHED
     others = trained_encoders(run)
     assert set(others) == set(encoders) and not set(others.values()) & set(encoders.values())
-    assert all(runs.recipe_of(folder)["versions"]["torch"] == "99.0" for folder in others.values())
+    assert all(artefacts.recipe_of(folder)["versions"]["torch"] == "99.0" for folder in others.values())
     now = file_states(run)
     old = {path for path in kept if "executed" not in path.parts}
     assert all(now[path] == kept[path] for path in old), "an artefact of the other version is gone"
     monkeypatch.undo()
-    assert all(runs.is_whole(folder) for folder in encoders.values())
+    assert all(artefacts.is_whole(folder) for folder in encoders.values())

@@ -17,16 +17,15 @@ from fault_pipeline import results
 from fault_run import copied, everything, shown
 
 from hybridir_utils.base.errors import InputError
-from hybridir_utils.base.runs import RECORD, recipe_of
-from hybridir_utils.operate import suite
-from hybridir_utils.operate.suite import Step, run_suite
-from hybridir_utils.rank.corpus_encoding import encode_corpus
-from hybridir_utils.show.claim_sources import saved_source
-from hybridir_utils.show.figures import draw, read_result
-from hybridir_utils.steps.pair_translation import fill_translations, translator
-from hybridir_utils.steps.preparation import prepare_pairs
-from hybridir_utils.steps.session import save_table
-from hybridir_utils.steps.stamps import STAMPS, check_one_origin
+from hybridir_utils.encode.corpora import encode_corpus
+from hybridir_utils.experiment.preparation import fill_translations, prepare_pairs, translator
+from hybridir_utils.experiment.run import save_table
+from hybridir_utils.experiment.stamps import STAMPS, check_one_origin
+from hybridir_utils.provenance.artefacts import RECORD, recipe_of
+from hybridir_utils.results.figures import draw, read_result
+from hybridir_utils.studies.claims.sources import saved_source
+from hybridir_utils.suite import running
+from hybridir_utils.suite.running import Step, run_suite
 from hybridir_utils.train.checkpoints import last_whole, seal, step_of
 
 DAMAGES = {"truncated": damage_truncate, "flipped": damage_flip}
@@ -183,7 +182,7 @@ KEPT = {
 @pytest.mark.parametrize("kind", KEPT)
 def test_a_notebook_whose_record_or_output_is_damaged_runs_again(run, finished, kind, damage):
     """An artefact that it has read is none of these: it is made again where it is read the next time."""
-    step, executions = Step(finished / "notebooks" / "01_first.ipynb", run), suite.watch
+    step, executions = Step(finished / "notebooks" / "01_first.ipynb", run), running.watch
     executions.work = {"01_first": lambda: shown(run)}
     run_suite(run, say=lambda _: None)
     assert executions == []

@@ -16,16 +16,15 @@ from made_up_suite import notebook
 
 from hybridir_utils.__main__ import main
 from hybridir_utils.base.errors import HybridIRError, InputError
-from hybridir_utils.base.runs import hold
-from hybridir_utils.operate import suite, watching
-from hybridir_utils.operate.records import OK, read_record
-from hybridir_utils.operate.suite import Step, run_suite
-from hybridir_utils.show.figures import draw
-from hybridir_utils.steps.encoders import base_encoders, trained_encoders
-from hybridir_utils.steps.evaluation import evaluate
-from hybridir_utils.steps.pair_translation import fill_translations
-from hybridir_utils.steps.preparation import prepare_pairs
-from hybridir_utils.steps.session import save_table
+from hybridir_utils.experiment.encoders import base_encoders, trained_encoders
+from hybridir_utils.experiment.evaluation import evaluate
+from hybridir_utils.experiment.preparation import fill_translations, prepare_pairs
+from hybridir_utils.experiment.run import save_table
+from hybridir_utils.provenance.artefacts import hold
+from hybridir_utils.results.figures import draw
+from hybridir_utils.suite import running
+from hybridir_utils.suite.records import OK, read_record
+from hybridir_utils.suite.running import Step, run_suite
 
 TABLES = made_up_tables()
 
@@ -79,7 +78,7 @@ def test_a_full_disk_is_told_and_the_next_run_goes_on(run, disk, kind):
     dropped, call, free = WRITES[kind]
     whole = results(disk)
     drop(*dropped(run))
-    suite.watch.work = {"01_first": lambda: shown(run)}
+    running.watch.work = {"01_first": lambda: shown(run)}
     before = results(disk)
     with full(disk, free), pytest.raises(InputError) as refused:
         call(run)
@@ -109,8 +108,8 @@ def test_a_finished_run_is_read_on_a_disk_that_cannot_be_written_to(run, disk):
 
 def test_an_executed_notebook_that_finds_no_room_is_no_finished_one(run, disk, tmp_path, monkeypatch):
     """With a kernel, whose outputs cannot be saved: the record does not say "ok", and the copy of the run before stays."""
-    monkeypatch.setattr(suite, "NOTEBOOKS", tmp_path)
-    monkeypatch.setattr(suite, "watch", watching.watch)
+    monkeypatch.setattr(running, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(running, "watch", running.watch)
     (step,) = [Step(notebook(tmp_path, "01_first", "print('x' * 400_000)"), run)]
     before = step.executed.read_bytes()
     with full(disk, 65536), pytest.raises(HybridIRError, match="01_first"):

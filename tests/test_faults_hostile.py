@@ -15,23 +15,23 @@ import pandas as pd
 import pytest
 from test_browsing import ALLOWED, BIDI, HOSTILE, Tags
 
-from hybridir_utils.base.code_use import modules
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.base.files import read_json, read_jsonl, read_toml
 from hybridir_utils.data.batching import plan_batches
 from hybridir_utils.data.pairs import pairs_from_rows, read_pairs_jsonl
 from hybridir_utils.data.quality import check_pairs_quality
-from hybridir_utils.rank.encoding import encode_task, encode_texts, open_encoder
+from hybridir_utils.encode.encoding import encode_task, encode_texts, open_encoder
+from hybridir_utils.encode.opening import Opening, open_model
+from hybridir_utils.experiment.evaluation import Evaluations
+from hybridir_utils.experiment.profile import load_profile
+from hybridir_utils.experiment.run import read_settings
+from hybridir_utils.provenance.code_use import modules
 from hybridir_utils.rank.metrics import per_query, scores
-from hybridir_utils.rank.opening import Opening, open_model
 from hybridir_utils.rank.ranking import dot_scores, rank_task
-from hybridir_utils.show import reading
-from hybridir_utils.show.browsing import browse, side_by_side
-from hybridir_utils.steps.evaluation import Evaluations
-from hybridir_utils.steps.profiles import load_profile
-from hybridir_utils.steps.settings import read_settings
+from hybridir_utils.results import reading
+from hybridir_utils.results.browsing import browse, side_by_side
 from hybridir_utils.tasks.beir import read_beir, write_beir
-from hybridir_utils.tasks.mkqa import mkqa_task
+from hybridir_utils.tasks.large_sets import mkqa_task
 from hybridir_utils.tasks.retrieval_task import task_from_pairs
 from hybridir_utils.train.training import TrainingSettings, train_encoder
 

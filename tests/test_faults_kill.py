@@ -16,9 +16,9 @@ import pytest
 from fault_pipeline import STAGES
 from made_up_suite import notebook
 
-from hybridir_utils.operate.records import KILLED, OK, read_record
-from hybridir_utils.operate.suite import Step
-from hybridir_utils.steps.session import open_run
+from hybridir_utils.experiment.run import open_run
+from hybridir_utils.suite.records import KILLED, OK, read_record
+from hybridir_utils.suite.running import Step
 
 KILLS, SEED = 50, 0
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -47,7 +47,7 @@ sys.exit(main(["run"]))
 SAVES = """
 import time
 import pandas as pd
-from hybridir_utils.steps.session import open_run, save_table
+from hybridir_utils.experiment.run import open_run, save_table
 for number in range(8):
     save_table(open_run(profile), f"table{number}", pd.DataFrame({"value": range(number, number + 500)}))
     time.sleep(0.1)

@@ -7,11 +7,12 @@ import re
 import pandas as pd
 import pytest
 
-from hybridir_utils.base.places import ROOT
-from hybridir_utils.show import figure_numbers as numbers
-from hybridir_utils.show.figure_texts import TEXTS
-from hybridir_utils.show.figures import FIGURES, read_saved
-from hybridir_utils.steps.profiles import load_profile
+from hybridir_utils.base.files import ROOT
+from hybridir_utils.experiment.profile import load_profile
+from hybridir_utils.results import figure_numbers as numbers
+from hybridir_utils.results.figures import FIGURES, read_saved
+from hybridir_utils.studies import plots, questions
+from hybridir_utils.suite.report.sentences import TEXTS
 
 SAMPLE = ROOT / "data" / "results" / "sample"
 
@@ -68,15 +69,15 @@ def test_front_leaves_out_the_mix_that_another_beats():
     points = {0.0: (0.5, 0.9), 0.5: (0.7, 0.7), 0.6: (0.6, 0.6), 1.0: (0.9, 0.5)}
     settings = ("monolingual", "cross-lingual")
     rows = [("hybrid", a, "t", s, "mAP", v) for a, values in points.items() for s, v in zip(settings, values, strict=True)]
-    (told,) = numbers.on_pareto(frame("strategy alpha task setting metric value", *rows))
+    (told,) = plots.on_pareto(frame("strategy alpha task setting metric value", *rows))
     assert "α = 0 (0.500, 0.900), α = 0.5 (0.700, 0.700), α = 1 (0.900, 0.500)" in told and "0.6" not in told
 
 
 def test_pairs_give_the_mean_and_the_extremes():
     rows = [("b", strategy, *pair, value) for strategy, values in (("hybrid", (0.5, 0.9)), ("X-Y", (0.6, 0.7)))
             for pair, value in zip((("de", "en"), ("en", "de")), values, strict=True)]  # fmt: skip
-    (told,) = numbers.on_pairs(frame("base strategy query_language candidate_language value", *rows))
+    (told,) = questions.on_pairs(frame("base strategy query_language candidate_language value", *rows))
     assert told.endswith("X-Y +0.050 on average, -0.100 (de → en) to +0.200 (en → de).")
-    assert numbers.on_pairs(frame("base strategy query_language candidate_language value", ("b", "X-Y", "de", "en", 1.0)))[0].endswith(
+    assert questions.on_pairs(frame("base strategy query_language candidate_language value", ("b", "X-Y", "de", "en", 1.0)))[0].endswith(
         "compare."
     )

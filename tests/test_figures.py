@@ -13,17 +13,17 @@ import pytest
 from made_up import STRATEGIES as TRAINED
 from made_up import made_up_tables
 
-from hybridir_utils.base import places
-from hybridir_utils.base.code_use import source_of
+from hybridir_utils.base import files
 from hybridir_utils.base.errors import InputError, MissingInput, UnknownName
-from hybridir_utils.base.fingerprints import file_fingerprint
+from hybridir_utils.base.files import file_fingerprint
 from hybridir_utils.data.batching import SCHEDULES, STRATEGIES
-from hybridir_utils.operate import notebook
-from hybridir_utils.operate.embedded import embedded
-from hybridir_utils.show import figures, style
-from hybridir_utils.show.figures import FIGURES, draw, draw_all, read_result
-from hybridir_utils.show.style import COLOURS, in_order, new_figure, save_figure
-from hybridir_utils.steps.session import open_run, save_table
+from hybridir_utils.experiment.run import open_run, save_table
+from hybridir_utils.provenance.code_use import source_of
+from hybridir_utils.results import figures, style
+from hybridir_utils.results.figures import FIGURES, draw, draw_all, read_result
+from hybridir_utils.results.style import COLOURS, in_order, new_figure, save_figure
+from hybridir_utils.suite import notebook
+from hybridir_utils.suite.whence import embedded
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_only_figures_whose_tables_are_there_are_drawn(tmp_path, monkeypatch):
 
 
 COMMITTED = [
-    path for path in (places.ROOT / "data" / "results").iterdir() if path.is_dir() and (places.PROFILES / f"{path.name}.toml").is_file()
+    path for path in (files.ROOT / "data" / "results").iterdir() if path.is_dir() and (files.PROFILES / f"{path.name}.toml").is_file()
 ]
 
 
@@ -169,7 +169,7 @@ def test_committed_results_draw_their_figures_again(results, tmp_path, monkeypat
 
     monkeypatch.setattr(figures, "save_figure", lay_out)
     assert draw_all(open_run(results.name)) == laid_out
-    committed = {path.stem for path in (places.ROOT / "figures" / results.name).glob("*.png")}  # of some runs
+    committed = {path.stem for path in (files.ROOT / "figures" / results.name).glob("*.png")}  # of some runs
     assert set(laid_out) == committed if committed else len(laid_out) > 5
 
 
@@ -242,9 +242,9 @@ def test_drawing_keeps_no_figure_in_memory(run):
 
 
 def test_registered_names_begin_with_their_notebooks_number():
-    numbers = {path.stem[:2] for path in places.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")}
+    numbers = {path.stem[:2] for path in files.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")}
     assert {name[:2] for name in figures.FIGURES} <= numbers
 
 
 def test_settings_have_the_papers_short_names():
-    assert list(style.SETTINGS.values()) == ["Mo.", "Cr.", "Mul."]
+    assert list(style.SHORT_SETTINGS.values()) == ["Mo.", "Cr.", "Mul."]

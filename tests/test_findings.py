@@ -8,9 +8,9 @@ import pytest
 from made_up import BASES, SEEDS, STRATEGIES, TASKS, made_up_tables, questions
 
 from hybridir_utils.rank.significance import compare
-from hybridir_utils.show import findings, reading, tables
-from hybridir_utils.show.published import paper_numbers, paper_scores
-from hybridir_utils.show.style import SETTINGS
+from hybridir_utils.results import findings, reading, tables
+from hybridir_utils.results.paper import paper_numbers, paper_scores
+from hybridir_utils.results.style import SHORT_SETTINGS
 
 PAPER = {  # PAPER §5 (arXiv 2408.10536, tables 3-8): X-X-mono, X-Y, hybrid for Mo., Cr., Mul., rank distance
     ("XQuAD-R", "paper, XLM-R"): ((0.792, 0.755, 0.798), (0.674, 0.700, 0.705), (0.548, 0.593, 0.593), (410, 295, 287)),
@@ -28,7 +28,7 @@ def made_up():
 @pytest.mark.parametrize("place", PAPER, ids=" ".join)
 def test_the_papers_means_are_those_of_its_tables(place):
     table = paper_scores()
-    for column, values in zip([*(f"{short} mAP" for short in SETTINGS.values()), "rank distance"], PAPER[place], strict=True):
+    for column, values in zip([*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "rank distance"], PAPER[place], strict=True):
         found = [float(table.loc[(*place, strategy), column]) for strategy in ("X-X-mono", "X-Y", "hybrid")]
         assert found == pytest.approx(values, abs=1.01 if column == "rank distance" else 0.00101), column
 
@@ -127,7 +127,7 @@ def score_sentence(means: dict[str, float], **options) -> str:
 )
 def test_verdicts_follow_the_tests(means, options, verdict):
     sentence = score_sentence(means, **options)
-    for short in SETTINGS.values():
+    for short in SHORT_SETTINGS.values():
         for other in ("X-X-mono", "X-Y"):
             assert f"{short}: hybrid {verdict} {other} (" in sentence
     best = max(means, key=means.get)
@@ -198,7 +198,7 @@ def test_the_test_table_is_the_paired_test_of_each_task_base_and_setting():
     extra = per[per["strategy"] == "hybrid"]
     per = pd.concat([per, extra.assign(strategy="untrained"), extra.assign(strategy="BM25", base="reference")], ignore_index=True)
     found = tables.test_table(per, "AP", 200)
-    assert list(found["setting"].unique()) == list(SETTINGS) and set(found["strategy"]) == {"X-X-mono", "X-Y"}
+    assert list(found["setting"].unique()) == list(SHORT_SETTINGS) and set(found["strategy"]) == {"X-X-mono", "X-Y"}
     part = per[(per["setting"] == "multilingual") & per["strategy"].isin(["X-X-mono", "X-Y", "hybrid"])]
     expected = compare(part[["strategy", "seed", "group", "AP"]].rename(columns={"AP": "value"}), "hybrid", 200)
     rows = found[found["setting"] == "multilingual"][expected.columns].reset_index(drop=True)
@@ -250,7 +250,7 @@ def test_undebiased_scores_join_the_debiased_ones(made_up):
     with_method = made_up["debiasing"][made_up["debiasing"]["method"] != "none"]
     joined = reading.with_undebiased(with_method, made_up["scores"], made_up["bias"])
     none = joined[joined["method"] == "none"]
-    assert set(none["setting"]) == set(SETTINGS) and set(none["metric"]) == {"mAP", "rank distance"}
+    assert set(none["setting"]) == set(SHORT_SETTINGS) and set(none["metric"]) == {"mAP", "rank distance"}
     per_encoder = none.groupby(["base", "strategy", "seed"]).size()
     assert set(per_encoder) == {4}, "one mAP a setting and one distance"
     assert len(per_encoder) == len(BASES) * len(STRATEGIES) * len(SEEDS), "strategies without a mix join as well"
@@ -280,7 +280,7 @@ def test_the_paper_stands_beside_a_run_language_by_language():
     where = "task == 'xquad-r' and base == 'aligned' and strategy == 'X-Y' and setting == 'cross-lingual' and metric == 'mAP'"
     expected = made_up["scores"].query(where).query("query_language == 'de'")["value"].mean()
     assert table.loc[("xquad-r", "Cr. mAP", "de"), ("ours, aligned", "X-Y")] == pytest.approx(expected, abs=5e-4)
-    measures = [*(f"{short} mAP" for short in SETTINGS.values()), "rank distance"]
+    measures = [*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "rank distance"]
     assert list(dict.fromkeys(table.index.droplevel(2))) == [(task, measure) for task in ("xquad-r", "mlqa-r") for measure in measures]
     alone = tables.paper_by_language(made_up["scores"].iloc[:0], made_up["bias"].iloc[:0])
     assert {encoder for encoder, _ in alone.columns} == {"paper, XLM-R", "paper, LaBSE"} and len(alone) == 44

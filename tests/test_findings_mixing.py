@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from made_up import GRID, SETTINGS, TASKS, made_up_tables
 
-from hybridir_utils.show import findings_mixing, mixing_tables, plots_mixing
-from hybridir_utils.steps.profiles import load_profile
+from hybridir_utils.experiment.profile import load_profile
+from hybridir_utils.studies import mixing as study
+from hybridir_utils.studies import plots
 
 
 def mixing(means: dict[float, float], seeds=(1, 2, 3)) -> pd.DataFrame:
@@ -19,7 +20,7 @@ def mixing(means: dict[float, float], seeds=(1, 2, 3)) -> pd.DataFrame:
         for seed in seeds
         for setting, metric in [*((setting, "mAP") for setting in SETTINGS), ("multilingual", "rank distance")]
     ]
-    return pd.DataFrame(rows, columns=mixing_tables.COLUMNS)
+    return pd.DataFrame(rows, columns=study.COLUMNS)
 
 
 def compared(*rows: tuple, p: float = 0.001, seeds: tuple = (0.9, 1.1)) -> pd.DataFrame:
@@ -33,7 +34,7 @@ FLAT = mixing({0.0: 0.3, 0.4: 0.50, 0.5: 0.51, 0.6: 0.50, 1.0: 0.4})
 
 
 def test_stable_is_said_with_how_far_the_measures_move():
-    task, verdict = findings_mixing.on_stability(FLAT, compared(("α = 0.4", "monolingual", "AP", -0.01), p=0.3), 0.5)
+    task, verdict = study.on_stability(FLAT, compared(("α = 0.4", "monolingual", "AP", -0.01), p=0.3), 0.5)
     assert "Mo. mAP 0.010 of 0.210" in task and "rank distance 10 of 210" in task and "nothing differs clearly from α = 0.5" in task
     assert "is not contradicted by any test here" in verdict and "5% to 5%" in verdict
 
@@ -44,14 +45,14 @@ def test_stable_is_said_with_how_far_the_measures_move():
 )
 def test_a_clear_difference_inside_the_range_is_named_where_test_and_seeds_agree(p, seeds, holds):
     rows = compared(("α = 0.4", "cross-lingual", "AP", 0.02), ("α = 0", "cross-lingual", "AP", -0.2), p=p, seeds=seeds)
-    task, verdict = findings_mixing.on_stability(FLAT, rows, 0.5)
+    task, verdict = study.on_stability(FLAT, rows, 0.5)
     assert ("Cr. mAP of α = 0.4 (+0.020)" in task) == (not holds) and "α = 0 " not in task, "0 lies outside the range"
     assert ("does not hold by these tests on t" in verdict) == (not holds)
 
 
 @pytest.mark.parametrize(("alphas", "reference"), [((0.0, 0.5, 1.0), 0.5), ((0.4, 0.6, 0.9), 0.9)])
 def test_without_two_alphas_and_the_reference_in_the_range_nothing_is_claimed(alphas, reference):
-    (sentence,) = findings_mixing.on_stability(mixing(dict.fromkeys(alphas, 0.5)), compared(), reference)
+    (sentence,) = study.on_stability(mixing(dict.fromkeys(alphas, 0.5)), compared(), reference)
     assert "is not tested" in sentence
 
 
@@ -61,14 +62,14 @@ def test_a_schedule_is_better_or_worse_in_the_direction_of_its_measure():
         ("annealed", "multilingual", "rank_distance", 30.0),
         ("mono-first", "multilingual", "rank_distance", -30.0),
     ]
-    said = findings_mixing.on_schedules(compared(*rows), 0.5)
+    said = study.on_schedules(compared(*rows), 0.5)
     mono, annealed, last = said
     assert "clearly better: t rank distance (-30 ranks); no clear difference in 0 of 1" in mono
     assert "clearly better: t Mo. mAP (+0.020); clearly worse: t rank distance (+30 ranks)" in annealed
     assert "in some measure: mono-first, annealed" in last
-    chance = findings_mixing.on_schedules(compared(*rows, p=0.5), 0.5)
+    chance = study.on_schedules(compared(*rows, p=0.5), 0.5)
     assert "clearly" not in " ".join(chance[:2]) and "No schedule beats the constant mix" in chance[-1]
-    assert "No schedule was trained" in findings_mixing.on_schedules(compared(("α = 0", "monolingual", "AP", 0.1)), 0.5)[0]
+    assert "No schedule was trained" in study.on_schedules(compared(("α = 0", "monolingual", "AP", 0.1)), 0.5)[0]
 
 
 def kept(difference: float, p: float = 0.001) -> pd.DataFrame:
@@ -86,11 +87,11 @@ def kept(difference: float, p: float = 0.001) -> pd.DataFrame:
     ],
 )
 def test_robustness_follows_the_tests_of_the_share_kept(difference, p, words, last):
-    first, verdict = findings_mixing.on_kept(kept(difference, p), 0.5)
+    first, verdict = study.on_kept(kept(difference, p), 0.5)
     assert words in first and last in verdict
     most = "α = 1 has 0.300" if difference > 0 else ""
     assert f"Highest mAP there: α = 0.5 (0.400{'; ' + most if most else ''})" in first, "a high share of little is not the best"
-    assert findings_mixing.on_kept(kept(0.1).iloc[:0], 0.5) == []
+    assert study.on_kept(kept(0.1).iloc[:0], 0.5) == []
 
 
 def best(**among: tuple) -> pd.DataFrame:
@@ -100,16 +101,16 @@ def best(**among: tuple) -> pd.DataFrame:
 
 
 def test_recommendations_name_alpha_interval_and_what_suits_every_goal():
-    task, both = findings_mixing.on_best(best(mono=(1.0, 0.5), cross=(0.0, 0.5)))
+    task, both = study.on_best(best(mono=(1.0, 0.5), cross=(0.0, 0.5)))
     assert "mono α = 1 (0.25 to 1), cross α = 0 (0.25 to 1)" in task and both == "Among the best for all 2 goals: α = 0.5."
-    none = findings_mixing.on_best(best(mono=(1.0,), cross=(0.0, 0.25), mul=(0.25,)))[-1]
+    none = study.on_best(best(mono=(1.0,), cross=(0.0, 0.25), mul=(0.25,)))[-1]
     assert "No α is among the best for all 3 goals" in none and "α = 0.25, among the best for 2 of them" in none
 
 
 def test_what_a_run_cannot_say_is_said():
     profile = load_profile("paper", {"seeds": [1], "alpha": 0.3, "resamples": 300})
     table = pd.DataFrame({"task": ["xquad-r", "mlqa-r"], "setting": ["cross-lingual", "monolingual"]})
-    said = findings_mixing.left_out(profile, table)
+    said = study.left_out(profile, table)
     for words in (
         "miracl: searched to a depth",
         "mlqa-r: questions and candidates in one language",
@@ -120,26 +121,26 @@ def test_what_a_run_cannot_say_is_said():
     ):
         assert sum(words in sentence for sentence in said) == 1, words
     sample = pd.DataFrame({"task": list(TASKS), "setting": ["cross-lingual"] * 2})
-    assert findings_mixing.left_out(load_profile("sample"), sample) == []
+    assert study.left_out(load_profile("sample"), sample) == []
 
 
 def test_stars_mark_what_the_corrected_test_and_the_seeds_agree_on():
     rows = pd.concat([compared(("α = 0", "monolingual", "AP", 0.02)), compared(("α = 1", "monolingual", "AP", -0.02), p=0.2)])
     rows = pd.concat([rows, compared(("α = 0", "multilingual", "rank_distance", 1234.0))])
-    summary = mixing_tables.tests_summary(rows)
+    summary = study.tests_summary(rows)
     assert summary.loc[("t", "α = 0")].tolist() == ["+0.020 *", "+1,234 *"] and summary.loc[("t", "α = 1")].tolist() == ["-0.020", ""]
 
 
 def test_the_front_holds_what_no_other_mix_beats_in_both():
     points = pd.DataFrame({"mono": [1.0, 2.0, 3.0, 2.0, 0.5], "cross": [3.0, 2.0, 1.0, 1.5, 3.0]}, index=list("abcde"))
-    assert plots_mixing.pareto_front(points).to_dict() == {"a": True, "b": True, "c": True, "d": False, "e": False}
+    assert plots.pareto_front(points).to_dict() == {"a": True, "b": True, "c": True, "d": False, "e": False}
     twins = pd.DataFrame({"mono": [1.0, 1.0], "cross": [2.0, 2.0]})
-    assert plots_mixing.pareto_front(twins).all(), "equal points beat each other in nothing"
+    assert plots.pareto_front(twins).all(), "equal points beat each other in nothing"
 
 
 def test_the_curves_hold_alpha_and_schedules_of_every_task_and_setting():
     table = made_up_tables()["mixing"]
-    figure = plots_mixing.curves({"mixing": table})
+    figure = plots.curves({"mixing": table})
     shown = [ax for ax in figure.axes if ax.axison]
     assert len(shown) == 2 * 4 + 3, "mAP and rank distance of two tasks, and what the second keeps"
     assert {ax.get_ylabel() for ax in shown} >= {"Mo. mAP", "Cr. kept (share)", "rank distance (ranks)"}
@@ -147,19 +148,19 @@ def test_the_curves_hold_alpha_and_schedules_of_every_task_and_setting():
     constant = table[~table["strategy"].isin(["mono-first", "cross-first", "annealed"])]
     rows = constant.query("task == @TASKS[0] and setting == 'monolingual' and metric == 'mAP'")
     assert line.get_ydata() == pytest.approx(rows.groupby("alpha")["value"].mean().to_numpy())
-    labels = [text.get_text() for text in plots_mixing.curves({"mixing": constant}).legends[0].get_texts()]
+    labels = [text.get_text() for text in plots.curves({"mixing": constant}).legends[0].get_texts()]
     assert labels == ["hybrid, constant α", "α = 0: X-Y", "α = 1: X-X-mono"]
 
 
 def test_dots_of_the_trade_off_carry_their_alpha():
-    figure = plots_mixing.pareto({"mixing": made_up_tables()["mixing"]})
+    figure = plots.pareto({"mixing": made_up_tables()["mixing"]})
     assert len(figure.axes) == 2
     for ax in figure.axes:
         assert sorted(text.get_text() for text in ax.texts) == sorted(f"{alpha:g}" for alpha in GRID)
 
 
 def test_the_recommendation_shows_best_interval_and_equals():
-    figure = plots_mixing.recommended({"mixing_best": best(mono=(1.0, 0.5)).assign(n_groups=9, n_seeds=2)})
+    figure = plots.recommended({"mixing_best": best(mono=(1.0, 0.5)).assign(n_groups=9, n_seeds=2)})
     bar, among, dot = figure.axes[0].lines
     assert list(bar.get_xdata()) == [0.25, 1.0] and list(among.get_xdata()) == [0.5, 1.0] and list(dot.get_xdata()) == [1.0]
     assert "n = 9 groups of questions, seeds: 2" in figure.axes[0].get_title()

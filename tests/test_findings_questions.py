@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 from made_up_shift import HOME, values
 
-from hybridir_utils.show import findings_questions, plots_questions, question_tables
-from hybridir_utils.show.findings_questions import NO_CHANGE
-from hybridir_utils.steps.session import open_run
+from hybridir_utils.experiment.run import open_run
+from hybridir_utils.studies import plots
+from hybridir_utils.studies import questions as study
+from hybridir_utils.studies.questions import NO_CHANGE
 
 MEASURES = ("Recall@1", "Recall@10", "Recall@100")
 BEFORE = {"untrained": 0.4}
@@ -27,7 +28,7 @@ def recall_means(per: pd.DataFrame) -> pd.DataFrame:
 
 def said(means: dict[str, float], **options) -> list[str]:
     per = questions(BEFORE | means, **options)
-    return findings_questions.on_recall(recall_means(per), question_tables.question_tests(per, 300))
+    return study.on_recall(recall_means(per), study.question_tests(per, 300))
 
 
 @pytest.mark.parametrize(("value", "words"), [(0.5, "rises to 0.499 (+0."), (0.3, "falls to 0.299 (-0."), (0.4, NO_CHANGE)])
@@ -60,25 +61,25 @@ def test_a_profile_without_one_of_the_objectives_says_less():
 
 def test_the_interval_over_seeds_is_that_of_the_trained_encoders():
     per = questions(BEFORE | {"X-Y": 0.5, "hybrid": 0.5}, spread=0.02)
-    tests = question_tables.question_tests(per, 200).query("measure == 'Recall@1'").set_index(["baseline", "strategy"])
+    tests = study.question_tests(per, 200).query("measure == 'Recall@1'").set_index(["baseline", "strategy"])
     row = tests.loc[("untrained", "X-Y")]
     assert row["n_seeds"] == 3 and row["seed_low"] < row["mean_difference"] < row["seed_high"] and row["seed_high"] - row["seed_low"] > 0.05
     assert set(tests.index) == {("untrained", "X-Y"), ("untrained", "hybrid"), ("hybrid", "X-Y")}, "two families"
 
 
 def test_one_seed_says_what_stays_open():
-    tests = question_tables.question_tests(questions(BEFORE | {"X-Y": 0.5, "hybrid": 0.6}, seeds=(1,)), 200)
-    assert "One seed" in findings_questions.on_seeds(tests)[0]
+    tests = study.question_tests(questions(BEFORE | {"X-Y": 0.5, "hybrid": 0.6}, seeds=(1,)), 200)
+    assert "One seed" in study.on_seeds(tests)[0]
     assert "over seeds" not in said({"X-Y": 0.5, "hybrid": 0.6}, seeds=(1,))[0]
-    assert findings_questions.on_seeds(question_tables.question_tests(questions(BEFORE | {"hybrid": 0.6}), 100)) == []
+    assert study.on_seeds(study.question_tests(questions(BEFORE | {"hybrid": 0.6}), 100)) == []
 
 
 def test_trained_and_untrained_languages_are_told_apart():
     kinds = ("all pairs", "both trained", "one untrained")
     per = questions(BEFORE | {"X-Y": 0.5, "hybrid": 0.6}, kinds=kinds)
     per.loc[(per["setting"] == "one untrained") & (per["strategy"] == "X-Y"), list(MEASURES)] -= 0.25
-    tests = question_tables.question_tests(per, 200)
-    first, trained, untrained = findings_questions.on_languages(tests, ("de", "en", "km"), ("de", "en"))
+    tests = study.question_tests(per, 200)
+    first, trained, untrained = study.on_languages(tests, ("de", "en", "km"), ("de", "en"))
     assert first == "No training batch holds km."
     assert "both languages trained: X-Y rises (+0.1" in trained and trained.endswith("Hybrid is ahead of X-Y (+0.099).")
     assert "one language untrained: X-Y falls (-0.1" in untrained
@@ -88,18 +89,18 @@ def test_trained_and_untrained_languages_are_told_apart():
     (("de", "en"), "both languages in training"), ((), "no language in training"), (("de",), "one language in training")])  # fmt: skip
 def test_a_single_kind_of_pair_is_not_told_twice(trained, words):
     per = questions(BEFORE | {"X-Y": 0.5, "hybrid": 0.6}, kinds=("all pairs", "both trained"))
-    tests = question_tables.question_tests(per, 100)
+    tests = study.question_tests(per, 100)
     assert set(tests["setting"]) == {"all pairs"}
-    (sentence,) = findings_questions.on_languages(tests, ("de", "en"), trained)
+    (sentence,) = study.on_languages(tests, ("de", "en"), trained)
     assert words in sentence
 
 
 @pytest.mark.parametrize(("gap", "agree"), [(0.3, 2), (0.1, 0)])
 def test_the_gap_is_compared_with_the_recall(gap, agree):
-    tests = question_tables.question_tests(questions(BEFORE | {"X-Y": 0.5, "hybrid": 0.6}), 200)
+    tests = study.question_tests(questions(BEFORE | {"X-Y": 0.5, "hybrid": 0.6}), 200)
     rows = [("aligned", strategy, value) for strategy, value in (("untrained", 0.2), ("X-Y", gap), ("hybrid", gap))]
     means = pd.DataFrame(rows, columns=["base", "strategy", "value"]).assign(setting="all pairs", measure="alignment_gap", seed=1)
-    first, second = findings_questions.on_alignment(means, tests)
+    first, second = study.on_alignment(means, tests)
     assert first == f"From aligned, the alignment gap is 0.200 before training and after it: X-Y {gap:.3f}, hybrid {gap:.3f}."
     assert f"in {agree} of the 2 cases" in second
 
@@ -108,7 +109,7 @@ def test_alignment_of_pairs_is_averaged_by_kind():
     rows = [("de", "en", 0.2), ("en", "de", 0.4), ("de", "km", 0.6), ("all", "", -3.0)]
     table = pd.DataFrame(rows, columns=["language", "other_language", "value"])
     table = table.assign(measure=["alignment_gap"] * 3 + ["uniformity"], base="aligned", strategy="hybrid", seed=1)
-    means = question_tables.alignment_means(table, ("de", "en")).set_index(["setting", "measure"])["value"]
+    means = study.alignment_means(table, ("de", "en")).set_index(["setting", "measure"])["value"]
     assert means.to_dict() == pytest.approx({
         ("all pairs", "alignment_gap"): 0.4, ("all pairs", "uniformity"): -3.0, ("both trained", "alignment_gap"): 0.3,
         ("one untrained", "alignment_gap"): 0.6,
@@ -116,14 +117,14 @@ def test_alignment_of_pairs_is_averaged_by_kind():
 
 
 def test_the_command_for_passages_adds_the_task_to_the_runs():
-    sentence = findings_questions.on_passages(open_run("sample"))
+    sentence = study.on_passages(open_run("sample"))
     assert """run --profile sample --set 'tasks=["worldfacts-test", "worldfacts-shifted", "mkqa"]'""" in sentence
 
 
 def test_pairs_are_drawn_only_where_there_is_something_to_compare():
     rows = [("aligned", strategy, one, other, 0.1) for strategy in ("X-Y", "untrained") for one, other in (("de", "en"), ("en", "de"))]
     table = pd.DataFrame(rows, columns=["base", "strategy", "query_language", "candidate_language", "value"])
-    assert plots_questions.pairs({"question_pairs": table}).axes[0].texts[0].get_text() == "This run has no hybrid strategy to compare."
+    assert plots.pairs({"question_pairs": table}).axes[0].texts[0].get_text() == "This run has no hybrid strategy to compare."
     both = pd.concat([table, table[table["strategy"] == "X-Y"].assign(strategy="hybrid", value=0.3)])
-    titles = [axes.get_title() for axes in plots_questions.pairs({"question_pairs": both}).axes]
+    titles = [axes.get_title() for axes in plots.pairs({"question_pairs": both}).axes]
     assert titles[:2] == ["hybrid − X-Y, from aligned", "hybrid − untrained, from aligned"]

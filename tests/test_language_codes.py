@@ -2,7 +2,7 @@
 
 import pytest
 
-from hybridir_utils.base.language_codes import our_code
+from hybridir_utils.base.languages import our_code
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from hybridir_utils.base.language_families import FAMILIES, OTHER, family_of, script_of
+from hybridir_utils.base.languages import FAMILIES, OTHER, family_of, script_of
 from hybridir_utils.data.worldfacts import template_languages
 
 

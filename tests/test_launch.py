@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from test_preparation import Setup
 
 from hybridir_utils.__main__ import main
-from hybridir_utils.base.places import ROOT
+from hybridir_utils.base.files import ROOT
 
 SMALL = {"steps": 6, "dimension": 8, "vocabulary": 300, "validate_every": 3, "languages": '["en", "de"]'}
 

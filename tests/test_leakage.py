@@ -14,7 +14,7 @@ from hybridir_utils.data import leakage
 from hybridir_utils.data.leakage import LEAK_COLUMNS, drop_leaks, leaks, normalise
 from hybridir_utils.data.pairs import pairs_from_rows
 from hybridir_utils.tasks.retrieval_task import RetrievalTask
-from hybridir_utils.tasks.searches import Search, SearchTask
+from hybridir_utils.tasks.searched_task import Search, SearchTask
 from hybridir_utils.tasks.squad import xquad_r
 
 COLUMNS = ["id", "group", "language", "text"]

@@ -5,7 +5,7 @@ import torch
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from torch.nn.functional import normalize
 
-from hybridir_utils.data.plan_rows import NO_PASSAGE
+from hybridir_utils.data.batching import NO_PASSAGE
 from hybridir_utils.train.losses import (
     CachedMaskedMultipleNegativesRankingLoss,
     MaskedMultipleNegativesRankingLoss,

@@ -8,13 +8,13 @@ import pytest
 from made_up import many_languages
 
 from hybridir_utils.base.errors import InputError, UnknownName
-from hybridir_utils.show import many_tables, plots_many
-from hybridir_utils.show.findings_many import on_cost, on_languages, on_methods
-from hybridir_utils.steps import many_languages as study
-from hybridir_utils.steps.encoders import EncoderKey, teacher_of, trained_encoders
-from hybridir_utils.steps.evaluation import Evaluations
-from hybridir_utils.steps.profiles import load_profile, make_profile
-from hybridir_utils.steps.session import open_run
+from hybridir_utils.experiment.encoders import EncoderKey, teacher_of, trained_encoders
+from hybridir_utils.experiment.evaluation import Evaluations
+from hybridir_utils.experiment.profile import load_profile, make_profile
+from hybridir_utils.experiment.run import open_run
+from hybridir_utils.studies import languages as study
+from hybridir_utils.studies import plots
+from hybridir_utils.studies.languages import on_cost, on_languages, on_methods
 from hybridir_utils.train.methods import METHODS
 
 TINY = {
@@ -81,7 +81,7 @@ def test_methods_of_which_none_is_debiased_say_so(evaluations):
 
 
 def test_no_batch_holds_an_unseen_language(run, evaluations):
-    from hybridir_utils.steps.preparation import prepare_pairs
+    from hybridir_utils.experiment.preparation import prepare_pairs
 
     prepared = prepare_pairs(study.many_run(run))
     assert set(prepared.train.unique("language")) == {"en", "de", "gu"}
@@ -133,10 +133,10 @@ def test_what_does_not_fit_is_refused():
 
 def test_languages_are_listed_with_what_they_are():
     p = load_profile("sample").model_copy(update={"languages": ("en", "gu"), "unseen_languages": ("gu",)})
-    table = many_tables.language_list(p, ("gu",)).set_index("language")
+    table = study.language_list(p, ("gu",)).set_index("language")
     assert table.loc["gu"].tolist() == ["Indo-Iranian", "Gujr", "unseen", "names in a pattern"]
     assert table.loc["en"].tolist() == ["Germanic", "Latn", "trained", "sentences"]
-    others = many_tables.language_list(p.model_copy(update={"pair_sets": ("mscourses",)}), ("gu",))
+    others = study.language_list(p.model_copy(update={"pair_sets": ("mscourses",)}), ("gu",))
     assert set(others["texts"]) == {"sentences"}
 
 
@@ -144,7 +144,7 @@ def test_groups_average_their_languages():
     rows = [("b", "hybrid", "multilingual", code, value) for code, value in (("en", 0.5), ("de", 0.7), ("ar", 0.2))]
     scores = pd.DataFrame(rows, columns=["base", "strategy", "setting", "query_language", "value"]).assign(metric="mAP")
     languages = pd.DataFrame({"language": ["en", "de", "ar"], "family": ["Germanic", "Germanic", "Afro-Asiatic"]})
-    wide = many_tables.grouped(many_tables.by_language(scores, languages), "family", "multilingual")
+    wide = study.grouped(study.by_language(scores, languages), "family", "multilingual")
     assert wide.loc["Germanic"].tolist() == [2, 0.6] and wide.loc["Afro-Asiatic"].tolist() == [1, 0.2]
 
 
@@ -203,13 +203,13 @@ def test_a_first_training_that_also_reads_and_tokenises_counts_in_no_time():
     tables = many_languages(np.random.default_rng(1)) | {"many_cost": cost}
     (said,) = on_cost(cost, tables["many_growth"].iloc[:0])
     assert said == "Training took 2 (hybrid) to 3 seconds (X-Y) for one encoder, the fastest of its seeds."
-    drawn = {line.get_label(): line.get_xdata()[0] for line in plots_many.cost(tables).axes[0].lines}
+    drawn = {line.get_label(): line.get_xdata()[0] for line in plots.cost(tables).axes[0].lines}
     assert drawn == {"hybrid": 2.0, "X-Y": 3.0}
     tables["many_growth"].loc[0, "training_seconds"] = 500.0
-    assert plots_many.growth(tables).axes[0].lines[1].get_ydata().max() < 500
+    assert plots.growth(tables).axes[0].lines[1].get_ydata().max() < 500
 
 
 def test_methods_are_described():
-    table = many_tables.method_list(("hybrid", *METHODS))
+    table = study.method_list(("hybrid", *METHODS))
     assert table.loc["hybrid", "batches"] == "hybrid" and table.loc["translation ranking", "batches"] == "X-Y"
     assert table["source"].str.len().min() > 10 and table["pairs and loss"].nunique() == len(table)

@@ -10,15 +10,15 @@ import pytest
 from made_up import SETTINGS
 
 from hybridir_utils.base.errors import InputError
+from hybridir_utils.experiment import encoders, evaluation
+from hybridir_utils.experiment.encoders import EncoderKey, encoder_keys
+from hybridir_utils.experiment.profile import load_profile
+from hybridir_utils.experiment.run import open_run
 from hybridir_utils.rank.retention import retention
 from hybridir_utils.rank.significance import compare
-from hybridir_utils.show import findings_mixing, mixing_tables
-from hybridir_utils.show.figures import FIGURES
-from hybridir_utils.steps import encoders, evaluation, mixing
-from hybridir_utils.steps.encoders import EncoderKey, encoder_keys
-from hybridir_utils.steps.mixing import further_keys, grid, mix_label, mixing_keys, mixing_tasks, reference_alpha, shifted_tasks
-from hybridir_utils.steps.profiles import load_profile
-from hybridir_utils.steps.session import open_run
+from hybridir_utils.results.figures import FIGURES
+from hybridir_utils.studies import mixing
+from hybridir_utils.studies.mixing import further_keys, grid, mix_label, mixing_keys, mixing_tasks, reference_alpha, shifted_tasks
 from hybridir_utils.tasks.beir import write_beir
 from hybridir_utils.tasks.retrieval_task import task_from_pairs
 
@@ -124,8 +124,8 @@ def study(tiny_pairs, tiny_base, tmp_path, monkeypatch):
 
 def test_every_mix_is_evaluated_on_every_task_and_what_is_kept_is_a_ratio(study):
     run, evaluations = study("pool", "news")
-    table = mixing_tables.mixing_table(evaluations, shifted_tasks(run.profile))
-    assert list(table.columns) == mixing_tables.COLUMNS and table["value"].notna().all()
+    table = mixing.mixing_table(evaluations, shifted_tasks(run.profile))
+    assert list(table.columns) == mixing.COLUMNS and table["value"].notna().all()
     assert set(table["strategy"]) == {"X-Y", "hybrid", "annealed"}, "no untrained encoder, BM25 or random order"
     per_mix = table.groupby(["strategy", "task"])["metric"].agg(list).map(sorted)
     assert set(map(tuple, per_mix)) == {("mAP", "mAP", "mAP", "rank distance"), ("kept",) * 3 + ("mAP",) * 3 + ("rank distance",)}
@@ -144,15 +144,15 @@ def test_debiasing_is_left_to_the_profiles_own_encoders(study):
 def test_a_task_in_one_language_is_told_and_has_no_cross_lingual_measure(study):
     """Also as the first task, whose vectors are looked at more closely."""
     run, evaluations = study("english")
-    table = mixing_tables.mixing_table(evaluations)
+    table = mixing.mixing_table(evaluations)
     assert set(table["setting"]) == {"monolingual", "multilingual"} and set(table["metric"]) == {"mAP"}
-    questions = mixing_tables.mixing_questions(evaluations)
+    questions = mixing.mixing_questions(evaluations)
     assert questions["rank_distance"].isna().all()
-    tests = mixing_tables.mixing_tests(questions, "α = 0.5", 50)
+    tests = mixing.mixing_tests(questions, "α = 0.5", 50)
     assert set(tests["measure"]) == {"AP"} and set(tests["setting"]) == {"monolingual", "multilingual"}
-    best = mixing_tables.best_table(questions, (), 50)
+    best = mixing.best_table(questions, (), 50)
     assert set(best["goal"]) == {"Mo. mAP", "Mul. mAP"}
-    said = " ".join(findings_mixing.left_out(run.profile, table))
+    said = " ".join(mixing.left_out(run.profile, table))
     assert "questions and candidates in one language, so no Cr. and no rank distance" in said and "One seed was trained" in said
     assert "accuracy kept under domain shift is left out" in said
     for name in ("05_curves", "05_pareto", "05_recommended"):
@@ -179,7 +179,7 @@ SHIFTED = {("α = 0", 0.0): 0.30, ("α = 0.5", 0.5): 0.30, ("α = 1", 1.0): 0.20
 
 def test_tests_are_paired_against_the_reference_by_task_setting_and_measure():
     frame = pd.concat([questions(MEANS), questions(SHIFTED, "news")])
-    found = mixing_tables.mixing_tests(frame, "α = 0.5", 200)
+    found = mixing.mixing_tests(frame, "α = 0.5", 200)
     assert set(found["baseline"]) == {"α = 0.5"} and set(found["strategy"]) == {"α = 0", "α = 1", "annealed"}
     assert found.groupby(["task", "measure"])["setting"].nunique().to_dict() == {
         ("home", "AP"): 3,
@@ -195,27 +195,27 @@ def test_tests_are_paired_against_the_reference_by_task_setting_and_measure():
 
 def test_accuracy_kept_is_that_of_the_retention_statistic():
     frame = pd.concat([questions(MEANS), questions(SHIFTED, "news")])
-    found = mixing_tables.kept_table(frame, ("news",), "α = 0.5", 100)
+    found = mixing.kept_table(frame, ("news",), "α = 0.5", 100)
     assert set(found["task"]) == {"news"} and set(found["in_domain_task"]) == {"home"} and len(found) == 4 * 3
     sides = [frame.query("task == @task and setting == 'cross-lingual'").assign(value=lambda rows: rows["AP"]) for task in ("home", "news")]
     expected = retention(*sides, "α = 0.5", 100)
     own = found[found["setting"] == "cross-lingual"][expected.columns].reset_index(drop=True)
     pd.testing.assert_frame_equal(own, expected)
     assert found.groupby("strategy")["kept"].mean()["α = 0"] == pytest.approx(0.75, abs=0.02)
-    empty = mixing_tables.kept_table(questions(MEANS), (), "α = 0.5", 100)
+    empty = mixing.kept_table(questions(MEANS), (), "α = 0.5", 100)
     assert empty.empty and list(empty.columns) == list(found.columns)
 
 
 def test_the_best_alpha_is_told_for_every_goal_without_the_schedules():
     frame = pd.concat([questions(MEANS | {("annealed", 0.5): 0.9}), questions(SHIFTED, "news")])
-    best = mixing_tables.best_table(frame, ("news",), 100)
-    assert list(best.columns) == mixing_tables.BEST and set(best["alpha"]) == {0.0, 0.5, 1.0}
+    best = mixing.best_table(frame, ("news",), 100)
+    assert list(best.columns) == mixing.BEST and set(best["alpha"]) == {0.0, 0.5, 1.0}
     goals = best.groupby("task")["goal"].unique()
     assert list(goals["home"]) == ["Mo. mAP", "Cr. mAP", "Mul. mAP", "rank distance"]
     assert list(goals["news"]) == [*goals["home"], "Mo. kept", "Cr. kept", "Mul. kept"]
     chosen = best.groupby(["task", "goal"])["best"].first()
     assert set(chosen["home"]) == {0.5} and set(chosen["news"][["Mo. kept", "Cr. kept", "Mul. kept"]]) == {0.0}
-    summary = mixing_tables.best_summary(best)
+    summary = mixing.best_summary(best)
     assert summary.loc[("home", "Mo. mAP"), ["recommended α", "95 % interval", "not clearly worse"]].tolist() == [0.5, "0.5 to 0.5", "0.5"]
 
 
@@ -226,7 +226,7 @@ def test_the_summary_has_a_row_a_mix_and_a_column_a_measure():
         ("home", "annealed", 0.5, 1, "multilingual", "rank distance", 1234.4),
     ]
     table = pd.DataFrame(rows, columns=["task", "strategy", "alpha", "seed", "setting", "metric", "value"])
-    summary = mixing_tables.mix_summary(table)
+    summary = mixing.mix_summary(table)
     assert summary.loc[("home", "α = 0"), "Mo. mAP"] == "0.600 ± 0.141" and summary.loc[("home", "α = 0"), "rank distance"] == ""
     assert summary.loc[("home", "annealed"), "rank distance"] == "1,234"
 

@@ -12,12 +12,11 @@ import pytest
 import tiny_mt
 
 from hybridir_utils.base.errors import InputError, UnknownName
-from hybridir_utils.steps.corpora import section_languages
-from hybridir_utils.translate import mt
-from hybridir_utils.translate.mt import ModelTranslator, open_translator
-from hybridir_utils.translate.mt_catalogue import TRANSLATORS
-from hybridir_utils.translate.mt_languages import language_tokens
-from hybridir_utils.translate.translation import CachedTranslator
+from hybridir_utils.data import mt, mt_models
+from hybridir_utils.data.mt import ModelTranslator, open_translator
+from hybridir_utils.data.mt_models import TRANSLATORS, language_tokens
+from hybridir_utils.data.pairs import section_languages
+from hybridir_utils.data.translation import CachedTranslator
 
 TEXTS = ["Water boils at one hundred degrees.", "The forest lies behind the old house and ships sail.", "", "Quelle heure?", "what", "what"]
 FAMILIES = ("m2m100", "nllb", "marian", "madlad")
@@ -263,7 +262,7 @@ def test_the_catalogue_states_licences_and_the_default_is_free():
 
 
 def test_a_model_a_pair_is_cached_under_that_models_name(tmp_path, monkeypatch):
-    from hybridir_utils.translate.mt_catalogue import KnownTranslator
+    from hybridir_utils.data.mt_models import KnownTranslator
 
     for source, target in (("en", "de"), ("en", "th")):
         folder = tmp_path / f"opus-{source}-{target}"
@@ -278,7 +277,7 @@ def test_a_model_a_pair_is_cached_under_that_models_name(tmp_path, monkeypatch):
         note="",
         pairs={"x-y": "z"},
     )
-    monkeypatch.setitem(mt.TRANSLATORS, "opus", known)
+    monkeypatch.setitem(mt_models.TRANSLATORS, "opus", known)
     translator = open_translator("opus")
     cached = CachedTranslator(translator, tmp_path / "cache.sqlite")
     german, thai = (cached.translate(["The old house"], "en", target) for target in ("de", "th"))
@@ -295,8 +294,8 @@ TOGETHER = """
     from datasets import Dataset
     from hybridir_utils.base.distributed import rank
     from hybridir_utils.base.errors import InputError
-    from hybridir_utils.translate.mt import open_translator
-    from hybridir_utils.translate.translation import CachedTranslator, translate_pairs
+    from hybridir_utils.data.mt import open_translator
+    from hybridir_utils.data.translation import CachedTranslator, translate_pairs
 
     folder, model = map(Path, sys.argv[1:])
     inner = open_translator(f"mt:{model}", tokens=64)
@@ -333,7 +332,7 @@ def test_two_processes_translate_as_one_and_share_the_work(models, tmp_path, mon
     done = subprocess.run([*launch, str(script), str(tmp_path), str(models["m2m100"])], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     (first, share, failure), (second, other, _) = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
-    from hybridir_utils.translate.translation import translate_pairs
+    from hybridir_utils.data.translation import translate_pairs
 
     translator, made = open_translator(f"mt:{models['m2m100']}", tokens=64), []
     generate = translator._generate

@@ -6,7 +6,7 @@ import pytest
 from datasets import Dataset
 
 from hybridir_utils.data.batching import plan_batches
-from hybridir_utils.rank.encoding import encode_task, open_encoder
+from hybridir_utils.encode.encoding import encode_task, open_encoder
 from hybridir_utils.rank.metrics import per_query
 from hybridir_utils.rank.ranking import dot_scores, rank_task
 from hybridir_utils.tasks.retrieval_task import task_from_pairs

@@ -5,8 +5,7 @@ import pytest
 from hub_sets import FACTS, retrieval_parts, write_parts
 
 from hybridir_utils.base.errors import InputError, UnknownName
-from hybridir_utils.steps.corpora import data_fingerprint
-from hybridir_utils.steps.search_tasks import search_task
+from hybridir_utils.experiment.sources import data_fingerprint, search_task
 from hybridir_utils.tasks.mteb_tasks import mteb_set
 
 pytest.importorskip("mteb", reason="mteb is not installed (pip install mteb)")

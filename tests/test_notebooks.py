@@ -13,13 +13,14 @@ import nbformat
 import pytest
 from notebook_guard import ABSOLUTE, ACTIVE, MAX_BYTES, RULES, Notebook, problems
 
-from hybridir_utils.base import code_use, places
-from hybridir_utils.operate.parts import PARAMETERS, parameter_names
-from hybridir_utils.operate.suite import notebooks
-from hybridir_utils.show import figures
-from hybridir_utils.steps.profiles import Profile, load_profile
+from hybridir_utils.base import files
+from hybridir_utils.experiment.profile import Profile, load_profile
+from hybridir_utils.provenance import code_use
+from hybridir_utils.results import figures
+from hybridir_utils.suite.records import PARAMETERS, parameter_names
+from hybridir_utils.suite.running import notebooks
 
-NOTEBOOKS = sorted(places.NOTEBOOKS.glob("*.ipynb"))
+NOTEBOOKS = sorted(files.NOTEBOOKS.glob("*.ipynb"))
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -48,7 +49,7 @@ def test_is_valid_and_part_of_the_suite(path):
 
 def test_the_next_notebook_it_names_is_there(path):
     named = re.findall(r"`(\d\d_\w+)`", cells(path, "markdown")[-1]["source"])
-    assert all((places.NOTEBOOKS / f"{name}.ipynb").is_file() for name in named)
+    assert all((files.NOTEBOOKS / f"{name}.ipynb").is_file() for name in named)
 
 
 def test_parameters_are_the_profiles_with_the_samples_values(path):
@@ -78,7 +79,7 @@ def test_every_parameter_reaches_the_run(path):
 
 
 def test_imports_stand_in_one_cell_in_a_form_the_suite_follows(path):
-    modules = {f"hybridir_utils.{file.parent.name}.{name}" for name, file in code_use.modules().items()}
+    modules = {f"hybridir_utils.{name}" for name in code_use.modules()}
     importing = [cell for cell in cells(path, "code") if re.search(r"^\s*(import|from) ", cell["source"], flags=re.M)]
     assert len(importing) == 1
     for node in ast.walk(ast.parse(importing[0]["source"])):

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from tiny_models import save_tiny_bert
 
-from hybridir_utils.base.encoder_catalogue import ENCODERS, place_of, prompts_of
 from hybridir_utils.base.errors import InputError
-from hybridir_utils.base.fingerprints import folder_fingerprint
-from hybridir_utils.rank import opening
-from hybridir_utils.rank.opening import Opening, open_model, origin
+from hybridir_utils.base.files import folder_fingerprint
+from hybridir_utils.encode import opening
+from hybridir_utils.encode.catalogue import ENCODERS, place_of, prompts_of
+from hybridir_utils.encode.opening import Opening, open_model, origin
 
 TEXTS = ["one two three four five six seven eight nine ten", "eleven twelve thirteen"]
 

@@ -13,15 +13,15 @@ from hub_sets import retrieval_parts, write_parts
 from tiny_models import save_tiny_bert
 
 from hybridir_utils.__main__ import main
-from hybridir_utils.operate.suite import notebooks, run_suite
-from hybridir_utils.show.checking import check
-from hybridir_utils.show.reading import reported_bias, reported_scores
-from hybridir_utils.steps.costs import corpora, run_cost, training
-from hybridir_utils.steps.encoders import trained_encoders
-from hybridir_utils.steps.evaluation import REFERENCE, ZERO_SHOT, evaluate
-from hybridir_utils.steps.preparation import prepare_pairs
-from hybridir_utils.steps.profiles import load_profile
-from hybridir_utils.steps.session import open_run
+from hybridir_utils.experiment.encoders import trained_encoders
+from hybridir_utils.experiment.evaluation import REFERENCE, ZERO_SHOT, evaluate
+from hybridir_utils.experiment.preparation import prepare_pairs
+from hybridir_utils.experiment.profile import load_profile
+from hybridir_utils.experiment.run import open_run
+from hybridir_utils.results.paper import check
+from hybridir_utils.results.reading import reported_bias, reported_scores
+from hybridir_utils.suite.costs import corpora, run_cost, training
+from hybridir_utils.suite.running import notebooks, run_suite
 
 TEXTS = {"de": ["Rom liegt in Italien.", "Paris liegt in Frankreich."], "ar": ["تقع روما في إيطاليا.", "تقع باريس في فرنسا."]}
 ANSWERS = {"de": ["Italien", "Frankreich"], "ar": ["إيطاليا", "فرنسا"]}
@@ -113,7 +113,7 @@ def test_its_training_sets_meet_in_one_table_with_hard_negatives(run):
 
 
 def test_translations_are_made_once_by_the_command_and_found_by_the_notebook(changes, tmp_path, monkeypatch, capsys):
-    from hybridir_utils.translate.mt import ModelTranslator
+    from hybridir_utils.data.mt import ModelTranslator
 
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
     settings = {

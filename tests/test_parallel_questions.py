@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 
 from hybridir_utils.base.errors import InputError, UnknownName
-from hybridir_utils.steps.corpora import data_fingerprint, parallel_questions
-from hybridir_utils.tasks.evaluated_texts import evaluated_texts
-from hybridir_utils.tasks.mkqa_questions import mkqa_questions
-from hybridir_utils.tasks.parallel_texts import ParallelQuestions, parallel_rows, questions_of
+from hybridir_utils.experiment.sources import data_fingerprint, parallel_questions
+from hybridir_utils.tasks.parallel_sets import mkqa_questions
+from hybridir_utils.tasks.parallel_texts import ParallelQuestions, evaluated_texts, parallel_rows, questions_of
 from hybridir_utils.tasks.retrieval_task import RetrievalTask, task_from_pairs
 
 LANGUAGES = {"en": "question", "zh_cn": "问题", "km": "សំណួរ"}

@@ -11,21 +11,20 @@ import pandas as pd
 import pytest
 from made_up_suite import add_code, edit, edit_module, notebook
 
-from hybridir_utils.base import places, runs
-from hybridir_utils.base.changes import changed_modules, changed_values
-from hybridir_utils.base.fingerprints import sealed, versions
-from hybridir_utils.base.runs import RECORD, artefact, artefact_path
-from hybridir_utils.operate import parts
-from hybridir_utils.operate.plan import CACHED, RUN, STALE, duration, plan, told
-from hybridir_utils.operate.records import begun, read_record, write_record
-from hybridir_utils.operate.suite import NotebookFailed, Step, run_suite
-from hybridir_utils.operate.watching import Ended
-from hybridir_utils.show import published
-from hybridir_utils.show.figures import read_result
-from hybridir_utils.steps.encoders import base_artefact, encoder_keys, encoder_recipes
-from hybridir_utils.steps.preparation import pairs_artefact
-from hybridir_utils.steps.session import open_run, save_table
-from hybridir_utils.steps.trainings import STUDIES, trainings
+from hybridir_utils.base import files
+from hybridir_utils.encode import catalogue
+from hybridir_utils.experiment.encoders import base_artefact, encoder_artefact, encoder_keys, encoder_recipes
+from hybridir_utils.experiment.preparation import pairs_artefact
+from hybridir_utils.experiment.run import open_run, save_table
+from hybridir_utils.provenance import artefacts
+from hybridir_utils.provenance.artefacts import RECORD, artefact, artefact_path, changed_modules, changed_values
+from hybridir_utils.provenance.fingerprints import sealed, versions
+from hybridir_utils.results import paper
+from hybridir_utils.results.figures import read_result
+from hybridir_utils.suite import records
+from hybridir_utils.suite.plan import CACHED, RUN, STALE, STUDIES, as_text, duration, plan, trainings
+from hybridir_utils.suite.records import begun, read_record, write_record
+from hybridir_utils.suite.running import Ended, NotebookFailed, Step, run_suite
 
 TABLE = pd.DataFrame({"value": [1.0]})
 
@@ -51,7 +50,7 @@ def states(run) -> dict[str, tuple[str, ...]]:
 
 def test_before_the_first_run_nothing_is_known(workplace):
     assert states(workplace[1]) == {"01": (RUN, "never run"), "02": (RUN, "never run")}
-    assert told(plan(workplace[1])).splitlines() == [
+    assert as_text(plan(workplace[1])).splitlines() == [
         "RUN    01_first  · never run · unknown time",
         "RUN    02_second · never run · unknown time",
         "expected: 2 notebooks of unknown time",
@@ -64,7 +63,7 @@ def test_a_variant_that_never_ran_says_by_what_it_differs(done):
 
 def test_after_a_run_all_is_cached_and_a_plan_changes_nothing(done, executions):
     everything = {path: path.is_file() and (path.read_bytes(), path.stat().st_mtime_ns) for path in done[0].parent.rglob("*")}
-    assert told(plan(done[1])).splitlines() == ["CACHED 01_first", "CACHED 02_second", "nothing to run"]
+    assert as_text(plan(done[1])).splitlines() == ["CACHED 01_first", "CACHED 02_second", "nothing to run"]
     add_code(done[0] / "01_first.ipynb")
     everything = {path: path.is_file() and (path.read_bytes(), path.stat().st_mtime_ns) for path in done[0].parent.rglob("*")}
     plan(done[1])
@@ -81,7 +80,7 @@ def test_prose_and_comments_invalidate_nothing(done):
 def test_a_changed_cell_is_named_and_so_is_what_follows(done):
     add_code(done[0] / "01_first.ipynb")
     assert states(done[1]) == {"01": (STALE, "code cell 2 changed"), "02": (STALE, "after 01, which runs again")}
-    assert told(plan(done[1])).splitlines() == [
+    assert as_text(plan(done[1])).splitlines() == [
         "STALE  01_first  · code cell 2 changed · about 20 s",
         "STALE  02_second · after 01, which runs again · about 20 s",
         "expected: about 40 s",
@@ -106,7 +105,7 @@ def test_a_changed_module_is_named_by_its_file(workplace, executions, monkeypatc
 
 def test_changed_values_are_told_by_name_old_and_new(workplace, executions, tmp_path):
     profile = tmp_path / "mine.toml"
-    sample = (places.PROFILES / "sample.toml").read_text(encoding="utf-8").replace('name = "sample"', 'name = "mine"')
+    sample = (files.PROFILES / "sample.toml").read_text(encoding="utf-8").replace('name = "sample"', 'name = "mine"')
     profile.write_text(sample)
     run_suite(open_run(str(profile)), say=silent)
     profile.write_text(sample.replace("alpha = 0.5", "alpha = 0.3").replace("seeds = [1, 2, 3]", "seeds = [1]"))
@@ -115,7 +114,7 @@ def test_changed_values_are_told_by_name_old_and_new(workplace, executions, tmp_
 
 
 def test_changed_data_are_named(done, monkeypatch):
-    monkeypatch.setattr(parts, "data_fingerprint", lambda names, place: f"other {names}")
+    monkeypatch.setattr(records, "data_fingerprint", lambda names, place: f"other {names}")
     names = done[1].profile.data_names
     assert states(done[1])["01"] == (STALE, *(f"data {name} changed" for name in names)) and "worldfacts" in names
 
@@ -124,17 +123,17 @@ def test_an_encoder_is_known_by_its_files_or_by_what_the_catalogue_says_of_it(mo
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "config.json").write_text("{}")
     run = open_run("sample", bases=["labse", f"st:{tmp_path}/mine", "aligned"])
-    before = parts.data_parts(run.profile)
-    monkeypatch.setitem(parts.ENCODERS, "labse", parts.ENCODERS["labse"].model_copy(update={"revision": "another"}))
+    before = records.data_parts(run.profile)
+    monkeypatch.setitem(catalogue.ENCODERS, "labse", catalogue.ENCODERS["labse"].model_copy(update={"revision": "another"}))
     (tmp_path / "mine" / "config.json").write_text("{ }")
-    after = parts.data_parts(run.profile)
+    after = records.data_parts(run.profile)
     assert [name for name in before if before[name] != after[name]] == ["encoder labse", f"encoder st:{tmp_path}/mine"]
 
 
 def test_published_numbers_that_a_notebook_shows_count_as_what_it_read(workplace, executions, tmp_path, monkeypatch):
-    shutil.copytree(places.PUBLISHED, tmp_path / "published")
-    monkeypatch.setattr(published, "PUBLISHED", tmp_path / "published")
-    executions.work = {"02_second": published.paper_scores}
+    shutil.copytree(files.PUBLISHED, tmp_path / "published")
+    monkeypatch.setattr(paper, "PUBLISHED", tmp_path / "published")
+    executions.work = {"02_second": paper.paper_scores}
     run_suite(workplace[1], say=silent)
     assert states(workplace[1]) == {}
     with (tmp_path / "published" / "elmahdy2024.csv").open("a") as file:
@@ -143,9 +142,9 @@ def test_published_numbers_that_a_notebook_shows_count_as_what_it_read(workplace
 
 
 def test_changed_versions_are_named(workplace, executions, monkeypatch):
-    monkeypatch.setattr(parts, "versions", lambda: {"torch": "2.12", "numpy": "2"})
+    monkeypatch.setattr(records, "versions", lambda: {"torch": "2.12", "numpy": "2"})
     run_suite(workplace[1], say=silent)
-    monkeypatch.setattr(parts, "versions", lambda: {"torch": "2.13", "numpy": "2"})
+    monkeypatch.setattr(records, "versions", lambda: {"torch": "2.13", "numpy": "2"})
     assert states(workplace[1]) == dict.fromkeys(("01", "02"), (STALE, "version of torch 2.12 → 2.13"))
 
 
@@ -217,7 +216,7 @@ def study(tmp_path, monkeypatch):
         pairs = pairs_artefact(run)
         bases = [base_artefact(run, base, artefact_path(*pairs).name) for base in ("unaligned", "aligned")]
         recipes = encoder_recipes(run, encoder_keys(run))
-        encoders = [(run.artefacts / "encoders", key.name, recipe, "encoder_job") for key, recipe in recipes.items()]
+        encoders = [encoder_artefact(run.artefacts, key.name, recipe) for key, recipe in recipes.items()]
         for about in [pairs, *bases, *encoders] if make else ():
             record = artefact(*about, lambda out: (out / "content").write_text("x")) / RECORD
             values = {key: value for key, value in json.loads(record.read_text()).items() if key != "record"}
@@ -265,7 +264,7 @@ def test_what_changed_is_named_also_where_it_is_in_the_pairs_or_the_base(study, 
 def test_changed_code_and_versions_of_a_training_run_are_named(study, monkeypatch):
     run = study(make=True)
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "versions", lambda: versions() | {"torch": "9.9"})
+        patch.setattr(artefacts, "versions", lambda: versions() | {"torch": "9.9"})
         assert all(each[-1] == f"version of torch {versions()['torch']} → 9.9" for each in reasons(run))
     edit_module(monkeypatch, "hybridir_utils/train/losses.py")
     assert all("hybridir_utils/train/losses.py changed" in each for each in reasons(run))
@@ -289,7 +288,7 @@ def test_every_study_names_what_it_trains(study):
 
 
 def test_names_of_the_studies_are_those_of_the_notebooks():
-    assert set(STUDIES) <= {path.stem for path in places.NOTEBOOKS.glob("*.ipynb")}
+    assert set(STUDIES) <= {path.stem for path in files.NOTEBOOKS.glob("*.ipynb")}
 
 
 def test_training_runs_stand_below_their_notebook_with_the_time_they_take(study, workplace, executions):
@@ -298,13 +297,13 @@ def test_training_runs_stand_below_their_notebook_with_the_time_they_take(study,
         notebook(folder, name)
     run = study(make=True)
     run_suite(run, say=silent)
-    assert "       CACHED 4 training runs" in told(plan(run)).splitlines()
+    assert "       CACHED 4 training runs" in as_text(plan(run)).splitlines()
     changed = study(learning_rate=0.02)
-    lines = told(plan(changed)).splitlines()
+    lines = as_text(plan(changed)).splitlines()
     assert lines[1].startswith("RUN    02_hybrid_batch_training") and lines[1].endswith("· unknown time"), "what it does beside training"
     assert lines[2] == "       RUN aligned-X-Y-s1 · settings.learning_rate 0.01 → 0.02 · about 10 s"
     assert len([line for line in lines if line.startswith("       RUN")]) == 4, "the later notebook finds them trained"
-    many = told(plan(study(learning_rate=0.02, seeds=[1, 2, 3, 4]))).splitlines()[2]
+    many = as_text(plan(study(learning_rate=0.02, seeds=[1, 2, 3, 4]))).splitlines()[2]
     head = "       RUN 8 training runs (aligned-X-Y-s1, aligned-X-Y-s2 …)"
     assert many == f"{head} · settings.learning_rate 0.01 → 0.02 · about 80 s one by one" or "never made" in many
 
@@ -317,7 +316,7 @@ def test_what_a_notebook_takes_is_its_own_time_and_its_training_runs_side_by_sid
     run = study()
     run_suite(run, say=silent)
     record = read_record(Step(workplace[0] / "02_hybrid_batch_training.ipynb", run).record)
-    trained = sum(json.loads((places.output_root() / path).read_text())["seconds"] for path in record.outputs if "/encoders/" in path)
+    trained = sum(json.loads((files.output_root() / path).read_text())["seconds"] for path in record.outputs if "/encoders/" in path)
     assert trained == 40.0 and record.usual_seconds == pytest.approx(50.0 - record.trained_seconds / 2)
     run_suite(run, only="02_h", say=silent)
     again = read_record(Step(workplace[0] / "02_hybrid_batch_training.ipynb", run).record)
@@ -341,7 +340,7 @@ print([name for name in ("torch", "nbformat", "matplotlib") if name in sys.modul
 
 def test_a_plan_loads_no_library_that_takes_long(tmp_path, monkeypatch):
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path / "out"))
-    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, cwd=places.ROOT)
+    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, cwd=files.ROOT)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
     assert done.stdout.startswith("RUN    01_data_translation") and not (tmp_path / "out").exists()
     assert all(len(line) < 160 for line in done.stdout.splitlines()) and done.stdout.count("\n") < 30

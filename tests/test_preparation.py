@@ -11,15 +11,15 @@ import pytest
 from hub_folders import squad
 
 from hybridir_utils.base.errors import InputError
-from hybridir_utils.base.runs import recipe_of
-from hybridir_utils.data import quality_chunks
+from hybridir_utils.data import quality
+from hybridir_utils.data.mt_models import model_places
 from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, pairs_from_rows, read_pairs_jsonl
-from hybridir_utils.data.quality_chunks import rejected
-from hybridir_utils.steps import pair_translation, preparation
-from hybridir_utils.steps.corpora import hold_out
-from hybridir_utils.steps.preparation import enough_for_a_batch, prepare_pairs
-from hybridir_utils.steps.session import open_run
-from hybridir_utils.translate.mt_catalogue import model_places
+from hybridir_utils.data.quality import rejected
+from hybridir_utils.experiment import preparation
+from hybridir_utils.experiment.preparation import enough_for_a_batch, prepare_pairs
+from hybridir_utils.experiment.run import open_run
+from hybridir_utils.experiment.sources import hold_out
+from hybridir_utils.provenance.artefacts import recipe_of
 
 GERMAN = "der Wald liegt hinter dem alten Haus und wir gehen heute noch durch die kleine Stadt zum Fluss weil es nicht mehr regnet"
 LETTERS = {"en": "abcdefghijklmnop", "el": "αβγδεζηθικλμνξοπ", "ru": "абвгдежзиклмнопр"}
@@ -197,9 +197,9 @@ def test_quality_is_checked_in_parts_as_on_the_whole(monkeypatch):
     whole = rejected(pairs)
     assert set(whole["check"]) >= {"copied", "ambiguous_question"}
     seen = []
-    monkeypatch.setattr(quality_chunks, "CHECKED_TOGETHER", 30)
-    check = quality_chunks.check_pairs_quality
-    monkeypatch.setattr(quality_chunks, "check_pairs_quality", lambda part: seen.append(part) or check(part))
+    monkeypatch.setattr(quality, "CHECKED_TOGETHER", 30)
+    check = quality.check_pairs_quality
+    monkeypatch.setattr(quality, "check_pairs_quality", lambda part: seen.append(part) or check(part))
     parts = rejected(pairs)
     assert len(seen) > 3 and max(map(len, seen)) < 60 and sum(map(len, seen)) == len(pairs)
     by = ["check", "language", "id"]
@@ -244,7 +244,7 @@ def test_the_commit_of_a_translator_on_the_hub_is_part_of_the_recipe(setup, tmp_
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     profile, place = setup.run(translator="m2m100-1.2b").profile, "facebook/m2m100_1.2B@refs/pr/7"
-    unknown = pair_translation.translating_model(profile)
+    unknown = preparation.translating_model(profile)
     assert unknown["models"] == {place: None} and unknown["licence"] == "MIT"
     for commit in ("0123456789" * 4, "9876543210" * 4):
         repository = tmp_path / "hub" / "models--facebook--m2m100_1.2B"
@@ -252,7 +252,7 @@ def test_the_commit_of_a_translator_on_the_hub_is_part_of_the_recipe(setup, tmp_
         (repository / "snapshots" / commit / "config.json").write_text("{}")
         (repository / "refs" / "refs" / "pr").mkdir(parents=True, exist_ok=True)
         (repository / "refs" / "refs" / "pr" / "7").write_text(commit)
-        assert pair_translation.translating_model(profile)["models"] == {place: f"facebook/m2m100_1.2B@{commit}"}
+        assert preparation.translating_model(profile)["models"] == {place: f"facebook/m2m100_1.2B@{commit}"}
 
 
 def test_every_model_of_a_translator_by_pairs_is_named():
@@ -314,8 +314,8 @@ def test_squadshifts_may_validate(setup):
 KILLED_AT_THE_LAST_TABLE = """
 import os, signal, sys
 from hybridir_utils.steps import preparation
-from hybridir_utils.steps.session import open_run
-from hybridir_utils.translate.mt_catalogue import model_places
+from hybridir_utils.experiment.run import open_run
+from hybridir_utils.data.mt_models import model_places
 preparation._coverage = lambda steps: os.kill(os.getpid(), signal.SIGKILL)
 preparation.prepare_pairs(open_run(sys.argv[1]))
 """

@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from hybridir_utils.base import places
+from hybridir_utils.base import files
 from hybridir_utils.base.errors import HybridIRError, InputError, UnknownName, did_you_mean
-from hybridir_utils.operate.notebook import start
-from hybridir_utils.steps.profiles import Profile, load_profile, make_profile
-from hybridir_utils.steps.session import open_run, save_table
+from hybridir_utils.experiment.profile import Profile, load_profile, make_profile
+from hybridir_utils.experiment.run import open_run, save_table
+from hybridir_utils.suite.notebook import start
 
-FILES = sorted(places.PROFILES.glob("*.toml"))
+FILES = sorted(files.PROFILES.glob("*.toml"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -103,7 +103,7 @@ def test_an_unknown_profile_offers_the_nearest():
 
 def test_a_profile_file_of_ones_own(tmp_path):
     mine = tmp_path / "mine.toml"
-    text = (places.PROFILES / "sample.toml").read_text(encoding="utf-8").replace('name = "sample"', 'name = "mine"')
+    text = (files.PROFILES / "sample.toml").read_text(encoding="utf-8").replace('name = "sample"', 'name = "mine"')
     mine.write_text(text, encoding="utf-8")
     run = open_run(str(mine), alpha=0.25)
     assert (run.name, run.source, run.profile.alpha) == ("mine+alpha=0.25", str(mine), 0.25)
@@ -186,13 +186,13 @@ def test_data_folders_come_from_the_profile_then_from_the_environment(tmp_path, 
     (tmp_path / "own" / "xquad-r").mkdir(parents=True)
     (tmp_path / "shared" / "xquad-r").mkdir(parents=True)
     monkeypatch.setenv("HYBRIDIR_DATA", str(tmp_path / "shared"))
-    assert places.data_folder("xquad-r") == tmp_path / "shared" / "xquad-r"
-    assert places.data_folder("xquad-r", str(tmp_path / "own")) == tmp_path / "own" / "xquad-r"
+    assert files.data_folder("xquad-r") == tmp_path / "shared" / "xquad-r"
+    assert files.data_folder("xquad-r", str(tmp_path / "own")) == tmp_path / "own" / "xquad-r"
     with pytest.raises(InputError, match=r"mlqa-dev: no such folder; data/README\.md"):
-        places.data_folder("mlqa-dev")
+        files.data_folder("mlqa-dev")
     monkeypatch.delenv("HYBRIDIR_DATA")
     with pytest.raises(InputError, match="neither the profile's data_dir nor HYBRIDIR_DATA"):
-        places.data_folder("xquad-r")
+        files.data_folder("xquad-r")
 
 
 def test_saved_tables_are_replaced_whole(tmp_path, monkeypatch):
@@ -219,12 +219,12 @@ def test_did_you_mean_stays_silent_when_nothing_is_near():
 
 def test_reading_a_profile_needs_no_heavy_library():
     heavy = "print({'torch', 'transformers', 'sentence_transformers'} & set(sys.modules))"
-    code = f"import sys; from hybridir_utils.steps.session import open_run; open_run('sample'); {heavy}"
+    code = f"import sys; from hybridir_utils.experiment.run import open_run; open_run('sample'); {heavy}"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
 def test_a_profile_file_is_found_from_any_folder(tmp_path, monkeypatch):
-    (tmp_path / "mine.toml").write_text((places.PROFILES / "sample.toml").read_text().replace('"sample"', '"mine"'), encoding="utf-8")
+    (tmp_path / "mine.toml").write_text((files.PROFILES / "sample.toml").read_text().replace('"sample"', '"mine"'), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     run = open_run("mine.toml")
     monkeypatch.chdir(tmp_path.parent)

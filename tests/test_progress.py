@@ -11,12 +11,11 @@ import pytest
 from made_up_suite import notebook
 from waiting import wait_for
 
-from hybridir_utils.operate import progress
-from hybridir_utils.operate.cells import Cell, _first_line, cell_file, forget_cells, own_code_cells, running_cells
-from hybridir_utils.operate.parts import data_parts, parts_of
-from hybridir_utils.operate.progress import Watch, run_shown, shown
-from hybridir_utils.operate.records import FAILED, KILLED, OK, RUNNING, begun, read_record, write_record
-from hybridir_utils.operate.suite import Step
+from hybridir_utils.suite import progress
+from hybridir_utils.suite.cells import Cell, _first_line, cell_file, forget_cells, own_code_cells, running_cells
+from hybridir_utils.suite.progress import Watch, run_shown, shown
+from hybridir_utils.suite.records import FAILED, KILLED, OK, RUNNING, begun, data_parts, parts_of, read_record, write_record
+from hybridir_utils.suite.running import Step
 
 LOOKS = """
 # what the suite tells of this cell while it runs

@@ -7,8 +7,7 @@ import pytest
 from datasets import Dataset
 
 from hybridir_utils.base.errors import InputError, UnknownName
-from hybridir_utils.data.language_id import other_languages, unchecked_languages
-from hybridir_utils.data.quality import CHECKS, accepted, check_pairs_quality, rejection_counts
+from hybridir_utils.data.quality import CHECKS, accepted, check_pairs_quality, other_languages, rejection_counts, unchecked_languages
 from hybridir_utils.tasks import squad
 
 ENGLISH = [

@@ -8,8 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hybridir_utils.rank.alignment import alignment_scores
-from hybridir_utils.rank.question_recall import ALL_PAIRS, MEASURES, pair_kinds, pair_recall, recall_by_question, translation_ranks
+from hybridir_utils.rank.alignment import (
+    ALL_PAIRS,
+    MEASURES,
+    alignment_scores,
+    pair_kinds,
+    pair_recall,
+    recall_by_question,
+    translation_ranks,
+)
 
 LANGUAGES = ("de", "en", "km")
 

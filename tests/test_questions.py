@@ -7,11 +7,11 @@ import json
 import pytest
 
 from hybridir_utils.base.errors import InputError
-from hybridir_utils.show import question_tables
-from hybridir_utils.steps import evaluation, questions
-from hybridir_utils.steps.encoders import EncoderKey
-from hybridir_utils.steps.questions import evaluate_questions, trained_languages
-from hybridir_utils.steps.session import open_run
+from hybridir_utils.experiment import evaluation
+from hybridir_utils.experiment.encoders import EncoderKey
+from hybridir_utils.experiment.run import open_run
+from hybridir_utils.studies import questions
+from hybridir_utils.studies.questions import evaluate_questions, trained_languages
 from hybridir_utils.tasks.beir import write_beir
 from hybridir_utils.tasks.retrieval_task import task_from_pairs
 
@@ -57,16 +57,16 @@ def test_tables_average_pairs_and_seeds(pool, jobs):
     run = open_run("sample", tasks=[pool], languages=["ar", "de", "en", "th"], unseen_languages=["th"])
     found, trained = evaluate_questions(run), trained_languages(run)
     recall = found.table("recall")
-    means = question_tables.recall_means(recall, trained)
+    means = questions.recall_means(recall, trained)
     one = means.query("strategy == 'hybrid' and seed == 1 and metric == 'Recall@1'").set_index("setting")
     pairs = recall.query("strategy == 'hybrid' and seed == 1 and metric == 'Recall@1'")
     assert one.loc["all pairs", "value"] == pytest.approx(pairs["value"].mean()) and one["n"].to_dict() == {
         "all pairs": 12, "both trained": 6, "one untrained": 6,
     }  # fmt: skip
-    wide = question_tables.recall_wide(means)
+    wide = questions.recall_wide(means)
     assert list(wide.index) == [("unaligned", "hybrid"), ("unaligned", "untrained")]
     assert wide.loc[("unaligned", "hybrid"), ("all pairs", "Recall@1")].endswith("± 0.000"), "two seeds of one encoder"
-    tests = question_tables.question_tests(found.table("questions"), resamples=50)
+    tests = questions.question_tests(found.table("questions"), resamples=50)
     assert set(tests["baseline"]) == {"untrained"} and (tests["mean_difference"] == 0).all() and (tests["n_seeds"] == 2).all()
 
 

@@ -12,13 +12,13 @@ from huggingface_hub import errors as hub_library
 
 from hybridir_utils.__main__ import main
 from hybridir_utils.base import hub
-from hybridir_utils.base.encoder_catalogue import ENCODERS
 from hybridir_utils.base.errors import InputError
-from hybridir_utils.base.hub_places import model_fault, set_fault
-from hybridir_utils.operate import suite
-from hybridir_utils.steps import encoders
-from hybridir_utils.steps.profiles import load_profile
-from hybridir_utils.steps.readiness import check_places
+from hybridir_utils.base.hub_data import model_fault, set_fault
+from hybridir_utils.encode.catalogue import ENCODERS
+from hybridir_utils.experiment import encoders
+from hybridir_utils.experiment.profile import load_profile
+from hybridir_utils.experiment.readiness import check_places
+from hybridir_utils.suite import running
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def no_weights(tiny_base, tmp_path):
 
 
 def test_a_retriever_without_safetensors_stops_the_suite_before_its_first_notebook(no_weights, monkeypatch, capsys):
-    monkeypatch.setattr(suite, "execute", lambda *_: pytest.fail("a notebook was started"))
+    monkeypatch.setattr(running, "execute", lambda *_: pytest.fail("a notebook was started"))
     assert main(["run", "--set", f'retrievers=["st:{no_weights}"]']) == 1
     said = capsys.readouterr().err
     assert f"{no_weights}: no weights in safetensors" in said and "refs/pr/N" in said and "convert the model" in said

@@ -54,8 +54,8 @@ def test_numbers_of_the_readme_are_the_committed_results(name, task):
 def test_claims_of_the_readme_are_the_committed_verdicts():
     import pandas as pd
 
-    from hybridir_utils.base.places import ROOT
-    from hybridir_utils.show.claim_text import claims_markdown
+    from hybridir_utils.base.files import ROOT
+    from hybridir_utils.studies.claims.claims import claims_markdown
 
     claims = pd.read_csv(ROOT / "data" / "results" / "sample" / "claims.csv", keep_default_na=False)
     assert claims_markdown(claims) in README.read_text(encoding="utf-8")
@@ -65,8 +65,8 @@ def readme_table(name: str, task: str) -> str:
     """The README's table of one task, from the committed results; of transformers, from both bases."""
     import pandas as pd
 
-    from hybridir_utils.base.places import ROOT
-    from hybridir_utils.show.tables import markdown, score_table
+    from hybridir_utils.base.files import ROOT
+    from hybridir_utils.results.tables import markdown, score_table
 
     folder = ROOT / "data" / "results" / name
     table = score_table(*(pd.read_csv(folder / f"{part}.csv", keep_default_na=False, na_values=[""]) for part in ("scores", "bias")))
@@ -91,7 +91,7 @@ def test_readme_names_only_files_that_exist():
 
 def test_counts_of_the_readme_are_the_corpus(real_data):
     from hybridir_utils.data.worldfacts import facts, template_languages
-    from hybridir_utils.steps.corpora import retrieval_task
+    from hybridir_utils.experiment.sources import retrieval_task
     from hybridir_utils.tasks.squad import MLQA_R_PUBLISHED
 
     text = README.read_text(encoding="utf-8")

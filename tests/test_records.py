@@ -11,8 +11,8 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from hybridir_utils.operate import records
-from hybridir_utils.operate.records import FAILED, KILLED, OK, RUNNING, begun, read_record, write_record
+from hybridir_utils.suite import records
+from hybridir_utils.suite.records import FAILED, KILLED, OK, RUNNING, begun, read_record, write_record
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_what_is_no_whole_record_reads_as_none(path, content):
 BEGIN = """
 import sys, time
 from pathlib import Path
-from hybridir_utils.operate.records import begun, write_record
+from hybridir_utils.suite.records import begun, write_record
 write_record(Path(sys.argv[1]), begun("01_x.ipynb", "", {}))
 print("written", flush=True)
 time.sleep(600)

@@ -13,17 +13,16 @@ from pages import parsed
 from report_runs import SHOWN, flat, page_of, record, section
 
 from hybridir_utils.__main__ import main
-from hybridir_utils.base import places
+from hybridir_utils.base import files
 from hybridir_utils.base.errors import MissingInput
-from hybridir_utils.operate.records import FAILED
-from hybridir_utils.operate.report import UNSEEN, visible, write_report
-from hybridir_utils.operate.report_facts import duration
-from hybridir_utils.operate.report_tables import table_of, told
-from hybridir_utils.operate.suite import Step, notebooks
-from hybridir_utils.show.claims import CLAIMS
-from hybridir_utils.show.figures import FIGURES, draw, read_result
-from hybridir_utils.show.tables import paper_table, score_table
-from hybridir_utils.steps.session import open_run, save_table
+from hybridir_utils.experiment.run import open_run, save_table
+from hybridir_utils.results.figures import FIGURES, draw, read_result
+from hybridir_utils.results.tables import paper_table, score_table
+from hybridir_utils.studies.claims.claims import CLAIMS
+from hybridir_utils.suite.records import FAILED
+from hybridir_utils.suite.report.page import UNSEEN, duration, visible, write_report
+from hybridir_utils.suite.report.tables import as_text, table_of
+from hybridir_utils.suite.running import Step, notebooks
 
 
 def test_the_command_writes_one_small_page_and_prints_its_path(committed, monkeypatch, capsys):
@@ -76,7 +75,7 @@ def test_every_figure_is_there_with_question_caption_text_and_trace(committed):
 
 
 def test_what_was_run_is_told(hostile, committed):
-    told, about = facts(committed), json.loads((places.ROOT / "data" / "results" / "sample" / "about.json").read_text(encoding="utf-8"))
+    told, about = facts(committed), json.loads((files.ROOT / "data" / "results" / "sample" / "about.json").read_text(encoding="utf-8"))
     assert told["Machine"] == about["machine"] and f"torch {about['versions']['torch']}" in told["Versions"]
     assert told["Seeds"] == "1, 2, 3" and told["Languages"].startswith("11: ar, de") and told["Training pairs"].endswith("after all checks")
     assert told["Total time"] == told["Started"] == "not recorded" and told["Made by"] == "python -m hybridir_utils run --profile sample"
@@ -178,7 +177,7 @@ def test_durations(seconds, words):
     ("value", "text"), [(0.12345, "0.123"), (12.34, "12.3"), (1234.5, "1,234"), (float("nan"), "–"), ("0.1 ± 0.0", "0.1 ± 0.0")]
 )
 def test_cells(value, text):
-    assert told(value) == text
+    assert as_text(value) == text
 
 
 def test_a_table_of_two_levels_spans_its_groups():

@@ -14,9 +14,9 @@ from pages import Element, width_of_rows
 from PIL import Image
 from report_runs import flat, page_of
 
-from hybridir_utils.operate.report import TEMPLATES
-from hybridir_utils.operate.suite import notebooks
-from hybridir_utils.show.figures import FIGURES
+from hybridir_utils.results.figures import FIGURES
+from hybridir_utils.suite.report.page import TEMPLATES
+from hybridir_utils.suite.running import notebooks
 
 LEAST_CONTRAST = 4.5  # WCAG 2.2, AA
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from hybridir_utils.base.errors import InputError, UnknownName
-from hybridir_utils.rank.resampling import draw_counts, group_counts
 from hybridir_utils.rank.retention import COLUMNS, retention
+from hybridir_utils.rank.significance import draw_counts, group_counts
 
 
 def table(first_group: int = 0, **strategies) -> pd.DataFrame:
@@ -75,7 +75,7 @@ def test_groups_that_only_one_task_has_keep_their_number_in_every_resample():
 
 
 def test_resamples_come_in_blocks_that_bound_the_memory(monkeypatch):
-    monkeypatch.setattr("hybridir_utils.rank.resampling.BLOCK_CELLS", 70)
+    monkeypatch.setattr("hybridir_utils.rank.significance.BLOCK_CELLS", 70)
     shapes = [one.shape for one, _ in group_counts(pd.RangeIndex(10), pd.RangeIndex(10), 24, np.random.default_rng(0))]
     assert shapes == [(7, 10)] * 3 + [(3, 10)]
 

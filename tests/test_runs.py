@@ -18,13 +18,15 @@ import pandas as pd
 import pytest
 from waiting import alive, wait_for, written
 
-from hybridir_utils.base import parallel, runs
-from hybridir_utils.base.errors import Busy, InputError
-from hybridir_utils.base.fingerprints import code_fingerprint, fingerprint, folder_fingerprint
+from hybridir_utils.base import parallel
+from hybridir_utils.base.errors import Busy, InputError, did_you_mean
+from hybridir_utils.base.files import fingerprint, folder_fingerprint
 from hybridir_utils.base.parallel import run_jobs
-from hybridir_utils.base.runs import RECORD, artefact, artefact_path, hold, is_whole, recipe_of
+from hybridir_utils.provenance import artefacts
+from hybridir_utils.provenance.artefacts import RECORD, artefact, artefact_path, hold, is_whole, recipe_of
+from hybridir_utils.provenance.fingerprints import code_fingerprint
 
-MODULE = "errors"  # any small module of the package stands for the code that makes the artefact
+MODULE = did_you_mean  # any small function of the package stands for the code that makes the artefact
 
 
 def filled(text: str, calls: list | None = None):
@@ -75,7 +77,7 @@ def test_the_record_says_where_it_came_from(tmp_path):
 @pytest.mark.parametrize("versions", [{"numpy": "1"}, {"numpy": "2"}])
 def test_other_versions_of_the_libraries_are_another_artefact(tmp_path, monkeypatch, versions):
     before = artefact_path(tmp_path, "thing", {}, MODULE)
-    monkeypatch.setattr(runs, "versions", lambda: versions)
+    monkeypatch.setattr(artefacts, "versions", lambda: versions)
     assert artefact_path(tmp_path, "thing", {}, MODULE) != before
 
 
@@ -113,11 +115,12 @@ def test_a_failing_maker_leaves_nothing(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from hybridir_utils.base.runs import artefact
+from hybridir_utils.base.errors import did_you_mean
+from hybridir_utils.provenance.artefacts import artefact
 def make(folder):
     (folder / "half.txt").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
-artefact(Path(sys.argv[1]), "thing", {}, "errors", make)
+artefact(Path(sys.argv[1]), "thing", {}, did_you_mean, make)
 """
 
 
@@ -132,20 +135,22 @@ def test_a_killed_maker_leaves_nothing_that_looks_done_and_the_next_run_clears_u
 WAITING = """
 import sys
 from pathlib import Path
-from hybridir_utils.base.runs import artefact
+from hybridir_utils.base.errors import did_you_mean
+from hybridir_utils.provenance.artefacts import artefact
 def make(folder):
     print("making", flush=True)
     sys.stdin.read()
     (folder / "by.txt").write_text("the other")
-artefact(Path(sys.argv[1]), "thing", {}, "errors", make)
+artefact(Path(sys.argv[1]), "thing", {}, did_you_mean, make)
 """
 
 
 SECOND = """
 import sys
 from pathlib import Path
-from hybridir_utils.base.runs import artefact
-print(artefact(Path(sys.argv[1]), "thing", {}, "errors", lambda folder: (folder / "by.txt").write_text("the second")))
+from hybridir_utils.base.errors import did_you_mean
+from hybridir_utils.provenance.artefacts import artefact
+print(artefact(Path(sys.argv[1]), "thing", {}, did_you_mean, lambda folder: (folder / "by.txt").write_text("the second")))
 """
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from hybridir_utils.base.errors import InputError
+from hybridir_utils.encode.corpora import CorpusVectors
 from hybridir_utils.rank import search as module
-from hybridir_utils.rank.corpus_vectors import CorpusVectors
 from hybridir_utils.rank.search import search
 
 

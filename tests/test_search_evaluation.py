@@ -11,12 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridir_utils.base.errors import InputError
+from hybridir_utils.experiment.sources import search_task
 from hybridir_utils.rank.metrics import scores
-from hybridir_utils.rank.search_evaluation import encoder_ranker, evaluate_search, vector_ranker
-from hybridir_utils.rank.search_measures import answered_measures, judged_measures
-from hybridir_utils.steps.search_tasks import search_task
-from hybridir_utils.tasks.answer_match import has_answer
-from hybridir_utils.tasks.searches import Search, SearchTask
+from hybridir_utils.rank.search_evaluation import answered_measures, encoder_ranker, evaluate_search, judged_measures, vector_ranker
+from hybridir_utils.tasks.large_sets import has_answer
+from hybridir_utils.tasks.searched_task import Search, SearchTask
 
 WIDTH = len(FACTS)
 
@@ -59,7 +58,7 @@ def test_equal_to_the_formulas_on_any_lists(cases):
 
 
 def test_a_question_counts_from_the_first_passage_with_an_answer(monkeypatch):
-    monkeypatch.setattr("hybridir_utils.rank.search_measures.BATCH", 2)
+    monkeypatch.setattr("hybridir_utils.rank.search_evaluation.BATCH", 2)
     texts = [f"passage {i}" for i in range(6)] + ["by Dave Edmunds .", "the Sly Fox"]
     rows = np.array([[0, 1, 6], [7, 6, 1], [1, 2, 3]])
     answers = {"x": ["nobody", "dave edmunds"], "y": ["Sly Fox"], "z": ["Edmunds"]}
@@ -95,7 +94,7 @@ def test_mkqa_from_the_folder_to_the_table(tmp_path):
 
 def test_an_encoder_from_a_folder(tmp_path, tiny_base):
     """The encoder's own cosines, fully sorted, give the same table; the vectors lie on disk."""
-    from hybridir_utils.rank.encoding import encode_rows, open_encoder
+    from hybridir_utils.encode.encoding import encode_rows, open_encoder
 
     write_parts(tmp_path / "miracl", retrieval_parts("sw", "dev", "maji"))
     task = search_task("miracl", ["sw"], str(tmp_path))

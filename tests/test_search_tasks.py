@@ -8,11 +8,11 @@ import pytest
 from hub_sets import retrieval_parts, write_mkqa, write_parts
 
 from hybridir_utils.base.errors import InputError, UnknownName
-from hybridir_utils.base.evaluation_sets import EVALUATION_SETS, state
 from hybridir_utils.base.files import read_jsonl
-from hybridir_utils.steps.search_tasks import is_search_task, search_task
-from hybridir_utils.tasks.mkqa import uniform
-from hybridir_utils.tasks.searches import Search, corpus_rows, passages, relevant_rows
+from hybridir_utils.experiment.sources import is_search_task, search_task
+from hybridir_utils.tasks.large_sets import uniform
+from hybridir_utils.tasks.public_sets import EVALUATION_SETS, state
+from hybridir_utils.tasks.searched_task import Search, corpus_rows, passages, relevant_rows
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_judgements_of_unknown_questions_and_passages(tmp_path, data_dir):
 def test_rows_of_ids_over_chunks(monkeypatch):
     from datasets import Dataset
 
-    monkeypatch.setattr("hybridir_utils.tasks.searches.CHUNK", 7)
+    monkeypatch.setattr("hybridir_utils.tasks.searched_task.CHUNK", 7)
     ids = [f"{i * 37 % 100}" for i in range(100)]
     corpus = passages(Dataset.from_dict({"id": ids, "text": ids}))
     rows = corpus_rows(corpus, ["5", "99", "0", "elsewhere"], "here")

@@ -10,8 +10,8 @@ import pytest
 from hybridir_utils.base.errors import InputError, UnknownName
 from hybridir_utils.data import section_tasks
 from hybridir_utils.data.section_tasks import article, held_out_articles, section_task
-from hybridir_utils.steps.corpora import data_fingerprint, retrieval_task, source_pairs
-from hybridir_utils.steps.profiles import make_profile
+from hybridir_utils.experiment.profile import make_profile
+from hybridir_utils.experiment.sources import data_fingerprint, retrieval_task, source_pairs
 
 
 def write_set(folder, languages=("en", "de", "fr"), articles=40, sections=5, skip=()):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridir_utils.base.languages import XQUAD_R_LANGUAGES
-from hybridir_utils.base.sentences import boundary_scores, sentence_spans
+from hybridir_utils.tasks.sentences import boundary_scores, sentence_spans
 from hybridir_utils.tasks.squad import read_squad_json
 
 MIN_F1 = {

@@ -10,7 +10,7 @@ import pytest
 from made_up_shift import AWAY, HOME, SETTINGS, values
 
 from hybridir_utils.rank.retention import retention
-from hybridir_utils.show import findings_shift, plots_shift, shift_tables
+from hybridir_utils.studies import plots, shift
 from hybridir_utils.tasks.retrieval_task import task_from_pairs
 
 NEWS = "neuclir"
@@ -27,8 +27,8 @@ def questions(home: dict[str, float], away: dict[str, float], **options) -> pd.D
 
 
 def kept_sentence(home, away, **options) -> str:
-    kept = shift_tables.kept_table(questions(home, away, **options), HOME, [AWAY], 300)
-    (sentence,) = findings_shift.on_kept(kept)
+    kept = shift.kept_table(questions(home, away, **options), HOME, [AWAY], 300)
+    (sentence,) = shift.on_kept(kept)
     return sentence
 
 
@@ -36,14 +36,14 @@ def test_kept_is_the_retention_of_each_task_base_and_setting():
     table = questions({"X-Y": 0.8, "hybrid": 0.8, "untrained": 0.4}, {"X-Y": 0.4, "hybrid": 0.6, "untrained": 0.3})
     lines = table[table["strategy"] == "untrained"].assign(base="reference")
     table = pd.concat([table, lines.assign(strategy="BM25"), lines.assign(strategy="random"), table.assign(base="unaligned")])
-    kept = shift_tables.kept_table(table, HOME, [AWAY], 200)
+    kept = shift.kept_table(table, HOME, [AWAY], 200)
     assert len(kept) == 3 * (2 * 3 + 1) and "random" not in set(kept["strategy"])
     part = table[(table["base"] == "aligned") & (table["setting"] == "multilingual")].rename(columns={"AP": "value"})
     expected = retention(part[part["task"] == HOME], part[part["task"] == AWAY], "hybrid", 200)
     found = kept[(kept["base"] == "aligned") & (kept["setting"] == "multilingual")][expected.columns]
     pd.testing.assert_frame_equal(found.reset_index(drop=True), expected)
     assert kept[kept["base"] == "reference"]["baseline"].eq("BM25").all()
-    wide = shift_tables.kept_wide(kept)
+    wide = shift.kept_wide(kept)
     assert list(wide.index.get_level_values("strategy")[:3]) == ["X-Y", "hybrid", "untrained"] and wide.index[-1][1] == "reference"
     assert wide.loc[(AWAY, "aligned", "hybrid"), ("Cr.", "kept")].startswith("0.75 [0.7")
 
@@ -65,8 +65,8 @@ def test_what_hybrid_keeps_is_told_beside_the_others(away, words):
 
 @pytest.mark.parametrize(("away", "easier"), [(0.5, True), (0.3, False)])
 def test_a_task_that_is_easier_without_any_training_is_named(away, easier):
-    kept = shift_tables.kept_table(questions({"hybrid": 0.6, "untrained": 0.4}, {"hybrid": 0.7, "untrained": away}), HOME, [AWAY], 50)
-    said = findings_shift.on_kept(kept)
+    kept = shift.kept_table(questions({"hybrid": 0.6, "untrained": 0.4}, {"hybrid": 0.7, "untrained": away}), HOME, [AWAY], 50)
+    said = shift.on_kept(kept)
     assert (len(said) == 2 and said[0].startswith(f"{AWAY} is the easier task (")) is easier
     if easier:
         assert "125% to 125% of that in domain" in said[0]
@@ -77,16 +77,16 @@ def test_shares_that_seeds_do_not_agree_on_are_not_called_clear():
     assert "more than X-Y" in kept_sentence(home, away)
     table = questions(home, away)
     table.loc[(table["task"] == AWAY) & (table["strategy"] == "X-Y") & (table["seed"] == 1), "AP"] += 0.25
-    (sentence,) = findings_shift.on_kept(shift_tables.kept_table(table, HOME, [AWAY], 300))
+    (sentence,) = shift.on_kept(shift.kept_table(table, HOME, [AWAY], 300))
     assert "not clearly different from X-Y" in sentence
 
 
 def test_one_seed_says_what_stays_open():
     assert "more than X-Y" in kept_sentence({"X-Y": 0.8, "hybrid": 0.8}, {"X-Y": 0.4, "hybrid": 0.6}, seeds=(1,))
-    assert "not whether other training runs agree" in findings_shift.on_seeds([1])[0] and findings_shift.on_seeds([1, 2]) == []
+    assert "not whether other training runs agree" in shift.on_seeds([1])[0] and shift.on_seeds([1, 2]) == []
     means = alignment({"hybrid": (0.8, 0.4), "X-Y": (0.8, 0.2)}, seeds=(1,))
-    kept = shift_tables.alignment_kept(means, HOME, [AWAY])
-    said = findings_shift.on_alignment(means, kept, shift_tables.alignment_differences(kept), [HOME, AWAY])
+    kept = shift.alignment_kept(means, HOME, [AWAY])
+    said = shift.on_alignment(means, kept, shift.alignment_differences(kept), [HOME, AWAY])
     assert "(one seed: which strategy keeps more cannot be concluded)" in said[0]
 
 
@@ -96,22 +96,22 @@ def test_one_seed_says_what_stays_open():
 def test_the_shifted_task_itself_is_tested_and_unseen_languages_once_more(other, words):
     table = questions({"X-Y": 0.8, "hybrid": 0.8}, {"X-Y": other, "hybrid": 0.5})
     table = pd.concat([table, table.assign(query_language="el")])
-    tests = shift_tables.shift_tests(table, [AWAY], ["el"], 200)
+    tests = shift.shift_tests(table, [AWAY], ["el"], 200)
     assert set(tests["task"]) == {AWAY} and tests.groupby("questions").size().to_dict() == {"all": 3, "unseen": 3}
-    (sentence,) = findings_shift.on_shifted_tests(tests)
+    (sentence,) = shift.on_shifted_tests(tests)
     first, second = sentence.split("; on questions in unseen languages ")
     assert f"in Cr. mAP, hybrid is {words}" in first and words in second
-    assert set(shift_tables.shift_tests(table, [AWAY], [], 200)["questions"]) == {"all"}
+    assert set(shift.shift_tests(table, [AWAY], [], 200)["questions"]) == {"all"}
 
 
 def test_a_shifted_task_with_a_large_pool_is_tested_by_its_own_measure_and_has_no_share():
     table = questions({"X-Y": 0.8, "hybrid": 0.8}, {"X-Y": 0.4, "hybrid": 0.5})
     searched = values({"X-Y": 0.3, "hybrid": 0.6}, task=NEWS, setting="cross-lingual", query_language="en")
     table = pd.concat([table, searched.rename(columns={"value": "nDCG@20"})], ignore_index=True)
-    assert set(shift_tables.kept_table(table, HOME, [AWAY, NEWS], 50)["task"]) == {AWAY}
-    tests = shift_tables.shift_tests(table, [AWAY, NEWS], [], 100)
+    assert set(shift.kept_table(table, HOME, [AWAY, NEWS], 50)["task"]) == {AWAY}
+    tests = shift.shift_tests(table, [AWAY, NEWS], [], 100)
     assert tests.groupby("task")["measure"].first().to_dict() == {AWAY: "AP", NEWS: "nDCG@20"}
-    assert "in Cr. nDCG@20, hybrid is ahead of X-Y (+0.3" in findings_shift.on_shifted_tests(tests)[-1]
+    assert "in Cr. nDCG@20, hybrid is ahead of X-Y (+0.3" in shift.on_shifted_tests(tests)[-1]
 
 
 def alignment(means: dict[str, tuple[float, float]], seeds=(1, 2, 3), base="aligned", spread=0.002) -> pd.DataFrame:
@@ -131,13 +131,13 @@ def test_alignment_means_are_over_pairs_of_languages():
     rows = [("alignment_gap", *pair, 0.1 * n) for n, pair in enumerate(pairs)] + [("uniformity", "all", "", -2.0)]
     table = pd.DataFrame(rows, columns=["measure", "language", "other_language", "value"])
     table = table.assign(task=HOME, base="aligned", strategy="hybrid", seed=1, side="passage")
-    means = shift_tables.alignment_means(pd.concat([table, table.assign(task="other")]), [HOME])
+    means = shift.alignment_means(pd.concat([table, table.assign(task="other")]), [HOME])
     assert means.set_index("measure")["value"].to_dict() == pytest.approx({"alignment_gap": 0.25, "uniformity": -2.0})
-    assert set(means["task"]) == {HOME} and shift_tables.alignment_wide(means).shape == (1, 2)
+    assert set(means["task"]) == {HOME} and shift.alignment_wide(means).shape == (1, 2)
 
 
 def test_the_share_of_alignment_kept_leaves_out_sides_that_are_not_shifted():
-    kept = shift_tables.alignment_kept(alignment({"hybrid": (0.8, 0.4), "X-Y": (-0.1, 0.2)}, spread=0.0), HOME, [AWAY])
+    kept = shift.alignment_kept(alignment({"hybrid": (0.8, 0.4), "X-Y": (-0.1, 0.2)}, spread=0.0), HOME, [AWAY])
     assert set(kept["side"]) == {"passage"} and len(kept) == 2 * 3 * 2
     shares = kept.groupby("strategy")["kept"].mean()
     assert shares["hybrid"] == 0.5 and np.isnan(shares["X-Y"]), "no share of what was not there"
@@ -150,33 +150,33 @@ def test_the_share_of_alignment_kept_leaves_out_sides_that_are_not_shifted():
 )  # fmt: skip
 def test_whether_hybrid_keeps_more_alignment_follows_the_seeds(other, words, counts):
     means = alignment({"hybrid": (0.8, 0.4), "X-Y": (0.8, other), "untrained": (0.5, 0.1)})
-    kept = shift_tables.alignment_kept(means, HOME, [AWAY])
-    differences = shift_tables.alignment_differences(kept)
+    kept = shift.alignment_kept(means, HOME, [AWAY])
+    differences = shift.alignment_differences(kept)
     assert set(differences["strategy"]) == {"X-Y"} and (differences["n_seeds"] == 3).all()
-    (sentence,) = findings_shift.on_alignment(means, kept, differences, [HOME, AWAY])
+    (sentence,) = shift.on_alignment(means, kept, differences, [HOME, AWAY])
     assert "passages untrained 0.500 → 0.100 (20% kept), X-Y" in sentence
     assert f"(hybrid's share, by the interval over seeds: {words})" in sentence
-    (count,) = findings_shift.on_survival(differences, pd.DataFrame(columns=["task", "base", "correlation", "n"]))
+    (count,) = shift.on_survival(differences, pd.DataFrame(columns=["task", "base", "correlation", "n"]))
     assert count.startswith(f"Hybrid's alignment is clearly more robust than X-Y's in {counts} (")
 
 
 def test_a_task_without_parallel_texts_gets_a_sentence():
     means = alignment({"hybrid": (0.8, 0.4), "X-Y": (0.8, 0.2)})
-    kept = shift_tables.alignment_kept(means, HOME, [AWAY])
-    said = findings_shift.on_alignment(means, kept, shift_tables.alignment_differences(kept), [HOME, AWAY, NEWS])
+    kept = shift.alignment_kept(means, HOME, [AWAY])
+    said = shift.on_alignment(means, kept, shift.alignment_differences(kept), [HOME, AWAY, NEWS])
     assert said[0] == "neuclir has no parallel texts, so its alignment is not measured." and len(said) == 2
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_alignment_and_accuracy_that_go_together_are_correlated(sign):
     strategies = {f"s{n}": (0.8, 0.1 * n) for n in range(1, 6)}
-    kept = shift_tables.alignment_kept(alignment(strategies), HOME, [AWAY])
+    kept = shift.alignment_kept(alignment(strategies), HOME, [AWAY])
     table = questions(dict.fromkeys(strategies, 0.8), {name: 0.4 + sign * 0.5 * pair[1] for name, pair in strategies.items()})
-    found = shift_tables.survival(kept, table, HOME)
+    found = shift.survival(kept, table, HOME)
     assert len(found) == 2 and (found["n"] == 15).all() and (sign * found["correlation"] > 0.9).all()
-    said = findings_shift.on_survival(shift_tables.alignment_differences(kept), found)
+    said = shift.on_survival(shift.alignment_differences(kept), found)
     assert f"translation accuracy {'+' if sign > 0 else '-'}0.9" in said[-1] or f"{'+' if sign > 0 else '-'}1.00" in said[-1]
-    two = shift_tables.survival(kept[kept["strategy"] == "s1"].query("seed < 3"), table, HOME)
+    two = shift.survival(kept[kept["strategy"] == "s1"].query("seed < 3"), table, HOME)
     assert two["correlation"].isna().all(), "two encoders show nothing"
 
 
@@ -193,7 +193,7 @@ def scores(tasks=(HOME, AWAY), languages=("de", "en", "el")) -> pd.DataFrame:
 
 
 def test_trained_and_unseen_languages_are_told_apart():
-    kinds = shift_tables.language_kinds(scores(), [HOME, AWAY], ["el"]).set_index(["task", "strategy", "setting", "question", "pool"])
+    kinds = shift.language_kinds(scores(), [HOME, AWAY], ["el"]).set_index(["task", "strategy", "setting", "question", "pool"])
     hybrid = kinds.sort_index().loc[(AWAY, "hybrid")]
     assert hybrid["value"].to_dict() == {
         ("monolingual", "trained", "trained"): 1, ("monolingual", "unseen", "unseen"): 7, ("cross-lingual", "trained", "trained"): 1,
@@ -201,40 +201,40 @@ def test_trained_and_unseen_languages_are_told_apart():
         ("multilingual", "unseen", "all"): 3,
     }  # fmt: skip
     assert hybrid["pairs"]["cross-lingual", "trained", "unseen"] == 2 and (hybrid["n_seeds"] == 2).all()
-    said = findings_shift.on_languages(kinds.reset_index(), ["el"])
+    said = shift.on_languages(kinds.reset_index(), ["el"])
     (sentence,) = said  # Greek is in four ordered pairs of six: two of value 5, two of 3
     assert sentence.startswith("From aligned, Cr. mAP between trained languages / with el: ")
     assert sentence.count("hybrid 1.000 (best: X-Y 1.100) / hybrid 4.000 (best: X-Y 4.100)") == 2, "in both tasks"
-    assert shift_tables.language_kinds_wide(kinds.reset_index()).shape == (4, 7)
+    assert shift.language_kinds_wide(kinds.reset_index()).shape == (4, 7)
 
 
 def test_unseen_languages_that_are_not_there_get_a_sentence():
-    kinds = shift_tables.language_kinds(scores(), [HOME, AWAY], ["vi"])
-    assert findings_shift.on_languages(kinds, ["vi"]) == ["No task of this run has the unseen languages (vi)."]
-    one = shift_tables.language_kinds(pd.concat([scores((HOME,), ("de", "en")), scores((AWAY,))]), [HOME, AWAY], ["el"])
-    assert f"{HOME} hybrid 1.000 (best: X-Y 1.100) / none; {AWAY} hybrid" in findings_shift.on_languages(one, ["el"])[0]
-    (sentence,) = findings_shift.on_languages(shift_tables.language_kinds(scores(), [HOME], []), [])
+    kinds = shift.language_kinds(scores(), [HOME, AWAY], ["vi"])
+    assert shift.on_languages(kinds, ["vi"]) == ["No task of this run has the unseen languages (vi)."]
+    one = shift.language_kinds(pd.concat([scores((HOME,), ("de", "en")), scores((AWAY,))]), [HOME, AWAY], ["el"])
+    assert f"{HOME} hybrid 1.000 (best: X-Y 1.100) / none; {AWAY} hybrid" in shift.on_languages(one, ["el"])[0]
+    (sentence,) = shift.on_languages(shift.language_kinds(scores(), [HOME], []), [])
     assert "notebook 08" in sentence
 
 
 def test_tasks_and_the_languages_they_lack_are_named(tiny_pairs):
     task = task_from_pairs("tiny", tiny_pairs)
-    table = shift_tables.languages_of({HOME: task, AWAY: task}, ("ar", "de", "en", "th", "vi"))
+    table = shift.languages_of({HOME: task, AWAY: task}, ("ar", "de", "en", "th", "vi"))
     assert table["lacking"].tolist() == ["vi", "vi"] and table["questions"].tolist() == [96, 96]
-    said = findings_shift.on_tasks(table, [AWAY])
+    said = shift.on_tasks(table, [AWAY])
     lacks = [f"{name} lacks vi; its numbers are over the languages it has." for name in (HOME, AWAY)]
     assert said == [f"In domain: {HOME}; shifted: {AWAY}.", *lacks]
 
 
 def test_without_a_shifted_task_every_table_is_empty_and_a_sentence_says_why():
     table, means = questions({"X-Y": 0.8, "hybrid": 0.8}, {}), alignment({"hybrid": (0.8, 0.4)})
-    kept, tests = shift_tables.kept_table(table, HOME, [], 50), shift_tables.shift_tests(table, [], [], 50)
-    aligned = shift_tables.alignment_kept(means, HOME, [])
-    differences = shift_tables.alignment_differences(aligned)
-    assert kept.empty and tests.empty and aligned.empty and differences.empty and shift_tables.survival(aligned, table, HOME).empty
-    assert shift_tables.kept_wide(kept).empty
-    assert findings_shift.on_kept(kept) == findings_shift.on_shifted_tests(tests) == []
-    assert findings_shift.on_alignment(means, aligned, differences, [HOME]) == []
-    assert "name one or more of its `tasks`" in findings_shift.on_tasks(pd.DataFrame(), [])[0]
-    for figure in (plots_shift.kept({"shift": kept}), plots_shift.alignment({"shift_alignment": means[means["task"] == HOME]})):
+    kept, tests = shift.kept_table(table, HOME, [], 50), shift.shift_tests(table, [], [], 50)
+    aligned = shift.alignment_kept(means, HOME, [])
+    differences = shift.alignment_differences(aligned)
+    assert kept.empty and tests.empty and aligned.empty and differences.empty and shift.survival(aligned, table, HOME).empty
+    assert shift.kept_wide(kept).empty
+    assert shift.on_kept(kept) == shift.on_shifted_tests(tests) == []
+    assert shift.on_alignment(means, aligned, differences, [HOME]) == []
+    assert "name one or more of its `tasks`" in shift.on_tasks(pd.DataFrame(), [])[0]
+    for figure in (plots.kept({"shift": kept}), plots.alignment({"shift_alignment": means[means["task"] == HOME]})):
         assert figure.axes[0].texts, "a figure that says there is nothing to show"

@@ -8,17 +8,18 @@ import json
 import pandas as pd
 import pytest
 
-from hybridir_utils.base import places, trace
-from hybridir_utils.base.code_use import used_code
-from hybridir_utils.base.errors import InputError, MissingInput
-from hybridir_utils.base.fingerprints import file_fingerprint, fingerprint
-from hybridir_utils.base.runs import artefact
-from hybridir_utils.operate import parts
-from hybridir_utils.operate.suite import notebooks
-from hybridir_utils.steps import stamps
-from hybridir_utils.steps.profiles import MEANS, load_profile
-from hybridir_utils.steps.session import open_run, save_table
-from hybridir_utils.steps.stamps import STAGES, STAMPS, check_one_origin, is_current, read_stamps, stamp
+from hybridir_utils.base import files
+from hybridir_utils.base.errors import InputError, MissingInput, did_you_mean
+from hybridir_utils.base.files import file_fingerprint, fingerprint
+from hybridir_utils.experiment import stamps
+from hybridir_utils.experiment.profile import MEANS, load_profile
+from hybridir_utils.experiment.run import open_run, save_table
+from hybridir_utils.experiment.stamps import STAGES, STAMPS, check_one_origin, is_current, read_stamps, stamp
+from hybridir_utils.provenance import reads
+from hybridir_utils.provenance.artefacts import artefact
+from hybridir_utils.provenance.code_use import used_code
+from hybridir_utils.suite import records
+from hybridir_utils.suite.running import notebooks
 
 LAST_STAGE = {"01": 1, "02": 2}  # of their tables; of later ones: the third
 COMMAND = "python -m hybridir_utils run --profile sample"
@@ -31,7 +32,7 @@ OTHER_MEANS = {
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
-    monkeypatch.setattr(trace, "_used", {})
+    monkeypatch.setattr(reads, "_used", {})
     return open_run("sample")
 
 
@@ -67,7 +68,7 @@ def test_a_value_that_can_change_a_result_makes_a_stamp_old_and_no_other_does(ru
 )  # fmt: skip
 def test_a_table_is_stamped_with_the_code_of_the_stages_it_hangs_on_and_is_old_when_that_is_edited(run, monkeypatch, rooms, stages):
     for room in rooms:
-        artefact(run.artefacts / room, room, {}, "errors", lambda out: (out / "a").write_text("b"))
+        artefact(run.artefacts / room, room, {}, did_you_mean, lambda out: (out / "a").write_text("b"))
     save_table(run, "table", TABLE)
     own = read_stamps(run.results)["table"]
     assert set(own["code"]) == set(list(STAGES)[:stages])
@@ -79,10 +80,10 @@ def test_a_table_is_stamped_with_the_code_of_the_stages_it_hangs_on_and_is_old_w
 
 def test_tables_before_an_edited_stage_agree_with_those_after_it(run, monkeypatch):
     """What `run` leaves as it is, because the edit does not concern it, must not be refused by what it runs again."""
-    artefact(run.artefacts / "pairs", "pairs", {}, "errors", lambda out: (out / "a").write_text("b"))
+    artefact(run.artefacts / "pairs", "pairs", {}, did_you_mean, lambda out: (out / "a").write_text("b"))
     edited(monkeypatch)
     save_table(run, "coverage", TABLE)
-    artefact(run.artefacts / "evaluations", "e", {}, "errors", lambda out: (out / "a").write_text("b"))
+    artefact(run.artefacts / "evaluations", "e", {}, did_you_mean, lambda out: (out / "a").write_text("b"))
     save_table(run, "scores", TABLE)
     edited(monkeypatch, "evaluation")
     save_table(run, "bias", TABLE)
@@ -98,14 +99,14 @@ def test_tables_before_an_edited_stage_agree_with_those_after_it(run, monkeypatc
 def test_an_edit_that_makes_a_notebooks_tables_old_makes_the_notebook_run_again():
     """Else the plan would leave it, notebook 09 would refuse its tables, and `run` would never mend that."""
     for path in notebooks():
-        own = used_code(parts._used_places([ast.parse(cell) for cell in parts.code_cells(path)]))
+        own = used_code(records._used_places([ast.parse(cell) for cell in records.code_cells(path)]))
         for stage in list(STAGES)[: LAST_STAGE.get(path.stem[:2], 3)]:
             for file, definitions in used_code([(stage, STAGES[stage])]).items():
                 assert definitions.items() <= own[file].items(), (path.stem, stage, file)
 
 
 def test_committed_tables_hang_on_the_stages_of_their_notebooks():
-    found = read_stamps(places.ROOT / "data" / "results" / "sample")
+    found = read_stamps(files.ROOT / "data" / "results" / "sample")
     assert {name: len(found[name]["code"]) for name in ("coverage", "losses", "scores", "claims")} == {
         "coverage": 1, "losses": 2, "scores": 3, "claims": 3,
     }  # fmt: skip
@@ -174,10 +175,10 @@ def test_stamps_are_text_that_keeps_its_order(run):
 
 
 def test_a_stamp_says_for_what_the_table_was_made_and_from_what(run, monkeypatch):
-    monkeypatch.setattr(trace, "_used", {})
+    monkeypatch.setattr(reads, "_used", {})
     monkeypatch.setattr(stamps, "commit", lambda: "c0ffee+changes")
-    monkeypatch.setenv(trace.ORIGIN, json.dumps({"notebook": "03_retrieval_evaluation"}))
-    made = artefact(run.artefacts / "pairs", "pairs", {}, "errors", lambda out: (out / "a").write_text("b"))
+    monkeypatch.setenv(reads.ORIGIN, json.dumps({"notebook": "03_retrieval_evaluation"}))
+    made = artefact(run.artefacts / "pairs", "pairs", {}, did_you_mean, lambda out: (out / "a").write_text("b"))
     changed = open_run("sample", alpha=0.3)
     save_table(changed, "scores", TABLE)
     found = read_stamps(changed.results)["scores"]

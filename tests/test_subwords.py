@@ -6,8 +6,8 @@ from itertools import chain
 
 import pytest
 
-from hybridir_utils.rank import subwords
-from hybridir_utils.rank.subwords import Subwords
+from hybridir_utils.encode import encoding
+from hybridir_utils.encode.encoding import Subwords
 from hybridir_utils.train.base_encoders import train_tokenizer
 
 TEXTS = ["water fire stone", "Wasser, Feuer", "", "نار ماء", "water fire stone"]
@@ -26,7 +26,7 @@ class Counting:
 
 @pytest.fixture
 def tokenizer():
-    subwords._memory.cache_clear()
+    encoding._memory.cache_clear()
     return Counting(train_tokenizer(TEXTS, 200))
 
 
@@ -52,7 +52,7 @@ def test_another_tokenizer_begins_anew(tokenizer):
 
 
 def test_memory_has_an_end_and_loses_nothing(tokenizer, monkeypatch):
-    monkeypatch.setattr(subwords, "MOST", 3)
+    monkeypatch.setattr(encoding, "MOST", 3)
     known = Subwords(tokenizer)
     expected = [known([text])[0].tolist() for text in TEXTS]
     assert len(known.known) <= 3

@@ -17,19 +17,18 @@ from made_up import made_up_tables
 from made_up_suite import add_code, edit, notebook
 from waiting import alive, wait_for
 
-from hybridir_utils.base import places
-from hybridir_utils.base.code_use import ALL
-from hybridir_utils.base.errors import Busy, UnknownName
-from hybridir_utils.base.fingerprints import file_fingerprint, module_fingerprints
-from hybridir_utils.base.runs import artefact, recipe_of
-from hybridir_utils.operate import suite
-from hybridir_utils.operate.parts import parameter_names, parts_of
-from hybridir_utils.operate.records import FAILED, KILLED, OK, TIMEOUT, read_record
-from hybridir_utils.operate.suite import NotebookFailed, Step, declared_values, run_suite
-from hybridir_utils.operate.watching import Ended
-from hybridir_utils.operate.writeback import cleaned, write_back
-from hybridir_utils.show.figures import draw, read_result
-from hybridir_utils.steps.session import open_run, save_table
+from hybridir_utils.base import files
+from hybridir_utils.base.errors import Busy, UnknownName, did_you_mean
+from hybridir_utils.base.files import file_fingerprint
+from hybridir_utils.experiment.run import open_run, save_table
+from hybridir_utils.provenance.artefacts import artefact, recipe_of
+from hybridir_utils.provenance.code_use import ALL
+from hybridir_utils.provenance.fingerprints import module_fingerprints
+from hybridir_utils.results.figures import draw, read_result
+from hybridir_utils.suite import running
+from hybridir_utils.suite.records import FAILED, KILLED, OK, TIMEOUT, parameter_names, parts_of, read_record
+from hybridir_utils.suite.running import Ended, NotebookFailed, Step, declared_values, run_suite
+from hybridir_utils.suite.writeback import cleaned, write_back
 
 
 def calls() -> list[list[str]]:
@@ -54,7 +53,7 @@ def test_notebooks_run_in_order_in_processes_of_their_own_and_only_once(workplac
     for step in steps:
         record = read_record(step.record)
         assert record.status == OK and record.notebook == step.notebook.name and record.parameters["alpha"] == 0.5 and record.error == ""
-        assert record.outputs == {step.executed.relative_to(places.output_root()).as_posix(): file_fingerprint(step.executed)}
+        assert record.outputs == {step.executed.relative_to(files.output_root()).as_posix(): file_fingerprint(step.executed)}
         assert record.seconds > 0 and record.peak_memory_mb > 30 and record.process == os.getpid() and record.parts["cells"]
         left = sorted(path.name for path in step.executed.parent.glob(f"*{step.notebook.stem}*"))
         assert left == [step.executed.name, step.record.name], "nothing else stays"
@@ -96,13 +95,13 @@ def test_what_decides_that_a_notebook_runs_again(workplace, executions):
 
 
 @pytest.mark.parametrize(
-    "line", ["from hybridir_utils.show import reading\nreading.stack", "from hybridir_utils.show.reading import stack\nstack"]
+    "line", ["from hybridir_utils.results import reading\nreading.stack", "from hybridir_utils.results.reading import stack\nstack"]
 )
 def test_package_code_that_a_notebook_uses_counts(workplace, line):
     folder, run = workplace
     code = parts_of(notebook(folder, "03_third", line), run.profile, {})["code"]
-    assert code == module_fingerprints(("reading", "stack")) and "hybridir_utils/show/reading.py" in code
-    assert code != module_fingerprints(("reading", ALL)), "what it does not use counts for nothing"
+    assert code == module_fingerprints(("results.reading", "stack")) and "hybridir_utils/results/reading.py" in code
+    assert code != module_fingerprints(("results.reading", ALL)), "what it does not use counts for nothing"
     assert parts_of(folder / "01_first.ipynb", run.profile, {})["code"] == {}
 
 
@@ -183,14 +182,14 @@ def test_the_cell_number_counts_the_notebooks_own_cells(workplace):
     book.cells[-1]["outputs"] = [nbformat.from_dict(error)]
     step.failed.parent.mkdir(parents=True)
     nbformat.write(book, step.failed)
-    assert suite._failure(step, FAILED, Ended(1, 1.0, 1.0)) == "01_first.ipynb, code cell 2: ValueError: no"
+    assert running._failure(step, FAILED, Ended(1, 1.0, 1.0)) == "01_first.ipynb, code cell 2: ValueError: no"
 
 
 SUITE = """
 import sys
 from pathlib import Path
 from hybridir_utils.operate import suite
-from hybridir_utils.steps.session import open_run
+from hybridir_utils.experiment.run import open_run
 suite.NOTEBOOKS = Path(sys.argv[1])
 suite.run_suite(open_run("sample"))
 """
@@ -279,8 +278,8 @@ def test_write_back_replaces_the_notebook(workplace):
 
 
 def test_the_suites_own_notebooks_are_found_in_order():
-    assert suite.notebooks() == sorted(places.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-    assert [path.stem[:2] for path in suite.notebooks()][:4] == ["01", "02", "03", "04"]
+    assert running.notebooks() == sorted(files.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    assert [path.stem[:2] for path in running.notebooks()][:4] == ["01", "02", "03", "04"]
 
 
 def spoil_truncate(path: Path) -> None:
@@ -294,7 +293,7 @@ def test_a_figure_table_or_copy_that_is_not_as_written_is_made_again(workplace, 
     executions.work["01_first"] = lambda: (save_table(run, "coverage", made_up_tables()["coverage"]), draw(run, "01_coverage"))
     run_suite(run, say=silent)
     step = Step(folder / "01_first.ipynb", run)
-    place = places.output_root() / name if "/" in name else step.executed
+    place = files.output_root() / name if "/" in name else step.executed
     whole, outputs = place.read_bytes(), read_record(step.record).outputs
     assert {Path(path).name for path in outputs} == {"01_coverage.png", "01_coverage.svg", "coverage.csv", "01_first.ipynb"}
     executions.clear()
@@ -305,18 +304,18 @@ def test_a_figure_table_or_copy_that_is_not_as_written_is_made_again(workplace, 
 
 def test_artefacts_are_told_by_their_records_and_stay_the_makers(workplace, executions):
     folder, run = workplace
-    make = partial(artefact, run.artefacts / "encoders", "x", {"a": 1}, "errors", lambda out: (out / "model").write_text("weights"))
+    make = partial(artefact, run.artefacts / "encoders", "x", {"a": 1}, did_you_mean, lambda out: (out / "model").write_text("weights"))
     executions.work = {"01_first": make, "02_second": make}
     run_suite(run, say=silent)
     first, second = (read_record(Step(folder / name, run).record) for name in ("01_first.ipynb", "02_second.ipynb"))
     (made,) = [path for path in first.outputs if path.endswith("artefact.json")]
-    assert second.inputs == {made: file_fingerprint(places.output_root() / made)} == {made: first.outputs[made]} and first.inputs == {}
-    origin = recipe_of((places.output_root() / made).parent)["origin"]
+    assert second.inputs == {made: file_fingerprint(files.output_root() / made)} == {made: first.outputs[made]} and first.inputs == {}
+    origin = recipe_of((files.output_root() / made).parent)["origin"]
     assert origin == {"notebook": "01_first", "run": "sample", "profile": "sample", "changed": {}}
     run_suite(run, start_at="01", say=silent)
     assert made in read_record(Step(folder / "01_first.ipynb", run).record).outputs, "found again, still its own"
     executions.clear()
-    (places.output_root() / made).unlink()
+    (files.output_root() / made).unlink()
     run_suite(run, say=silent)
     assert executions == ["01"]
 
@@ -333,7 +332,7 @@ def test_what_workers_write_is_recorded_whatever_the_clock_says(workplace):
 WORKER = """
 import pandas as pd
 from hybridir_utils.base.parallel import run_jobs
-from hybridir_utils.steps.session import open_run, save_table
+from hybridir_utils.experiment.run import open_run, save_table
 
 run = open_run(profile)
 run_jobs(save_table, [(run, "of_worker", pd.DataFrame({"a": [1]}))], 1, "saving")

@@ -18,14 +18,13 @@ from waiting import alive, wait_for, written
 
 from hybridir_utils.__main__ import main
 from hybridir_utils.base.errors import InputError
-from hybridir_utils.operate import suite, sweep_cluster, sweep_queue
-from hybridir_utils.operate.sweep import announcement, sweep_of
-from hybridir_utils.operate.sweep_cluster import thread_environment
-from hybridir_utils.operate.sweep_job import Job
-from hybridir_utils.operate.sweep_queue import JobQueue
-from hybridir_utils.operate.sweep_table import Outcome, outcome_table, sweep_head, write_sweep
-from hybridir_utils.steps import encoders, stamps
-from hybridir_utils.steps.session import open_run, save_table
+from hybridir_utils.experiment import encoders, stamps
+from hybridir_utils.experiment.run import open_run, save_table
+from hybridir_utils.suite import running
+from hybridir_utils.suite.sweep import cluster as clusters
+from hybridir_utils.suite.sweep.cluster import JobQueue, thread_environment
+from hybridir_utils.suite.sweep.job import Job
+from hybridir_utils.suite.sweep.sweep import Outcome, announcement, outcome_table, sweep_head, sweep_of, write_sweep
 
 SWEEP_JOB = """
 import sys
@@ -101,8 +100,8 @@ def tiny(tmp_path, monkeypatch) -> list[str]:
     folder = tmp_path / "notebooks"
     folder.mkdir()
     notebook(folder, "01_first", FAILS, parameters="alpha = 0.5")
-    monkeypatch.setattr(suite, "NOTEBOOKS", folder)
-    monkeypatch.setattr(sweep_queue, "PROGRAM", ("-c", SWEEP_JOB, str(folder)))
+    monkeypatch.setattr(running, "NOTEBOOKS", folder)
+    monkeypatch.setattr(clusters, "PROGRAM", ("-c", SWEEP_JOB, str(folder)))
     (tmp_path / "data").mkdir()
     setup = Setup(tmp_path / "data")
     return ["run", "--profile", str(setup.profile), "--set", "dimension=8", "--set", "vocabulary=300", "--jobs", "2"]
@@ -141,7 +140,7 @@ def job(name: str) -> Job:
 
 def ended(client, jobs: dict, program: str, monkeypatch) -> dict:
     """How small programs end, which get the output folder and the job."""
-    monkeypatch.setattr(sweep_queue, "PROGRAM", ("-c", program))
+    monkeypatch.setattr(clusters, "PROGRAM", ("-c", program))
     return dict(JobQueue(client, jobs, thread_environment(), 0, lambda line: None).ended())
 
 
@@ -166,7 +165,7 @@ def test_workers_and_processes_that_die(output, monkeypatch):
     """A run whose worker dies is begun once more, and reported as killed when that dies, too; a common part that fails ends its runs."""
     names = ("good", "once", "bad", "itself")
     jobs = {name: (job(name), None) for name in names} | {name: (job(name), job("common")) for name in ("left", "right")}
-    with sweep_cluster.sweep_cluster("", 2) as client:
+    with clusters.sweep_cluster("", 2) as client:
         found = ended(client, jobs, DIES, monkeypatch)
     assert {name: found[name].status for name in names} == {"good": 0, "once": 0, "bad": -9, "itself": -9}
     tries = {name: len((output / f"{name}.tries").read_text().split()) for name in names}
@@ -180,7 +179,7 @@ def test_workers_and_processes_that_die(output, monkeypatch):
 STAYS = """
 import os, sys, time
 from pathlib import Path
-from hybridir_utils.operate.execute import end_with_parent
+from hybridir_utils.suite.cells import end_with_parent
 end_with_parent()
 import json
 Path(os.environ["HYBRIDIR_OUTPUT"], json.loads(sys.argv[1])["log"].replace(".log", ".running")).write_text(f"{os.getpid()} {os.getppid()}")
@@ -211,7 +210,7 @@ def cluster(output, tmp_path):
 
 
 def test_two_workers_of_a_scheduler_do_the_runs_and_end_them_with_the_sweep(cluster, output, monkeypatch, tmp_path):
-    with sweep_cluster.sweep_cluster(cluster, 1) as client:
+    with clusters.sweep_cluster(cluster, 1) as client:
         client.wait_for_workers(2)
         found = ended(client, {name: (job(name), None) for name in "abcd"}, STAYS, monkeypatch)
         assert [one.status for one in found.values()] == [0] * 4
@@ -224,19 +223,19 @@ def test_two_workers_of_a_scheduler_do_the_runs_and_end_them_with_the_sweep(clus
         assert wait_for(lambda: not alive(process)), "the sweep has ended and its run goes on"
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path / "elsewhere"))
     with pytest.raises(InputError, match=rf"writes to {output} on .* written here to {tmp_path}/elsewhere.*mount it on each host"):
-        sweep_cluster.sweep_cluster(cluster, 1).__enter__()
+        clusters.sweep_cluster(cluster, 1).__enter__()
     assert not list((tmp_path / "elsewhere" / "data" / "runs").iterdir())
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(output))
-    monkeypatch.setattr(sweep_cluster, "_package_fingerprint", lambda: "another")
+    monkeypatch.setattr(clusters, "_package_fingerprint", lambda: "another")
     with pytest.raises(InputError, match=r"another version than the one here. Bring all hosts to one commit"):
-        sweep_cluster.sweep_cluster(cluster, 1).__enter__()
+        clusters.sweep_cluster(cluster, 1).__enter__()
 
 
 SWEEP = """
 import sys
 from hybridir_utils.operate import sweep_queue
-from hybridir_utils.operate.sweep_cluster import sweep_cluster
-from hybridir_utils.operate.sweep_job import Job
+from hybridir_utils.suite.sweep.cluster import sweep_cluster
+from hybridir_utils.suite.sweep.job import Job
 if __name__ == "__main__":
     sweep_queue.PROGRAM = ("-c", sys.argv[1])
     with sweep_cluster("", 2) as client:
@@ -271,7 +270,7 @@ with sweep_cluster.sweep_cluster("", 2):
 
 
 def test_an_interrupted_sweep_ends_though_its_cluster_does_not_close():
-    assert subprocess.run([sys.executable, "-c", HANGS], timeout=120).returncode == sweep_cluster.INTERRUPTED
+    assert subprocess.run([sys.executable, "-c", HANGS], timeout=120).returncode == clusters.INTERRUPTED
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])

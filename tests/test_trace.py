@@ -9,52 +9,52 @@ from pathlib import Path
 
 import pytest
 
-from hybridir_utils.base import checkout, trace
 from hybridir_utils.base.errors import InputError
-from hybridir_utils.base.fingerprints import file_fingerprint
+from hybridir_utils.base.files import file_fingerprint
+from hybridir_utils.provenance import fingerprints, reads
 
 
 @pytest.fixture
 def traced(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv(trace.FILE, str(tmp_path / "trace"))
-    monkeypatch.setattr(trace, "_used", {})
+    monkeypatch.setenv(reads.FILE, str(tmp_path / "trace"))
+    monkeypatch.setattr(reads, "_used", {})
     return tmp_path / "trace"
 
 
 def test_files_are_noted_as_they_were_when_used_and_as_they_were_written_last(traced, tmp_path):
     file = tmp_path / "ä\n.csv"
     file.write_text("1")
-    trace.used(file)
+    reads.used(file)
     first = file_fingerprint(file)
     for text in ("2", "3"):
         file.write_text(text)
-        trace.wrote(file)
-    trace.device("cuda")
-    assert trace.read_trace(traced) == ({str(file): first}, {str(file): file_fingerprint(file)}, "cuda")
-    assert trace.used_so_far() == {str(file): first}
+        reads.wrote(file)
+    reads.device("cuda")
+    assert reads.read_trace(traced) == ({str(file): first}, {str(file): file_fingerprint(file)}, "cuda")
+    assert reads.used_so_far() == {str(file): first}
 
 
 def test_without_a_suite_nothing_is_written(tmp_path, monkeypatch):
-    monkeypatch.delenv(trace.FILE, raising=False)
+    monkeypatch.delenv(reads.FILE, raising=False)
     (tmp_path / "a").write_text("1")
-    trace.used(tmp_path / "a")
-    assert [path.name for path in tmp_path.iterdir()] == ["a"] and trace.read_trace(tmp_path / "trace") == ({}, {}, "")
+    reads.used(tmp_path / "a")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"] and reads.read_trace(tmp_path / "trace") == ({}, {}, "")
 
 
 @pytest.mark.parametrize("rest", [b'["wrote", "/b', b"\xff\xfe\n", b'{"a": 1}\n', b'["other", "a", "b"]\n', b"7\n"])
 def test_a_line_that_was_cut_off_is_left_out(traced, tmp_path, rest):
     (tmp_path / "a").write_text("1")
-    trace.wrote(tmp_path / "a")
+    reads.wrote(tmp_path / "a")
     traced.write_bytes(traced.read_bytes() + rest + b'\n["used", "/c", "0"]\n')
-    used, wrote, _ = trace.read_trace(traced)
+    used, wrote, _ = reads.read_trace(traced)
     assert used == {"/c": "0"} and list(wrote) == [str(tmp_path / "a")]
 
 
 def test_a_place_that_takes_no_lines_is_named(tmp_path, monkeypatch):
-    monkeypatch.setenv(trace.FILE, str(tmp_path / "absent" / "trace"))
+    monkeypatch.setenv(reads.FILE, str(tmp_path / "absent" / "trace"))
     (tmp_path / "a").write_text("1")
     with pytest.raises(InputError, match=r"absent/trace: cannot be written.*earlier results are untouched"):
-        trace.wrote(tmp_path / "a")
+        reads.wrote(tmp_path / "a")
 
 
 @pytest.fixture
@@ -71,13 +71,13 @@ def repository(tmp_path, monkeypatch):
         (tmp_path / name).write_text("1")
     git("add", "-A")
     git("commit", "-qm", "first")
-    monkeypatch.setattr(checkout, "ROOT", tmp_path.resolve())
+    monkeypatch.setattr(fingerprints, "ROOT", tmp_path.resolve())
     return tmp_path, git("rev-parse", "HEAD")
 
 
 def test_the_commit_is_marked_where_the_code_was_changed_but_not_where_results_were(repository):
     folder, commit = repository
-    look = checkout.commit.__wrapped__
+    look = fingerprints.commit.__wrapped__
     assert look() == commit and len(commit) == 40
     for name in ("figures/a.svg", "data/results/a/b.csv", "new.txt"):
         (folder / name).write_text("2")
@@ -87,13 +87,13 @@ def test_the_commit_is_marked_where_the_code_was_changed_but_not_where_results_w
 
 
 def test_a_package_outside_of_a_checkout_has_no_commit(repository, monkeypatch, tmp_path):
-    monkeypatch.setattr(checkout, "ROOT", (tmp_path / "data").resolve())
-    assert checkout.commit.__wrapped__() == "", "somebody else's repository"
+    monkeypatch.setattr(fingerprints, "ROOT", (tmp_path / "data").resolve())
+    assert fingerprints.commit.__wrapped__() == "", "somebody else's repository"
     monkeypatch.setenv("PATH", "")
-    assert checkout.commit.__wrapped__() == "", "no git"
+    assert fingerprints.commit.__wrapped__() == "", "no git"
 
 
 def test_workers_inherit_for_whom_they_work(monkeypatch):
-    monkeypatch.setenv(trace.ORIGIN, "{}")
-    trace.set_origin(run="a", notebook="02_x")
-    assert trace.origin() == {"run": "a", "notebook": "02_x"} == json.loads(os.environ[trace.ORIGIN])
+    monkeypatch.setenv(reads.ORIGIN, "{}")
+    reads.set_origin(run="a", notebook="02_x")
+    assert reads.origin() == {"run": "a", "notebook": "02_x"} == json.loads(os.environ[reads.ORIGIN])

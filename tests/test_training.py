@@ -11,11 +11,10 @@ from datasets import Dataset
 from torch.nn.functional import cross_entropy
 
 from hybridir_utils.base.errors import InputError
-from hybridir_utils.data.batching import KINDS, BatchPlan, plan_batches
+from hybridir_utils.data.batching import KINDS, NO_PASSAGE, BatchPlan, in_plan_order, plan_batches
 from hybridir_utils.data.pairs import pairs_from_rows
-from hybridir_utils.data.plan_rows import NO_PASSAGE, in_plan_order
-from hybridir_utils.rank.encoding import open_encoder
-from hybridir_utils.rank.opening import Opening, open_model
+from hybridir_utils.encode.encoding import open_encoder
+from hybridir_utils.encode.opening import Opening, open_model
 from hybridir_utils.train import base_encoders, losses
 from hybridir_utils.train.base_encoders import bitext, make_aligned, make_unaligned, train_tokenizer
 from hybridir_utils.train.chunks import TASKS, LengthSortedCollator, in_columns, row_numbers, tokenise

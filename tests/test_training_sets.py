@@ -11,11 +11,11 @@ from hub_folders import CONTEXT, MAKERS, MARCO_TRIPLES, make_folders, parquet
 
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.base.files import read_text
-from hybridir_utils.data import training_sets, triples
+from hybridir_utils.data import public_layouts, public_pairs, triples
 from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, check_pairs
-from hybridir_utils.data.training_layouts import answer_groups, stretch_at
-from hybridir_utils.data.training_sets import TRAINING_SETS, hub_pairs, set_record, squadshifts_pairs
-from hybridir_utils.steps.profiles import HUB_PAIR_SETS
+from hybridir_utils.data.public_layouts import answer_groups, stretch_at
+from hybridir_utils.data.public_pairs import TRAINING_SETS, hub_pairs, set_record, squadshifts_pairs
+from hybridir_utils.experiment.profile import HUB_PAIR_SETS
 
 MARCO = ("en", "de", "ar")
 
@@ -207,22 +207,22 @@ def test_the_same_pairs_every_time(folders, tmp_path, monkeypatch):
 def test_what_is_made_is_found_again_and_made_anew_when_asked_otherwise(folders, monkeypatch):
     first = rows("natural-questions", folders, max_chars=400)
     calls = []
-    find = training_sets.LAYOUTS["answers"]
-    monkeypatch.setitem(training_sets.LAYOUTS, "answers", lambda *given: calls.append(1) or find(*given))
+    find = public_layouts.LAYOUTS["answers"]
+    monkeypatch.setitem(public_layouts.LAYOUTS, "answers", lambda *given: calls.append(1) or find(*given))
     assert rows("natural-questions", folders, max_chars=400).equals(first) and not calls
     assert not rows("natural-questions", folders, max_chars=20).equals(first) and calls
 
 
 def test_rows_reach_the_converter_a_thousand_at_a_time(tmp_path, monkeypatch):
     """No step holds all rows: one that did would see them at once."""
-    seen, table = [], training_sets.pair_table
+    seen, table = [], public_layouts.pair_table
 
     def counted(pairs, features):
         found = table(pairs, features)
         seen.append(len(found["id"]))
         return found
 
-    monkeypatch.setattr(training_sets, "pair_table", counted)
+    monkeypatch.setattr(public_pairs, "pair_table", counted)
     parquet(tmp_path / "natural-questions" / "pair" / "train-0.parquet", [{"query": f"q{i}", "answer": f"a{i}"} for i in range(3500)])
     assert len(hub_pairs("natural-questions", data_dir=str(tmp_path))) == 3500
     assert seen == [1000, 1000, 1000, 500]
@@ -235,7 +235,7 @@ import datasets, pandas
 datasets.disable_progress_bars()
 datasets.config.HF_DATASETS_CACHE = sys.argv[2]
 from hybridir_utils.data import triples
-from hybridir_utils.data.training_sets import hub_pairs
+from hybridir_utils.data.public_pairs import hub_pairs
 triples.BATCH = 2_000
 
 def held():

@@ -17,8 +17,8 @@ import pytest
 from datasets import Dataset, Value
 
 from hybridir_utils.base.errors import Busy, InputError, UnknownName
-from hybridir_utils.translate import translation, translation_cache
-from hybridir_utils.translate.translation import CachedTranslator, MemoryTranslator, translate_pairs
+from hybridir_utils.data import translation
+from hybridir_utils.data.translation import CachedTranslator, MemoryTranslator, translate_pairs
 
 
 class Counting:
@@ -133,7 +133,7 @@ def test_thousands_of_texts_are_looked_up_by_few_queries(tmp_path, monkeypatch):
         connection.set_trace_callback(lambda query: queries.append(query) if "FROM translations" in query else None)
         return connection
 
-    monkeypatch.setattr(translation_cache.sqlite3, "connect", traced)
+    monkeypatch.setattr(translation.sqlite3, "connect", traced)
     again = Counting()
     assert CachedTranslator(again, path).translate(texts, "en", "de") == [f"de:{text.upper()}" for text in texts]
     assert again.asked == [] and 0 < len(queries) <= 10
@@ -150,7 +150,7 @@ def test_a_full_disk_is_told_and_what_is_done_is_kept(tmp_path, monkeypatch):
         return connection
 
     texts = [f"text {i:04d} " * 20 for i in range(400)]
-    monkeypatch.setattr(translation_cache.sqlite3, "connect", small)
+    monkeypatch.setattr(translation.sqlite3, "connect", small)
     with pytest.raises(InputError, match=r"cache\.sqlite: cannot be written \(database or disk is full\).*free space"):
         CachedTranslator(Counting(), path).translate(texts, "en", "de")
     monkeypatch.undo()
@@ -257,7 +257,7 @@ def test_a_cache_locked_by_another_process_is_busy(tmp_path, monkeypatch):
     path = tmp_path / "cache.sqlite"
     CachedTranslator(Counting(), path).translate(["a"], "en", "de")
     connect = sqlite3.connect
-    monkeypatch.setattr(translation_cache.sqlite3, "connect", lambda path, timeout: connect(path, timeout=0.05))
+    monkeypatch.setattr(translation.sqlite3, "connect", lambda path, timeout: connect(path, timeout=0.05))
     with contextlib.closing(connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(Busy, match=r"cache\.sqlite: another process"):

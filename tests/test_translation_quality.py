@@ -8,11 +8,10 @@ import tiny_mt
 from datasets import Dataset
 
 from hybridir_utils.base.errors import UnknownName
-from hybridir_utils.translate import translation_cost as cost
-from hybridir_utils.translate.mt import ModelTranslator, open_translator
-from hybridir_utils.translate.translation import CachedTranslator, MemoryTranslator
-from hybridir_utils.translate.translation_cost import measured_speed, translation_cost
-from hybridir_utils.translate.translation_quality import back_translation
+from hybridir_utils.data.mt import ModelTranslator, open_translator
+from hybridir_utils.data.translation import CachedTranslator, MemoryTranslator, back_translation
+from hybridir_utils.suite import sampling as cost
+from hybridir_utils.suite.sampling import measured_speed, translation_cost
 
 WORDS = "water fire stone tree river bridge forest house sea ship".split()  # noqa: SIM905
 

@@ -11,19 +11,32 @@ from made_up import made_up_tables
 from made_up_suite import notebook
 
 from hybridir_utils.__main__ import main
-from hybridir_utils.base import checkout, places
-from hybridir_utils.base.errors import InputError
-from hybridir_utils.base.fingerprints import file_fingerprint
-from hybridir_utils.base.runs import RECORD, artefact
-from hybridir_utils.operate.embedded import embedded, keeper
-from hybridir_utils.operate.reporting import write_tables
-from hybridir_utils.operate.suite import Step, run_suite
-from hybridir_utils.operate.whence import ALTERED, AS_RECORDED, GONE, NOT_RECORDED, SHOWN, UNCHECKED, Input, Trace, told, trace_of
-from hybridir_utils.show.figures import draw, read_result
-from hybridir_utils.show.style import note_figure, save_figure
-from hybridir_utils.steps import stamps
-from hybridir_utils.steps.session import open_run, run_command, save_table
-from hybridir_utils.steps.stamps import STAMPS
+from hybridir_utils.base import files
+from hybridir_utils.base.errors import InputError, did_you_mean
+from hybridir_utils.base.files import file_fingerprint
+from hybridir_utils.experiment import stamps
+from hybridir_utils.experiment.run import open_run, run_command, save_table
+from hybridir_utils.experiment.stamps import STAMPS
+from hybridir_utils.provenance import fingerprints
+from hybridir_utils.provenance.artefacts import RECORD, artefact
+from hybridir_utils.results.figures import draw, read_result
+from hybridir_utils.results.style import note_figure, save_figure
+from hybridir_utils.suite.running import Step, run_suite
+from hybridir_utils.suite.whence import (
+    ALTERED,
+    AS_RECORDED,
+    GONE,
+    NOT_RECORDED,
+    SHOWN,
+    UNCHECKED,
+    Input,
+    Provenance,
+    as_text,
+    embedded,
+    keeper,
+    provenance_of,
+)
+from hybridir_utils.suite.writeback import write_tables
 
 TABLES = made_up_tables()
 COMMAND = "python -m hybridir_utils run --profile sample --set alpha=0.3 --only 03"
@@ -41,7 +54,7 @@ def suite_run(workplace, executions, monkeypatch):
 
     def work() -> None:
         read_result(run, "leaks")
-        artefact(run.artefacts / "pairs", "pairs", {"seed": 1, "data": "d" * 64}, "errors", lambda out: (out / "a").write_text("b"))
+        artefact(run.artefacts / "pairs", "pairs", {"seed": 1, "data": "d" * 64}, did_you_mean, lambda out: (out / "a").write_text("b"))
         save_table(run, "scores", TABLES["scores"])
         draw(run, "03_scores")
 
@@ -52,37 +65,41 @@ def suite_run(workplace, executions, monkeypatch):
 
 def test_a_figure_of_the_suite_tells_notebook_parameters_commit_inputs_and_command(suite_run):
     for kind in ("png", "svg"):
-        found = trace_of(suite_run.figures / f"03_scores.{kind}")
+        found = provenance_of(suite_run.figures / f"03_scores.{kind}")
         assert (found.kind, found.state, found.status) == ("figure", AS_RECORDED, "ok")
         assert (found.notebook, found.run, found.profile) == ("03_retrieval_evaluation", "sample+alpha=0.3", "sample")
-        assert dict(found.parameters) == {"alpha": 0.3} and found.commit == checkout.commit() and found.command == COMMAND
+        assert dict(found.parameters) == {"alpha": 0.3} and found.commit == fingerprints.commit() and found.command == COMMAND
         table = suite_run.results / "scores.csv"
         assert found.inputs == (Input("data/results/sample+alpha=0.3/scores.csv", file_fingerprint(table), AS_RECORDED),)
 
 
 def test_a_table_of_the_suite_tells_all_that_its_notebook_read(suite_run):
-    found = trace_of(suite_run.results / "scores.csv")
+    found = provenance_of(suite_run.results / "scores.csv")
     assert (found.kind, found.state, found.notebook, found.command) == ("table", AS_RECORDED, "03_retrieval_evaluation", COMMAND)
     inputs = {each.name: each.state for each in found.inputs}
     assert inputs["data/results/sample+alpha=0.3/leaks.csv"] == AS_RECORDED and inputs["data worldfacts"] == UNCHECKED
     (suite_run.results / "leaks.csv").write_text("a\n1\n")
-    assert {each.state for each in trace_of(suite_run.results / "scores.csv").inputs if "leaks" in each.name} == {ALTERED}
+    assert {each.state for each in provenance_of(suite_run.results / "scores.csv").inputs if "leaks" in each.name} == {ALTERED}
     (suite_run.results / "leaks.csv").unlink()
-    assert {each.state for each in trace_of(suite_run.results / "scores.csv").inputs if "leaks" in each.name} == {GONE}
+    assert {each.state for each in provenance_of(suite_run.results / "scores.csv").inputs if "leaks" in each.name} == {GONE}
 
 
 def test_files_altered_since_are_told_as_such(suite_run):
     figure, table = suite_run.figures / "03_scores.svg", suite_run.results / "scores.csv"
     table.write_text(table.read_text() + "\n")
-    assert trace_of(table).state == ALTERED and trace_of(figure).inputs[0].state == ALTERED and trace_of(figure).state == AS_RECORDED
+    assert (
+        provenance_of(table).state == ALTERED
+        and provenance_of(figure).inputs[0].state == ALTERED
+        and provenance_of(figure).state == AS_RECORDED
+    )
     figure.write_text(figure.read_text() + "\n")
-    assert trace_of(figure).state == ALTERED
+    assert provenance_of(figure).state == ALTERED
 
 
 def test_a_table_saved_anew_by_hand_is_the_stamps_not_the_older_records(suite_run, monkeypatch):
     monkeypatch.setattr(stamps, "commit", lambda: "by hand")
     save_table(suite_run, "scores", TABLES["scores"].head(3))
-    found = trace_of(suite_run.results / "scores.csv")
+    found = provenance_of(suite_run.results / "scores.csv")
     assert (found.state, found.commit, found.status) == (AS_RECORDED, "by hand", "")
 
 
@@ -92,10 +109,13 @@ def test_without_a_suite_the_figure_and_the_stamp_still_tell_notebook_and_run(wo
     save_table(run, "scores", TABLES["scores"])
     draw(run, "03_scores")
     for place in (run.figures / "03_scores.png", run.results / "scores.csv"):
-        found = trace_of(place)
+        found = provenance_of(place)
         assert (found.notebook, found.run, found.profile) == ("03_retrieval_evaluation", "sample", "sample")
-        assert found.commit == checkout.commit() and found.command.endswith("--profile sample --only 03")
-    assert trace_of(run.results / "scores.csv").state == AS_RECORDED and trace_of(run.figures / "03_scores.png").state == NOT_RECORDED
+        assert found.commit == fingerprints.commit() and found.command.endswith("--profile sample --only 03")
+    assert (
+        provenance_of(run.results / "scores.csv").state == AS_RECORDED
+        and provenance_of(run.figures / "03_scores.png").state == NOT_RECORDED
+    )
 
 
 def test_tables_for_readers_carry_their_origin_out_of_sight(workplace):
@@ -105,28 +125,28 @@ def test_tables_for_readers_carry_their_origin_out_of_sight(workplace):
     before = {path: path.read_bytes() for path in write_tables(run)}
     assert before == {path: path.read_bytes() for path in write_tables(run)}
     for path, reads in ((run.figures / "paper.md", {"scores", "bias"}), (run.figures / "claims.md", {"claims"})):
-        found = trace_of(path)
+        found = provenance_of(path)
         assert {Path(each.name).stem for each in found.inputs} == reads and {each.state for each in found.inputs} == {AS_RECORDED}
         assert found.command == "python -m hybridir_utils figures --profile sample" and found.kind == "table"
 
 
 def test_an_artefact_tells_its_recipe_and_what_it_was_made_from(suite_run):
     (folder,) = (suite_run.artefacts / "pairs").glob("pairs-*")
-    found = trace_of(folder)
+    found = provenance_of(folder)
     assert (found.kind, found.state, found.notebook, found.command) == ("artefact", AS_RECORDED, "03_retrieval_evaluation", COMMAND)
-    assert found.recipe["seed"] == 1 and found.inputs == (Input("data", "d" * 64, UNCHECKED),) and found.commit == checkout.commit()
-    encoder = artefact(suite_run.artefacts / "encoders", "x", {"pairs": folder.name}, "errors", lambda out: (out / "w").write_text("1"))
-    assert trace_of(encoder / "w").inputs == (Input(f"pairs/{folder.name}", file_fingerprint(folder / RECORD), AS_RECORDED),)
-    assert trace_of(encoder).command == "", "made by no run"
+    assert found.recipe["seed"] == 1 and found.inputs == (Input("data", "d" * 64, UNCHECKED),) and found.commit == fingerprints.commit()
+    encoder = artefact(suite_run.artefacts / "encoders", "x", {"pairs": folder.name}, did_you_mean, lambda out: (out / "w").write_text("1"))
+    assert provenance_of(encoder / "w").inputs == (Input(f"pairs/{folder.name}", file_fingerprint(folder / RECORD), AS_RECORDED),)
+    assert provenance_of(encoder).command == "", "made by no run"
     (folder / "a").write_text("c")
-    assert trace_of(folder).state == ALTERED and trace_of(encoder).inputs[0].state == ALTERED
+    assert provenance_of(folder).state == ALTERED and provenance_of(encoder).inputs[0].state == ALTERED
     shutil.rmtree(folder)
-    assert trace_of(encoder).inputs[0].state == GONE
+    assert provenance_of(encoder).inputs[0].state == GONE
 
 
 def test_an_executed_notebook_and_its_record_tell_the_same(suite_run, workplace):
     step = Step(workplace[0] / "03_retrieval_evaluation.ipynb", suite_run)
-    copy, record = trace_of(step.executed), trace_of(step.record)
+    copy, record = provenance_of(step.executed), provenance_of(step.record)
     assert (copy.state, copy.status, copy.command) == (AS_RECORDED, "ok", COMMAND)
     assert copy.inputs == record.inputs and record.command == COMMAND and dict(record.parameters) == {"alpha": 0.3}
 
@@ -134,35 +154,35 @@ def test_an_executed_notebook_and_its_record_tell_the_same(suite_run, workplace)
 @pytest.mark.parametrize("name", ["sample", "xquad"])
 def test_results_of_earlier_versions_say_what_is_not_recorded(name, tmp_path):
     """As committed once: stamps of code and parameters alone, figures without an origin."""
-    shutil.copytree(places.ROOT / "data" / "results" / name, tmp_path / "data" / "results" / name)
+    shutil.copytree(files.ROOT / "data" / "results" / name, tmp_path / "data" / "results" / name)
     old = {"scores": {"code": "1", "parameters": "2"}}
     (tmp_path / "data" / "results" / name / STAMPS).write_text(json.dumps(old))
     save_figure(note_figure("old"), tmp_path / "figures" / name, "03_scores", "about")
     for place in (tmp_path / "data" / "results" / name / "scores.csv", tmp_path / "figures" / name / "03_scores.svg"):
-        found = trace_of(place)
+        found = provenance_of(place)
         assert (found.state, found.commit, found.notebook, found.run) == (NOT_RECORDED, "", "03_retrieval_evaluation", name)
         assert found.command == f"python -m hybridir_utils run --profile {name} --only 03"
-        assert "commit      not recorded" in told(found) and "inputs      not recorded" in told(found)
+        assert "commit      not recorded" in as_text(found) and "inputs      not recorded" in as_text(found)
 
 
 @pytest.mark.parametrize("name", ["README.md", "data/README.md", "hybridir_utils", "LICENSE", "data/published/elmahdy2024.csv"])
 def test_files_without_a_record_say_so(name):
     with pytest.raises(InputError, match=f"{name}: nothing is recorded of it"):
-        trace_of(places.ROOT / name)
+        provenance_of(files.ROOT / name)
 
 
 def test_a_path_that_is_not_there_offers_the_nearest(suite_run):
     with pytest.raises(InputError, match=r"03_scores\.sgv: no such file \(did you mean '03_scores\.svg'\?\)"):
-        trace_of(suite_run.figures / "03_scores.sgv")
+        provenance_of(suite_run.figures / "03_scores.sgv")
     with pytest.raises(InputError, match=r"no such file \(did you mean 'scores\.csv'\?\)\. Figures and tables lie below"):
-        trace_of("nowhere/scorse.csv")
+        provenance_of("nowhere/scorse.csv")
 
 
 @pytest.mark.parametrize("content", ["{", "{}", "[]", '{"recipe": [1]}', '{"recipe": "text"}'])
 def test_a_damaged_record_of_an_artefact_is_named(tmp_path, content):
     (tmp_path / RECORD).write_text(content)
     with pytest.raises(InputError, match=rf"{RECORD}: no record of an artefact.*Delete the folder"):
-        trace_of(tmp_path)
+        provenance_of(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg", "a.md"])
@@ -201,7 +221,7 @@ def test_the_command_prints_the_trace(suite_run, capsys):
 
 def test_of_many_inputs_those_that_changed_come_first():
     many = tuple(Input(f"i{n}", "0" * 64, ALTERED if n == 90 else AS_RECORDED) for n in range(100))
-    lines = told(Trace(Path("x"), "table", inputs=many)).splitlines()
+    lines = as_text(Provenance(Path("x"), "table", inputs=many)).splitlines()
     assert lines[5].split() == ["inputs", "i90", "0" * 16, "altered", "since"] and f"and {100 - SHOWN} more" in lines[-2]
 
 

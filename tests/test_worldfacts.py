@@ -9,8 +9,8 @@ from itertools import product
 import pytest
 
 from hybridir_utils.base.errors import InputError, UnknownName
+from hybridir_utils.base.files import WORLDFACTS
 from hybridir_utils.base.languages import XQUAD_R_LANGUAGES, check_languages
-from hybridir_utils.base.places import WORLDFACTS
 from hybridir_utils.data import worldfacts
 from hybridir_utils.data.worldfacts import (
     BRIEF,

@@ -31,12 +31,12 @@ def train(
 
     from hybridir_utils.base.distributed import rank
     from hybridir_utils.data.batching import BatchPlan, plan_batches
-    from hybridir_utils.train import plan_trainer
+    from hybridir_utils.train import trainer
     from hybridir_utils.train.training import TrainingSettings, train_encoder
 
     torch.set_num_threads(1)
     rows, seen = Dataset.from_parquet(str(pairs), cache_dir=str(Path(pairs).parent / "arrow")), []
-    usual = plan_trainer.PlanTrainer.training_step
+    usual = trainer.PlanTrainer.training_step
 
     def step(self, model, inputs, *rest):
         if kill == (rank(), self.state.global_step):
@@ -44,14 +44,14 @@ def train(
         seen.append(inputs["label"].numpy())
         return usual(self, model, inputs, *rest)
 
-    plan_trainer.PlanTrainer.training_step = step
+    trainer.PlanTrainer.training_step = step
     validation = {"mono": (rows, plan_batches(rows, "X-X-mono", steps=2, batch_size=5, seed=0))}
     try:
         model, history = train_encoder(
             base, rows, BatchPlan.load(plan), TrainingSettings(**settings), validation, checkpoints=checkpoints and Path(checkpoints)
         )
     finally:
-        plan_trainer.PlanTrainer.training_step = usual
+        trainer.PlanTrainer.training_step = usual
     weights = {f"weight {name}": value.numpy() for name, value in model.state_dict().items()}
     losses = {f"history {column}": history[column].to_numpy().astype(str if column == "split" else float) for column in history}
     np.savez(f"{out}-{rank()}.npz", labels=np.stack(seen) if seen else [], **weights, **losses)

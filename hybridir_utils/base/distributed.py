@@ -1,4 +1,4 @@
-"""Several processes on one training run: which one am I, wait for the first, start them.
+"""Several processes on one training run: which one am I, wait for the first, start them, share work and errors.
 
 `accelerate launch` and `torchrun` tell a process its place by environment variables (RANK, WORLD_SIZE); `launch` starts processes in the
 same way from a notebook.
@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
-from .errors import InputError
-from .files import write_text_atomically
+from .errors import HybridIRError, InputError
+from .files import output_root, write_text_atomically
 from .parallel import preload_libraries
-from .places import output_root
 
 PATIENCE = timedelta(days=7)  # the first process may prepare data for days; a dead one is noticed by the launcher, not by a timeout
 SLOW_DISK = 2.0  # seconds
@@ -152,3 +152,52 @@ def _explain(number: int, failure) -> str:
     if failure.exitcode < 0 or "by peer" in words:
         return f"process {number} of the training, or one it waited for, was killed ({words}), most likely for want of memory. {again}"
     return f"process {number} of the training failed: {words} {again}"
+
+
+T = TypeVar("T")
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes."""
+    return rank() == 0
+
+
+def on_main(make: Callable[[], T]) -> T:
+    """make() on the main process alone; every process gets its result, or raises its error."""
+    if processes() == 1:
+        return make()
+    import torch
+
+    join()
+    box = [_outcome(make) if is_main() else None]
+    torch.distributed.broadcast_object_list(box)
+    return _results(box)[0]
+
+
+def on_each(make: Callable[[int, int], T]) -> list[T]:
+    """make(process, number of processes) on every process; all get all results, in the order of the processes.
+
+    When one of them fails with an error of ours, all raise it: none is left waiting for the others.
+    """
+    if processes() == 1:
+        return [make(0, 1)]
+    import torch
+
+    join()
+    outcomes = [None] * processes()
+    torch.distributed.all_gather_object(outcomes, _outcome(lambda: make(rank(), processes())))
+    return _results(outcomes)
+
+
+def _outcome(make: Callable[[], T]) -> tuple[T | None, str | None]:
+    try:
+        return make(), None
+    except HybridIRError as error:
+        return None, str(error)
+
+
+def _results(outcomes: list[tuple[T, str | None]]) -> list[T]:
+    failed = next((error for _, error in outcomes if error is not None), None)
+    if failed is not None:
+        raise InputError(failed)
+    return [value for value, _ in outcomes]

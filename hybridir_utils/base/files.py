@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import hashlib
 import json
 import os
 import socket
@@ -10,11 +12,12 @@ import tempfile
 import tomllib
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError
+from .errors import HybridIRError, InputError
 
 
 def read_text(path: Path) -> str:
@@ -162,3 +165,72 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_each_once)
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = ROOT / "notebooks"
+PROFILES = NOTEBOOKS / "profiles"
+WORLDFACTS = ROOT / "data" / "worldfacts"
+PUBLISHED = ROOT / "data" / "published"
+
+
+def output_root() -> Path:
+    """Folder that receives data/runs, data/results and figures: HYBRIDIR_OUTPUT, or the checkout."""
+    return Path(os.environ.get("HYBRIDIR_OUTPUT") or ROOT).resolve()
+
+
+def data_folder(name: str, data_dir: str = "") -> Path:
+    """Folder of a real data set below the profile's `data_dir`, or else below HYBRIDIR_DATA; raises InputError when absent."""
+    base = data_dir or os.environ.get("HYBRIDIR_DATA", "")
+    if not base:
+        raise InputError(
+            f"data set {name!r} is needed, but neither the profile's data_dir nor HYBRIDIR_DATA names a folder. See data/README.md."
+        )
+    folder = Path(base).expanduser() / name
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; data/README.md gives the command that puts {name!r} there.")
+    return folder
+
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
+
+
+@contextmanager
+def writing(path: Path):
+    """Turn the operating system's complaints about `path` (no space, no permission) into an InputError that says what to do."""
+    try:
+        yield
+    except HybridIRError:
+        raise
+    except Exception as error:
+        number = _system_error(error)
+        if number not in NO_SPACE + NO_ACCESS:  # a missing input, the network: not this folder's fault
+            raise
+        advice = "Free some space" if number in NO_SPACE else "Check the permissions"
+        where = getattr(error, "filename", None) or path
+        raise InputError(
+            f"{where}: cannot be written ({os.strerror(number)}). {advice}, or set HYBRIDIR_OUTPUT to another folder. "
+            "Earlier results are untouched."
+        ) from error
+
+
+def _system_error(error: Exception) -> int | None:
+    """The system's number of an error; safetensors and numpy tell a full disk in words only."""
+    full = any(words in str(error) for words in ("No space left on device", " requested and "))
+    return getattr(error, "errno", None) or (errno.ENOSPC if full else None)
+
+
+def fingerprint(value: object) -> str:
+    """SHA-256 of a JSON-able value, independent of key order."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()
+
+
+def file_fingerprint(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """SHA-256 over the names and bytes of all files below a folder."""
+    return fingerprint({str(p.relative_to(folder)): file_fingerprint(p) for p in sorted(Path(folder).rglob("*")) if p.is_file()})

@@ -18,9 +18,7 @@ from datasets import Dataset
 from datasets.table import Table
 from filelock import FileLock
 
-from .files import write_text_atomically
-from .fingerprints import file_fingerprint
-from .runs import writing
+from .files import file_fingerprint, write_text_atomically, writing
 
 CHUNK = 100_000  # rows of texts in memory at once
 NEAR = 50  # rows apart at most in one stretch of a choice

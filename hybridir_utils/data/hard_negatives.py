@@ -22,8 +22,9 @@ import pyarrow.compute as pc
 from datasets import Dataset, Features, Value
 
 from ..base.errors import InputError
-from ..base.fingerprints import code_fingerprint, fingerprint
+from ..base.files import fingerprint
 from ..base.mapped import CHUNK, codes
+from ..provenance.fingerprints import code_fingerprint
 from ..rank.lexical import tokenise
 from .pairs import NEGATIVE_COLUMNS
 
@@ -190,7 +191,7 @@ def _with_negatives(pairs: Dataset, rows: _Rows, chosen: np.ndarray, keep_own: b
         texts[unfit] = ids[unfit] = ""
         return {"negative": texts.tolist(), "negative_id": ids.tolist()}
 
-    recipe = [pairs._fingerprint, hashlib.blake2b(chosen.tobytes()).hexdigest(), keep_own, code_fingerprint("hard_negatives")]
+    recipe = [pairs._fingerprint, hashlib.blake2b(chosen.tobytes()).hexdigest(), keep_own, code_fingerprint(add_hard_negatives)]
     return pairs.map(
         fill,
         batched=True,

@@ -27,10 +27,9 @@ from scipy import sparse
 
 from ..base.errors import InputError
 from ..base.mapped import codes, holds, keep_rows
-from ..tasks.evaluated_texts import evaluated_texts
-from ..tasks.parallel_texts import ParallelQuestions
+from ..tasks.parallel_texts import ParallelQuestions, evaluated_texts
 from ..tasks.retrieval_task import RetrievalTask
-from ..tasks.searches import SearchTask
+from ..tasks.searched_task import SearchTask
 
 SHINGLE = 5  # characters
 MIN_CONTAINED = 40  # shingles (44 characters): shorter sentences are contained in some section by chance

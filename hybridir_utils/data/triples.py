@@ -14,9 +14,10 @@ import pandas as pd
 from datasets import Dataset, concatenate_datasets
 
 from ..base.errors import InputError
-from ..base.fingerprints import code_fingerprint, fingerprint
+from ..base.files import fingerprint
 from ..base.mapped import chunks
-from .training_layouts import answer_groups, pair_features, pair_table, stretcher
+from ..provenance.fingerprints import code_fingerprint
+from .public_layouts import answer_groups, pair_features, pair_table, stretcher
 
 HEADER = ("query", "positive", "negative")
 COLUMNS = ("id", "text")
@@ -152,7 +153,7 @@ def _in_language(triples: Triples, code: str, queries: Texts, collection: Texts,
         with_indices=True,
         remove_columns=triples.table.column_names,
         features=features,
-        new_fingerprint=fingerprint([*recipe, code_fingerprint("triples")])[:16],
+        new_fingerprint=fingerprint([*recipe, code_fingerprint(triple_pairs)])[:16],
         desc=f"{name} {code}",
     )
     return pairs_of.with_format(None)

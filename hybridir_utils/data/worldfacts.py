@@ -20,9 +20,8 @@ import numpy as np
 import pandas as pd
 
 from ..base.errors import InputError, UnknownName
-from ..base.files import read_toml
-from ..base.fingerprints import code_fingerprint, fingerprint, folder_fingerprint, versions
-from ..base.places import WORLDFACTS
+from ..base.files import WORLDFACTS, fingerprint, folder_fingerprint, read_toml
+from ..provenance.fingerprints import code_fingerprint, versions
 from ..tasks.retrieval_task import RetrievalTask
 from .pairs import pairs_from_rows
 from .worldnames import all_facts, name_of
@@ -176,7 +175,8 @@ def _english_sentences() -> dict[str, tuple[Fact, Callable[[Fact, str, int], str
 
 def edition() -> str:
     """Fingerprint of all that decides the sentences: templates, code, and babel's version of CLDR."""
-    return fingerprint([folder_fingerprint(WORLDFACTS), code_fingerprint("worldfacts"), versions()["babel"]])[:16]
+    code = code_fingerprint(english_pairs, retrieval_task, shifted_task)
+    return fingerprint([folder_fingerprint(WORLDFACTS), code, versions()["babel"]])[:16]
 
 
 def retrieval_task(split: str, languages: tuple[str, ...], seed: int = 0, most: int | None = None) -> RetrievalTask:

@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ..base.errors import InputError
-from .resampling import draw_counts, group_counts
 from .retention import retention
-from .significance import check_values, compare
+from .significance import check_values, compare, draw_counts, group_counts
 
 COLUMNS = ["level", "value", "wins", "p_holm", "among_best", "best", "low", "high", "n_groups", "n_seeds", "note"]
 ONE_SEED = "one seed: the interval says nothing about other training runs"

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..base.errors import InputError, UnknownName
-from .resampling import group_counts
-from .significance import check_values, holm, over_seeds, seed_interval
+from .significance import check_values, group_counts, holm, over_seeds, seed_interval
 
 COLUMNS = ["strategy", "in_domain", "shifted", "kept", "kept_low", "kept_high", "baseline", "difference", "low", "high", "p", "p_holm"]
 COLUMNS += ["n_groups", "n_seeds", "seed_low", "seed_high", "note"]

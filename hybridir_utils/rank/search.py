@@ -11,8 +11,8 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from ..base.errors import InputError
-from .corpus_vectors import CorpusVectors
-from .opening import default_device
+from ..encode.corpora import CorpusVectors
+from ..encode.opening import default_device
 
 QUERY_TILE = 512  # queries scored at once; with the default block 40 MiB of room for a thread
 MOST_WORKERS = 8  # more only queue for memory bandwidth

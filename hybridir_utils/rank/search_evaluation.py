@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from ..base.errors import InputError
-from ..tasks.searches import Search, SearchTask, corpus_rows, relevant_rows
-from .search_measures import answered_measures, judged_measures
+from ..tasks.large_sets import token_text, usable
+from ..tasks.searched_task import Search, SearchTask, corpus_rows, relevant_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from .corpus_vectors import CorpusVectors
-    from .opening import Opening
+    from ..encode.corpora import CorpusVectors
+    from ..encode.opening import Opening
 
 # (corpus' name, corpus, the searches in it, depth) -> for each search the rows of the best passages, [questions, depth], best first
 Ranker = Callable[[str, "Dataset", Sequence[Search], int], Sequence[np.ndarray]]
@@ -54,8 +54,8 @@ def encoder_ranker(
     scheduler: str = "",
 ) -> Ranker:
     """Ranking by an encoder's cosines, exact. Each corpus' vectors are kept in shards below `folder`; parameters as of `encode_corpus`."""
-    from .corpus_encoding import encode_corpus
-    from .encoding import encode_rows, open_encoder
+    from ..encode.corpora import encode_corpus
+    from ..encode.encoding import encode_rows, open_encoder
 
     model = open_encoder(encoder, opening)
 
@@ -110,3 +110,57 @@ def _measured(task: SearchTask, search: Search, rows: np.ndarray, relevant: pd.D
     about = search.queries[["id", "group"]].rename(columns={"id": "query"}).assign(setting=search.setting)
     about = about.assign(query_language=search.query_language, candidate_language=search.candidate_language)
     return pd.concat([about[["setting", "query", "group", "query_language", "candidate_language"]], values], axis=1)
+
+
+ANSWERED = "Recall@"  # of open-domain question answering; R@k is the share of a question's relevant passages
+Texts = Callable[[np.ndarray], Sequence[str]]
+BATCH = 500  # questions whose passages are held at once
+
+
+def judged_measures(names: Sequence[str], relevant: pd.DataFrame, queries: Sequence[str], rows: np.ndarray) -> pd.DataFrame:
+    """[queries, measures] values of ir-measures' names (nDCG@10, R@100, …), in the order of `queries`.
+
+    relevant: columns query, row, relevance (as of `searches.relevant_rows`). rows: [queries, depth] ranked lists, best first; a row
+    below 0 is no hit. The lists' order counts, also among equal scores. nDCG has trec_eval's linear gains.
+    """
+    import ir_measures
+
+    qrels = pd.DataFrame(
+        {"query_id": relevant["query"], "doc_id": relevant["row"].astype(str), "relevance": relevant["relevance"].clip(lower=0)}
+    )
+    depth = rows.shape[1]
+    lists = pd.DataFrame({"query_id": np.repeat(np.asarray(queries, dtype=object), depth), "doc_id": rows.ravel()})
+    lists["score"] = -np.tile(np.arange(depth, dtype=float), len(queries))  # trec_eval would sort equal scores by name
+    lists = lists[lists["doc_id"] >= 0].astype({"doc_id": str})
+    values = ir_measures.iter_calc([ir_measures.parse_measure(name) for name in names], qrels, lists)
+    table = pd.DataFrame([(value.query_id, str(value.measure), value.value) for value in values], columns=["query", "measure", "value"])
+    return (
+        table.pivot(index="query", columns="measure", values="value")
+        .reindex(index=list(queries), columns=list(names))
+        .reset_index(drop=True)
+    )
+
+
+def answered_measures(
+    names: Sequence[str], answers: Mapping[str, Sequence[str]], queries: Sequence[str], rows: np.ndarray, texts: Texts
+) -> pd.DataFrame:
+    """[queries, measures] 1.0 where one of the top k passages holds a gold answer (`answer_match`), for names Recall@k.
+
+    rows: [queries, depth] ranked lists, best first; texts: rows of the corpus -> their texts, asked once for each passage of a batch.
+    """
+    first = np.concatenate(
+        [_first_answer(answers, queries[i : i + BATCH], rows[i : i + BATCH], texts) for i in range(0, len(queries), BATCH)]
+    )
+    return pd.DataFrame({name: (first < int(name.removeprefix(ANSWERED))).astype(float) for name in names})
+
+
+def _first_answer(answers: Mapping[str, Sequence[str]], queries: Sequence[str], rows: np.ndarray, texts: Texts) -> np.ndarray:
+    """[queries] position of the first passage with an answer, 0 for the first of the list; very large where there is none."""
+    distinct, place = np.unique(rows, return_inverse=True)
+    held = [token_text(text) for text in texts(distinct)]
+    place = place.reshape(rows.shape)
+    first = np.full(len(queries), np.iinfo(np.int64).max)
+    for i, query in enumerate(queries):
+        wanted = usable(answers[query])
+        first[i] = next((k for k, at in enumerate(place[i]) if any(answer in held[at] for answer in wanted)), first[i])
+    return first

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..base.errors import InputError, did_you_mean
-from ..base.evaluation_sets import EvaluationSet, pick_languages
 from ..base.hub import hub_errors, split_revision
-from ..base.language_codes import our_code
-from .searches import Search, SearchTask, passages
+from ..base.languages import our_code
+from .public_sets import EvaluationSet, pick_languages
+from .searched_task import Search, SearchTask, passages
 
 PREFIX = "mteb:"
 MAIN_SCORES = {"ndcg": "nDCG", "recall": "R", "mrr": "RR", "map": "AP"}

@@ -15,8 +15,7 @@ from pathlib import Path
 from transformers import TrainerCallback
 
 from ..base.errors import InputError
-from ..base.files import read_json, write_text_atomically
-from ..base.fingerprints import file_fingerprint
+from ..base.files import file_fingerprint, read_json, write_text_atomically
 
 SEAL = "whole.json"
 WEIGHTS, BEST = "model.safetensors", "best.safetensors"

@@ -15,8 +15,8 @@ from sentence_transformers.sentence_transformer.data_collator import SentenceTra
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from torch import Tensor
 
-from ..base.token_budget import token_batches
-from ..rank.subwords import Subwords
+from ..base.memory import token_batches
+from ..encode.encoding import Subwords
 
 TASKS = {"question": "query", "passage": "document", "negative": "document"}
 # A pass over fewer keeps the device no busier, over more pads more. A GPU waits for each pass to be started: on an H200 a step of BERT-base

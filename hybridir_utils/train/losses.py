@@ -15,7 +15,7 @@ from sentence_transformers.util import cos_sim
 from sentence_transformers.util.distributed import all_gather, get_rank, get_world_size
 from torch import Tensor
 
-from ..data.plan_rows import NO_PASSAGE
+from ..data.batching import NO_PASSAGE
 from .chunks import in_columns, row_numbers
 
 

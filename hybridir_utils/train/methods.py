@@ -7,9 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from ..data.code_switching import code_switched
-from ..data.pair_views import passage_twice, two_crops
+import numpy as np
+
+from ..base.errors import InputError
+from ..base.mapped import codes
+from ..data.batching import BatchPlan
+from ..data.pair_views import code_switched, passage_twice, two_crops
+from ..encode.encoding import encode_texts
+from ..encode.opening import Opening, open_model
+from .training import TrainingSettings, advice, loss_history, resumable, trainer_arguments
 
 DISTILLATION = "distillation"
 TEACHER = "En-En"  # strategy of the monolingual encoder that distillation learns from
@@ -56,3 +64,76 @@ METHODS = {
 def method_of(name: str) -> Method:
     """The method of a name of METHODS; any other name is a strategy, trained on the parallel pairs themselves."""
     return METHODS.get(name) or Method(name)
+
+
+PARTS = {"question": "query", "passage": "document"}
+
+
+def distil(
+    base, teacher, pairs, plan: BatchPlan, settings: TrainingSettings, *, opening: Opening | None = None, checkpoints: Path | None = None
+):
+    """Train `base` towards `teacher` (folders or hub names, see `opening.open_model`) on the slots of an X-Y plan.
+
+    Of each slot, the passage row's question or passage (drawn by the plan's seed) is the translation, the same part of its id's
+    English row the English text; prefixes as in `settings`. Returns (SentenceTransformer, loss history). Raises InputError when an id
+    has no English row, or the two encoders differ in width.
+    """
+    from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
+    from sentence_transformers.sentence_transformer.losses import MSELoss
+
+    from .chunks import tokenise
+    from .trainer import PlanTrainer
+
+    student, source = open_model(base, opening), open_model(teacher, opening)
+    if student.get_embedding_dimension() != source.get_embedding_dimension():
+        raise InputError(
+            f"the teacher's vectors are {source.get_embedding_dimension()} wide, the student's {student.get_embedding_dimension()}; "
+            "distillation needs two encoders of one width."
+        )
+    student.prompts = {"query": settings.query_prefix, "document": settings.passage_prefix}
+    trainer = PlanTrainer(
+        model=student,
+        args=trainer_arguments(plan, settings, {}, checkpoints),
+        train_dataset=_taught(pairs, plan, source, settings),
+        data_collator=SentenceTransformerDataCollator(preprocess_fn=tokenise(student)),
+        loss=MSELoss(student),
+    )
+    with advice(trainer, settings):
+        trainer.train(resume_from_checkpoint=resumable(checkpoints))
+    return student, loss_history(trainer.state.log_history)
+
+
+def _taught(pairs, plan: BatchPlan, teacher, settings: TrainingSettings):
+    """datasets.Dataset of the plan's slots in order: english, translation, label (the teacher's vector)."""
+    from datasets import Dataset
+
+    rows = plan.passage_rows.ravel()
+    english, part = _english_rows(pairs)[rows], np.random.default_rng(plan.seed).integers(0, 2, rows.size)
+    prefix = {"question": settings.query_prefix, "passage": settings.passage_prefix}
+    used, place = np.unique(english, return_inverse=True)
+    vectors = np.stack([encode_texts(teacher, pairs[used][name], role) for name, role in PARTS.items()])
+    texts, parts = pairs.select_columns(list(PARTS)), list(PARTS)
+
+    def look_up(batch: dict) -> dict:
+        chosen, found = [parts[number] for number in batch["part"]], {}
+        for side in ("english", "translation"):
+            columns = texts[batch[side]]
+            found[side] = [prefix[name] + columns[name][slot] for slot, name in enumerate(chosen)]
+        return found | {"label": vectors[batch["part"], batch["place"]].tolist()}
+
+    return Dataset.from_dict({"english": english, "translation": rows, "part": part, "place": place}).with_transform(look_up)
+
+
+def _english_rows(pairs) -> np.ndarray:
+    """[rows] row number of the English version of each row's pair."""
+    (ids, names), (language, languages) = codes(pairs, "id"), codes(pairs, "language")
+    of_id, known = np.full(len(names), -1), languages.to_pylist()
+    if "en" in known:
+        in_english = np.flatnonzero(language == known.index("en"))
+        of_id[ids[in_english]] = in_english
+    if (of_id < 0).any():
+        raise InputError(
+            f"distillation learns from English texts, and pair {names[int(np.argmin(of_id))].as_py()!r} has none. "
+            "Leave the pair out, or the method."
+        )
+    return of_id[ids]

@@ -14,9 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from ..base.distributed import join, processes, rank, wait
 from ..base.errors import HybridIRError, InputError
 from ..base.memory import is_out_of_memory
-from ..data.batching import BatchPlan
-from ..data.plan_rows import has_negatives, in_plan_order
-from ..rank.opening import Opening, default_device, open_model
+from ..data.batching import BatchPlan, has_negatives, in_plan_order
+from ..encode.opening import Opening, default_device, open_model
 
 
 class TrainingSettings(BaseModel):
@@ -67,7 +66,7 @@ def train_encoder(
     where the last good checkpoint is, when a logged loss is not a number or memory runs out; and for settings that do not fit.
     """
     from .chunks import CHUNK_TOKENS, TASKS, LengthSortedCollator, tokenise
-    from .plan_trainer import PlanTrainer
+    from .trainer import PlanTrainer
 
     _check(pairs, settings)
     join()

@@ -24,10 +24,10 @@ import numpy as np
 from bench_ranking import PeakMemory, timed
 
 from hybridir_utils.base.files import read_jsonl
-from hybridir_utils.base.fingerprints import versions
 from hybridir_utils.base.languages import XQUAD_R_LANGUAGES
 from hybridir_utils.data.worldfacts import retrieval_task
-from hybridir_utils.rank.encoding import encode_task, encode_texts, open_encoder
+from hybridir_utils.encode.encoding import encode_task, encode_texts, open_encoder
+from hybridir_utils.provenance.fingerprints import versions
 from hybridir_utils.train.base_encoders import make_unaligned, train_tokenizer
 
 TOKENIZER_TEXTS = 20_000

@@ -116,13 +116,13 @@ class Meter:
 def read_and_plan(rows: int, folder: Path, meter: Meter) -> None:
     """From sources to batches in plan order, without the two checks that read every text."""
     from hybridir_utils.base.mapped import codes, counts, holds, keep_rows, stored, write_parquet
-    from hybridir_utils.data.batching import BatchPlan, ParallelIndex, plan_batches
+    from hybridir_utils.data.batching import BatchPlan, in_plan_order, plan_batches
     from hybridir_utils.data.leakage import drop_leaks
     from hybridir_utils.data.pairs import check_pairs, join_pairs, read_split
-    from hybridir_utils.data.plan_rows import in_plan_order
+    from hybridir_utils.data.parallel_index import ParallelIndex
     from hybridir_utils.data.quality import accepted
-    from hybridir_utils.steps.corpora import hold_out
-    from hybridir_utils.steps.preparation import enough_for_a_batch
+    from hybridir_utils.experiment.preparation import enough_for_a_batch
+    from hybridir_utils.experiment.sources import hold_out
 
     with meter.step("make up the pairs and write them"):
         pairs = stored(made_up(rows), folder / "work" / "pairs.arrow")
@@ -168,7 +168,7 @@ def read_and_plan(rows: int, folder: Path, meter: Meter) -> None:
 
 def check_quality(rows: int, folder: Path, meter: Meter) -> None:
     from hybridir_utils.base.mapped import stored
-    from hybridir_utils.data.quality_chunks import rejected
+    from hybridir_utils.data.quality import rejected
 
     pairs = stored(made_up(rows), folder / "pairs.arrow")
     with meter.step("quality checks"):
@@ -213,7 +213,7 @@ def main() -> None:
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)  # one size, in the process of its own
     options = parser.parse_args()
     if options.part:
-        import hybridir_utils.steps.preparation  # noqa: F401 - its memory is not a step's
+        import hybridir_utils.experiment.preparation  # noqa: F401 - its memory is not a step's
 
         meter = Meter()
         PARTS[options.part](options.rows, options.folder, meter)

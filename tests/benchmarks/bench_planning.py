@@ -12,7 +12,8 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from hybridir_utils.data.batching import STRATEGIES, ParallelIndex, plan_batches
+from hybridir_utils.data.batching import STRATEGIES, plan_batches
+from hybridir_utils.data.parallel_index import ParallelIndex
 
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
 

@@ -37,7 +37,8 @@ def planning(ids: int, languages: int) -> Callable[[], None]:
     """Index made-up pairs and plan 10,000 hybrid batches of 100."""
     from datasets import Dataset
 
-    from hybridir_utils.data.batching import ParallelIndex, plan_batches
+    from hybridir_utils.data.batching import plan_batches
+    from hybridir_utils.data.parallel_index import ParallelIndex
 
     numbers = np.repeat(np.arange(ids), languages)
     columns = {"id": numbers.astype(str), "passage_id": (numbers // 5).astype(str), "language": np.tile(codes(languages), ids)}
@@ -75,7 +76,7 @@ def encoding(kind: str, passages: int) -> Callable[[], None]:
     """Encode made-up passages of some 30 words."""
     from bench_encoding import save_bert
 
-    from hybridir_utils.rank.encoding import encode_texts, open_encoder
+    from hybridir_utils.encode.encoding import encode_texts, open_encoder
     from hybridir_utils.train.base_encoders import make_unaligned
 
     rng, words = np.random.default_rng(0), np.array([f"word{n}" for n in range(5_000)])
@@ -169,7 +170,7 @@ def slope(rows: pd.DataFrame) -> float:
 
 def draw(table: pd.DataFrame, folder: Path) -> None:
     """scale.png and scale.svg: seconds above, MB below, over size; a column for each thing that grows."""
-    from hybridir_utils.show.style import new_figure, save_figure
+    from hybridir_utils.results.style import new_figure, save_figure
 
     names = list(dict.fromkeys(table["axis"]))
     figure, axes = new_figure(2, len(names), width=2.9, height=2.5)

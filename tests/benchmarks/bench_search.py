@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from bench_ranking import PeakMemory, timed
 
-from hybridir_utils.base.fingerprints import versions
+from hybridir_utils.provenance.fingerprints import versions
 from hybridir_utils.rank.search import search
 
 BLOCK = 16_384

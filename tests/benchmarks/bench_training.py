@@ -93,8 +93,7 @@ def _compare(kind: str, pairs, options) -> dict:
 
 def _make(kind: str, folder: Path, pairs, options) -> None:
     """Transformers without dropout, whose draws would differ between the two trainers."""
-    from hybridir_utils.train.base_encoders import make_unaligned, train_tokenizer
-    from hybridir_utils.train.transformer_base import save_transformer
+    from hybridir_utils.train.base_encoders import make_unaligned, save_transformer, train_tokenizer
 
     texts = [*pairs["question"], *pairs["passage"]]
     if kind == "static":
@@ -106,20 +105,20 @@ def _make(kind: str, folder: Path, pairs, options) -> None:
 
 def _ours(base: Path, pairs, plan, settings) -> tuple[float, list[float]]:
     """(seconds a step without set-up and the first two steps, losses)."""
-    from hybridir_utils.train import plan_trainer
+    from hybridir_utils.train import trainer
     from hybridir_utils.train.training import train_encoder
 
-    clock, usual = Clock(), plan_trainer.PlanTrainer.__init__
+    clock, usual = Clock(), trainer.PlanTrainer.__init__
 
     def timed(self, *rest, **given):
         usual(self, *rest, **given)
         self.add_callback(clock)
 
-    plan_trainer.PlanTrainer.__init__ = timed
+    trainer.PlanTrainer.__init__ = timed
     try:
         _, history = train_encoder(base, pairs, plan, settings)
     finally:
-        plan_trainer.PlanTrainer.__init__ = usual
+        trainer.PlanTrainer.__init__ = usual
     return clock.seconds, list(history["loss"])
 
 

@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset
 
-from hybridir_utils.base.fingerprints import versions
-from hybridir_utils.data.language_id import other_languages
-from hybridir_utils.translate.translation import CachedTranslator, translate_pairs
+from hybridir_utils.data.quality import other_languages
+from hybridir_utils.data.translation import CachedTranslator, translate_pairs
+from hybridir_utils.provenance.fingerprints import versions
 
 CHUNK = 50_000
 

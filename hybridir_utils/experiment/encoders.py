@@ -1,0 +1,311 @@
+"""Every encoder of a run: the bases, and one for each (base, strategy, seed) (notebook 02)."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from itertools import product
+from math import isnan
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset
+
+from ..base.distributed import first_process_first, join, launch, processes, rank, wait
+from ..base.errors import MissingInput
+from ..base.files import file_safe, fingerprint
+from ..base.mapped import codes, keep_rows
+from ..base.parallel import ready_workers, run_jobs
+from ..data.batching import SCHEDULES, STRATEGIES, BatchPlan, plan_batches, strategy_alpha
+from ..data.pairs import read_split
+from ..data.parallel_index import ParallelIndex
+from ..encode.catalogue import place_of
+from ..encode.encoding import encode_task
+from ..encode.opening import Opening, origin
+from ..provenance.artefacts import artefact, artefact_path, is_whole, note_used, recipe_of
+from ..rank.metrics import per_query, scores
+from ..rank.ranking import dot_scores, rank_task
+from ..tasks.retrieval_task import RetrievalTask, task_from_pairs
+from ..train.methods import DISTILLATION, TEACHER, distil, method_of
+from ..train.training import MEMORY_ONLY, TrainingSettings, save_encoder, train_encoder
+from .preparation import PreparedPairs, pairs_artefact, prepare_pairs
+from .profile import OWN_BASES, Profile
+from .run import Run
+
+
+@dataclass(frozen=True)
+class EncoderKey:
+    """Which encoder: the base it starts from, how its batches are mixed, and the seed."""
+
+    base: str
+    strategy: str
+    alpha: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        mix = f"{self.strategy}-a{self.alpha:g}" if self.strategy in ("hybrid", *SCHEDULES) else self.strategy.replace(" ", "-")
+        return f"{file_safe(self.base.removeprefix('st:'))}-{mix}-s{self.seed}"
+
+
+def encoder_keys(run: Run) -> list[EncoderKey]:
+    """Every encoder the profile asks for, in the order of bases, strategies, seeds."""
+    p = run.profile
+    return [EncoderKey(base, s, strategy_alpha(s, p.alpha), seed) for base, s, seed in product(p.bases, p.strategies, p.seeds)]
+
+
+def base_encoders(run: Run) -> dict[str, Path]:
+    """Base name -> folder (or hub name) of the encoder training starts from; the suite's own are made when missing."""
+    if processes() == 1 and not all(is_whole(folder) for folder in common_places(run)):
+        ready_workers()  # trainings follow
+    prepared = prepare_pairs(run)
+    return {base: _base(run, base, prepared) for base in run.profile.bases}
+
+
+def trained_encoders(run: Run, make: bool = True, keys: Sequence[EncoderKey] | None = None) -> dict[EncoderKey, Path]:
+    """Folder of every encoder of `keys` (the profile's where none are given); trains those that are not there.
+
+    Trainings run `jobs` side by side, or one after the other with `processes` that share each batch; under `accelerate launch` or
+    `torchrun` every process calls this, and all train together. make=False raises MissingInput, naming notebook 02 and the command,
+    instead of training.
+    """
+    with first_process_first():
+        base_encoders(run)
+    keys = encoder_keys(run) if keys is None else keys
+    if teachers := [teacher_of(key) for key in keys if key.strategy == DISTILLATION]:
+        trained_encoders(run, make, teachers)
+    recipes = encoder_recipes(run, keys)
+    folders = {key: artefact_path(*encoder_artefact(run.artefacts, key.name, recipe)) for key, recipe in recipes.items()}
+    missing = [key for key, folder in folders.items() if not is_whole(folder)]
+    if missing and not make:
+        raise MissingInput(
+            f"{len(missing)} of {len(folders)} encoders are not trained yet, {missing[0].name} among them. "
+            f"Run notebook 02_hybrid_batch_training, or: python -m hybridir_utils run --profile {run.source} --only 02"
+        )
+    _train_all([(str(run.artefacts), key.name, recipes[key]) for key in missing], run)
+    note_used(folders.values())
+    return folders
+
+
+def encoder_recipes(run: Run, keys: Sequence[EncoderKey]) -> dict[EncoderKey, dict]:
+    """What decides each encoder, found without making any or what it starts from."""
+    pairs = artefact_path(*pairs_artefact(run)).name
+    bases = {base: base_place(run, base, pairs) for base in {key.base for key in keys}}
+    return {key: _recipe(run, key, pairs, bases[key.base]) for key in keys}
+
+
+def _train_all(jobs: list[tuple], run: Run) -> None:
+    if processes() > 1:
+        run_together(jobs)
+    elif jobs and run.profile.processes > 1:
+        launch(run_together, (jobs,), run.profile.processes)
+    else:
+        run_jobs(run_job, jobs, run.profile.jobs, "training")
+
+
+def _recipe(run: Run, key: EncoderKey, pairs: str, base: Path | str) -> dict:
+    p = run.profile
+    settings, sizes = (p.model_dump(include=set(names)) for names in (TrainingSettings.model_fields, ("steps", "batch_size")))
+    own = not isinstance(base, str)
+    about = {"base_folder": base.name if own else base, "base_origin": base.name if own else origin(base), "pairs": pairs}
+    recipe = {**asdict(key), **about, "settings": settings, "opening": p.opening.model_dump(), **sizes}
+    if key.strategy == DISTILLATION:
+        teacher = teacher_of(key)
+        recipe["teacher"] = artefact_path(*encoder_artefact(run.artefacts, teacher.name, _recipe(run, teacher, pairs, base))).name
+    return recipe
+
+
+def teacher_of(key: EncoderKey) -> EncoderKey:
+    """The monolingual encoder, of the same base and seed, that distillation learns from."""
+    return replace(key, strategy=TEACHER, alpha=strategy_alpha(TEACHER, 0.5))
+
+
+def common_places(run: Run) -> list[Path]:
+    """Where the training pairs and the suite's own bases lie, whether they are there or not: what runs that agree in them share."""
+    pairs = artefact_path(*pairs_artefact(run))
+    return [pairs, *(artefact_path(*base_artefact(run, base, pairs.name)) for base in run.profile.bases if base in OWN_BASES)]
+
+
+def base_place(run: Run, base: str, pairs: str) -> Path | str:
+    """Folder (or hub name) of a base; of the suite's own, where it lies or would lie. pairs: name of the pairs' artefact."""
+    return artefact_path(*base_artefact(run, base, pairs)) if base in OWN_BASES else place_of(base)
+
+
+def base_artefact(run: Run, base: str, pairs: str) -> tuple[Path, str, dict, Callable]:
+    """Room, name, recipe and maker of one of the suite's own bases."""
+    p, room = run.profile, run.artefacts / "bases"
+    start = {"pairs": pairs, "vocabulary": p.vocabulary, "dimension": p.dimension, "layers": p.layers, "seed": 0}
+    if base == "unaligned":
+        return room, base, start, _make_unaligned
+    unaligned = artefact_path(room, "unaligned", start, _make_unaligned).name
+    return room, base, {"start": unaligned, **_alignment(p)}, _make_aligned
+
+
+def _alignment(p: Profile) -> dict:
+    """How the aligned base is trained."""
+    how = {"steps": p.alignment_steps, "rate": p.alignment_rate, "batch_size": p.batch_size, "seed": 0}
+    return how | {"precision": p.precision, "compile": p.compile}
+
+
+def _base(run: Run, base: str, prepared: PreparedPairs) -> Path | str:
+    if base not in OWN_BASES:
+        return place_of(base)
+    room, name, recipe, maker = base_artefact(run, base, prepared.folder.name)
+    start = () if base == "unaligned" else (_base(run, "unaligned", prepared),)
+    return artefact(room, name, recipe, maker, lambda out: maker(out, recipe, prepared.train, run.profile.languages, *start))
+
+
+def _make_unaligned(out: Path, recipe: dict, pairs: Dataset, languages: Sequence[str]) -> None:
+    from ..train.base_encoders import bitext, make_unaligned
+
+    texts = pairs["question"][:] + bitext(pairs, languages)["passage"][:]
+    make_unaligned(out, texts, recipe["vocabulary"], recipe["dimension"], seed=recipe["seed"], layers=recipe["layers"])
+
+
+def _make_aligned(out: Path, recipe: dict, pairs: Dataset, languages: Sequence[str], unaligned: Path) -> None:
+    from ..train.base_encoders import make_aligned
+
+    make_aligned(out, unaligned, pairs, languages, **{key: value for key, value in recipe.items() if key != "start"})
+
+
+def encoder_artefact(root: Path, name: str, recipe: dict) -> tuple[Path, str, dict, Callable]:
+    """Room, name, recipe and maker of a trained encoder below a run's artefacts."""
+    return root / "encoders", name, recipe, _make
+
+
+def loss_curves(encoders: dict[EncoderKey, Path]) -> pd.DataFrame:
+    """Loss histories of all encoders: base, strategy, alpha, seed, step, split, loss."""
+    return pd.concat([pd.read_csv(folder / "loss.csv").assign(**asdict(key)) for key, folder in encoders.items()], ignore_index=True)
+
+
+def training_cost(encoders: dict[EncoderKey, Path]) -> pd.DataFrame:
+    """Seconds each training run took, its validation included."""
+    return pd.DataFrame([{**asdict(key), "seconds": recipe_of(folder)["seconds"]} for key, folder in encoders.items()])
+
+
+def plans(run: Run, prepared: PreparedPairs, seed: int):
+    """The batch plan of every strategy for one seed, as the training runs draw it."""
+    p = run.profile
+    return {
+        s: plan_batches(prepared.train, s, steps=p.steps, batch_size=p.batch_size, seed=seed, alpha=p.alpha)
+        for s in STRATEGIES
+        if s in p.strategies
+    }
+
+
+VALIDATION_STEPS = 4
+VALIDATION_BATCH = 64
+VALIDATION_QUESTIONS = 2000  # scored for an encoder's card: in fifty languages, all would take as long as the training
+
+
+def run_job(root: str, name: str, recipe: dict) -> str:
+    """Make the encoder artefact of a recipe (see encoders.trained_encoders) below the run's artefacts; returns its folder.
+
+    Where several processes train together, every one calls this, and the first writes. Checkpoints lie in `checkpoints/` beside the
+    artefacts until the encoder is finished, so that a killed run goes on from the last.
+    """
+    root = Path(root)
+    checkpoints = root / "checkpoints" / f"{name}-{_checkpoint_fingerprint(recipe)[:10]}"
+    if rank() == 0:
+        folder = artefact(*encoder_artefact(root, name, recipe), lambda out: _make(root, out, recipe, checkpoints))
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        return str(folder)
+    _train(root, recipe, checkpoints)
+    return str(artefact_path(*encoder_artefact(root, name, recipe)))
+
+
+def run_together(jobs: list[tuple]) -> None:
+    """Make one artefact after the other, all processes of the launcher training each together."""
+    join()
+    for job in jobs:
+        run_job(*job)
+    wait()  # the first process still writes when the others are done
+
+
+def _checkpoint_fingerprint(recipe: dict) -> str:
+    """Of what the weights depend on: with a lower mini_batch_size, say, a run that had no memory goes on from its checkpoint."""
+    settings = {key: value for key, value in recipe["settings"].items() if key not in MEMORY_ONLY}
+    return fingerprint({**recipe, "settings": settings})
+
+
+def _make(root: Path, out: Path, recipe: dict, checkpoints: Path) -> None:
+    started = time.perf_counter()
+    model, history, plan, train = _train(root, recipe, checkpoints)
+    cost = {"seconds": round(time.perf_counter() - started, 1), "peak memory in GB": round(_peak_memory() / 1e9, 2)}
+    plan.save(out / "plan.parquet")
+    task = _validation_task(root / "pairs" / recipe["pairs"])
+    save_encoder(model, out, _card(recipe, train, plan, history, model, task, cost), history)
+
+
+def _train(root: Path, recipe: dict, checkpoints: Path):
+    """(model, loss history, plan, training pairs)."""
+    train, validation = (read_split(root / "pairs" / recipe["pairs"], split) for split in ("train", "validation"))
+    method = method_of(recipe["strategy"])
+    train = method.pairs(train, recipe["seed"])
+    alpha = 0.5 if isnan(recipe["alpha"]) else recipe["alpha"]  # nan where a strategy has no mix
+    plan = plan_batches(train, method.strategy, alpha=alpha, **{key: recipe[key] for key in ("steps", "batch_size", "seed")})
+    own, plain = root / "bases" / recipe["base_folder"], recipe["strategy"] in STRATEGIES
+    settings = TrainingSettings(**recipe["settings"] | ({} if plain else {"patience": 0, **method.settings}))
+    base = own if own.is_dir() else recipe["base_folder"]
+    options = {"opening": Opening(**recipe["opening"]), "checkpoints": checkpoints if settings.checkpoint_every else None}
+    if recipe["strategy"] == DISTILLATION:
+        trained = distil(base, root / "encoders" / recipe["teacher"], train, plan, settings, **options)
+    else:  # the validation loss of another kind of pair compares with nothing
+        trained = train_encoder(base, train, plan, settings, validation_plans(validation) if plain else None, **options)
+    return *trained, plan, train
+
+
+@lru_cache(maxsize=1)
+def _validation_task(pairs: Path) -> RetrievalTask:
+    """The first pairs in all their languages, VALIDATION_QUESTIONS or a few more. One process trains many encoders on the same pairs."""
+    validation = read_split(pairs, "validation")
+    ids = codes(validation, "id")[0]  # numbered in the order in which they come
+    kept = np.searchsorted(np.cumsum(np.bincount(ids)), VALIDATION_QUESTIONS) + 1
+    return task_from_pairs("validation", keep_rows(validation, ids < kept))
+
+
+def _peak_memory() -> int:
+    """Bytes: of the GPU where there is one, else of this process."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def validation_plans(validation) -> dict:
+    """Fixed batches on which every strategy's loss is comparable: mono, and cross where the pairs stand in several languages.
+
+    The data sets count as one, few pairs being held out.
+    """
+    index = ParallelIndex(validation.remove_columns("source").add_column("source", ["validation"] * len(validation)))
+    kinds = {"mono": "X-X-mono", "cross": "X-Y"} if index.count.max() > 1 else {"mono": "X-X-mono"}
+    size = max(2, min([VALIDATION_BATCH, *(stream.passages for kind in kinds for stream in index.streams(kind))]))
+    common = {"steps": VALIDATION_STEPS, "batch_size": size, "seed": 0}
+    return {kind: (validation, plan_batches(index, strategy, **common)) for kind, strategy in kinds.items()}
+
+
+def _card(recipe: dict, train, plan: BatchPlan, history, model, task: RetrievalTask, cost: dict) -> dict:
+    vectors = encode_task(model, task)
+    table = scores(per_query(rank_task(dot_scores(vectors.queries, vectors.candidates), task), task))
+    macro = table[table["query_language"] == "macro"]
+    languages = sorted(train.unique("language"))
+    return {
+        "title": f"{recipe['strategy']} from {recipe['base_folder']}, seed {recipe['seed']}",
+        "data": {"pairs": len(train), "sources": ", ".join(sorted(train.unique("source"))), "languages": " ".join(languages)},
+        "plan": {"strategy": plan.strategy, "alpha": plan.alpha, "steps": plan.steps, "batch size": plan.batch_size, "seed": plan.seed},
+        "base": {"origin": recipe["base_origin"], **recipe["opening"]},
+        "training": {**recipe["settings"], "last training loss": _last_loss(history), **cost},
+        "scores": {"validation questions": len(task.queries)}
+        | {f"validation {row.setting} {row.metric}": round(row.value, 4) for row in macro.itertuples() if row.metric in ("mAP", "R@1")},
+    }
+
+
+def _last_loss(history) -> float:
+    return round(float(history[history["split"] == "train"]["loss"].iloc[-1]), 4)

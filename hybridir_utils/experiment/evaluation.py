@@ -1,0 +1,263 @@
+"""Every evaluation of a run, gathered into tidy tables (notebooks 03 and 04)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from math import nan
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..base.files import file_safe
+from ..base.parallel import run_jobs
+from ..encode.catalogue import place_of, prompts_of
+from ..encode.encoding import TaskVectors, encode_task, open_encoder
+from ..encode.opening import Opening, origin
+from ..provenance.artefacts import artefact, artefact_path, is_whole, note_used
+from ..rank.alignment import ALIGNMENT_COLUMNS, alignment_scores
+from ..rank.bias import bias_scores, rank_distances
+from ..rank.debiasing import DEBIASERS
+from ..rank.lexical import bm25_scores, random_scores
+from ..rank.metrics import heat_map, per_query, scores, truncated_ap
+from ..rank.ranking import Ranks, dot_scores, rank_task
+from ..rank.search_evaluation import encoder_ranker, evaluate_search
+from ..tasks.parallel_texts import SIDES, parallel_rows
+from ..tasks.retrieval_task import RetrievalTask
+from .encoders import EncoderKey, base_encoders, encoder_keys, trained_encoders
+from .profile import OWN_BASES, Profile
+from .run import Run
+from .sources import data_fingerprint, is_search_task, public_data, retrieval_task, search_task
+
+UNTRAINED = "untrained"  # the base encoder before any batch
+ZERO_SHOT = "zero-shot"  # a public retriever as it is, with its own prompts
+NOT_TRAINED = (UNTRAINED, ZERO_SHOT)
+REFERENCE = "reference"  # base of the lines that are no encoder
+
+
+@dataclass(frozen=True)
+class Evaluations:
+    """Folders of a run's evaluations by (encoder, task), and readers that gather them."""
+
+    folders: dict[tuple[EncoderKey, str], Path]
+
+    def table(self, part: str, **where) -> pd.DataFrame:
+        """One tidy table from every evaluation that has `part` (scores, bias, questions, heat, debiasing, alignment, map).
+
+        Columns base, strategy, alpha, seed, task come first. where: attribute of the key or `task` -> the value to keep.
+        """
+        rows = []
+        for (key, task), folder in self.folders.items():
+            about = {**asdict(key), "task": task}
+            if (folder / f"{part}.parquet").exists() and all(about[name] == value for name, value in where.items()):
+                rows.append(pd.read_parquet(folder / f"{part}.parquet").assign(**about))
+        table = pd.concat(rows, ignore_index=True)
+        first = [*asdict(next(iter(self.folders))[0]), "task"]
+        return table[first + [column for column in table.columns if column not in first]]
+
+    def has(self, part: str) -> bool:
+        """Whether any evaluation has `part`: not every encoder is debiased, and one language is not mapped."""
+        return any((folder / f"{part}.parquet").exists() for folder in self.folders.values())
+
+    def top(self, key: EncoderKey, task: str) -> np.ndarray:
+        """[Q, 10] candidate rows of the mixed pool, best first."""
+        return np.load(self.folders[key, task] / "top.npy")
+
+
+def evaluate(
+    run: Run, encoders: dict[EncoderKey, Path] | None = None, tasks: Sequence[str] | None = None, aligned: bool = True
+) -> Evaluations:
+    """Evaluate every trained encoder, the bases before training, public retrievers, BM25 and random order on every task of the profile.
+
+    encoders: those of a study, in place of the profile's. tasks: those of the profile's that a study looks at; none: all. aligned:
+    measure the alignment of the languages, too, whose cost grows with the square of their number. What was evaluated before is read. The
+    profile's encoders that are missing are trained where it says train_in_place, else MissingInput names the notebook to run.
+    """
+    places = encoder_places(run, trained_encoders(run, make=run.profile.train_in_place) if encoders is None else encoders)
+    places |= {EncoderKey(REFERENCE, name, nan_alpha(), 0): name for name in REFERENCES}
+    data = {task: data_fingerprint((task,), run.profile.data_dir) for task in tasks or run.profile.tasks}  # hashes the files: once a task
+    origins = {key: place if key.base == REFERENCE else encoder_origin(run, place) for key, place in places.items()}
+    asked = [(key, task) for key in places for task in data if key.base != REFERENCE or not is_search_task(task)]
+    recipes = {(key, task): _recipe(run, key, origins[key], task, data[task], aligned) for key, task in asked}
+    room = run.artefacts / "evaluations"
+    folders = {k: artefact_path(room, evaluation_name(*k), recipe, _evaluate) for k, recipe in recipes.items()}
+    means = run.profile.model_dump(include={"data_dir", "batch_tokens", "shard_size", "scheduler"})
+    jobs = [
+        (str(run.artefacts), evaluation_name(*k), recipes[k], places[k[0]], means) for k, folder in folders.items() if not is_whole(folder)
+    ]
+    run_jobs(run_job, jobs, run.profile.jobs, "evaluating")
+    note_used(folders.values())
+    return Evaluations(folders)
+
+
+def encoder_places(run: Run, trained: dict[EncoderKey, Path]) -> dict[EncoderKey, str]:
+    """Folder or hub name of every encoder to evaluate: the trained ones, the bases before training, the public retrievers."""
+    places = {key: str(folder) for key, folder in trained.items()}
+    places |= {EncoderKey(base, UNTRAINED, nan_alpha(), 0): str(folder) for base, folder in base_encoders(run).items()}
+    return places | {EncoderKey(name, ZERO_SHOT, nan_alpha(), 0): place_of(name) for name in run.profile.retrievers}
+
+
+def nan_alpha() -> float:
+    """The alpha of what has no mix; one object, so that keys made of it compare equal."""
+    return nan
+
+
+def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: str, aligned: bool) -> dict:
+    p = run.profile
+    first = task == p.tasks[0]
+    own = key.name in {key.name for key in encoder_keys(run)}  # a study's further encoders are ranked, and no more
+    return {
+        "encoder": origin_,
+        "opening": opening_of(p, key).model_dump(),
+        "task": task,
+        "languages": list(p.languages),
+        "task_languages": list(p.task_languages),
+        "corpus_seed": p.corpus_seed,
+        "data": data,
+        "sets": public_data(task, p.data_dir),
+        "depth": p.depth,
+        "precision": p.precision,
+        "vector_precision": p.vector_precision,
+        "debias": first and own,
+        "aligned": aligned and (own or key.strategy in NOT_TRAINED),
+        "mapped": first and key.seed in (0, p.seeds[0]),
+    }
+
+
+def opening_of(profile: Profile, key: EncoderKey) -> Opening:
+    """A base is opened as for training; a trained encoder has its pooling and lengths with it, a retriever its authors'."""
+    common = {"attention": profile.attention, "trust_remote_code": profile.trust_remote_code}
+    if key.strategy == ZERO_SHOT:
+        return Opening(**common, prompts=prompts_of(key.base))
+    if key.strategy == UNTRAINED and key.base not in OWN_BASES:
+        return profile.opening
+    return Opening(**common)
+
+
+def encoder_origin(run: Run, place: str) -> str:
+    """What an encoder is made of: the fingerprint in the folder's name where the run made it, else its files' or the hub's."""
+    return Path(place).name if Path(place).is_relative_to(run.artefacts) else origin(place)
+
+
+def evaluation_name(key: EncoderKey, task: str) -> str:
+    """Name of the artefact of an encoder's evaluation on a task."""
+    return f"{key.name}-{file_safe(task)}"
+
+
+REFERENCES = {"BM25": bm25_scores, "random": lambda task: random_scores(task, seed=0)}
+SHOWN = 10  # length of the ranked lists kept for reading
+MAPPED_GROUPS = 25  # parallel questions on the 2-D map
+
+
+def run_job(root: str, name: str, recipe: dict, encoder: str, means: dict) -> str:
+    """Make the evaluation artefact of a recipe (see evaluation.evaluate) below the run's artefacts; returns its folder.
+
+    encoder: the folder (or hub name) to open, or a key of REFERENCES. means: what the result does not depend on: the profile's
+    data_dir, batch_tokens, shard_size, scheduler.
+    """
+    room = Path(root)
+    return str(artefact(room / "evaluations", name, recipe, _evaluate, lambda out: _evaluate(out, room, recipe, encoder, means)))
+
+
+def _evaluate(out: Path, root: Path, recipe: dict, encoder: str, means: dict) -> None:
+    if is_search_task(recipe["task"]):
+        _searched(out, root, recipe, encoder, means)
+        return
+    languages = (tuple(recipe["languages"]), means["data_dir"], recipe["corpus_seed"], tuple(recipe["task_languages"]))
+    task = _task(recipe["task"], *languages)
+    if encoder in REFERENCES:
+        _save_measures(out, rank_task(REFERENCES[encoder](task), task, recipe["depth"]), task)
+        return
+    model = open_encoder(encoder, Opening(**recipe["opening"]))
+    vectors = encode_task(model, task, means["batch_tokens"], recipe["precision"])
+    _save_measures(out, rank_task(dot_scores(vectors.queries, vectors.candidates), task, recipe["depth"]), task)
+    several = len(set(task.candidate_language)) > 1  # one language has no identity to remove
+    if recipe["debias"] and several:
+        _debiased(vectors, task, recipe["depth"]).to_parquet(out / "debiasing.parquet", index=False)
+    if recipe["aligned"]:
+        _alignment(vectors, task).to_parquet(out / "alignment.parquet", index=False)
+    if recipe["mapped"] and several:
+        _map(vectors, task).to_parquet(out / "map.parquet", index=False)
+
+
+@lru_cache(maxsize=4)
+def _task(*name_and_languages) -> RetrievalTask:
+    """One process evaluates many encoders on a few tasks, and reading a task may take as long as ranking it."""
+    return retrieval_task(*name_and_languages)
+
+
+def _searched(out: Path, root: Path, recipe: dict, encoder: str, means: dict) -> None:
+    """Scores of a task whose pools are searched to a depth; the corpora's vectors stay, in shards, beside the evaluations."""
+    task = search_task(recipe["task"], recipe["task_languages"], means["data_dir"])
+    options = {"precision": recipe["precision"], "vector_precision": recipe["vector_precision"], "batch_tokens": means["batch_tokens"]}
+    options |= {"shard_size": means["shard_size"], "scheduler": means["scheduler"]}
+    rank = encoder_ranker(encoder, root / "vectors" / file_safe(recipe["task"]), opening=Opening(**recipe["opening"]), **options)
+    per = evaluate_search(task, rank, recipe["depth"])
+    scores(per).to_parquet(out / "scores.parquet", index=False)
+    per.to_parquet(out / "questions.parquet", index=False)
+
+
+def _save_measures(out: Path, ranks: Ranks, task: RetrievalTask) -> None:
+    per = per_query(ranks, task)
+    per["AP@100"] = truncated_ap(ranks, task, 100)
+    scores(per).to_parquet(out / "scores.parquet", index=False)
+    bias_scores(ranks, task).to_parquet(out / "bias.parquet", index=False)
+    _per_question(per, ranks, task).to_parquet(out / "questions.parquet", index=False)
+    cells = heat_map(ranks, task).rename_axis("query_language").reset_index()
+    cells.melt("query_language", var_name="candidate_language", value_name="value").to_parquet(out / "heat.parquet", index=False)
+    np.save(out / "top.npy", ranks.top[:, :SHOWN].astype(np.int32))
+
+
+def _per_question(per: pd.DataFrame, ranks: Ranks, task: RetrievalTask) -> pd.DataFrame:
+    """One row per (setting, question): AP, R@1, R@10 averaged over its pools, and the rank distance in the mixed pool."""
+    keys = ["setting", "query", "group", "query_language"]
+    means = per.groupby(keys, observed=True)[["AP", "R@1", "R@10"]].mean().reset_index()
+    distances = rank_distances(ranks, task)[["query", "rank_distance"]].assign(setting="multilingual")
+    return means.astype({"setting": str}).merge(distances, on=["setting", "query"], how="left")
+
+
+def _debiased(vectors: TaskVectors, task: RetrievalTask, depth: int) -> pd.DataFrame:
+    """Macro mAP of each setting and the mean rank distance after each training-free method, fitted on the candidates."""
+    languages = {"queries": task.queries["language"].to_numpy(), "candidates": task.candidates["language"].to_numpy()}
+    tables = []
+    for method, fit in DEBIASERS.items():
+        debiaser = fit(vectors.candidates, languages["candidates"])
+        sides = [debiaser.apply(getattr(vectors, side), codes) for side, codes in languages.items()]
+        ranks = rank_task(dot_scores(*sides), task, depth)
+        tables.append(_summary(ranks, task).assign(method=method))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _summary(ranks: Ranks, task: RetrievalTask) -> pd.DataFrame:
+    table = scores(per_query(ranks, task)).query("query_language == 'macro' and metric == 'mAP'")
+    distance = rank_distances(ranks, task).groupby("query_language")["rank_distance"].mean().mean()
+    rows = [*table[["setting", "metric", "value"]].itertuples(index=False, name=None), ("multilingual", "rank distance", distance)]
+    return pd.DataFrame(rows, columns=["setting", "metric", "value"])
+
+
+def _alignment(vectors: TaskVectors, task: RetrievalTask) -> pd.DataFrame:
+    """`alignment_scores` of the questions and of the passages that answer them (column side); no rows where a side is not parallel."""
+    tables = [pd.DataFrame(columns=[*ALIGNMENT_COLUMNS, "side"]).astype({"value": float, "n": int})]
+    for side, own in zip(SIDES, (vectors.queries, vectors.candidates), strict=True):
+        texts = parallel_rows(task, side)
+        if len(texts):
+            rows = texts["row"].to_numpy()
+            tables.append(alignment_scores(own[rows], texts["group"], texts["language"], seed=0).assign(side=side))
+    return pd.concat(tables[1:] or tables, ignore_index=True)
+
+
+def _map(vectors: TaskVectors, task: RetrievalTask) -> pd.DataFrame:
+    """First two principal components of some parallel questions and of their relevant candidates: kind, group, language, x, y."""
+    from sklearn.decomposition import PCA
+
+    groups = task.queries["group"].unique()
+    chosen = set(groups[np.linspace(0, len(groups) - 1, min(MAPPED_GROUPS, len(groups))).astype(int)])
+    queries = np.flatnonzero(task.queries["group"].isin(chosen))
+    pairs = task.relevant_pairs[np.isin(task.relevant_pairs[:, 0], queries)]
+    own = pairs[task.query_language[pairs[:, 0]] == task.candidate_language[pairs[:, 1]]]
+    points = np.concatenate([vectors.queries[queries], vectors.candidates[own[:, 1]]])
+    rows = pd.concat([task.queries.iloc[queries].assign(kind="question"), task.queries.iloc[own[:, 0]].assign(kind="passage")])
+    xy = PCA(2, svd_solver="full").fit_transform(points) if len(points) > 2 else np.full((len(points), 2), nan)
+    return rows[["kind", "group", "language"]].reset_index(drop=True).assign(x=xy[:, 0], y=xy[:, 1])

@@ -1,0 +1,220 @@
+"""Profiles: every value a run uses, typed and closed, in one TOML file each (`notebooks/profiles/`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from ..base.errors import InputError, UnknownName
+from ..base.files import PROFILES, read_toml
+from ..base.languages import check_languages
+from ..data.batching import SCHEDULES, STRATEGIES
+from ..encode.catalogue import ENCODERS
+from ..encode.opening import Opening
+from ..train.methods import METHODS
+
+Languages = Annotated[tuple[str, ...], AfterValidator(check_languages), Field(min_length=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+LOCAL_PAIR_SETS = ("worldfacts", "mscourses", "gnome-help", "bitcoin-faq")
+HUB_PAIR_SETS = ("mmarco", "squad", "newsqa", "natural-questions", "entityquestions", "mfaq", "mr-tydi", "wikiqa", "duorc")
+PAIR_SETS = LOCAL_PAIR_SETS + HUB_PAIR_SETS
+WORLDFACTS_TASKS = ("worldfacts-test", "worldfacts-shifted", "worldfacts-brief")
+SECTION_TASKS = ("mscourses-test", "gnome-help-test", "bitcoin-faq-test")  # articles that the pair set of the name then leaves out
+PARALLEL_TASKS = (*WORLDFACTS_TASKS, "xquad-r", "mlqa-r", "belebele", "ntrex", *SECTION_TASKS)  # ranked in full, in memory
+QUESTION_TASKS = (*PARALLEL_TASKS, "mkqa-questions")  # whose parallel questions notebook 07 looks at
+SEARCH_TASKS = ("miracl", "miracl-full", "mkqa", "neuclir")  # large pools on disk, searched to a depth
+TASKS = PARALLEL_TASKS + SEARCH_TASKS
+MEANS = ("jobs", "processes", "batch_tokens", "shard_size", "scheduler", "translation_tokens")  # change no result beyond its rounding
+OWN_BASES = ("aligned", "unaligned")
+
+
+def _names(kind: str, known, least: int = 1):
+    def check(values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            if value not in known and ":" not in value:
+                raise UnknownName(kind, value, known)
+        return values
+
+    return Annotated[tuple[str, ...], AfterValidator(check), Field(min_length=least)]
+
+
+def _name(kind: str, known):
+    """One name, or none at all."""
+
+    def check(value: str) -> str:
+        if value and value not in known and ":" not in value:
+            raise UnknownName(kind, value, known)
+        return value
+
+    return Annotated[str, AfterValidator(check)]
+
+
+def _several(values: tuple[float, ...]) -> tuple[float, ...]:
+    if len(set(values)) < 2:
+        raise ValueError("expected two or more different values, which is what notebook 05 compares")
+    return values
+
+
+class Profile(BaseModel):
+    """The resolved parameters of a run. Field comments say what each means; a TOML file gives them under the same names."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]  # names the folders below data/results and figures
+    languages: Languages  # languages of the training pairs
+    unseen_languages: tuple[str, ...] = ()  # languages of `languages` that no training batch may hold
+    pair_sets: _names("pair set", PAIR_SETS)  # training data; or "jsonl:FILE" for a user's own pairs
+    tasks: _names("task", TASKS)  # evaluation; or "beir:FOLDER", "squad:FOLDER" for a user's own, "mteb:NAME" for a retrieval set of MTEB
+    task_languages: tuple[str, ...] = ()  # of the public tasks; those ranked in full take what they have of them; empty: all a task has
+    data_dir: str = ""  # folder of the real data sets; empty: HYBRIDIR_DATA
+    english_only: tuple[str, ...] = ()  # pair sets that are not translated and take part in monolingual batches only
+    max_pairs: Annotated[int, Field(ge=0)] = 0  # most pairs a pair set gives; 0: all
+    pair_share: Annotated[float, Field(gt=0, le=1)] = 1.0  # share of each pair set's ids that is drawn; sets of up to 10,000 stay whole
+    hard_negatives: Literal["none", "given", "bm25", "dense"] = "none"  # given by the pair set, or mined
+    negative_margin: Annotated[float, Field(ge=0, lt=1)] = 0.05  # a mined negative scores at least this share below the positive
+    max_chars: Count = 400  # training passages are cut at a sentence end before this many characters
+    near_duplicate: Share = 0.9  # Jaccard similarity of character 5-grams from which a training text counts as leaked
+    corpus_seed: int = 0  # seed of the corpus splits
+
+    translator: str = "memory"  # the world facts' translation memory, a name of data/translators.toml, or "mt:FOLDER_OR_NAME[@REVISION]"
+    beams: Count = 1  # 1: greedy
+    translation_tokens: Count = 4096  # tokens of a batch of texts to translate, padding counted
+    back_translated: Annotated[int, Field(ge=0)] = 50  # passages a language whose back-translation is scored by chrF
+
+    bases: _names("base encoder", (*OWN_BASES, *ENCODERS))  # start of training; or "st:FOLDER_OR_NAME[@REVISION]" for any other model
+    retrievers: _names("retriever", ENCODERS, least=0) = ()  # public encoders evaluated as they are, with their own prompts
+    pooling: Literal["own", "mean", "cls", "max", "lasttoken"] = "own"  # own: what the model's folder says, else the mean
+    max_query_tokens: Annotated[int, Field(ge=0)] = 0  # longer questions are cut; 0: the model's own length
+    max_passage_tokens: Annotated[int, Field(ge=0)] = 0
+    trust_remote_code: bool = False  # run code that a model's repository brings; read it first
+    layers: Annotated[int, Field(ge=0)] = 0  # transformer layers of the suite's own encoders; 0: bags of subwords
+    dimension: Count = 192  # their width
+    vocabulary: Count = 20000  # subwords of the suite's own tokenizer
+    alignment_steps: Count = 300  # steps of translation ranking that make the aligned base
+    alignment_rate: Annotated[float, Field(gt=0)] = 2e-2  # their learning rate
+    query_prefix: str = "Query: "
+    passage_prefix: str = "Passage: "
+
+    strategies: _names("strategy", STRATEGIES)
+    alpha: Share = 0.5  # hybrid: share of monolingual batches
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]  # one training run each
+    steps: Count = 300
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-2
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    warmup_share: Share = 0.1
+    scale: Annotated[float, Field(gt=0)] = 20.0  # 1 / temperature of the loss
+    denominator: Literal["all", "in-batch", "hard-negatives"] = "all"  # negatives of the loss; hard-negatives: Eq. 1 as printed
+    mini_batch_size: Annotated[int, Field(ge=0)] = 0  # rows embedded at once by the cached loss (GradCache); 0: the plain loss
+    precision: Literal["fp32", "bf16"] = "fp32"  # of training, encoding and translation; scores are always fp32
+    gradient_checkpointing: bool = False  # less memory, about a third more time
+    compile: bool = False  # torch.compile
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    validate_every: Count = 50  # steps between two values of the validation loss
+    validation_set: Literal["held-out", "squadshifts"] = "held-out"  # what the validation loss is measured on
+    patience: Annotated[int, Field(ge=0)] = 0  # stop after so many validations without a lower loss, keep the best; 0: never
+    checkpoint_every: Annotated[int, Field(ge=0)] = 0  # steps; a killed training goes on from the last checkpoint; 0: none
+    jobs: Count = 2  # training runs side by side, one thread each; 1 (on a GPU): all cores
+    processes: Count = 1  # processes (GPUs) that share the batches of one training run
+    train_in_place: bool = True  # 03 and 04 train encoders they miss; false where training is long
+
+    batch_tokens: Count = 16384  # tokens encoded at once, padding counted
+    shard_size: Count = 50_000  # passages in one file of a large corpus' vectors
+    vector_precision: Literal["fp32", "fp16"] = "fp32"  # of vectors on disk
+    scheduler: str = ""  # address of a dask scheduler (tcp://…) that encodes shards; empty: this machine
+
+    alphas: Annotated[tuple[Share, ...], AfterValidator(_several)] = (0.0, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0)  # notebook 05
+    schedules: _names("schedule", SCHEDULES, least=0) = SCHEDULES  # notebook 05: hybrid batches in an order, beside the constant mix
+    shifted_tasks: _names("task", TASKS, least=0) = ()  # notebook 06: those of `tasks` under domain shift; the first is in domain
+    question_task: _name("question task", QUESTION_TASKS) = ""  # notebook 07; empty: the first of `tasks`
+    question_languages: tuple[str, ...] = ()  # notebook 07: languages of its questions; empty: all they have
+    many_languages: Annotated[
+        tuple[str, ...], AfterValidator(check_languages)
+    ] = ()  # notebook 08: languages of its pairs and pool; empty: `languages`
+    many_unseen: tuple[str, ...] = ()  # notebook 08: those of them that no training batch holds
+    many_base: _name("base encoder", (*OWN_BASES, *ENCODERS)) = ""  # notebook 08; empty: the last of `bases`
+    many_counts: tuple[Count, ...] = ()  # notebook 08: sizes of the language sets whose cost is compared
+    many_pair_sets: _names("pair set", PAIR_SETS, least=0) = ()  # notebook 08; empty: `pair_sets`
+    many_task: _name("task", PARALLEL_TASKS) = ""  # notebook 08; empty: the first of `tasks`
+    many_steps: Annotated[int, Field(ge=0)] = 0  # notebook 08; 0: `steps`
+    many_pairs: Annotated[int, Field(ge=0)] = 0  # notebook 08: most ids of each pair set; 0: all
+    methods: _names("method", (*STRATEGIES, *METHODS)) = ("En-En", "X-X", "X-X-mono", "X-Y", "hybrid", *METHODS)  # notebook 08
+
+    depth: Annotated[int, Field(ge=100)] = 100  # length of the ranked lists kept for the measures at k, whose largest k is 100
+    resamples: Count = 2000  # of the paired tests
+
+    @property
+    def data_names(self) -> tuple[str, ...]:
+        """Every pair set and task whose data some notebook reads."""
+        return tuple(dict.fromkeys(filter(None, (*self.pair_sets, *self.test_sets, *self.many_pair_sets, self.many_task))))
+
+    @property
+    def opening(self) -> Opening:
+        """How bases are opened for training."""
+        return Opening(**self.model_dump(include=set(Opening.model_fields)))
+
+    @property
+    def test_sets(self) -> tuple[str, ...]:
+        """Names of all that the run is tested on, which no training pair may hold: the tasks and the questions of notebook 07."""
+        return tuple(dict.fromkeys(filter(None, (*self.tasks, self.question_task))))
+
+
+def load_profile(name_or_path: str, changes: dict | None = None) -> Profile:
+    """Profile by name or TOML path, with single values changed; raises UnknownName or InputError before anything runs.
+
+    Changed `tasks` keep those of the profile's `shifted_tasks` that they still have after the first, unless the changes name others.
+    """
+    path = _find(name_or_path)
+    values, changes = read_toml(path), changes or {}
+    if "tasks" in changes and "shifted_tasks" in values:
+        changes = {"shifted_tasks": [task for task in values["shifted_tasks"] if task in changes["tasks"][1:]], **changes}
+    return make_profile({**values, **changes}, str(path))
+
+
+def make_profile(values: dict, where: str) -> Profile:
+    """Check values against the profile's types; `where` names their origin in the message."""
+    for key in values:
+        if key not in Profile.model_fields:
+            raise UnknownName(f"parameter (in {where})", key, Profile.model_fields)
+    try:
+        profile = Profile(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+    except UnknownName as error:
+        raise InputError(f"{where}: {error}") from error
+    except ValidationError as error:
+        raise InputError(f"{where}: " + "; ".join(_explain(problem) for problem in error.errors())) from error
+    for unseen, all_ in ((profile.unseen_languages, profile.languages), (profile.many_unseen, profile.many_languages)):
+        unknown = set(unseen) - set(all_)
+        if unknown:
+            raise UnknownName(f"unseen language (in {where})", sorted(unknown)[0], all_)
+    outside = set(profile.shifted_tasks) - set(profile.tasks[1:])
+    if outside:
+        raise UnknownName(f"shifted task (in {where}; `tasks` after the first)", sorted(outside)[0], profile.tasks[1:])
+    barred = [name for name in (*profile.bases, *profile.retrievers) if name in ENCODERS and ENCODERS[name].needs_remote_code]
+    if barred and not profile.trust_remote_code:
+        raise InputError(
+            f"{where}: {barred[0]} runs code that its repository {ENCODERS[barred[0]].hub} brings. Read that code, then set "
+            "trust_remote_code = true, or leave it out."
+        )
+    return profile
+
+
+def _find(name_or_path: str) -> Path:
+    path = Path(name_or_path).expanduser()
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise InputError(f"{path}: no such profile file.")
+        return path
+    named = PROFILES / f"{name_or_path}.toml"
+    if not named.is_file():
+        raise UnknownName("profile", name_or_path, sorted(p.stem for p in PROFILES.glob("*.toml")))
+    return named
+
+
+def _explain(problem: dict) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "missing":
+        return f"{key} is missing; notebooks/profiles/sample.toml shows a value"
+    return f"{key} = {problem['input']!r}: {problem['msg']}"

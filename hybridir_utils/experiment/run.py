@@ -1,0 +1,205 @@
+"""Where a notebook stands: its resolved parameters and the folders it reads and writes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shlex
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_origin
+
+import pandas as pd
+
+from ..base.errors import InputError
+from ..base.files import fingerprint, output_root, parse_json, writing
+from ..provenance import reads
+from .profile import MEANS, Profile, load_profile
+from .stamps import stamp
+
+SET_VARIABLE = "HYBRIDIR_SET"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A profile with the changes a notebook or command made to it, and the folders that follow from both."""
+
+    profile: Profile
+    name: str
+    source: str  # name or file of the profile, as given
+
+    @property
+    def artefacts(self) -> Path:
+        """Pairs, encoders and evaluations; shared by every variant of the profile, told apart by fingerprint."""
+        return output_root() / "data" / "runs" / self.profile.name
+
+    @property
+    def results(self) -> Path:
+        """Small tables that figures and reports are made of."""
+        return output_root() / "data" / "results" / self.name
+
+    @property
+    def figures(self) -> Path:
+        return output_root() / "figures" / self.name
+
+
+def open_run(profile: str = "sample", /, **changes) -> Run:
+    """The run of a profile (name or TOML file); changed values give it a name of its own, such as `sample+alpha=0.3`.
+
+    In a notebook that the suite executes, the command's changes hold first (`settings_of`, through the environment).
+    """
+    given = parse_json(os.environ.get(SET_VARIABLE, "{}"), SET_VARIABLE)
+    if not isinstance(given, dict):
+        raise InputError(f"{SET_VARIABLE}: expected a JSON object of parameters, found {given!r}.")
+    changes = changes | given
+    base, resolved = load_profile(profile), load_profile(profile, changes)
+    return Run(resolved, base.name + variant_suffix(base, resolved), _as_given(profile))
+
+
+def settings_of(run: Run) -> dict[str, str]:
+    """The environment variable that tells a notebook's process what the run changes in its profile."""
+    return {SET_VARIABLE: json.dumps(changes_of(run))}
+
+
+def changes_of(run: Run) -> dict:
+    """What the run changes in its profile's file, as JSON has it."""
+    values, base = run.profile.model_dump(mode="json"), load_profile(run.source).model_dump(mode="json")
+    return {key: value for key, value in values.items() if value != base[key]}
+
+
+def origin_of(run: Run) -> dict:
+    """What stamps and artefacts say of the run they are made for."""
+    return {"run": run.name, "profile": run.source, "changed": changes_of(run)}
+
+
+def run_command(profile: str, changed: dict, notebook: str = "", verb: str = "run") -> str:
+    """The command, for the shell, that makes a run of these values, or one notebook of it; verb: another command for the same run."""
+    settings = [part for key, value in changed.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    only = ["--only", notebook.split("_")[0]] if notebook else []
+    return shlex.join(["python", "-m", "hybridir_utils", verb, "--profile", profile, *settings, *only])
+
+
+def _as_given(profile: str) -> str:
+    """A profile's name, or its file's full path: notebooks run in a folder of their own."""
+    return str(Path(profile).expanduser().resolve()) if profile.endswith(".toml") else profile
+
+
+def variant_suffix(base: Profile, resolved: Profile) -> str:
+    """`+key=value` for each value that differs from the profile's file and can change a result; a fingerprint where that grows too long."""
+    changed = {key: value for key, value in resolved.model_dump().items() if key not in MEANS and value != getattr(base, key)}
+    suffix = "".join(f"+{key}={_short(value)}" for key, value in changed.items())
+    plain = suffix.replace("+", "").replace("=", "").replace(".", "").replace("-", "").replace("_", "").isalnum()
+    return suffix if not changed or (plain and len(suffix) <= 60) else f"+{fingerprint(changed)[:10]}"
+
+
+def _short(value: object) -> str:
+    return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def save_table(run: Run, name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Write a result table as CSV (values to 6 significant digits) under a temporary name, rename it, stamp it, and return it."""
+    path = run.results / f"{name}.csv"
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        try:
+            table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        reads.wrote(path)
+        stamp(run.results, name, run.profile, origin_of(run))
+    return table
+
+
+SINGULAR = {"seed": "seeds"}  # a key whose values are runs of one seed each -> the profile's key, which is a list
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A profile's key, its values, and both as they were written, which is what a sweep's tables call them."""
+
+    key: str
+    values: tuple
+    told: str
+    texts: tuple[str, ...]
+
+
+def read_settings(texts: Iterable[str]) -> list[Setting]:
+    """The settings of `key=value[,value …]` texts; raises InputError where a text is none or a key is set twice."""
+    settings = [_setting(text) for text in texts]
+    for number, setting in enumerate(settings):
+        if earlier := [other.told for other in settings[:number] if other.key == setting.key]:
+            raise InputError(
+                f"--set {setting.told}: {earlier[0]} is set already. Write all values of a sweep in one, as in --set alpha=0,0.5,1."
+            )
+    return settings
+
+
+def one_run(texts: Iterable[str], command: str) -> dict[str, object]:
+    """Key -> value, for a command that is about a single run; raises InputError where a text has several values."""
+    settings = read_settings(texts)
+    for setting in settings:
+        if len(setting.values) > 1:
+            raise InputError(
+                f"--set {setting.told}={','.join(setting.texts)}: {len(setting.values)} values; `{command}` is about one run at a time. "
+                "Give one of them (a text with a comma in quotes); `run` takes several."
+            )
+    return {setting.key: setting.values[0] for setting in settings}
+
+
+def _setting(text: str) -> Setting:
+    """Values are read as TOML, and as plain words where that fails."""
+    told, equals, written = text.partition("=")
+    if not equals:
+        raise InputError(f"--set {text!r}: expected key=value, for example --set alpha=0.3.")
+    told = told.strip()
+    try:
+        key, values = SINGULAR.get(told, told), _values(written)
+    except (ValueError, RecursionError, csv.Error) as error:
+        raise InputError(f"--set {told}: no usable value ({error}).") from None
+    if told in SINGULAR:
+        return Setting(key, tuple([value] for value in values), told, tuple(map(_shown, values)))
+    if key in Profile.model_fields and _takes_list(key):
+        _check_lists(key, values, written)
+    return Setting(key, tuple(values), told, tuple(map(_shown, values)))
+
+
+def _values(text: str) -> list:
+    """`0,0.25`, `[1,2],[3]` and `"a,b"` are two, two and one value in TOML; `hybrid,X-Y`, which is none, is split at its commas."""
+    if values := _toml(text):
+        return values
+    words = next(csv.reader([text], skipinitialspace=True), None) or [""]
+    return [(_toml(word) or [word])[0] for word in words] if len(words) > 1 else [text]
+
+
+def _toml(text: str) -> list:
+    """The values in a list with this text; none where it is no TOML. Raises ValueError, RecursionError for what is beyond Python's."""
+    try:
+        return tomllib.loads(f"values = [{text}]")["values"]
+    except tomllib.TOMLDecodeError:
+        return []
+
+
+def _takes_list(key: str) -> bool:
+    return get_origin(Profile.model_fields[key].annotation) is tuple
+
+
+def _check_lists(key: str, values: list, written: str) -> None:
+    if all(isinstance(value, list) for value in values):
+        return
+    lists = [value if isinstance(value, list) else [value.strip("[]") if isinstance(value, str) else value] for value in values]
+    together, words = _shown([part for value in lists for part in value]), ",".join(map(_shown, lists))
+    each = f", or {key}={words} for a run with each" if len(values) > 1 else ""
+    short = "".join(f" (in short {short}={written})" for short, long in SINGULAR.items() if long == key and each)
+    raise InputError(f"--set {key}={written}: {key} is a list. Write {key}={together} for one run with all{each}{short}.")
+
+
+def _shown(value: object) -> str:
+    """A value as TOML has it; a text without its quotes where it has no comma."""
+    if isinstance(value, str) and "," not in value:
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)

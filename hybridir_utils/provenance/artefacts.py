@@ -1,0 +1,231 @@
+"""Artefacts that know where they came from: made once, found again by fingerprint, never half-written.
+
+An artefact is a folder `<kind>/<name>-<fingerprint>`. Its fingerprint covers the recipe (parameters, seeds, fingerprints
+of inputs), the package code that makes it, and the pinned versions; `artefact.json` inside records all of them, and for
+which notebook it was made, with a hash of every file. The folder is filled under a temporary name and renamed, so a kill
+leaves nothing that looks done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import contextmanager
+from glob import escape
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ..base.errors import Busy, InputError
+from ..base.files import file_fingerprint, fingerprint, read_json, writing
+from . import reads
+from .code_use import place_of
+from .fingerprints import code_fingerprint, commit, is_sealed, module_fingerprints, sealed, versions
+
+RECORD = "artefact.json"
+DIGITS = 10  # of the fingerprint in a folder's name
+
+
+def artefact(folder: Path, name: str, recipe: dict, maker: Callable, make: Callable[[Path], None]) -> Path:
+    """Folder of the artefact `name`; `make(temporary folder)` fills it unless it is there, whole and up to date.
+
+    folder: the room of its kind. recipe: JSON-able values that decide the content. maker: the function whose code, with all that it
+    reaches, makes it. While another process makes the same one, this one waits, says so once on stderr, and takes what that one made.
+    Raises InputError on a full or read-only disk.
+    """
+    final = artefact_path(folder, name, recipe, maker)
+    if not is_whole(final):
+        with writing(final), hold(final, wait=True):
+            if not is_whole(final):
+                _make(final, name, recipe, maker, make)
+    reads.used(final / RECORD)
+    return final
+
+
+def _make(final: Path, name: str, recipe: dict, maker: Callable, make: Callable[[Path], None]) -> None:
+    temporary = final.with_name(f".{final.name}.part")  # what a killed process left under this name goes first
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    started = time.monotonic()
+    try:
+        make(temporary)
+        _record(temporary, name, recipe, maker, time.monotonic() - started)
+        shutil.rmtree(final, ignore_errors=True)
+        temporary.rename(final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    reads.wrote(final / RECORD)
+
+
+def artefact_path(folder: Path, name: str, recipe: dict, maker: Callable) -> Path:
+    """Where the artefact of this recipe lies or would lie."""
+    return Path(folder) / f"{name}-{_recipe_fingerprint(recipe, maker)[:DIGITS]}"
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether the artefact is finished and every file still has the hash it was written with."""
+    try:
+        record = read_json(folder / RECORD)
+        return is_sealed(record) and all(file_fingerprint(folder / name) == digest for name, digest in record["files"].items())
+    except (OSError, InputError):
+        return False
+
+
+def recipe_of(folder: Path) -> dict:
+    """The record of a finished artefact: name, recipe, fingerprint, code, modules, versions, commit, origin, seconds, files, record."""
+    return read_json(Path(folder) / RECORD)
+
+
+def note_used(folders: Iterable[Path]) -> None:
+    """Note that the finished ones of these artefacts are read, which `artefact` does by itself for what it returns."""
+    reads.used(*(Path(folder) / RECORD for folder in folders if (Path(folder) / RECORD).is_file()))
+
+
+def why_made(folder: Path, name: str, recipe: dict, maker: Callable) -> list[str]:
+    """Why `artefact` would make this one, compared with the likest of its name; none where it is there (its bytes are not looked at)."""
+    records = records_of(folder, name)
+    final = artefact_path(folder, name, recipe, maker)
+    if final in records:
+        gone = [file for file in records[final]["files"] if not (final / file).is_file()]
+        return [f"{file} missing" for file in gone[:1]]
+    if final.is_dir():
+        return [f"{RECORD} missing or altered"]
+    if not records:
+        return ["never made"]
+    return min((_changes(old, recipe, maker) for old in records.values()), key=len)
+
+
+def _changes(old: dict, recipe: dict, maker: Callable) -> list[str]:
+    code = changed_modules(old["modules"], module_fingerprints(place_of(maker))) if "modules" in old else ["code changed"]
+    return changed_values(old["recipe"], recipe) + code + changed_versions(old["versions"], versions())
+
+
+def records_of(folder: Path, name: str) -> dict[Path, dict]:
+    """Folder -> record of every finished artefact of a name (`*`: of all) in the room."""
+    found = {}
+    for place in sorted(Path(folder).glob(f"{'*' if name == '*' else escape(name)}-{'?' * DIGITS}")):
+        try:
+            record = recipe_of(place)
+            if is_sealed(record) and name in ("*", record["name"]):
+                found[place] = record
+        except (OSError, InputError):
+            continue
+    return found
+
+
+def _record(folder: Path, name: str, recipe: dict, maker: Callable, seconds: float) -> None:
+    files = {str(p.relative_to(folder)): file_fingerprint(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+    record = {
+        "name": name,
+        "recipe": recipe,
+        "fingerprint": _recipe_fingerprint(recipe, maker),
+        "code": code_fingerprint(maker),
+        "modules": module_fingerprints(place_of(maker)),
+        "versions": versions(),
+        "commit": commit(),
+        "origin": reads.origin(),
+        "seconds": round(seconds, 2),
+        "files": files,
+    }
+    (folder / RECORD).write_text(json.dumps(sealed(record), indent=1, ensure_ascii=False, sort_keys=True), encoding="utf-8")
+
+
+def _recipe_fingerprint(recipe: dict, maker: Callable) -> str:
+    return fingerprint({"recipe": recipe, "code": code_fingerprint(maker), "versions": versions()})
+
+
+@contextmanager
+def hold(path: Path, wait: bool = False):
+    """Hold the lock beside `path`. When another process has it: raises Busy at once, or, with `wait`, says on whom it waits."""
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    owner = path.with_name(f".{path.name}.owner")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _acquire(lock, path, owner, wait)
+    try:
+        with writing(owner):
+            owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _acquire(lock: FileLock, path: Path, owner: Path, wait: bool) -> None:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = _text(owner) or "another process"
+        if not wait:
+            raise Busy(f"{path}: being written by {who}. Wait until it ends, or set HYBRIDIR_OUTPUT to another folder.") from None
+        print(f"{path.name}: being made by {who}; waiting for it", file=sys.stderr, flush=True)
+        lock.acquire()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:  # it has just ended
+        return ""
+
+
+MOST = 3  # modules named one by one
+SHORT = 48  # characters of a value
+ABSENT = object()
+
+
+def changed_values(old: Mapping, new: Mapping, kind: str = "") -> list[str]:
+    """`alpha 0.5 → 0.3` for every key that differs, inner ones as `settings.scale`; kind goes before each."""
+    before, after = _flat(old), _flat(new)
+    keys = [key for key in dict.fromkeys((*before, *after)) if before.get(key, ABSENT) != after.get(key, ABSENT)]
+    return [f"{kind}{key} {_change(before.get(key, ABSENT), after.get(key, ABSENT))}" for key in keys]
+
+
+def changed_modules(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """`hybridir_utils/data/batching.py changed`: the first MOST files, then how many more."""
+    files = [f"{path} changed" for path in new if path in old and old[path] != new[path]]
+    files += [f"{path} newly used" for path in new if path not in old] + [f"{path} no longer used" for path in old if path not in new]
+    return files if len(files) <= MOST else [*files[:MOST], f"{len(files) - MOST} more modules changed"]
+
+
+def changed_versions(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """`version of torch 2.12 → 2.13`."""
+    return changed_values(old, new, "version of ")
+
+
+def _flat(values: Mapping, prefix: str = "") -> dict:
+    found = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": _plain(value)}
+    return found
+
+
+def _plain(value: object) -> object:
+    """As JSON gives it back: tuples are lists, and nan equals itself."""
+    return json.loads(json.dumps(value, default=str), parse_constant=str)
+
+
+def _change(old: object, new: object) -> str:
+    """Of long lists, what came and what went; their order alone is told as such."""
+    if isinstance(old, list) and isinstance(new, list) and max(len(json.dumps(old)), len(json.dumps(new))) > SHORT:
+        moves = [f"+{_shown(item)}" for item in new if item not in old] + [f"−{_shown(item)}" for item in old if item not in new]
+        return f"changed ({_cut(' '.join(moves)) or 'another order'})"
+    return f"{_shown(old)} → {_shown(new)}"
+
+
+def _shown(value: object) -> str:
+    if value is ABSENT:
+        return "nothing"
+    if isinstance(value, str) and re.fullmatch("[0-9a-f]{40,64}", value):  # a fingerprint
+        return value[:8]
+    return _cut(value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHORT else f"{text[: SHORT - 1]}…"

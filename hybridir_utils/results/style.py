@@ -1,0 +1,105 @@
+"""One look for every figure: strategies keep their colour, languages their order, files are the same bytes each time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..base.files import writing
+from ..provenance import reads
+
+# Okabe and Ito's palette, which readers with any colour vision can tell apart.
+COLOURS = {
+    "En-En": "#56B4E9",
+    "X-X": "#E69F00",
+    "X-X-mono": "#D55E00",
+    "X-Y": "#0072B2",
+    "hybrid": "#009E73",
+    "mono-first": "#661100",  # the schedules of notebook 05
+    "cross-first": "#6699CC",
+    "annealed": "#999933",
+    "translation ranking": "#332288",  # the methods of notebook 08: Tol's muted palette
+    "distillation": "#117733",
+    "code-switched": "#AA4499",
+    "crop": "#882255",
+    "dropout": "#DDCC77",
+    "untrained": "#CC79A7",
+    "zero-shot": "#F0E442",
+    "BM25": "#000000",
+    "random": "#999999",
+}
+ORDER = tuple(COLOURS)
+VERDICT_COLOURS = {"supported": "#9AD8C4", "not supported": "#F3B38A", "not testable here": "#E4E4E4"}  # light, so that black text reads
+SHORT_SETTINGS = {"monolingual": "Mo.", "cross-lingual": "Cr.", "multilingual": "Mul."}
+DPI = 110
+SALT = "hybridir"  # fixes the ids inside SVG files
+
+
+def new_figure(rows: int = 1, columns: int = 1, width: float = 3.2, height: float = 2.6, **options):
+    """(figure, [rows, columns] array of axes); width and height in inches of one axes."""
+    import matplotlib
+
+    matplotlib.use("agg", force=False)
+    import seaborn as sns
+    from matplotlib.figure import Figure
+
+    sns.set_theme(
+        context="paper", style="whitegrid", font_scale=0.9, rc={"svg.hashsalt": SALT, "svg.fonttype": "none", "font.family": "DejaVu Sans"}
+    )
+    figure = Figure(figsize=(width * columns, height * rows), dpi=DPI, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def note_figure(text: str):
+    """A figure that says why there is nothing to draw."""
+    figure, axes = new_figure(width=6, height=0.8)
+    axes[0, 0].axis("off")
+    axes[0, 0].text(0.5, 0.5, text, ha="center", va="center")
+    return figure
+
+
+def in_order(strategies) -> list[str]:
+    """The strategies that occur, in the figures' order."""
+    present = set(strategies)
+    return [name for name in ORDER if name in present] + sorted(present - set(ORDER))
+
+
+def save_figure(figure, folder: Path, name: str, about: str, source: str = "") -> dict[str, Path]:
+    """Write `<name>.png` and `<name>.svg` under temporary names and rename them; `about` (words) and `source` (what it was drawn from, for
+    programs) go into their metadata.
+
+    Dates and random ids are left out, so the same data give the same bytes. The PNG has a palette: a third of the bytes in notebooks.
+    Axes are laid out once for both, which takes as long as drawing.
+    """
+    folder = Path(folder)
+    common = {"Title": name, "Description": about} | ({"Source": source} if source else {})
+    metadata = {"png": common, "svg": common | {"Date": None, "Creator": "hybridir"}}
+    paths = {kind: folder / f"{name}.{kind}" for kind in metadata}
+    if layout := figure.get_layout_engine():
+        layout.execute(figure)
+        figure.set_layout_engine(None)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for kind, path in paths.items():
+            temporary = folder / f".{name}.tmp.{kind}"
+            try:
+                figure.savefig(temporary, dpi=DPI, metadata=metadata[kind], format=kind)
+                if kind == "png":
+                    _use_palette(temporary, metadata[kind])
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+            reads.wrote(path)
+    return paths
+
+
+def _use_palette(path: Path, metadata: dict[str, str]) -> None:
+    """Write the PNG again in 256 colours chosen from its own; on the white ground of every figure nothing is transparent."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    texts = PngInfo()
+    for key, value in metadata.items():
+        texts.add_text(key, value)
+    with Image.open(path) as image:
+        small = image.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    small.save(path, format="png", optimize=True, pnginfo=texts)

@@ -1,1 +1,0 @@
-"""What readers see: tables, figures, findings in words, the paper beside ours."""

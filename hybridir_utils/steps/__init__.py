@@ -1,1 +1,0 @@
-"""What notebooks ask for by profile: prepared pairs, trained encoders, evaluations, their cost."""

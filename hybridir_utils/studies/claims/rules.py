@@ -1,0 +1,199 @@
+"""Claims 6-10, about what the batches do: verdicts from paired tests over questions and the spread over seeds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from ...experiment.evaluation import REFERENCE
+from ...results.style import SHORT_SETTINGS
+from .sources import Source
+from .tests import AHEAD, BEHIND, LINES, NOT_SUPPORTED, UNCLEAR, Comparison, Verdict, comparisons, decided, undecided
+
+LEAST_REDUCTION = 0.1  # of the rank distance
+LEAST_KEPT = 0.8  # of the trained languages' mAP, by unseen ones
+BASELINES = ("X-X-mono", "X-Y")
+
+
+def pure_batches(source: Source) -> Verdict:
+    """Claim 6."""
+    tests = source.tables["claim_tests"]
+    found = comparisons(tests, "X-X-mono", "X-Y", ["monolingual"]) + comparisons(tests, "X-Y", "X-X-mono", ["cross-lingual"])
+    both = {(c.task, c.base) for c in found if c.setting == "cross-lingual"}  # searched tasks have one setting only
+    return _judged([c for c in found if (c.task, c.base) in both], source, BASELINES, x_x_as_text(source))
+
+
+def best_multilingual(source: Source) -> Verdict:
+    """Claim 7."""
+    return _judged(_over_baselines(source, ["multilingual"]), source, ("hybrid", *BASELINES))
+
+
+def beats_baselines(source: Source) -> Verdict:
+    """Claim 8; one base alone can only fail."""
+    found = _over_baselines(source, SHORT_SETTINGS)
+    verdict, bases = _judged(found, source, ("hybrid", *BASELINES)), {c.base for c in found}
+    if len(bases) == 1 and verdict.word != NOT_SUPPORTED:
+        return undecided(f"One base, {bases.pop()}, where the claim names two. {verdict.evidence}")
+    return verdict
+
+
+def less_biased(source: Source) -> Verdict:
+    """Claim 9."""
+    found = comparisons(source.tables["bias_tests"], "hybrid", "X-X-mono")
+    beside = reductions_as_text(source, [(c.task, c.base) for c in found], ("X-X-mono", "X-X", "X-Y"))
+
+    def enough(c: Comparison) -> bool:
+        return reduction(source, c.task, c.base, "X-X-mono") >= LEAST_REDUCTION
+
+    return _judged(found, source, ("hybrid", "X-X-mono"), beside, enough)
+
+
+def zero_shot(source: Source) -> Verdict:
+    """Claim 10: every language above its lines, and unseen languages near the trained ones."""
+    halves = [_above_lines(source), _unseen_near(source)]
+    evidence = " ".join(text for _, text in halves)
+    if any(holds is False for holds, _ in halves):
+        return decided(False, evidence)
+    return undecided(evidence) if any(holds is None for holds, _ in halves) else decided(True, evidence)
+
+
+def zero_shot_tasks(parameters: dict) -> list[str]:
+    """The tasks of a profile that no pair set shares its source with, and those it lists under domain shift."""
+    shifted, sets = parameters.get("shifted_tasks", ()), parameters["pair_sets"]
+    own = {task for task in parameters["tasks"] for name in sets if task == name or task.startswith(f"{name}-")}
+    return [task for task in parameters["tasks"] if task in shifted or task not in own]
+
+
+def _above_lines(source: Source) -> tuple[bool | None, str]:
+    """(whether hybrid is ahead of BM25 and the untrained base in every language and setting, evidence); None where nothing can say so."""
+    if "language_tests" not in source.tables:
+        return None, "Its tables hold no test against BM25 and an untrained encoder by language."
+    found = [c for line in LINES for c in comparisons(source.tables["language_tests"], "hybrid", line)]
+    if not found:
+        return None, "No hybrid encoder was evaluated on a set that is free of the training sets' sources."
+    if one := one_seed(found, source):
+        return None, one
+    return all(c.outcome() == AHEAD for c in found), as_text(found, source, lambda c: c.outcome() == AHEAD)
+
+
+def _unseen_near(source: Source) -> tuple[bool | None, str]:
+    """(whether unseen languages keep LEAST_KEPT of the trained ones' mAP in every task, base, setting and seed, evidence); None without
+    unseen languages.
+    """
+    p, rows = source.parameters, source.tables["scores"]
+    trained = set(p["languages"]) - set(p.get("unseen_languages", ()))
+    rows = rows[(rows["strategy"] == "hybrid") & (rows["metric"] == "mAP") & (rows["query_language"] != "macro")]
+    rows = rows[rows["task"].isin(zero_shot_tasks(p))].assign(seen=lambda table: table["query_language"].isin(trained))
+    means = rows.groupby(["task", "base", "setting", "seed", "seen"])["value"].mean().unstack("seen")
+    if means.shape[1] < 2:
+        return None, "No language of such a set is unseen in training."
+    if rows["seed"].nunique() < 2 and not source.published:
+        return None, "One seed: what another would give in unseen languages is not known."
+    kept = (means[False] / means[True]).dropna()
+    unseen = ", ".join(sorted(set(rows.loc[~rows["seen"], "query_language"])))
+    task, base, setting, _ = kept.idxmin()
+    shares = f"{kept.min():.0%} ({task} from {base}, {SHORT_SETTINGS[setting]}) to {kept.max():.0%}"
+    return bool(kept.min() >= LEAST_KEPT), f"Unseen {unseen} keep {shares} of the trained languages' mAP."
+
+
+def _over_baselines(source: Source, settings) -> list[Comparison]:
+    tables = (source.tables["tests"], source.tables["claim_tests"])
+    return [c for tests in tables for other in BASELINES for c in comparisons(tests, "hybrid", other, settings)]
+
+
+def _judged(
+    found: list[Comparison], source: Source, strategies: tuple[str, ...], beside: str = "", enough: Callable = lambda c: True
+) -> Verdict:
+    """Supported when every comparison is ahead and large enough. All have to hold, so no correction beyond Holm's is needed."""
+    compared = {name for c in found for name in (c.better, c.worse)}
+    if lacking := [name for name in strategies if name not in compared]:
+        return undecided(f"No test with {' and '.join(lacking)} in the settings of this claim.")
+
+    one = one_seed(found, source)
+    alone = source.published or bool(one)
+
+    def holds(c: Comparison) -> bool:
+        return c.outcome(alone) == AHEAD and enough(c)
+
+    evidence = as_text(found, source, holds, alone) + beside
+    return undecided(f"{one} By these tests alone: {evidence}") if one else decided(all(map(holds, found)), evidence)
+
+
+MOST_TOLD = 2  # comparisons that do not hold, told one by one
+FAILING = {AHEAD: "ahead by less than asked", BEHIND: BEHIND, UNCLEAR: UNCLEAR}
+METRIC = {"AP": "mAP", "nDCG@10": "nDCG@10"}
+PUBLISHED_ONCE = "One training run a model is published: what another would give is not known."
+
+
+def as_text(found: list[Comparison], source: Source, holds: Callable[[Comparison], bool], alone: bool = False) -> str:
+    """How many hold, those that do not (the furthest first), the weakest of those that do, and what the tests are over.
+
+    alone: outcomes by the tests alone, without an interval over seeds.
+    """
+    good, failing = ([c for c in sorted(found, key=lambda c: c.gain) if bool(holds(c)) is side] for side in (True, False))
+    words = Counter(c.outcome(alone) for c in failing)
+    others = ", ".join(f"{n} {FAILING[word]}" for word, n in sorted(words.items()))
+    parts = [f"{len(good)} of {len(found)} comparisons hold{f'; {others}' if failing else ''}."]
+    lines = [line(c, source, alone) for c in failing[:MOST_TOLD]] + ["…"] * (len(failing) > MOST_TOLD)
+    parts += [f"Do not hold: {'; '.join(lines)}."] if failing else []
+    parts += [f"Smallest that holds: {line(good[0], source, alone)}."] if good else []
+    groups = " or ".join(f"{n:,}" for n in sorted({c.groups for c in found}))
+    seeds = PUBLISHED_ONCE if source.published else f"Seeds: {min(c.seeds for c in found)}."
+    return " ".join([*parts, f"Paired tests over {groups} {'languages' if source.published else 'parallel questions'}.", seeds])
+
+
+def line(c: Comparison, source: Source, alone: bool) -> str:
+    """One comparison: place, both means, outcome, and the test's numbers."""
+    means = ", ".join(f"{strategy} {value}" for strategy in (c.better, c.worse) if (value := _mean(source, c, strategy)))
+    return f"{c.place}: {means}, {c.outcome(alone)} ({c.numbers})"
+
+
+def one_seed(found: list[Comparison], source: Source) -> str:
+    """Why one seed is not enough; "" for more, and for published numbers, of which there are no more."""
+    if source.published or all(c.seeds > 1 for c in found):
+        return ""
+    return "One seed: the tests say nothing about other training runs, so whether a difference is the strategy's cannot be concluded."
+
+
+def _mean(source: Source, c: Comparison, strategy: str) -> str:
+    """The strategy's mean over seeds, as the tables of notebooks 03 and 04 have it; "" where they lack it."""
+    if c.measure == "rank_distance":
+        return f"{rank_distance(source, c.task, c.base, strategy):,.0f}"
+    rows = source.tables["scores"]
+    base = REFERENCE if strategy == "BM25" else c.base
+    rows = rows[(rows["task"] == c.task) & (rows["base"] == base) & (rows["setting"] == c.setting) & (rows["strategy"] == strategy)]
+    rows = rows[(rows["metric"] == METRIC[c.measure]) & (rows["query_language"] == (c.language or "macro"))]
+    return f"{rows['value'].mean():.3f}" if len(rows) else ""
+
+
+def rank_distance(source: Source, task: str, base: str, strategy: str) -> float:
+    """Mean over seeds of the macro average; nan where the source has none."""
+    rows = source.tables["bias"]
+    rows = rows[(rows["measure"] == "rank distance") & (rows["query_language"] == "macro") & (rows["task"] == task)]
+    return rows[(rows["base"] == base) & (rows["strategy"] == strategy)]["value"].mean()
+
+
+def reduction(source: Source, task: str, base: str, other: str) -> float:
+    """By which share hybrid's mean rank distance is below the other's."""
+    return 1 - rank_distance(source, task, base, "hybrid") / rank_distance(source, task, base, other)
+
+
+def reductions_as_text(source: Source, places: list[tuple[str, str]], others: tuple[str, ...]) -> str:
+    """Hybrid's rank distance against that of other strategies, in per cent; those that the source lacks are left out."""
+    parts = []
+    for other in others:
+        shares = {place: reduction(source, *place, other) for place in places}
+        told_ = ", ".join(f"{task} from {base} {round(-share, 3) + 0.0:+.1%}" for (task, base), share in shares.items() if share == share)
+        parts += [f" Against {other}'s rank distance: {told_}."] if told_ else []
+    return "".join(parts)
+
+
+def x_x_as_text(source: Source) -> str:
+    """The means of X-X, which mixes languages in a batch and has no part in the rule."""
+    rows = source.tables["scores"]
+    rows = rows[(rows["strategy"] == "X-X") & (rows["query_language"] == "macro") & (rows["metric"] == "mAP")]
+    means = rows.groupby(["task", "base", "setting"], sort=False)["value"].mean().unstack().reindex(columns=list(SHORT_SETTINGS)[:2])
+    told_ = [
+        f"{task} from {base} {mono:.3f} and {cross:.3f}" for (task, base), (mono, cross) in zip(means.index, means.values, strict=True)
+    ]
+    return f" X-X beside them (Mo. and Cr. mAP): {', '.join(told_)}." if told_ else ""

@@ -1,0 +1,143 @@
+"""Where the claims are looked up: this run's saved tables, those of other runs, and the paper's own tables in the same shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ...base.errors import HybridIRError, InputError, MissingInput
+from ...base.files import ROOT, read_json
+from ...experiment.run import Run
+from ...experiment.stamps import check_one_origin, is_current, read_stamps
+from ...results.figures import read_saved
+from ...results.paper import TASKS, TRAINED_LANGUAGES, in_our_names
+from ...results.tables import test_table
+from .tests import claim_tests
+
+EARLIER = ("coverage", "scores", "tests", "bias", "bias_tests")  # of notebooks 01, 03 and 04
+COUNTED = ("mixture", "leak_recheck", "task_counts", "claim_tests", "language_tests")  # of notebook 09
+METRICS = {"mAP": "AP", "nDCG@10": "nDCG@10", "rank distance": "rank_distance"}  # of the paper's tables -> columns of questions
+RESAMPLES = 10_000  # of the paper's tables: no more than 15 languages each
+PLACE = ["task", "base", "strategy", "setting"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Saved tables by name, with the parameters they were made by, the command that makes them again, and what they ran on."""
+
+    name: str
+    tables: dict[str, pd.DataFrame]
+    parameters: dict
+    command: str
+    about: dict
+    published: bool = False  # numbers without seeds, batches and texts
+
+
+def check_earlier(run: Run) -> None:
+    """Raise unless the run has the tables of notebooks 01-04, all made by the code and parameters in use now.
+
+    MissingInput where one is missing, InputError where they are of another version; both with the command.
+    """
+    command = _about(run.results)["command"]
+    check_one_origin(run.results, EARLIER, command)
+    stamps = read_stamps(run.results)
+    if not all(is_current(stamps[name], run.profile) for name in EARLIER):
+        raise InputError(
+            f"{run.results}: the tables come from an earlier version of the code or of the profile, and are not mixed with new ones. "
+            f"Make them all again with: {command} --from 01"
+        )
+
+
+def saved_source(folder: Path, tables: tuple[str, ...] = EARLIER + COUNTED) -> Source:
+    """The source in a folder of results. Raises InputError when its tables are of different versions, MissingInput when one lacks."""
+    about = _about(folder)
+    check_one_origin(folder, tables, about["command"])
+    read = {name: read_saved(Path(folder) / f"{name}.csv", about["command"]) for name in tables}
+    return Source(about["run"], read, about["parameters"], about["command"], about)
+
+
+def other_runs(run: Run) -> tuple[list[Source], dict[str, str]]:
+    """(sources, reasons) of the other runs in data/results, of this output folder and of the checkout.
+
+    A run whose tables are of different versions, or cannot be read, is no source: its name and the reason, with the way to make them
+    again, are in the second. A run that lacks a table is a source without it; one that lacks all, of notebook 08 alone say, is none.
+    """
+    sources, refused = [], {}
+    for folder in _other_folders(run):
+        there = tuple(name for name in EARLIER + COUNTED if (folder / f"{name}.csv").is_file())
+        if not there:
+            continue
+        try:
+            sources.append(saved_source(folder, there))
+        except HybridIRError as error:
+            refused[folder.name] = str(error).replace(str(folder), folder.name)
+    return sources, refused
+
+
+def _other_folders(run: Run) -> list[Path]:
+    found = {}
+    for results in (run.results.parent, ROOT / "data" / "results"):
+        for record in sorted(results.glob("*/about.json")):
+            found.setdefault(record.parent.name, record.parent)
+    return [folder for name, folder in found.items() if name != run.name]
+
+
+def _about(folder: Path) -> dict:
+    path = Path(folder) / "about.json"
+    if not path.is_file():
+        raise MissingInput(f"{path}: not there, so nothing says what the tables were made by. Run the notebooks that make them.")
+    about = read_json(path)
+    missing = [key for key in ("run", "command", "parameters", "versions", "machine") if key not in about]
+    if missing:
+        raise InputError(f"{path}: no {', '.join(missing)} in it. Run the notebooks again.")
+    return about
+
+
+def paper_sources(command: str) -> list[Source]:
+    """One source for each of the paper's encoders: its numbers by language in the shape of a run's tables, tested over languages."""
+    numbers = in_our_names().rename(columns={"model": "base", "language": "query_language"})
+    return [_paper_source(base, rows, command) for base, rows in numbers.groupby("base", sort=False)]
+
+
+def _paper_source(base: str, rows: pd.DataFrame, command: str) -> Source:
+    rows = rows[rows["metric"].isin(METRICS)].assign(seed=1)
+    questions = rows.pivot_table(index=[*PLACE, "seed", "query_language"], columns="metric", values="value", sort=False)
+    questions = questions.rename(columns=METRICS).reset_index().assign(group=lambda table: table["query_language"])
+    is_score = rows["metric"] != "rank distance"
+    tables = {
+        "tests": test_table(questions, "AP", RESAMPLES),
+        "bias_tests": test_table(questions, "rank_distance", RESAMPLES),
+        "claim_tests": claim_tests(questions, RESAMPLES),
+        "scores": _with_macro(rows[is_score]),
+        "bias": _with_macro(rows[~is_score]).assign(measure="rank distance"),
+    }
+    parameters = {"languages": list(TRAINED_LANGUAGES), "tasks": list(TASKS.values()), "pair_sets": []}
+    about = {"machine": "one A100 80 GB", "versions": {}}
+    return Source(f"paper, {base}", tables, parameters, command, about, published=True)
+
+
+def _with_macro(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows by language and their means; n: how many languages, unknown in the cross-lingual setting (its pairs are not printed)."""
+    macro = rows.groupby([*PLACE, "seed", "metric"], sort=False)["value"].agg(value="mean", n="size").reset_index()
+    macro["n"] = macro["n"].where(macro["setting"] != "cross-lingual", np.nan)
+    return pd.concat([rows, macro.assign(query_language="macro")], ignore_index=True)
+
+
+def about_sources(sources: list[Source]) -> pd.DataFrame:
+    """What each source ran on: machine, seeds, versions, fingerprint of its code and the command, one row each."""
+    rows = [
+        {
+            "source": source.name,
+            "machine": source.about["machine"],
+            "seeds": " ".join(map(str, source.parameters.get("seeds", ["not stated"]))),
+            "versions": ", ".join(f"{name} {number}" for name, number in source.about["versions"].items()),
+            "code": source.about.get("code", "")[:12],
+            "command": source.command,
+        }
+        for source in sources
+    ]
+    columns = ["source", "machine", "seeds", "versions", "code", "command"]
+    return pd.DataFrame(rows, columns=columns).set_index("source")

@@ -1,0 +1,271 @@
+"""Study S4 (notebook 08): hybrid batches and the methods of PAPER §7 at fifty languages and more, and what more languages cost.
+
+The study is a run of its own below the profile's artefacts: other languages, pairs, task, base and steps, as `many_*` of the profile say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import pandas as pd
+
+from ..base.errors import InputError
+from ..base.languages import family_of, script_of
+from ..data.batching import strategy_alpha
+from ..experiment.encoders import EncoderKey, trained_encoders
+from ..experiment.evaluation import NOT_TRAINED, REFERENCE, Evaluations, evaluate
+from ..experiment.preparation import evaluation_tasks, prepare_pairs
+from ..experiment.profile import make_profile
+from ..experiment.run import Run
+from ..provenance.artefacts import recipe_of
+from ..results.findings import verdict
+from ..results.style import SHORT_SETTINGS, in_order
+from ..results.tables import score_table
+from ..train.methods import DISTILLATION, METHODS, TEACHER, Method, method_of
+
+GROWING = "hybrid"  # the strategy whose cost is followed over sets of languages
+DEBIASED = ("X-X-mono", "hybrid")  # on top of which the methods without training are tried
+
+
+def many_run(run: Run, count: int | None = None) -> Run:
+    """The run of the study, over its first `count` languages where given.
+
+    Raises InputError when the profile's `many_*` do not fit each other.
+    """
+    p = run.profile
+    languages = (p.many_languages or p.languages)[:count]
+    changes = {
+        "languages": languages,
+        "unseen_languages": tuple(code for code in p.many_unseen if code in languages),
+        "pair_sets": p.many_pair_sets or p.pair_sets,
+        "tasks": (p.many_task or p.tasks[0],),
+        "shifted_tasks": (),
+        "question_task": "",
+        "strategies": DEBIASED,
+        "task_languages": languages if p.many_languages else p.task_languages,
+        "bases": (p.many_base or p.bases[-1],),
+        "steps": p.many_steps or p.steps,
+        "max_pairs": p.many_pairs or p.max_pairs,
+        "many_languages": (),
+        "many_unseen": (),
+    }
+    return replace(run, profile=make_profile(p.model_dump() | changes, f"{run.source}, notebook 08"))
+
+
+def method_keys(run: Run) -> list[EncoderKey]:
+    """Every encoder of the study: methods x seeds, from one base. `run` is a `many_run`."""
+    p = run.profile
+    return [EncoderKey(p.bases[0], method, _alpha(method, p.alpha), seed) for method, seed in product(p.methods, p.seeds)]
+
+
+def _alpha(method: str, alpha: float) -> float:
+    return float("nan") if method in METHODS else strategy_alpha(method, alpha)
+
+
+def evaluate_methods(run: Run) -> Evaluations:
+    """Encoders of all methods, trained where missing, with the untrained base, BM25 and random order on the study's task."""
+    return evaluate(run, trained_encoders(run, keys=method_keys(run)), aligned=False)
+
+
+def method_cost(run: Run) -> pd.DataFrame:
+    """What training took: strategy, seed, steps, seconds; distillation's with its teacher's, which nothing else in the method needs."""
+    encoders = trained_encoders(run, keys=method_keys(run))
+    seconds = {key: recipe_of(folder)["seconds"] for key, folder in encoders.items()}
+    teachers = {key.seed: value for key, value in seconds.items() if key.strategy == TEACHER}
+    rows = []
+    for key, value in seconds.items():
+        extra = teachers.get(key.seed) if key.strategy == DISTILLATION else 0.0
+        steps = run.profile.steps * (2 if key.strategy == DISTILLATION else 1)
+        rows.append({"strategy": key.strategy, "seed": key.seed, "steps": steps, "seconds": value + (extra or 0.0)})
+    return pd.DataFrame(rows)
+
+
+def growth(run: Run) -> pd.DataFrame:
+    """What more languages cost, and give: a row per (number of languages, seed) of the hybrid encoder.
+
+    run: the profile's. languages, pairs, candidates, preparation_seconds (translate, check, drop leaks), training_seconds,
+    evaluation_seconds (encode, rank and measure the pool of all these languages), and mAP in each setting on the languages of the
+    smallest set, which all sets hold. Raises InputError when a count is larger than the number of languages.
+    """
+    counts = [count for count in run.profile.many_counts if count]
+    available = len(run.profile.many_languages or run.profile.languages)
+    if counts and max(counts) > available:
+        raise InputError(f"many_counts asks for {max(counts)} languages, and there are {available}. Lower it, or add to many_languages.")
+    common = many_run(run, min(counts)) if counts else None
+    return (
+        pd.concat([_grown(many_run(run, count), count, common) for count in sorted(counts)], ignore_index=True)
+        if counts
+        else pd.DataFrame()
+    )
+
+
+def growth_keys(run: Run) -> list[EncoderKey]:
+    """The encoders whose cost is followed over sets of languages. `run` is a `many_run` over one of the sets."""
+    p = run.profile
+    return [EncoderKey(p.bases[0], GROWING, strategy_alpha(GROWING, p.alpha), seed) for seed in p.seeds]
+
+
+def _grown(run: Run, count: int, common: Run) -> pd.DataFrame:
+    prepared, p = prepare_pairs(run), run.profile
+    encoders = trained_encoders(run, keys=growth_keys(run))
+    own, shared = evaluate(run, encoders, aligned=False), evaluate(common, encoders, aligned=False)
+    scores = shared.table("scores", strategy=GROWING).query("query_language == 'macro' and metric == 'mAP'")
+    wide = scores.pivot_table(index="seed", columns="setting", values="value")
+    candidates = len(evaluation_tasks(run)[p.tasks[0]].candidates)
+    rows = []
+    for key, folder in encoders.items():
+        evaluation = own.folders[key, p.tasks[0]]
+        rows.append(
+            {
+                "languages": count,
+                "seed": key.seed,
+                "pairs": len(prepared.train),
+                "candidates": candidates,
+                "preparation_seconds": recipe_of(prepared.folder)["seconds"],
+                "training_seconds": recipe_of(folder)["seconds"],
+                "evaluation_seconds": recipe_of(evaluation)["seconds"],
+                **wide.loc[key.seed].to_dict(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+SEEN, UNSEEN = "trained", "unseen"
+
+
+def language_list(profile, patterns: tuple[str, ...]) -> pd.DataFrame:
+    """The study's languages: family, script, whether any batch holds them, and whether their texts are sentences or a pattern.
+
+    profile: of the study's run. patterns: languages whose world facts are names in a pattern; other data are sentences.
+    """
+    of_pattern = set(patterns) if set(profile.pair_sets) == {"worldfacts"} else set()
+    rows = [
+        {
+            "language": code,
+            "family": family_of(code),
+            "script": script_of(code),
+            "training": UNSEEN if code in profile.unseen_languages else SEEN,
+            "texts": "names in a pattern" if code in of_pattern else "sentences",
+        }
+        for code in profile.languages
+    ]
+    return pd.DataFrame(rows)
+
+
+def method_list(methods: tuple[str, ...]) -> pd.DataFrame:
+    """What each method trains on, in which batches, and where it was published."""
+    rows = [{"method": name, "batches": method_of(name).strategy, **_about(method_of(name))} for name in methods]
+    return pd.DataFrame(rows).set_index("method")
+
+
+def _about(method: Method) -> dict[str, str]:
+    return {"pairs and loss": method.what, "source": method.source}
+
+
+def method_table(scores: pd.DataFrame, bias: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
+    """Each method's mAP in the three settings and rank distance (± over seeds), with its steps and the fastest seed's training seconds."""
+    table = score_table(scores, bias).droplevel(["task", "base"])[[*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "rank distance"]]
+    effort = cost.groupby("strategy").agg(steps=("steps", "first"), seconds=("seconds", "min"))
+    return table.join(effort.round(1)).astype({"steps": "Int64"})
+
+
+def by_language(scores: pd.DataFrame, languages: pd.DataFrame) -> pd.DataFrame:
+    """mAP of every question language with what `languages` says of it: strategy, setting, language, family, script, training, texts,
+    value (mean over seeds and, in Cr., over pools)."""
+    rows = scores[(scores["query_language"] != "macro") & (scores["metric"] == "mAP")]
+    means = rows.groupby(["base", "strategy", "setting", "query_language"], sort=False)["value"].mean().reset_index()
+    return means.rename(columns={"query_language": "language"}).merge(languages, on="language")
+
+
+def grouped(table: pd.DataFrame, column: str, setting: str) -> pd.DataFrame:
+    """Mean mAP of one setting by family, script, training or texts: groups as rows with their number of languages, methods as columns."""
+    rows = table[table["setting"] == setting]
+    wide = rows.pivot_table(index=column, columns="strategy", values="value")[in_order(rows["strategy"])]
+    wide.insert(0, "languages", rows.groupby(column)["language"].nunique())
+    return wide.round(3)
+
+
+def trained_only(table: pd.DataFrame) -> pd.DataFrame:
+    """Without the lines that are no encoder."""
+    return table[table["base"] != REFERENCE]
+
+
+def on_methods(scores: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
+    """The best method of each setting, and which methods hybrid is ahead of, behind, or level with (paired tests, Holm over methods)."""
+    macro = scores[(scores["query_language"] == "macro") & (scores["metric"] == "mAP") & (scores["base"] != "reference")]
+    means = macro[~macro["strategy"].isin(NOT_TRAINED)].groupby(["setting", "strategy"])["value"].mean()
+    sentences = []
+    for setting, short in SHORT_SETTINGS.items():
+        if setting not in means.index:
+            continue
+        best = means[setting].idxmax()
+        told = f"{short}: {best} is highest ({means[setting][best]:.3f}); hybrid has {means[setting].get('hybrid', float('nan')):.3f}."
+        sentences.append(told + _against_hybrid(tests, setting))
+    return sentences + _on_seeds(tests)
+
+
+def _against_hybrid(tests: pd.DataFrame, setting: str) -> str:
+    rows = tests[tests["setting"] == setting] if len(tests) else tests
+    groups = {}
+    for row in rows.itertuples():
+        groups.setdefault(verdict(row), []).append(f"{row.strategy} ({-row.mean_difference:+.3f})")
+    return "".join(f" Hybrid is {words} {', '.join(names)}." for words, names in sorted(groups.items()))
+
+
+def _on_seeds(tests: pd.DataFrame) -> list[str]:
+    if len(tests) and (tests["n_seeds"] < 2).any():
+        return ["One seed was trained: whether these differences outlast another training run cannot be concluded."]
+    return []
+
+
+def on_languages(table: pd.DataFrame) -> list[str]:
+    """Seen against unseen languages, and the families where hybrid is furthest ahead of and behind X-Y (`many_tables.by_language`)."""
+    sentences = []
+    means = table.groupby(["strategy", "setting", "training"])["value"].mean()
+    for setting, short in SHORT_SETTINGS.items():
+        wanted = (("hybrid", setting, SEEN), ("hybrid", setting, UNSEEN), ("untrained", setting, UNSEEN))
+        seen, unseen, before = (means.get(key) for key in wanted)
+        if seen is not None and unseen is not None:
+            sentences.append(
+                f"{short}: hybrid has {seen:.3f} in trained languages and {unseen:.3f} in unseen ones ({unseen / seen:.0%}); "
+                f"the untrained base has {before:.3f} there."
+            )
+    if UNSEEN not in set(table["training"]):
+        sentences.append("Every language of this run is in the training batches: unseen ones cannot be judged (`many_unseen`).")
+    return sentences + _on_families(table)
+
+
+def _on_families(table: pd.DataFrame) -> list[str]:
+    rows = table[(table["setting"] == "multilingual") & table["strategy"].isin(["hybrid", "X-Y"])]
+    wide = rows.pivot_table(index="family", columns="strategy", values="value").dropna()
+    if wide.shape[1] < 2 or len(wide) < 2:
+        return []
+    gap = wide["hybrid"] - wide["X-Y"]
+    return [
+        f"Hybrid minus X-Y in the mixed pool is {gap.min():+.3f} ({gap.idxmin()}) to {gap.max():+.3f} ({gap.idxmax()}) over "
+        f"{len(gap)} families; hybrid is ahead in {(gap > 0).sum()} of them."
+    ]
+
+
+def on_cost(cost: pd.DataFrame, growth: pd.DataFrame) -> list[str]:
+    """The cheapest and the dearest method, and what more languages cost; times of the fastest seed, as in the figures."""
+    seconds = cost.groupby("strategy")["seconds"].min()
+    sentences = [
+        f"Training took {seconds.min():.0f} ({seconds.idxmin()}) to {seconds.max():.0f} seconds ({seconds.idxmax()}) for one encoder, "
+        "the fastest of its seeds."
+    ]
+    if growth.empty or growth["languages"].nunique() < 2:
+        return sentences
+    means, fastest = (growth.groupby("languages").agg(how, numeric_only=True) for how in ("mean", "min"))
+    first, last, early, late = means.iloc[0], means.iloc[-1], fastest.iloc[0], fastest.iloc[-1]
+    times = ", ".join(
+        f"{name} {late[column] / early[column]:.1f} x"
+        for name, column in (("preparation", "preparation_seconds"), ("training", "training_seconds"), ("evaluation", "evaluation_seconds"))
+    )
+    moved = ", ".join(f"{short} {first[s]:.3f} to {last[s]:.3f}" for s, short in SHORT_SETTINGS.items() if s in means)
+    return [
+        *sentences,
+        f"From {means.index[0]} to {means.index[-1]} languages ({last['candidates'] / first['candidates']:.1f} x the pool), the steps take "
+        f"{times} as long; hybrid's mAP on the first {means.index[0]} languages goes from {moved}.",
+    ]

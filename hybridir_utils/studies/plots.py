@@ -1,0 +1,418 @@
+"""Figures of notebook 05: measures against α, monolingual against cross-lingual accuracy, and the best α of every goal."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ..data.batching import SCHEDULES
+from ..rank.alignment import ALL_PAIRS, MEASURES, PAIR_KINDS
+from ..results.style import COLOURS, SHORT_SETTINGS, in_order, new_figure, note_figure
+from .mixing import DISTANCE, KEPT
+from .shift import alignment_kept
+
+
+def on_pareto(mixing: pd.DataFrame) -> list[str]:
+    """The mixes that no other beats in both monolingual and cross-lingual mAP, by task."""
+    table, sentences = mixing[mixing["metric"] == "mAP"], []
+    for task in dict.fromkeys(table.loc[table["setting"] == "cross-lingual", "task"]):
+        wide = table[table["task"] == task].pivot_table(index=["strategy", "alpha"], columns="setting", values="value")
+        points = wide[["monolingual", "cross-lingual"]]
+        front = points[pareto_front(points)].sort_values("monolingual")
+        told = [
+            f"{_mix(strategy, alpha)} ({mono:.3f}, {cross:.3f})"
+            for (strategy, alpha), (mono, cross) in zip(front.index, front.to_numpy(), strict=True)
+        ]
+        sentences.append(f"{task}, mixes on the front (Mo. mAP, Cr. mAP): {', '.join(told)}.")
+    return sentences or ["No task in two languages, so no cross-lingual mAP."]
+
+
+def _mix(strategy: str, alpha: float) -> str:
+    return strategy if strategy in SCHEDULES else f"α = {alpha:g}"
+
+
+MARKERS = dict(zip(SCHEDULES, ("^", "v", "D"), strict=True))
+MIX = {0.0: "X-Y", 1.0: "X-X-mono"}  # names of the ends of the grid; what lies between is hybrid
+UNITS = {"mAP": "{} mAP", KEPT: "{} kept (share)", DISTANCE: "rank distance (ranks)"}
+BESIDE = 1.12  # where the first schedule stands on the axis of α
+
+
+def curves(tables: dict[str, pd.DataFrame]):
+    """Each measure against α: line for the mean over seeds, band for their range; schedules stand to the right of the line (mixing)."""
+    table = tables["mixing"]
+    rows = list(dict.fromkeys(zip(table["task"], table["metric"].where(table["metric"] == KEPT, "mAP"), strict=True)))
+    columns = [(setting, short) for setting, short in SHORT_SETTINGS.items() if setting in set(table["setting"])]
+    columns += [(DISTANCE, "")] if (table["metric"] == DISTANCE).any() else []
+    figure, axes = new_figure(len(rows), len(columns), width=2.5, height=2.15, sharex=True)
+    for line, (task, metric) in zip(axes, rows, strict=True):
+        for ax, (setting, short) in zip(line, columns, strict=True):
+            measure = DISTANCE if setting == DISTANCE else metric
+            part = table[table["task"].eq(task) & table["metric"].eq(measure) & (table["setting"].eq(setting) | (setting == DISTANCE))]
+            if part.empty or (setting == DISTANCE and metric == KEPT):
+                ax.set_axis_off()
+                continue
+            _curve(ax, part)
+            ax.set_title(f"{_short(task)} / {_short(rows[0][0])}" if metric == KEPT else _short(task), fontsize=7.5)
+            ax.set(xlabel="α, share of monolingual batches", ylabel=UNITS[measure].format(short))
+            ax.xaxis.set_tick_params(labelbottom=True)
+    _legend(figure, table, f"seeds: {table['seed'].nunique()}")
+    return figure
+
+
+def _short(task: str) -> str:
+    """The name alone of a task that is named by its folder."""
+    return task.rstrip("/").rpartition("/")[2]
+
+
+def _curve(ax, part: pd.DataFrame) -> None:
+    grid, ordered = part[~part["strategy"].isin(SCHEDULES)], part[part["strategy"].isin(SCHEDULES)]
+    by_alpha = grid.groupby("alpha")["value"]
+    ax.fill_between(by_alpha.mean().index, by_alpha.min(), by_alpha.max(), color=COLOURS["hybrid"], alpha=0.2, lw=0)
+    ax.plot(by_alpha.mean().index, by_alpha.mean(), "-", color=COLOURS["hybrid"], lw=1.2, zorder=1)
+    for alpha, mean in by_alpha.mean().items():
+        ax.plot(alpha, mean, "o", ms=4, color=COLOURS[MIX.get(alpha, "hybrid")])
+    for place, schedule in enumerate(name for name in SCHEDULES if name in set(ordered["strategy"])):
+        values, x = ordered[ordered["strategy"] == schedule]["value"], BESIDE + 0.1 * place
+        ax.plot([x, x], [values.min(), values.max()], "-", color=COLOURS[schedule], lw=1)
+        ax.plot(x, values.mean(), MARKERS[schedule], ms=5, color=COLOURS[schedule])
+    if len(ordered):
+        ax.axvline(BESIDE - 0.06, color="grey", lw=0.6)
+        same = by_alpha.mean().get(ordered["alpha"].iloc[0])
+        ax.plot([ordered["alpha"].iloc[0], BESIDE + 0.25], [same, same], ":", color="grey", lw=0.8, zorder=0)
+    ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".5", ".75", "1"])
+
+
+def _legend(figure, table: pd.DataFrame, note: str) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], marker="o", color=COLOURS["hybrid"], label="hybrid, constant α")]
+    handles += [Line2D([], [], marker="o", ls="", color=COLOURS[name], label=f"α = {end:g}: {name}") for end, name in MIX.items()]
+    present = table[table["strategy"].isin(SCHEDULES)]
+    for schedule in [name for name in SCHEDULES if name in set(present["strategy"])]:
+        label = f"{schedule}, α = {present['alpha'].iloc[0]:g}"
+        handles.append(Line2D([], [], marker=MARKERS[schedule], ls="", color=COLOURS[schedule], label=label))
+    columns = int(figure.get_figwidth() // 1.6)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=7, title=note, title_fontsize=7)
+
+
+def pareto(tables: dict[str, pd.DataFrame]):
+    """Mo. against Cr. mAP of every mix, mean and range over seeds, α at the dots; the front is what no mix beats in both (mixing)."""
+    table = tables["mixing"].query("metric == 'mAP'")
+    tasks = list(dict.fromkeys(table.loc[table["setting"] == "cross-lingual", "task"]))
+    if not tasks:
+        figure, axes = new_figure(1, 1, width=4, height=0.6)
+        axes[0, 0].text(0.5, 0.5, "no task in two languages, so no cross-lingual mAP", ha="center", va="center")
+        axes[0, 0].set_axis_off()
+        return figure
+    figure, axes = new_figure(1, len(tasks), width=4, height=3.2)
+    for ax, task in zip(axes[0], tasks, strict=True):
+        _trade_off(ax, table[table["task"] == task])
+        ax.set(title=_short(task), xlabel="Mo. mAP, macro average", ylabel="Cr. mAP, macro average")
+    _legend(figure, table, f"seeds: {table['seed'].nunique()}; grey line: Pareto front")
+    return figure
+
+
+def _trade_off(ax, table: pd.DataFrame) -> None:
+    wide = table.pivot_table(index=["strategy", "alpha"], columns="setting", values="value", aggfunc=["mean", "min", "max"])
+    points = {side: wide[side][["monolingual", "cross-lingual"]] for side in ("mean", "min", "max")}
+    front = pareto_front(points["mean"])
+    ax.plot(*points["mean"][front].sort_values("monolingual").to_numpy().T, "-", color="grey", lw=1, zorder=0)
+    for (strategy, alpha), (x, y) in points["mean"].iterrows():
+        name = strategy if strategy in SCHEDULES else MIX.get(alpha, "hybrid")
+        ends = [points[side].loc[strategy, alpha] for side in ("min", "max")]
+        ax.plot([ends[0].iloc[0], ends[1].iloc[0]], [y, y], "-", color=COLOURS[name], lw=0.7)
+        ax.plot([x, x], [ends[0].iloc[1], ends[1].iloc[1]], "-", color=COLOURS[name], lw=0.7)
+        ax.plot(x, y, MARKERS.get(strategy, "o"), ms=5, color=COLOURS[name])
+        if strategy not in SCHEDULES:
+            side = 1 if front[strategy, alpha] else -1  # above the front, or below it
+            ax.annotate(
+                f"{alpha:g}", (x, y), xytext=(5 * side, 4 * side), textcoords="offset points", fontsize=7, va="center",
+                ha="left" if side > 0 else "right", bbox={"fc": "white", "ec": "none", "pad": 0.4, "alpha": 0.7},
+            )  # fmt: skip
+
+
+def pareto_front(points: pd.DataFrame) -> pd.Series:
+    """[rows] bool: no other point is at least as high in every column and higher in one."""
+    values = points.to_numpy()
+    beaten = [((values >= own).all(1) & (values > own).any(1)).any() for own in values]
+    return ~pd.Series(beaten, index=points.index)
+
+
+def recommended(tables: dict[str, pd.DataFrame]):
+    """The best α of every goal: a dot, its 95 % interval as a bar, rings for the α that are not clearly worse (mixing_best)."""
+    table = tables["mixing_best"]
+    tasks = list(dict.fromkeys(table["task"]))
+    most = max(part["goal"].nunique() for _, part in table.groupby("task"))
+    figure, axes = new_figure(1, len(tasks), width=3.9, height=0.32 * most + 1.5)
+    for ax, task in zip(axes[0], tasks, strict=True):
+        part = table[table["task"] == task]
+        goals = list(dict.fromkeys(part["goal"]))
+        for place, goal in enumerate(goals):
+            _recommendation(ax, place, part[part["goal"] == goal])
+        n, seeds = (part[column].iloc[0] for column in ("n_groups", "n_seeds"))
+        ax.set_title(f"{_short(task)}\nn = {n} groups of questions, seeds: {seeds}", fontsize=8)
+        ax.set(xlabel="α, share of monolingual batches", xlim=(-0.05, 1.05))
+        ax.set_yticks(range(len(goals)), goals)
+        ax.set_ylim(len(goals) - 0.4, -0.6)
+    figure.legend(
+        handles=_recommendation_handles(), loc="outside lower center", ncols=int(3.9 * len(tasks) // 2.5), frameon=False, fontsize=7
+    )
+    return figure
+
+
+def _recommendation(ax, place: int, rows: pd.DataFrame) -> None:
+    first, among = rows.iloc[0], rows.loc[rows["among_best"], "alpha"]
+    ax.plot([first["low"], first["high"]], [place, place], "-", color=COLOURS["hybrid"], lw=5, alpha=0.35, solid_capstyle="butt")
+    ax.plot(among, [place] * len(among), "o", ms=7, mfc="none", mec="grey", mew=0.9)
+    ax.plot(first["best"], place, "o", ms=4, color="black")
+
+
+def _recommendation_handles() -> list:
+    from matplotlib.lines import Line2D
+
+    return [
+        Line2D([], [], marker="o", ls="", ms=4, color="black", label="best α"),
+        Line2D([], [], color=COLOURS["hybrid"], lw=5, alpha=0.35, label="95 % of resamples of questions and seeds"),
+        Line2D([], [], marker="o", ls="", ms=7, mfc="none", mec="grey", label="not clearly worse than the best"),
+    ]
+
+
+NO_SHIFT = "This run evaluates no shifted task: nothing to compare."
+TITLES = {"alignment_gap": "alignment gap", "translation_accuracy": "translation retrieval accuracy"}
+BASE_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+def kept(tables: dict[str, pd.DataFrame]):
+    """mAP under shift / mAP in domain by base and strategy, bars: 95 % over parallel questions; line: BM25 (shift)."""
+    table = tables["shift"].dropna(subset=["kept"])
+    if table.empty:
+        return note_figure(NO_SHIFT)
+    tasks = list(dict.fromkeys(table["task"]))
+    figure, axes = new_figure(len(tasks), len(SHORT_SETTINGS), width=3.1, height=2.5, sharey="row", sharex=True)
+    for row, task in zip(axes, tasks, strict=True):
+        for ax, setting in zip(row, SHORT_SETTINGS, strict=True):
+            part = table[(table["task"] == task) & (table["setting"] == setting)]
+            _intervals(ax, part[part["base"] != "reference"])
+            for value in part[part["base"] == "reference"]["kept"]:
+                ax.axhline(value, color=COLOURS["BM25"], ls="--", lw=1, label="BM25")
+            ax.set_title(f"{task}: {setting}\n{part['n_groups'].max():.0f} parallel questions in both tasks", fontsize=8)
+            ax.set_ylabel("mAP kept (shifted / in domain)" if ax is row[0] else "")
+            ax.grid(axis="x", visible=False)
+        row[0].set_ylim(bottom=0)
+    named = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    labels = in_order(named)
+    figure.legend([named[label] for label in labels], labels, loc="outside lower center", ncols=8, frameon=False, fontsize=7)
+    return figure
+
+
+def _intervals(ax, part: pd.DataFrame) -> None:
+    bases, strategies = sorted(part["base"].unique()), in_order(part["strategy"])
+    for row in part.itertuples():
+        x = bases.index(row.base) - 0.4 + 0.8 * (strategies.index(row.strategy) + 0.5) / len(strategies)
+        colour = COLOURS.get(row.strategy)
+        if pd.notna(row.kept_low):
+            ax.plot([x, x], [row.kept_low, row.kept_high], color=colour, lw=1.6)
+        ax.plot(x, row.kept, "o", color=colour, ms=4.5, mec="black", mew=0.4, label=row.strategy)
+    ax.set_xticks(range(len(bases)), [f"from {base}" for base in bases], fontsize=8)
+
+
+def alignment(tables: dict[str, pd.DataFrame]):
+    """Alignment of each encoder in domain (x) against under shift (y), a point a seed (shift_alignment; its first task is in domain)."""
+    means = tables["shift_alignment"]
+    home, *shifted = dict.fromkeys(means["task"]) or [""]
+    moved = alignment_kept(means, home, shifted)
+    if moved.empty:
+        return note_figure("No texts of a shifted task whose alignment could be compared.")
+    panels = [(side, measure) for side in dict.fromkeys(moved["side"]) for measure in TITLES]
+    tasks, bases = list(dict.fromkeys(moved["task"])), sorted(moved["base"].unique())
+    figure, axes = new_figure(len(tasks), len(panels), width=3.1, height=2.6)
+    for row, task in zip(axes, tasks, strict=True):
+        for ax, (side, measure) in zip(row, panels, strict=True):
+            part = moved[(moved["task"] == task) & (moved["side"] == side) & (moved["measure"] == measure)]
+            _against_home(ax, part, bases)
+            ax.set_title(f"{task}\n{TITLES[measure]} of {side}s", fontsize=8)
+            ax.set(xlabel=f"in domain ({home})", ylabel="under shift" if ax is row[0] else "")
+    _shift_legend(figure, in_order(moved["strategy"]), bases)
+    return figure
+
+
+def _against_home(ax, part: pd.DataFrame, bases: list[str]) -> None:
+    for row in part.itertuples():
+        marker = BASE_MARKERS[bases.index(row.base) % len(BASE_MARKERS)]
+        ax.plot(row.in_domain, row.shifted, marker, color=COLOURS.get(row.strategy), ms=5, mec="black", mew=0.4)
+    if part.empty:
+        ax.text(0.5, 0.5, "no parallel texts", ha="center", transform=ax.transAxes, fontsize=8)
+        return
+    ax.axline((0, 0), slope=1, color="grey", lw=0.8, zorder=0)
+    limits = [(min(0.0, part[name].min()), 1.1 * part[name].max()) for name in ("in_domain", "shifted")]
+    ax.set(xlim=limits[0], ylim=limits[1])
+
+
+def _shift_legend(figure, strategies: list[str], bases: list[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], marker="o", ls="", color=COLOURS.get(name), mec="black", mew=0.4, label=name) for name in strategies]
+    marks = [BASE_MARKERS[i % len(BASE_MARKERS)] for i in range(len(bases))]
+    handles += [Line2D([], [], marker=mark, ls="", color="grey", label=f"from {base}") for mark, base in zip(marks, bases, strict=True)]
+    handles.append(Line2D([], [], color="grey", lw=0.8, label="nothing lost"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=7)
+
+
+COMPARED = ("X-Y", "X-X-mono", "untrained")  # with hybrid, pair by pair
+
+
+def recall(tables: dict[str, pd.DataFrame]):
+    """Recall@k of every strategy by kind of language pair: a dot a seed, a bar for the mean (question_recall)."""
+    table = tables["question_recall"]
+    bases, kinds = sorted(table["base"].unique()), [kind for kind in (ALL_PAIRS, *PAIR_KINDS) if kind in set(table["setting"])]
+    strategies = in_order(table["strategy"])
+    figure, axes = new_figure(len(bases), len(MEASURES), width=1.5 + 0.8 * len(kinds), height=2.4, sharey="row", sharex=True)
+    for row, base in zip(axes, bases, strict=True):
+        for ax, metric in zip(row, MEASURES, strict=True):
+            part = table[(table["base"] == base) & (table["metric"] == metric)]
+            _bars(ax, part, kinds, strategies)
+            pairs = [int(part[part["setting"] == kind]["n"].max()) if kind in set(part["setting"]) else 0 for kind in kinds]
+            ax.set_xticks(range(len(kinds)), [f"{kind}\nn = {n}" for kind, n in zip(kinds, pairs, strict=True)], fontsize=6.5)
+            ax.set_title(f"{metric}, from {base}", fontsize=8)
+            ax.set(xlabel="pairs of languages", ylabel="Recall@k, macro average" if ax is row[0] else "")
+            ax.grid(axis="x", visible=False)
+        row[0].set_ylim(0, min(1.02, 1.1 * table[table["base"] == base]["value"].max()))
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=8, frameon=False, fontsize=7)
+    return figure
+
+
+def _bars(ax, part: pd.DataFrame, kinds: list[str], strategies: list[str]) -> None:
+    width = 0.8 / len(strategies)
+    for j, strategy in enumerate(strategies):
+        for i, kind in enumerate(kinds):
+            values = part[(part["strategy"] == strategy) & (part["setting"] == kind)]["value"]
+            x = i - 0.4 + (j + 0.5) * width
+            ax.bar(x, values.mean(), width * 0.92, color=COLOURS.get(strategy), alpha=0.55, label=strategy if i == 0 else None)
+            ax.plot([x] * len(values), values, "o", ms=2.2, color=COLOURS.get(strategy), mec="black", mew=0.3)
+
+
+def pairs(tables: dict[str, pd.DataFrame]):
+    """Recall@1 of hybrid minus another strategy's or the untrained base's, by question language and pool language (question_pairs)."""
+    import seaborn as sns
+
+    table = tables["question_pairs"]
+    others = [name for name in COMPARED if name in set(table["strategy"])]
+    if "hybrid" not in set(table["strategy"]) or not others:
+        return note_figure("This run has no hybrid strategy to compare.")
+    bases = sorted(table[table["strategy"] == "hybrid"]["base"].unique())
+    figure, axes = new_figure(len(bases), len(others), width=2.9, height=2.6, sharex=True, sharey=True)
+    wide = table.set_index(["base", "strategy", "query_language", "candidate_language"])["value"].sort_index()
+    found = {(base, other): (wide[base, "hybrid"] - wide[base, other]).unstack() for base in bases for other in others}
+    most = max(cells.abs().max(axis=None) for cells in found.values()) or 1.0
+    for row, base in zip(axes, bases, strict=True):
+        for ax, other in zip(row, others, strict=True):
+            bar = {"cbar": ax is row[-1], "cbar_kws": {"label": "Recall@1, difference", "shrink": 0.8}}
+            sns.heatmap(found[base, other], ax=ax, vmin=-most, vmax=most, cmap="PuOr", square=True, **bar)
+            ax.set_title(f"hybrid − {other}, from {base}", fontsize=8)
+            ax.set(xlabel="language of the pool", ylabel="language of the question" if ax is row[0] else "")
+            ax.tick_params(labelsize=6, labelrotation=0)
+            ax.grid(False)
+    return figure
+
+
+LINES = {"untrained": "-.", "BM25": "--", "random": ":"}
+SHOWN = ("X-X-mono", "X-Y", "hybrid", "distillation")  # more lines than these hide each other
+
+STEPS = {
+    "preparation_seconds": ("preparing pairs", "s"),
+    "training_seconds": ("training", "o"),
+    "evaluation_seconds": ("evaluating", "^"),
+}
+
+
+def methods(tables: dict[str, pd.DataFrame]):
+    """mAP of every method in each setting: a dot a seed, a bar for the mean, lines for what was not trained (many_scores)."""
+    table = tables["many_scores"].query("query_language == 'macro' and metric == 'mAP'")
+    names = [name for name in in_order(table["strategy"]) if name not in LINES][::-1]
+    figure, axes = new_figure(1, 3, width=3.1, height=0.24 * len(names) + 1.1, sharey=True)
+    for ax, (setting, short) in zip(axes[0], SHORT_SETTINGS.items(), strict=True):
+        rows = table[table["setting"] == setting]
+        for place, name in enumerate(names):
+            values = rows[rows["strategy"] == name]["value"]
+            ax.barh(place, values.mean(), 0.72, color=COLOURS.get(name), alpha=0.55)
+            ax.plot(values, [place] * len(values), "o", ms=2.5, color=COLOURS.get(name), mec="black", mew=0.3)
+        for name, style in LINES.items():
+            ax.axvline(rows[rows["strategy"] == name]["value"].mean(), ls=style, color=COLOURS[name], lw=1, label=name)
+        n = int(rows["n"].max())
+        ax.set(title=f"{short} ({n} {'pairs' if short == 'Cr.' else 'languages'})", xlabel="mAP, macro average", xlim=(0, 1.02))
+        ax.grid(axis="y", visible=False)
+    axes[0, 0].set_yticks(range(len(names)), names)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=7)
+    return figure
+
+
+def languages(tables: dict[str, pd.DataFrame]):
+    """mAP by question language, families side by side; hollow dots: no training batch held the language (many_languages)."""
+    table = tables["many_languages"]
+    order = table.drop_duplicates("language").sort_values(["family", "language"], kind="stable")
+    place = {code: number for number, code in enumerate(order["language"])}
+    names = [name for name in SHOWN if name in set(table["strategy"])]
+    figure, axes = new_figure(3, 1, width=max(6.5, 0.19 * len(place)), height=1.9, sharex=True)
+    for ax, setting in zip(axes[:, 0], SHORT_SETTINGS, strict=True):
+        for name in names:
+            rows = table[(table["strategy"] == name) & (table["setting"] == setting)]
+            for training, face in (("trained", COLOURS.get(name)), ("unseen", "white")):
+                some = rows[rows["training"] == training]
+                label = name if training == "trained" and ax is axes[0, 0] else None
+                ax.plot(some["language"].map(place), some["value"], "o", ms=4, mfc=face, mec=COLOURS.get(name), label=label)
+        ax.set(ylabel=f"{SHORT_SETTINGS[setting]} mAP", ylim=(0, 1.03))
+        _family_bands(ax, order)
+    axes[-1, 0].set_xticks(range(len(place)), list(place), fontsize=6, rotation=90)
+    axes[-1, 0].set_xlabel("question language, by family; hollow: unseen in training")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(names), frameon=False, fontsize=7)
+    return figure
+
+
+def _family_bands(ax, order: pd.DataFrame) -> None:
+    """Every second family on a grey band."""
+    ends = order.groupby("family", sort=False).size().cumsum()
+    for number, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
+        if number % 2:
+            ax.axvspan(start - 0.5, end - 0.5, color="0.93", zorder=0)
+    ax.set_xlim(-0.6, len(order) - 0.4)
+    ax.grid(axis="x", visible=False)
+
+
+def cost(tables: dict[str, pd.DataFrame]):
+    """mAP in the mixed pool and across languages against training seconds; a dot a method: mAP as mean over seeds, time of the fastest
+    seed, as a worker's first training also reads and tokenises (many_scores, many_cost).
+    """
+    scores = tables["many_scores"].query("query_language == 'macro' and metric == 'mAP'")
+    seconds = tables["many_cost"].groupby("strategy")["seconds"].min()
+    figure, axes = new_figure(1, 2, width=3.9, height=3.0, sharex=True)
+    for ax, setting in zip(axes[0], ("cross-lingual", "multilingual"), strict=True):
+        means = scores[scores["setting"] == setting].groupby("strategy")["value"].mean()
+        for name in in_order(seconds.index):
+            ax.plot(seconds[name], means[name], "o", color=COLOURS.get(name), ms=6, mec="black", mew=0.4, label=name)
+        ax.set(xlabel="training, seconds (fastest seed)", ylabel=f"{SHORT_SETTINGS[setting]} mAP", ylim=(0, None), xlim=(0, None))
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize=7)
+    return figure
+
+
+def growth(tables: dict[str, pd.DataFrame]):
+    """Seconds of each step, and hybrid's mAP on the languages that all sets hold, by number of languages (many_growth)."""
+    table = tables["many_growth"]
+    figure, axes = new_figure(1, 2, width=3.7, height=2.7)
+    steps = {
+        "preparation_seconds": ("preparing pairs", "s"),
+        "training_seconds": ("training", "o"),
+        "evaluation_seconds": ("evaluating", "^"),
+    }
+    means, fastest = (table.groupby("languages").agg(how, numeric_only=True) for how in ("mean", "min"))
+    for column, (name, marker) in steps.items():
+        axes[0, 0].plot(fastest.index, fastest[column], f"{marker}-", color="0.25", mfc="white", label=name)
+    axes[0, 0].set(xlabel="languages", ylabel="seconds (fastest seed)", ylim=(0, None), xticks=list(means.index))
+    axes[0, 0].legend(frameon=False, fontsize=7)
+    for (setting, short), style in zip(SHORT_SETTINGS.items(), ("-", "--", ":"), strict=True):
+        low, high = (table.groupby("languages")[setting].agg(end) for end in ("min", "max"))
+        axes[0, 1].plot(means.index, means[setting], f"o{style}", color=COLOURS["hybrid"], ms=4, label=short)
+        axes[0, 1].fill_between(means.index, low, high, color=COLOURS["hybrid"], alpha=0.15)
+    axes[0, 1].set(
+        xlabel="languages trained on", ylabel=f"hybrid, mAP on the same {means.index.min()}", ylim=(0, 1.02), xticks=list(means.index)
+    )
+    axes[0, 1].legend(frameon=False, fontsize=7)
+    return figure

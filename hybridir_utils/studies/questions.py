@@ -1,0 +1,310 @@
+"""Study S3 (notebook 07): every encoder of a run on the parallel questions that the profile names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from ..base.parallel import run_jobs
+from ..encode.encoding import encode_rows, open_encoder
+from ..encode.opening import Opening
+from ..experiment.encoders import EncoderKey, trained_encoders
+from ..experiment.evaluation import NOT_TRAINED, UNTRAINED, Evaluations, encoder_origin, encoder_places, evaluation_name, opening_of
+from ..experiment.run import Run
+from ..experiment.sources import data_fingerprint, parallel_questions
+from ..provenance.artefacts import artefact, artefact_path, is_whole, note_used
+from ..rank.alignment import (
+    ALL_PAIRS,
+    MEASURES,
+    PAIR_KINDS,
+    alignment_scores,
+    pair_kinds,
+    pair_recall,
+    recall_by_question,
+    translation_ranks,
+)
+from ..results.findings import grouped, verdict
+from ..results.style import in_order
+from ..results.tables import test_table
+from ..tasks.parallel_texts import ParallelQuestions
+
+
+def on_pairs(pairs: pd.DataFrame) -> list[str]:
+    """Hybrid's Recall@1 minus another strategy's over all pairs of languages: the mean and the extremes."""
+    wide = pairs.set_index(["base", "query_language", "candidate_language", "strategy"])["value"].unstack()
+    if HYBRID not in wide:
+        return ["This run has no hybrid strategy to compare."]
+    sentences = []
+    for base, part in wide.dropna(subset=[HYBRID]).groupby("base"):
+        part = part.droplevel("base")
+        others = [name for name in ("X-Y", "X-X-mono", "untrained") if name in part]
+        told = [f"{other} {_differences(part[HYBRID] - part[other])}" for other in others]
+        sentences.append(f"From {base}, Recall@1 of hybrid minus that of {'; '.join(told)}.")
+    return sentences
+
+
+def _differences(values: pd.Series) -> str:
+    low, high = (" → ".join(place) for place in (values.idxmin(), values.idxmax()))
+    return f"{values.mean():+.3f} on average, {values.min():+.3f} ({low}) to {values.max():+.3f} ({high})"
+
+
+def question_task(run: Run) -> str:
+    """The profile's question task, or the first of its tasks."""
+    return run.profile.question_task or run.profile.tasks[0]
+
+
+def questions(run: Run) -> ParallelQuestions:
+    """The run's parallel questions. Raises InputError where the task has none, or as the task's reader does."""
+    p = run.profile
+    return parallel_questions(question_task(run), p.question_languages, p.languages, p.data_dir, p.corpus_seed, p.task_languages)
+
+
+def trained_languages(run: Run) -> tuple[str, ...]:
+    """The languages that training batches hold."""
+    return tuple(language for language in run.profile.languages if language not in run.profile.unseen_languages)
+
+
+def evaluate_questions(run: Run) -> Evaluations:
+    """Recall, per-question values and alignment of every trained encoder, the bases before training and public retrievers.
+
+    Parts of the result: recall, questions, alignment. What was evaluated before is read; encoders that are missing are trained where
+    the profile says train_in_place, else MissingInput names the notebook to run.
+    """
+    p, task = run.profile, question_task(run)
+    questions(run)  # what is wrong with them is said before any encoder is opened
+    places = encoder_places(run, trained_encoders(run, make=p.train_in_place))
+    about = p.model_dump(include={"languages", "task_languages", "question_languages", "corpus_seed", "precision"}, mode="json")
+    about |= {"task": task, "data": data_fingerprint((task,), p.data_dir), "trained": list(trained_languages(run))}
+    recipes = {
+        key: {**about, "encoder": encoder_origin(run, place), "opening": opening_of(p, key).model_dump()} for key, place in places.items()
+    }
+    folders = {key: _folder(run, key, task, recipe) for key, recipe in recipes.items()}
+    means = p.model_dump(include={"data_dir", "batch_tokens"})
+    missing = [key for key, folder in folders.items() if not is_whole(folder)]
+    jobs = [(str(run.artefacts), evaluation_name(key, task), recipes[key], places[key], means) for key in missing]
+    run_jobs(run_job, jobs, p.jobs, "questions")
+    note_used(folders.values())
+    return Evaluations({(key, task): folder for key, folder in folders.items()})
+
+
+def _folder(run: Run, key: EncoderKey, task: str, recipe: dict) -> Path:
+    return artefact_path(run.artefacts / ROOM, evaluation_name(key, task), recipe, _evaluate)
+
+
+ROOM = "questions"
+
+
+def run_job(root: str, name: str, recipe: dict, encoder: str, means: dict) -> str:
+    """Make the artefact of a recipe (see questions.evaluate_questions) below the run's artefacts; returns its folder.
+
+    encoder: the folder or hub name to open. means: data_dir and batch_tokens, which change no result.
+    """
+    return str(artefact(Path(root) / ROOM, name, recipe, _evaluate, lambda out: _evaluate(out, recipe, encoder, means)))
+
+
+@lru_cache(maxsize=1)
+def _questions(*name_and_languages) -> ParallelQuestions:
+    """One process evaluates many encoders on the same questions."""
+    return parallel_questions(*name_and_languages)
+
+
+def _evaluate(out: Path, recipe: dict, encoder: str, means: dict) -> None:
+    wanted, languages, task_languages = (tuple(recipe[key]) for key in ("question_languages", "languages", "task_languages"))
+    questions = _questions(recipe["task"], wanted, languages, means["data_dir"], recipe["corpus_seed"], task_languages)
+    texts, model = questions.texts, open_encoder(encoder, Opening(**recipe["opening"]))
+    vectors = encode_rows(model, texts["text"], "query", texts["id"], means["batch_tokens"], recipe["precision"])
+    ranks = translation_ranks(vectors, texts["group"], texts["language"])
+    pair_recall(ranks).to_parquet(out / "recall.parquet", index=False)
+    recall_by_question(ranks, recipe["trained"]).to_parquet(out / "questions.parquet", index=False)
+    alignment_scores(vectors, texts["group"], texts["language"], seed=0).to_parquet(out / "alignment.parquet", index=False)
+
+
+ENCODER = ["base", "strategy", "alpha", "seed", "task"]
+KINDS = (ALL_PAIRS, *PAIR_KINDS)
+MAIN = MEASURES[0]
+
+
+def apart(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of all pairs, and of each kind of pair where there is more than one kind: a single one is all pairs once more."""
+    return rows if rows["setting"].nunique() > 2 else rows[rows["setting"] == ALL_PAIRS]
+
+
+def recall_means(recall: pd.DataFrame, trained: Collection[str]) -> pd.DataFrame:
+    """Recall@k of each encoder, macro-averaged over the ordered pairs of languages of each of KINDS (`apart`).
+
+    recall: ENCODER, query_language, candidate_language, metric, value. Returns ENCODER, setting, metric, value, n (pairs).
+    """
+    kinds = recall.assign(setting=pair_kinds(recall, trained))
+    rows = apart(pd.concat([recall.assign(setting=ALL_PAIRS), kinds]))
+    grouped = rows.groupby([*ENCODER, "setting", "metric"], sort=False, dropna=False)["value"]
+    return grouped.agg(value="mean", n="size").reset_index()
+
+
+def pair_means(recall: pd.DataFrame) -> pd.DataFrame:
+    """Recall@1 of each ordered pair of languages, mean over seeds: base, strategy, query_language, candidate_language, value."""
+    rows = recall[recall["metric"] == MAIN]
+    return rows.groupby(["base", "strategy", "query_language", "candidate_language"], sort=False)["value"].mean().reset_index()
+
+
+def recall_wide(means: pd.DataFrame) -> pd.DataFrame:
+    """For readers: Recall@k by kind of language pair, mean over seeds ± standard deviation."""
+    cells = means.groupby(["base", "strategy", "setting", "metric"], sort=False)["value"].agg(["mean", "std", "size"])
+    texts = [f"{row.mean:.3f}" + (f" ± {row.std:.3f}" if row.size > 1 else "") for row in cells.rename(columns=str).itertuples()]
+    wide = pd.Series(texts, index=cells.index).unstack(["setting", "metric"])
+    rank = in_order(means["strategy"])
+    order = sorted(wide.index, key=lambda key: (key[0], rank.index(key[1])))
+    return wide.loc[order, [(kind, metric) for kind in KINDS for metric in MEASURES if (kind, metric) in wide]]
+
+
+def question_tests(questions: pd.DataFrame, resamples: int) -> pd.DataFrame:
+    """Paired tests over the parallel questions, for each kind of language pair and MEASURES: every trained strategy against the untrained
+    base (baseline untrained), and against hybrid (baseline hybrid). Columns as of `tables.test_table`; Holm's correction in each family.
+
+    questions: task, base, strategy, seed, setting, group and MEASURES. The untrained base has no seeds of its own: it stands beside every
+    seed as it is, so that the interval over seeds is that of the training runs.
+    """
+    trained = questions[~questions["strategy"].isin(NOT_TRAINED)]
+    runs = trained[["base", "seed"]].drop_duplicates()
+    before = questions[questions["strategy"] == UNTRAINED].drop(columns="seed").merge(runs, on="base")
+    rows = apart(pd.concat([trained, before], ignore_index=True))
+    tables = [test_table(rows, value, resamples, baseline) for baseline in (UNTRAINED, "hybrid") for value in MEASURES]
+    return pd.concat(tables, ignore_index=True)
+
+
+def alignment_means(alignment: pd.DataFrame, trained: Collection[str]) -> pd.DataFrame:
+    """Alignment measures of each encoder: the mean over the ordered pairs of each of KINDS, or of the whole set (kind `all pairs`).
+
+    Returns base, strategy, seed, setting, measure, value.
+    """
+    pairs = alignment[alignment["other_language"] != ""]
+    kinds = pairs.assign(setting=pair_kinds(pairs, trained, ("language", "other_language")))
+    rows = apart(pd.concat([alignment.assign(setting=ALL_PAIRS), kinds]))
+    return rows.groupby(["base", "strategy", "seed", "setting", "measure"], sort=False)["value"].mean().reset_index()
+
+
+def alignment_wide(means: pd.DataFrame) -> pd.DataFrame:
+    """For readers: mean over seeds of every measure, by kind of language pair where it is one of pairs."""
+    wide = means.pivot_table(index=["base", "strategy"], columns=["measure", "setting"], values="value", sort=False)
+    rank = in_order(means["strategy"])
+    return wide.loc[sorted(wide.index, key=lambda key: (key[0], rank.index(key[1])))].round(3)
+
+
+PASSAGES = "mkqa"
+HYBRID = "hybrid"
+OBJECTIVES = {"X-X-mono": "the monolingual objective alone", "X-Y": "the cross-lingual objective alone", HYBRID: "both in one mix"}
+CHANGE = {"ahead of": "falls", "behind": "rises"}  # of the untrained base against a strategy
+NO_CHANGE = "does not clearly change"
+KIND_WORDS = dict(zip(PAIR_KINDS, ("both languages trained", "one language untrained", "both languages untrained"), strict=True))
+
+
+def on_recall(means: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
+    """Recall@1 over all pairs of languages: against the untrained base with each objective, and hybrid against each strategy alone."""
+    sentences = []
+    rows = tests[(tests["measure"] == MAIN) & (tests["setting"] == ALL_PAIRS)]
+    values = means[(means["metric"] == MAIN) & (means["setting"] == ALL_PAIRS)].groupby(["base", "strategy"])["value"].mean()
+    for base, part in rows.groupby("base", sort=False):
+        before = part[part["baseline"] == UNTRAINED]
+        told = [
+            f"{_named(row.strategy)} it {change(row)} to {values[base, row.strategy]:.3f} ({row.mean_difference:+.3f}{_seeds(row)})"
+            for row in _in_order(before)
+        ]
+        sentences.append(f"From {base}, {MAIN} is {values[base, UNTRAINED]:.3f} before training; with {'; with '.join(told)}.")
+        if mixed := _on_mix(base, part):
+            sentences.append(mixed)
+    return sentences
+
+
+def _named(strategy: str) -> str:
+    return f"{strategy} ({OBJECTIVES[strategy]})" if strategy in OBJECTIVES else strategy
+
+
+def _seeds(row) -> str:
+    return "" if pd.isna(row.seed_low) else f", over seeds {row.seed_low:+.3f} to {row.seed_high:+.3f}"
+
+
+def _in_order(rows: pd.DataFrame) -> list:
+    ranks = in_order(rows["strategy"])
+    return sorted(rows.itertuples(), key=lambda row: ranks.index(row.strategy))
+
+
+def change(row) -> str:
+    """Whether a strategy's value rises or falls from the untrained base's, by the corrected test and the interval over seeds."""
+    return CHANGE.get(verdict(row), NO_CHANGE)
+
+
+def _on_mix(base: str, part: pd.DataFrame) -> str:
+    """Where both objectives in one mix stand between, above or below each alone."""
+    against = part[(part["baseline"] == HYBRID) & part["strategy"].isin(["X-X-mono", "X-Y"])]
+    if len(against) < 2:
+        return ""
+    both = {verdict(row) for row in against.itertuples()}
+    answer = {
+        frozenset({"ahead of"}): "the two objectives help each other",
+        frozenset({"behind"}): "the two objectives hinder each other",
+        frozenset({"ahead of", "behind"}): "the mix lies between the two objectives",
+    }.get(frozenset(both), "the mix is not clearly apart from both")
+    return f"From {base}, hybrid is {grouped(against, _difference)}: {answer}."
+
+
+def _difference(row) -> str:
+    """Hybrid minus another strategy, from a row of that strategy minus hybrid."""
+    return f"{-row.mean_difference:+.3f}"
+
+
+def on_languages(tests: pd.DataFrame, languages: Collection[str], trained: Collection[str]) -> list[str]:
+    """The same by kind of language pair: trained and untrained languages apart."""
+    rows = tests[(tests["measure"] == MAIN) & (tests["setting"] != ALL_PAIRS)]
+    untrained = [language for language in languages if language not in set(trained)]
+    if rows.empty:
+        known = {0: "both languages in training", len(languages): "no language in training"}.get(len(untrained), "one language in training")
+        return [f"Every pair of languages of these questions has {known}: trained and untrained ones cannot be told apart here."]
+    sentences = [f"No training batch holds {', '.join(untrained)}."]
+    for base, part in rows.groupby("base", sort=False):
+        for kind in [kind for kind in KINDS if kind in set(part["setting"])]:
+            of_kind = part[part["setting"] == kind]
+            before, mixed = (of_kind[of_kind["baseline"] == baseline] for baseline in (UNTRAINED, HYBRID))
+            changes = ", ".join(f"{row.strategy} {change(row)} ({row.mean_difference:+.3f})" for row in _in_order(before))
+            against = grouped(mixed, _difference)
+            sentences.append(f"From {base}, {KIND_WORDS[kind]}: {changes}." + (f" Hybrid is {against}." if against else ""))
+    return sentences
+
+
+def on_alignment(means: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
+    """Whether the vectors' own alignment moves as the recall does."""
+    rows = means[(means["setting"] == ALL_PAIRS) & (means["measure"] == "alignment_gap")]
+    values = rows.groupby(["base", "strategy"])["value"].mean()
+    changed = tests[(tests["measure"] == MAIN) & (tests["setting"] == ALL_PAIRS) & (tests["baseline"] == UNTRAINED)]
+    clear = [row for row in changed.itertuples() if change(row) != NO_CHANGE]
+    agree = [row for row in clear if (values[row.base, row.strategy] > values[row.base, UNTRAINED]) == (row.mean_difference > 0)]
+    sentences = []
+    for base, part in values.groupby("base", sort=False):
+        part = part.droplevel("base")
+        if UNTRAINED in part:
+            listed = ", ".join(f"{name} {part[name]:.3f}" for name in in_order(part.index) if name not in NOT_TRAINED)
+            sentences.append(f"From {base}, the alignment gap is {part[UNTRAINED]:.3f} before training and after it: {listed}.")
+    if clear:
+        sentences.append(
+            f"The alignment gap moves in the direction of {MAIN} in {len(agree)} of the {len(clear)} cases in which that clearly changes."
+        )
+    return sentences
+
+
+def on_seeds(tests: pd.DataFrame) -> list[str]:
+    """What one seed leaves open."""
+    if len(tests) and (tests["n_seeds"] < 2).all():
+        return ["One seed: whether other training runs would rise or fall alike cannot be concluded."]
+    return []
+
+
+def on_passages(run: Run) -> str:
+    """How to get the passage recall that this run lacks."""
+    tasks = json.dumps([*run.profile.tasks, PASSAGES])
+    return (
+        "This run has no task `mkqa`. Passage recall in BGE-M3's protocol (questions in 25 languages, English Wikipedia passages, "
+        f"Recall@20 and @100 by gold answer): `python -m hybridir_utils run --profile {run.source} --set 'tasks={tasks}'`; the questions "
+        "and the corpus of 2.7 million passages come from the hub or from local folders (data/README.md)."
+    )

@@ -1,0 +1,345 @@
+"""Tables of notebook 06: accuracy and alignment in domain and under shift, trained and unseen languages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import pandas as pd
+
+from ..experiment.evaluation import NOT_TRAINED, REFERENCE, UNTRAINED
+from ..rank.metrics import MEAN_NAMES
+from ..rank.retention import COLUMNS, retention
+from ..rank.significance import seed_interval
+from ..results.findings import LEVEL, grouped
+from ..results.style import SHORT_SETTINGS, in_order
+from ..results.tables import test_table
+from ..tasks.retrieval_task import RetrievalTask
+
+HYBRID = "hybrid"
+ENCODER = ["base", "strategy", "seed"]
+KEPT_MEASURES = ("alignment_gap", "translation_accuracy")  # those of which a share can be kept
+TRAINED, UNSEEN = "trained", "unseen"
+
+
+def languages_of(tasks: Mapping[str, RetrievalTask], wanted: Sequence[str]) -> pd.DataFrame:
+    """By task: questions, candidates, languages, and the wanted languages that it lacks."""
+    rows = [
+        (name, len(task.queries), len(task.candidates), " ".join(task.languages), _lacking(task, wanted)) for name, task in tasks.items()
+    ]
+    return pd.DataFrame(rows, columns=["task", "questions", "candidates", "languages", "lacking"]).set_index("task")
+
+
+def _lacking(task: RetrievalTask, wanted: Sequence[str]) -> str:
+    return " ".join(language for language in wanted if language not in task.languages)
+
+
+def kept_table(questions: pd.DataFrame, in_domain: str, shifted: Sequence[str], resamples: int) -> pd.DataFrame:
+    """Mean AP in domain and under shift and the share kept (`retention`), for each shifted task, base and setting, against hybrid.
+
+    The untrained base stands among the strategies; public retrievers and BM25, which have nothing to be compared with, are their own
+    baseline. questions: task, base, strategy, seed, setting, group, AP. No rows for a task that is searched to a depth: it has no AP.
+    """
+    rows, tables = questions[questions["strategy"] != "random"].dropna(subset=["AP"]), []
+    for task in shifted:
+        for (base, setting), home in rows[rows["task"] == in_domain].groupby(["base", "setting"], sort=False):
+            away = rows[(rows["task"] == task) & (rows["base"] == base) & (rows["setting"] == setting)]
+            if len(away):
+                baseline = HYBRID if HYBRID in set(home["strategy"]) else home["strategy"].iloc[0]
+                kept = retention(_values(home), _values(away), baseline, resamples)
+                tables.append(kept.assign(task=task, base=base, setting=setting))
+    return pd.concat(tables, ignore_index=True)[["task", "base", "setting", *COLUMNS]] if tables else _no_rows("base", "setting", *COLUMNS)
+
+
+def _values(questions: pd.DataFrame) -> pd.DataFrame:
+    return questions[["strategy", "seed", "group", "AP"]].rename(columns={"AP": "value"})
+
+
+def _no_rows(*columns: str) -> pd.DataFrame:
+    return pd.DataFrame(columns=["task", *columns])
+
+
+def kept_wide(kept: pd.DataFrame) -> pd.DataFrame:
+    """For readers: mAP in domain, mAP under shift, and the share kept with its interval, in each setting."""
+    cells = kept.assign(
+        mAP=[f"{row.in_domain:.3f} → {row.shifted:.3f}" for row in kept.itertuples()],
+        kept=[f"{row.kept:.2f} [{row.kept_low:.2f}, {row.kept_high:.2f}]" for row in kept.itertuples()],
+        setting=kept["setting"].map(SHORT_SETTINGS),
+    )
+    wide = cells.pivot(index=["task", "base", "strategy"], columns="setting", values=["mAP", "kept"]).swaplevel(axis=1)
+    rank, tasks = in_order(kept["strategy"]), list(dict.fromkeys(kept["task"]))
+    order = sorted(wide.index, key=lambda key: (tasks.index(key[0]), key[1] == REFERENCE, key[1], rank.index(key[2])))
+    return wide.reindex(order)[[(short, cell) for short in SHORT_SETTINGS.values() for cell in ("mAP", "kept") if (short, cell) in wide]]
+
+
+def shift_tests(questions: pd.DataFrame, shifted: Sequence[str], unseen: Collection[str], resamples: int) -> pd.DataFrame:
+    """Paired tests of every strategy against hybrid on each shifted task (`tables.test_table`), over all questions (column questions: all),
+    and once more over those in languages unseen in training. measure: AP; of a task that is searched to a depth, its own first measure.
+    """
+    tables = []
+    for task in shifted:
+        rows = questions[questions["task"] == task]
+        for name, part in {"all": rows, UNSEEN: rows[rows["query_language"].isin(list(unseen))]}.items():
+            if len(part):
+                tables.append(test_table(part, _measure(rows), resamples).assign(questions=name))
+    tables = [table for table in tables if len(table)]
+    return pd.concat(tables, ignore_index=True) if tables else _no_rows("base", "setting", "measure", "strategy", "questions")
+
+
+def _measure(rows: pd.DataFrame) -> str:
+    return next(name for name in ("AP", *(column for column in rows if "@" in column)) if rows[name].notna().any())
+
+
+def alignment_means(alignment: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
+    """Alignment measures of each encoder on each side of each task, the mean over ordered pairs of languages where they have some.
+
+    task, base, strategy, seed, side, measure, value. A task without parallel texts has no rows.
+    """
+    rows = alignment[alignment["task"].isin(list(tasks))]
+    return rows.groupby(["task", *ENCODER, "side", "measure"], sort=False)["value"].mean().reset_index()
+
+
+def alignment_wide(means: pd.DataFrame) -> pd.DataFrame:
+    """For readers: mean over seeds of every measure; rows side, base, strategy, columns measure and task."""
+    keys = ["side", "base", "strategy"]
+    wide = means.pivot_table(index=keys, columns=["measure", "task"], values="value", sort=False)
+    rank = in_order(means["strategy"])
+    return wide.loc[sorted(wide.index, key=lambda key: (key[0], key[1], rank.index(key[2])))].round(3)
+
+
+def alignment_kept(means: pd.DataFrame, in_domain: str, shifted: Sequence[str]) -> pd.DataFrame:
+    """Alignment of each encoder in domain and under shift, and kept = shifted / in_domain.
+
+    task, base, strategy, seed, side, measure (KEPT_MEASURES), in_domain, shifted, kept; NaN where the alignment in domain is not positive.
+    A side whose texts are the same in both, as the sample's questions are, is not shifted and has no rows.
+    """
+    keys = [*ENCODER, "side", "measure"]
+    rows = means[means["measure"].isin(KEPT_MEASURES)]
+    home = rows[rows["task"] == in_domain].set_index(keys)["value"].rename("in_domain")
+    away = rows[rows["task"].isin(list(shifted))].set_index(["task", *keys])["value"].rename("shifted")
+    both = away.reset_index().merge(home.reset_index(), on=keys)[["task", *keys, "in_domain", "shifted"]]
+    moved = (both["in_domain"] - both["shifted"]).abs().gt(1e-9).groupby([both["task"], both["side"]]).transform("any")
+    both = both[moved.astype(bool)].reset_index(drop=True)
+    return both.assign(kept=both["shifted"] / both["in_domain"].where(both["in_domain"] > 0))
+
+
+def alignment_differences(kept: pd.DataFrame) -> pd.DataFrame:
+    """Share of alignment kept by each trained strategy minus hybrid's, mean over seeds with the 95 % t-interval over the seeds both have.
+
+    task, base, side, measure, strategy, kept, hybrid, difference, n_seeds, seed_low, seed_high, note.
+    """
+    rows, keys = [], ["task", "base", "side", "measure"]
+    trained = kept[~kept["strategy"].isin(NOT_TRAINED)].dropna(subset=["kept"])
+    for about, part in trained.groupby(keys, sort=False):
+        per_seed = part.set_index(["strategy", "seed"])["kept"]
+        means = per_seed.groupby("strategy").mean()
+        for strategy in in_order(set(means.index) - {HYBRID}) if HYBRID in means else []:
+            values = {"kept": means[strategy], HYBRID: means[HYBRID], "difference": means[strategy] - means[HYBRID]}
+            rows.append(
+                {**dict(zip(keys, about, strict=True)), "strategy": strategy, **values, **seed_interval(per_seed, strategy, HYBRID)}
+            )
+    columns = [*keys, "strategy", "kept", HYBRID, "difference", "n_seeds", "seed_low", "seed_high", "note"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def survival(kept: pd.DataFrame, questions: pd.DataFrame, in_domain: str) -> pd.DataFrame:
+    """Do encoders that keep more of their alignment keep more of their accuracy? Spearman's correlation over trained encoders.
+
+    task, base, side, measure, correlation, n. Accuracy kept: mean cross-lingual AP under shift / in domain. kept: `alignment_kept`.
+    """
+    cross = questions[questions["setting"] == "cross-lingual"].groupby(["task", *ENCODER])["AP"].mean()
+    accuracy = (cross / cross[in_domain].reindex(cross.index.droplevel("task")).to_numpy()).rename("accuracy").reset_index()
+    trained = kept[~kept["strategy"].isin(NOT_TRAINED)]
+    both = trained.merge(accuracy, on=["task", *ENCODER]).dropna(subset=["kept", "accuracy"])
+    groups = both.groupby(["task", "base", "side", "measure"], sort=False)
+    rows = [(*about, _spearman(part["kept"], part["accuracy"]), len(part)) for about, part in groups]
+    return pd.DataFrame(rows, columns=["task", "base", "side", "measure", "correlation", "n"])
+
+
+def _spearman(one: pd.Series, other: pd.Series) -> float:
+    """NaN below three values or where all are equal."""
+    return one.corr(other, method="spearman") if len(one) > 2 and one.nunique() > 1 and other.nunique() > 1 else float("nan")
+
+
+def language_kinds(scores: pd.DataFrame, tasks: Sequence[str], unseen: Collection[str]) -> pd.DataFrame:
+    """mAP by whether the question's and the pool's language are trained or unseen: the mean over languages or pairs, then over seeds.
+
+    task, base, strategy, setting, question, pool (`all` in the mixed pool), value, sd (over seeds), n_seeds, pairs.
+    """
+    rows = scores[(scores["metric"] == "mAP") & (scores["query_language"] != "macro") & scores["task"].isin(list(tasks))]
+    kind = {language: UNSEEN if language in set(unseen) else TRAINED for language in set(rows["query_language"])}
+    rows = rows.assign(
+        question=rows["query_language"].map(kind),
+        pool=rows["candidate_language"].map(lambda code: code if code == "all" else UNSEEN if code in set(unseen) else TRAINED),
+    )
+    keys = ["task", "base", "strategy", "setting", "question", "pool"]
+    per_seed = rows.groupby([*keys, "seed"], sort=False)["value"].agg(["mean", "size"])
+    grouped = per_seed.groupby(keys, sort=False)
+    table = grouped["mean"].agg(["mean", "std", "size"]).set_axis(["value", "sd", "n_seeds"], axis=1)
+    return table.assign(pairs=grouped["size"].first()).reset_index()
+
+
+def language_kinds_wide(kinds: pd.DataFrame) -> pd.DataFrame:
+    """For readers: mAP of trained strategies, columns setting and question → pool language."""
+    rows = kinds[(kinds["base"] != REFERENCE) | (kinds["strategy"] == "BM25")]
+    rows = rows.assign(languages=rows["question"] + " → " + rows["pool"], setting=rows["setting"].map(SHORT_SETTINGS))
+    wide = rows.pivot_table(index=["task", "base", "strategy"], columns=["setting", "languages"], values="value", sort=False)
+    return wide.round(3)
+
+
+MORE = {"ahead of": "more than", "behind": "less than"}
+MEASURES = {"alignment_gap": "alignment gap", "translation_accuracy": "translation accuracy"}
+MAIN = "translation_accuracy"
+CROSS = "cross-lingual"
+
+
+def on_tasks(languages: pd.DataFrame, shifted: Sequence[str]) -> list[str]:
+    """What is compared with what, and what cannot be: no shifted task, or languages that a task lacks (`shift_tables.languages_of`)."""
+    if not len(shifted):
+        return ["The run has no shifted task: name one or more of its `tasks`, after the first, in `shifted_tasks`."]
+    lacking = languages[languages["lacking"] != ""]["lacking"]
+    home = [task for task in languages.index if task not in shifted]
+    sentences = [f"In domain: {home[0]}; shifted: {', '.join(shifted)}."]
+    return sentences + [
+        f"{task} lacks {codes.replace(' ', ', ')}; its numbers are over the languages it has." for task, codes in lacking.items()
+    ]
+
+
+def on_kept(kept: pd.DataFrame) -> list[str]:
+    """S0: hybrid's share of accuracy kept beside each other strategy's, per shifted task and base; and which tasks are easier anyway."""
+    sentences = []
+    for (task, base), part in _trained(kept).groupby(["task", "base"], sort=False):
+        settings = [(short, part[part["setting"] == setting].set_index("strategy")) for setting, short in SHORT_SETTINGS.items()]
+        told = [_kept(short, rows) for short, rows in settings if HYBRID in rows.index and pd.notna(rows.loc[HYBRID, "kept"])]
+        if told:
+            sentences.append(f"{task}, from {base}: hybrid keeps {'; '.join(told)}.")
+    return _easier(kept) + sentences
+
+
+def _kept(short: str, rows: pd.DataFrame) -> str:
+    own, others = rows.loc[HYBRID], rows.drop(index=HYBRID).rename(columns={"difference": "mean_difference"}).reset_index()
+    told = f"{own['kept']:.0%} of its {short} mAP ({own['in_domain']:.3f} → {own['shifted']:.3f})"
+    return f"{told}, {grouped(others, lambda row: f'{row.kept:.0%}', MORE)}" if len(others) else told
+
+
+def _easier(kept: pd.DataFrame) -> list[str]:
+    """Shifted tasks on which even what learnt nothing in domain scores higher than there: shares above 100 % are then no gain."""
+    learnt_nothing = kept[kept["strategy"].isin([UNTRAINED, "BM25"]) & (kept["setting"] == "monolingual")]
+    shares = learnt_nothing.groupby("task", sort=False)["kept"].agg(least="min", most="max")
+    return [
+        f"{task} is the easier task (Mo. mAP of the untrained bases and BM25: {row.least:.0%} to {row.most:.0%} of that in domain), so "
+        "shares are to be compared with each other, not with 100%."
+        for task, row in shares.iterrows()
+        if row.least > 1
+    ]
+
+
+def on_shifted_tests(tests: pd.DataFrame) -> list[str]:
+    """S0: whether hybrid is ahead of the others on the shifted tasks themselves, across languages, and on questions in unseen ones."""
+    sentences = []
+    for (task, base), part in tests[tests["setting"] == CROSS].groupby(["task", "base"], sort=False):
+        told = []
+        for questions, rows in part.groupby("questions", sort=False):
+            where = "" if questions == "all" else "on questions in unseen languages "
+            told.append(where + grouped(rows, lambda row: f"{-row.mean_difference:+.3f}"))
+        measure = MEAN_NAMES.get(part["measure"].iloc[0], part["measure"].iloc[0])
+        sentences.append(f"{task}, from {base}: in Cr. {measure}, hybrid is {'; '.join(told)}.")
+    return sentences
+
+
+def on_alignment(means: pd.DataFrame, kept: pd.DataFrame, differences: pd.DataFrame, tasks: Sequence[str]) -> list[str]:
+    """S1: translation accuracy before and after training, how much of it is left under shift, and whether hybrid keeps more of it."""
+    sentences = [f"{task} has no parallel texts, so its alignment is not measured." for task in tasks if task not in set(means["task"])]
+    rows, tested = (table[table["measure"] == MAIN] for table in (kept, differences))
+    for (task, base), part in rows.groupby(["task", "base"], sort=False):
+        told = []
+        for side, values in part.groupby("side", sort=False):
+            about = tested[(tested[["task", "base", "side"]] == [task, base, side]).all(axis=1)]
+            told.append(f"{side}s {_home_and_away(values)}{_hybrid_keeps(about)}")
+        sentences.append(f"{task}, from {base}, translation accuracy in domain → shifted: {'; '.join(told)}.")
+    return sentences
+
+
+def _home_and_away(values: pd.DataFrame) -> str:
+    means = values.groupby("strategy")[["in_domain", "shifted", "kept"]].mean()
+    shown = [name for name in (UNTRAINED, "X-X-mono", "X-Y", HYBRID) if name in means.index]
+    return ", ".join(f"{name} {means.in_domain[name]:.3f} → {means.shifted[name]:.3f}{_share(means.kept[name])}" for name in shown)
+
+
+def _share(kept: float) -> str:
+    return f" ({kept:.0%} kept)" if pd.notna(kept) else ""
+
+
+def _hybrid_keeps(differences: pd.DataFrame) -> str:
+    """More or less than each other strategy, where the interval over seeds says so."""
+    if differences["seed_low"].isna().any():
+        return " (one seed: which strategy keeps more cannot be concluded)"
+    words = {"more than": differences["seed_high"] < 0, "less than": differences["seed_low"] > 0}
+    words[LEVEL] = ~(words["more than"] | words["less than"])
+    told = [f"{name} {', '.join(differences['strategy'][rows])}" for name, rows in words.items() if rows.any()]
+    return f" (hybrid's share, by the interval over seeds: {', '.join(told)})" if told else ""
+
+
+def on_survival(differences: pd.DataFrame, survival: pd.DataFrame) -> list[str]:
+    """S1 in one count, and whether alignment kept and accuracy kept go together."""
+    told = []
+    for other in in_order(set(differences["strategy"])):
+        rows = differences[differences["strategy"] == other].dropna(subset=["seed_low"])
+        if len(rows):
+            more, less = (rows["seed_high"] < 0).sum(), (rows["seed_low"] > 0).sum()
+            told.append(f"{other}'s in {more} of {len(rows)} cases and less in {less}")
+    about = "a case is a shifted task, a base, a side and a measure; by intervals over seeds"
+    count = [f"Hybrid's alignment is clearly more robust than {', '.join(told)} ({about})."]
+    correlated = survival.dropna(subset=["correlation"])
+    return (count if told else []) + [_correlations(base, rows) for base, rows in correlated.groupby("base", sort=False)]
+
+
+def _correlations(base: str, rows: pd.DataFrame) -> str:
+    listed = [
+        f"{task}: " + ", ".join(f"{row.side}s' {MEASURES[row.measure]} {row.correlation:+.2f}" for row in part.itertuples())
+        for task, part in rows.groupby("task", sort=False)
+    ]
+    return (
+        f"From {base}, Spearman's correlation of alignment kept with Cr. mAP kept over {rows['n'].max()} encoders (seeds of one strategy "
+        f"are alike, so this describes and tests nothing): {'; '.join(listed)}."
+    )
+
+
+def on_languages(kinds: pd.DataFrame, unseen: Sequence[str]) -> list[str]:
+    """Unseen languages apart: hybrid's Cr. mAP between trained languages and with an unseen one, and the best strategy of each."""
+    if not len(unseen):
+        return [
+            "Every language of this run is a training language; notebook 08 holds languages out (`many_unseen`), as does a profile's "
+            "`unseen_languages`."
+        ]
+    cross = _trained(kinds)[lambda rows: rows["setting"] == CROSS]
+    cross = cross.assign(held_out=(cross[["question", "pool"]] == UNSEEN).any(axis=1), total=cross["value"] * cross["pairs"])
+    sums = cross.groupby(["base", "task", "strategy", "held_out"], sort=False)[["total", "pairs"]].sum()
+    wide = (sums["total"] / sums["pairs"]).unstack("held_out").rename(columns={False: TRAINED, True: UNSEEN})
+    if UNSEEN not in wide:
+        return [f"No task of this run has the unseen languages ({', '.join(unseen)})."]
+    return [
+        f"From {base}, Cr. mAP between trained languages / with {' or '.join(unseen)}: "
+        + "; ".join(f"{task} {_best(rows[TRAINED])} / {_best(rows[UNSEEN].dropna())}" for task, rows in part.groupby("task", sort=False))
+        + "."
+        for base, part in wide.groupby("base", sort=False)
+    ]
+
+
+def _best(values: pd.Series) -> str:
+    """Hybrid's value, and the best strategy's where it is another's."""
+    values = values.droplevel(["base", "task"])
+    if values.empty:
+        return "none"
+    best = f"{values.idxmax()} {values.max():.3f}"
+    return f"hybrid {values[HYBRID]:.3f} (best: {best})" if HYBRID in values and values.idxmax() != HYBRID else f"best: {best}"
+
+
+def on_seeds(seeds: Sequence[int]) -> list[str]:
+    """What one seed leaves open."""
+    if len(seeds) > 1:
+        return []
+    return ["One seed: the paired tests say how sure the differences between these encoders are, not whether other training runs agree."]
+
+
+def _trained(table: pd.DataFrame) -> pd.DataFrame:
+    return table[(table["base"] != REFERENCE) & ~table["strategy"].isin(NOT_TRAINED)]

@@ -1,0 +1,152 @@
+"""Which cell of which notebook is running: a small file beside the executed copy, which any process on the same disk can read."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..base.errors import InputError
+from ..base.files import write_text_atomically
+
+ENGINE = "hybridir"  # papermill's name of the engine that tells
+INJECTED = "injected-parameters"  # papermill's tag of the cell it adds to an executed copy
+SUFFIX = ".cell.json"
+WIDTH = 80  # characters of a cell's first line
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A running code cell: its number among the notebook's own code cells, how many there are, and its first line of code."""
+
+    notebook: str
+    number: int
+    of: int
+    code: str
+
+
+def register_engine() -> None:
+    """Let papermill know an engine that writes the running cell's file as each code cell starts, and removes it at the end."""
+    from papermill.engines import NBClientEngine, papermill_engines
+
+    class TellingEngine(NBClientEngine):
+        @classmethod
+        def execute_managed_notebook(cls, nb_man, kernel_name, notebook: str = "", **options):
+            place, start = cell_file(Path(nb_man.output_path)), nb_man.cell_start
+
+            def cell_start(cell, cell_index=None, **more):
+                _tell(place, notebook, nb_man.nb.cells, cell_index)
+                start(cell, cell_index, **more)
+
+            nb_man.cell_start = cell_start
+            try:
+                return super().execute_managed_notebook(nb_man, kernel_name, **options)
+            finally:
+                place.unlink(missing_ok=True)
+
+    papermill_engines.register(ENGINE, TellingEngine)
+
+
+def cell_file(executed: Path) -> Path:
+    """Where the running cell of an executed copy is told."""
+    return executed.with_suffix(SUFFIX)
+
+
+def running_cells(folder: Path) -> list[Cell]:
+    """The cells that are running in a folder of executed copies, by the notebooks' names; a file that has just gone is left out."""
+    found = []
+    for path in sorted(Path(folder).glob(f".*{SUFFIX}")):
+        try:
+            found.append(Cell(**json.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, TypeError):
+            continue
+    return found
+
+
+def forget_cells(folder: Path) -> None:
+    """Remove what a killed process has left."""
+    for path in Path(folder).glob(f".*{SUFFIX}"):
+        path.unlink(missing_ok=True)
+
+
+def own_code_cells(cells: list) -> list[int]:
+    """Indices of the notebook's own code cells, which a reader counts, in an executed copy's cells."""
+    return [i for i, cell in enumerate(cells) if cell["cell_type"] == "code" and INJECTED not in cell["metadata"].get("tags", [])]
+
+
+def _tell(place: Path, notebook: str, cells: list, index: int) -> None:
+    own = own_code_cells(cells)
+    if index in own:
+        cell = Cell(notebook, own.index(index) + 1, len(own), _first_line(cells[index]["source"]))
+        with suppress(InputError):  # a full disk stops the run where it writes results, not here
+            write_text_atomically(place, json.dumps(asdict(cell), ensure_ascii=False))
+
+
+def _first_line(source: str) -> str:
+    """The first line with code, else the first with anything, without what a terminal would not print as text."""
+    lines = [line.strip() for line in source.splitlines() if line.strip()] or [""]
+    line = next((line for line in lines if not line.startswith("#")), lines[0])
+    return "".join(c for c in line if c.isprintable())[:WIDTH]
+
+
+KERNEL_DIED = 3  # exit status
+
+
+def main(notebook: str, output: str, parameters: str) -> int:
+    """Execute with papermill, cells saved as they end; 1 when a cell fails (the suite reads the error from the copy)."""
+    sys.modules.setdefault("rfc3987_syntax", None)  # optional to jsonschema, for URLs no notebook has; it makes a grammar, 2 s each time
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+
+    end_with_parent()
+    register_engine()
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    try:
+        papermill.execute_notebook(
+            notebook,
+            output,
+            json.loads(parameters),
+            engine_name=ENGINE,
+            cwd=str(Path(notebook).parent),
+            progress_bar=False,
+            log_output=False,
+            notebook=Path(notebook).stem,
+        )
+    except papermill.PapermillExecutionError:
+        return 1
+    except DeadKernelError:
+        return KERNEL_DIED
+    finally:
+        _drop_progress(Path(output))
+    return 0
+
+
+def _drop_progress(path: Path) -> None:
+    """Take the progress bars, which papermill keeps line by line, out of the executed copy."""
+    import nbformat
+
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell["cell_type"] == "code":
+            cell["outputs"] = [output for output in cell["outputs"] if not (output.get("name") == "stderr" and "\r" in output["text"])]
+    nbformat.write(notebook, path)
+
+
+def end_with_parent() -> None:
+    """When the process that started this one is killed, this one ends too, and its children with it, so that the next suite works alone."""
+    threading.Thread(target=_watch, args=[os.getppid()], daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

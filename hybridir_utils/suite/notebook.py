@@ -1,0 +1,92 @@
+"""What notebooks call first and last: open the run, save and show a table, draw a figure, say what the numbers say."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import textwrap
+import warnings
+from collections.abc import Iterable
+
+import pandas as pd
+
+from ..base.files import fingerprint, write_text_atomically
+from ..encode.opening import default_device
+from ..experiment.run import Run, changes_of, open_run, origin_of, run_command, save_table
+from ..experiment.sources import data_fingerprint, set_records
+from ..experiment.stamps import stage_code
+from ..provenance import reads
+from ..provenance.fingerprints import versions
+from ..results.figures import FIGURES, draw
+
+
+def start(profile: str, **parameters) -> Run:
+    """Open the run of a notebook's parameters, record it beside its results, and print what it resolves to.
+
+    Quiets the libraries' progress and notices.
+    """
+    _quiet()
+    run = open_run(profile, **parameters)
+    reads.set_origin(notebook=reads.origin().get("notebook", ""), **origin_of(run))
+    reads.device(default_device())
+    _record(run)
+    print(f"run {run.name}")
+    values = run.profile.model_dump().items()
+    print(
+        _lines(
+            f"{key} {' '.join(map(str, value)) if isinstance(value, tuple) else value}" for key, value in values if value not in ("", ())
+        )
+    )
+    print(_lines(f"{name} {number}" for name, number in versions().items()))
+    return run
+
+
+def show_figure(run: Run, name: str):
+    """Draw a registered figure from the saved tables, write it as PNG and SVG, and show the PNG."""
+    from IPython.display import Image
+
+    return Image(filename=str(draw(run, name)), alt=FIGURES[name].caption, width=900)
+
+
+def save(run: Run, **tables: pd.DataFrame) -> None:
+    """Save result tables under their names; figures, reports and later notebooks read them."""
+    for name, table in tables.items():
+        save_table(run, name, table)
+
+
+def say(*sentences: str):
+    """Sentences computed from the numbers, as a Markdown list."""
+    from IPython.display import Markdown
+
+    return Markdown("\n".join(f"- {sentence}" for sentence in sentences))
+
+
+def _record(run: Run) -> None:
+    """Write `about.json` beside the tables: what they were made from, with what, and on what."""
+    p = run.profile
+    about = {
+        "run": run.name,
+        "command": run_command(run.source, changes_of(run)),
+        "parameters": p.model_dump(mode="json"),
+        "data": data_fingerprint(p.data_names, p.data_dir),
+        "sets": set_records(p, p.data_names),
+        "code": fingerprint(stage_code()),
+        "versions": {"python": platform.python_version(), **versions()},
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {default_device()}",
+    }
+    write_text_atomically(run.results / "about.json", json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+
+
+def _lines(parts: Iterable[str]) -> str:
+    return textwrap.fill(" · ".join(parts), 120, break_on_hyphens=False)
+
+
+def _quiet() -> None:
+    import datasets
+
+    datasets.disable_progress_bars()
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    for name in ("sentence_transformers", "transformers", "datasets"):
+        logging.getLogger(name).setLevel(logging.ERROR)

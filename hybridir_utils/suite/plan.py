@@ -1,0 +1,203 @@
+"""What `run` would do: each notebook and each training run within, with the reason and the time that earlier ones took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+from ..experiment.encoders import EncoderKey, base_artefact, encoder_artefact, encoder_keys, encoder_recipes, teacher_of
+from ..experiment.preparation import pairs_artefact
+from ..experiment.profile import OWN_BASES
+from ..experiment.run import Run
+from ..provenance.artefacts import artefact_path, records_of, why_made
+from ..studies.languages import growth_keys, many_run, method_keys
+from ..studies.mixing import mixing_keys
+from ..train.methods import DISTILLATION
+from .records import OK, Record, data_parts, parts_of, read_record, why
+from .running import Step, chosen_steps, declared_values, side_by_side
+
+CACHED, STALE, RUN = "CACHED", "STALE", "RUN"
+NAMED = 4  # training runs, and reasons, told one by one
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A notebook of the plan. seconds: what it is likely to take, its training runs included; None where no earlier run says so."""
+
+    notebook: str
+    state: str
+    reasons: tuple[str, ...]
+    seconds: float | None
+    trainings: tuple[Training, ...]
+
+
+def plan(run: Run) -> list[Planned]:
+    """Every notebook of the suite, as `run` would find it now; nothing is written or made."""
+    planned, made = [], set()
+    for step, record, reasons in step_reasons(run, chosen_steps(run)):
+        name = step.notebook.stem
+        own = [training for training in trainings(run, name) if training.folder not in made]
+        state = CACHED if not reasons else STALE if record and record.status == OK else RUN
+        made |= {training.folder for training in own if reasons or not training.reasons}  # each is told once
+        usual = record.usual_seconds if record else None
+        planned.append(Planned(name, state, tuple(reasons), _expected(run, reasons, usual, own), tuple(own)))
+    return planned
+
+
+def step_reasons(run: Run, steps: Iterable[Step]) -> Iterator[tuple[Step, Record | None, list[str]]]:
+    """(step, record of its last execution, why it has to be executed; nothing where it is up to date), as it stands before any is."""
+    again, data = {}, data_parts(run.profile)
+    for step in steps:
+        declared_values(step)
+        record = read_record(step.record)
+        reasons = why(record, parts_of(step.notebook, run.profile, data), run, again)
+        if reasons and record:
+            again |= dict.fromkeys(record.outputs, step.notebook.stem[:2])
+        yield step, record, reasons
+
+
+def _expected(run: Run, reasons: list[str], usual: float | None, own: list[Training]) -> float | None:
+    parts = [0.0 if not reasons else usual, *(training.seconds for training in own if reasons and training.reasons)]
+    return None if None in parts else parts[0] + sum(parts[1:]) / side_by_side(run)
+
+
+def as_text(planned: list[Planned]) -> str:
+    """The plan in lines that a person reads."""
+    width = max((len(each.notebook) for each in planned), default=0)
+    lines = []
+    for each in planned:
+        why_and_when = [] if each.state == CACHED else ["; ".join(_few(each.reasons)), duration(each.seconds)]
+        lines.append(" · ".join([f"{each.state:6} {each.notebook:{width}}", *why_and_when]).rstrip())
+        lines += [f"       {line}" for line in _training_lines(each.trainings)]
+    return "\n".join([*lines, _total([each.seconds for each in planned if each.state != CACHED])])
+
+
+def _total(seconds: list[float | None]) -> str:
+    known = [each for each in seconds if each is not None]
+    unknown = f"{len(seconds) - len(known)} notebooks of unknown time" if len(known) < len(seconds) else ""
+    parts = [duration(sum(known))] * bool(known) + [unknown] * bool(unknown)
+    return f"expected: {', and '.join(parts)}" if seconds else "nothing to run"
+
+
+def _training_lines(own: Iterable[Training]) -> list[str]:
+    """A line for each training run that would be made, or for many with the same reason; one for all that are there."""
+    groups = {}
+    for training in own:
+        groups.setdefault(training.reasons, []).append(training)
+    lines = []
+    for reasons, group in sorted(groups.items()):
+        if not reasons:
+            lines.append(f"{CACHED} {len(group)} training run{'s' * (len(group) > 1)}")
+            continue
+        because, names = "; ".join(_few(reasons)), [training.name for training in group]
+        if len(group) <= NAMED:
+            lines += [f"{RUN} {training.name} · {because} · {duration(training.seconds)}" for training in group]
+        else:
+            seconds = None if any(training.seconds is None for training in group) else sum(training.seconds for training in group)
+            lines.append(f"{RUN} {len(group)} training runs ({', '.join(names[:2])} …) · {because} · {duration(seconds)} one by one")
+    return lines
+
+
+def _few(reasons: Iterable[str]) -> list[str]:
+    reasons = list(reasons)
+    return reasons if len(reasons) <= NAMED else [*reasons[:NAMED], f"and {len(reasons) - NAMED} more"]
+
+
+def duration(seconds: float | None) -> str:
+    """`about 40 s`, `about 5 min`, `about 2.5 h`, or `unknown time`."""
+    if seconds is None:
+        return "unknown time"
+    return next(f"about {seconds / size:{form}} {unit}" for size, form, unit, most in _UNITS if seconds < most)
+
+
+_UNITS = ((1, ".0f", "s", 100), (60, ".0f", "min", 6000), (3600, ".1f", "h", float("inf")))
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training run. reasons: why it would be made; none where it is there. seconds: what it took, or is likely to take."""
+
+    name: str
+    folder: Path
+    reasons: tuple[str, ...]
+    seconds: float | None
+
+
+def trainings(run: Run, notebook: str) -> list[Training]:
+    """The training runs of a notebook (its name without `.ipynb`), each once, as it would train them now; none where it trains nothing."""
+    studies = STUDIES.get(notebook, lambda _: [])(run)
+    found = {training.folder: training for study, keys in studies for training in _of_study(study, keys)}
+    return list(found.values())
+
+
+def _profiles_own(run: Run) -> list[tuple[Run, list[EncoderKey]]]:
+    return [(run, encoder_keys(run))]
+
+
+def _where_missing(run: Run) -> list[tuple[Run, list[EncoderKey]]]:
+    return _profiles_own(run) if run.profile.train_in_place else []
+
+
+def _many(run: Run) -> list[tuple[Run, list[EncoderKey]]]:
+    growing = [many_run(run, count) for count in sorted(run.profile.many_counts)]
+    many = many_run(run)
+    return [(many, method_keys(many)), *((grown, growth_keys(grown)) for grown in growing)]
+
+
+STUDIES = {
+    "02_hybrid_batch_training": _profiles_own,
+    "03_retrieval_evaluation": _where_missing,
+    "04_language_bias": _where_missing,
+    "05_mixing_ratio": lambda run: [(run, mixing_keys(run.profile))],
+    "06_domain_shift": _where_missing,
+    "07_mkqa_alignment": _where_missing,
+    "08_fifty_languages": _many,
+    "09_claims": _where_missing,
+}
+
+
+# key of a recipe whose value is the name of an artefact -> what to say where it is another
+STARTS = {"pairs": "other pairs", "teacher": "another teacher", "start": "another start"}
+STARTS |= dict.fromkeys(("base_folder", "base_origin"), "another base")
+
+
+def _of_study(run: Run, keys: list[EncoderKey]) -> list[Training]:
+    keys = [*(teacher_of(key) for key in keys if key.strategy == DISTILLATION), *keys]
+    recipes = encoder_recipes(run, keys)
+    starts, records = _starts(run, keys), list(records_of(run.artefacts / "encoders", "*").values())
+    return [_training(run.artefacts, key.name, recipe, starts, records) for key, recipe in recipes.items()]
+
+
+def _training(root: Path, name: str, recipe: dict, starts: dict[str, list[str]], records: list[dict]) -> Training:
+    about = encoder_artefact(root, name, recipe)
+    reasons = [_explained(reason, recipe, starts) for reason in why_made(*about)]
+    return Training(name, artefact_path(*about), tuple(dict.fromkeys(reasons)), _seconds(name, recipe, records))
+
+
+def _starts(run: Run, keys: list[EncoderKey]) -> dict[str, list[str]]:
+    """Name of the pairs' and each base's artefact -> why it would be made."""
+    pairs = pairs_artefact(run)
+    name = artefact_path(*pairs).name
+    found, bases = {name: why_made(*pairs)}, {key.base for key in keys} & set(OWN_BASES)
+    for base in OWN_BASES[::-1] if bases else ():  # the aligned one starts from the other
+        about = base_artefact(run, base, name)
+        found[artefact_path(*about).name] = [_explained(reason, about[2], found) for reason in why_made(*about)]
+    return found
+
+
+def _explained(reason: str, recipe: dict, starts: dict[str, list[str]]) -> str:
+    """In place of two fingerprints: why the pairs or the base are others."""
+    key = reason.split(" ")[0]
+    if key not in STARTS:
+        return reason
+    because = "; ".join(starts.get(recipe[key], []))
+    return f"{STARTS[key]} ({because})" if because else STARTS[key]
+
+
+def _seconds(name: str, recipe: dict, records: list[dict]) -> float | None:
+    """Of the encoder of this name, else the mean of those with as many steps, else unknown."""
+    same = [record["seconds"] for record in records if record["name"] == name and record["recipe"]["steps"] == recipe["steps"]]
+    like = [record["seconds"] for record in records if record["recipe"]["steps"] == recipe["steps"]]
+    return same[-1] if same else mean(like) if like else None

@@ -1,1 +1,0 @@
-"""Machine translation: translators, their cache, cost and quality."""
