@@ -40,8 +40,8 @@ RUN = """
 import sys
 from pathlib import Path
 from hybridir_utils.__main__ import main
-from hybridir_utils.operate import suite
-suite.NOTEBOOKS = Path(sys.argv[1])
+from hybridir_utils.suite import running
+running.NOTEBOOKS = Path(sys.argv[1])
 sys.exit(main(["run"]))
 """
 SAVES = """

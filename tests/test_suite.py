@@ -188,10 +188,10 @@ def test_the_cell_number_counts_the_notebooks_own_cells(workplace):
 SUITE = """
 import sys
 from pathlib import Path
-from hybridir_utils.operate import suite
+from hybridir_utils.suite import running
 from hybridir_utils.experiment.run import open_run
-suite.NOTEBOOKS = Path(sys.argv[1])
-suite.run_suite(open_run("sample"))
+running.NOTEBOOKS = Path(sys.argv[1])
+running.run_suite(open_run("sample"))
 """
 WAIT = """
 import time

@@ -29,9 +29,10 @@ from hybridir_utils.suite.sweep.sweep import Outcome, announcement, outcome_tabl
 SWEEP_JOB = """
 import sys
 from pathlib import Path
-from hybridir_utils.operate import suite, sweep_job
-suite.NOTEBOOKS = Path(sys.argv[1])
-sys.exit(sweep_job.main(sys.argv[2]))
+from hybridir_utils.suite import running
+from hybridir_utils.suite.sweep import job
+running.NOTEBOOKS = Path(sys.argv[1])
+sys.exit(job.main(sys.argv[2]))
 """
 FAILS = """
 import os
@@ -233,14 +234,14 @@ def test_two_workers_of_a_scheduler_do_the_runs_and_end_them_with_the_sweep(clus
 
 SWEEP = """
 import sys
-from hybridir_utils.operate import sweep_queue
+from hybridir_utils.suite.sweep import cluster
 from hybridir_utils.suite.sweep.cluster import sweep_cluster
 from hybridir_utils.suite.sweep.job import Job
 if __name__ == "__main__":
-    sweep_queue.PROGRAM = ("-c", sys.argv[1])
+    cluster.PROGRAM = ("-c", sys.argv[1])
     with sweep_cluster("", 2) as client:
         jobs = {name: (Job("run", "tiny", {}, f"{name}.log"), None) for name in ("stay-1", "stay-2")}
-        list(sweep_queue.JobQueue(client, jobs, {}, 0, print).ended())
+        list(cluster.JobQueue(client, jobs, {}, 0, print).ended())
 """
 
 
@@ -252,8 +253,8 @@ def interrupted(sweep: subprocess.Popen) -> bool:
 
 HANGS = """
 import contextlib, os, signal, time
-from hybridir_utils.operate import sweep_cluster
-from hybridir_utils.rank import dask_encoding
+from hybridir_utils.base import cluster as dask_cluster
+from hybridir_utils.suite.sweep import cluster
 
 @contextlib.contextmanager
 def hanging(scheduler, jobs):
@@ -262,8 +263,8 @@ def hanging(scheduler, jobs):
     finally:
         time.sleep(600)
 
-sweep_cluster.CLOSING, dask_encoding.cluster_client = 0.5, hanging
-with sweep_cluster.sweep_cluster("", 2):
+cluster.CLOSING, dask_cluster.cluster_client = 0.5, hanging
+with cluster.sweep_cluster("", 2):
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(600)
 """
