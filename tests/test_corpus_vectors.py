@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -124,7 +125,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from datasets import Dataset
-from hybridir_utils.rank import corpus_encoding
+from hybridir_utils.encode import corpora
 
 def shard(number, ids, texts, *settings):
     if number == 3 and len(sys.argv) > 3:
@@ -132,9 +133,9 @@ def shard(number, ids, texts, *settings):
         time.sleep(600)
     return number, np.array([[len(text), number] for text in texts], dtype=np.float32)
 
-corpus_encoding.encode_shard, corpus_encoding._gpus = shard, lambda: 1
+corpora.encode_shard, corpora._gpus = shard, lambda: 1
 texts = [str(n) * (n + 1) for n in range(10)]
-corpus_encoding.encode_corpus(sys.argv[1], Dataset.from_dict({"id": texts, "text": texts}), sys.argv[2], shard_size=2)
+corpora.encode_corpus(sys.argv[1], Dataset.from_dict({"id": texts, "text": texts}), sys.argv[2], shard_size=2)
 """
 
 
@@ -147,7 +148,7 @@ def test_a_kill_costs_at_most_the_shard_under_way(tmp_path, tiny_base):
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     (folder,) = (path for path in tmp_path.glob("out/*") if path.is_dir())
-    (folder / "000004.part").write_bytes(b"half")  # as a kill inside a write leaves it
+    (folder / f".000004.npy.{socket.gethostname()}-{killed.pid}-1.tmp").write_bytes(b"half")  # as a kill inside a write leaves it
     before = written(folder)
     assert list(before) == ["000000.npy", "000001.npy", "000002.npy"]
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
@@ -179,7 +180,7 @@ def test_a_disk_that_fills_up_keeps_what_is_there(tmp_path, tiny_base, expected,
     monkeypatch.undo()
     (folder,) = tmp_path.glob("vectors-*")
     before = written(folder)
-    assert list(before) == ["000000.npy", "000001.npy"] and not list(folder.glob("*.part"))
+    assert list(before) == ["000000.npy", "000001.npy"] and not list(folder.glob("*.tmp"))
     assert np.array_equal(everything(encode_corpus(tiny_base, corpus(), tmp_path, shard_size=4)), expected)
     assert before.items() <= written(folder).items()
 
@@ -239,10 +240,10 @@ def test_a_scheduler_that_does_not_answer_is_told(tmp_path, tiny_base, monkeypat
 
 def test_a_shard_that_kills_its_workers_is_told():
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, memory_limit=None) as cluster,
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, memory_limit=None) as alone,
         pytest.raises(InputError, match=r"died several times.*Lower batch_tokens or shard_size"),
     ):
-        list(cluster.run_on_cluster(os._exit, [(1,)], cluster.scheduler_address, 0))
+        list(cluster.run_on_cluster(os._exit, [(1,)], alone.scheduler_address, 0))
 
 
 def test_an_encoder_trained_anew_in_its_folder_is_opened_anew(tmp_path, tiny_base):

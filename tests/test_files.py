@@ -96,7 +96,7 @@ def test_failed_write_keeps_the_old_file_and_removes_the_temporary_one(tmp_path,
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full_disk)
-    with pytest.raises(InputError, match=r"a\.txt: cannot be written \(No space left on device\)\. Free space"):
+    with pytest.raises(InputError, match=r"/a\.txt: cannot be written \(No space left on device\)\. Free some space"):
         write_text_atomically(path, "new")
     assert path.read_text(encoding="utf-8") == "old"
     assert os.listdir(tmp_path) == ["a.txt"]

@@ -101,7 +101,7 @@ def test_an_edit_that_makes_a_notebooks_tables_old_makes_the_notebook_run_again(
     for path in notebooks():
         own = used_code(records._used_places([ast.parse(cell) for cell in records.code_cells(path)]))
         for stage in list(STAGES)[: LAST_STAGE.get(path.stem[:2], 3)]:
-            for file, definitions in used_code([(stage, STAGES[stage])]).items():
+            for file, definitions in used_code([(f"experiment.{stage}", STAGES[stage])]).items():
                 assert definitions.items() <= own[file].items(), (path.stem, stage, file)
 
 

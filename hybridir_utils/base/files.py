@@ -7,8 +7,8 @@ import gzip
 import hashlib
 import json
 import os
+import secrets
 import socket
-import tempfile
 import tomllib
 import zlib
 from collections.abc import Iterable, Iterator
@@ -79,28 +79,47 @@ def parse_json(text: str, path: Path | str, first_line: int = 1) -> Any:
     return value
 
 
-def write_text_atomically(path: Path, text: str) -> None:
-    """Write UTF-8 text with `\\n` line ends; the old file stays until the new one is complete. The folder is made when absent.
+TEMPORARY = ".tmp"
 
-    Raises InputError naming the path when the disk is full, the folder cannot be written to, or the text is no valid Unicode.
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, to be written in the block; at its end the file has its name, and until then the old one stays.
+
+    An error in the block leaves the old file as it was, and nothing else. The folder is made when absent; what killed processes left of
+    their writing of the file goes. Raises InputError with what to do when the disk is full or the folder cannot be written to.
     """
-    path, temporary = Path(path), None
-    try:
+    path = Path(path)
+    temporary = path.with_name(f"{_prefix(path)}{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}")
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_left(path)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{_prefix(path)}{os.getpid()}-", suffix=".tmp", delete=False) as file:
-            temporary = file.name
-            file.write(text.encode("utf-8"))
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        temporary = None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}). Free space there, or name a folder you may write to.") from error
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write UTF-8 text with `\\n` line ends, whole or not at all (`replacing`). Raises InputError, also for text that is no Unicode."""
+    try:
+        data = text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise InputError(f"{path}: the text has a lone surrogate at character {error.start}; repair its source.") from None
-    finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: Path, value: Any, **how: Any) -> None:
+    """Write a value as JSON, whole or not at all, one key a line; how: arguments of `json.dumps`."""
+    write_text_atomically(path, json.dumps(value, indent=1, ensure_ascii=False, **how) + "\n")
+
+
+def write_csv(path: Path, table: Any) -> None:
+    """Write a pandas table as CSV without its index, values to 6 significant digits, whole or not at all."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
 
 
 def _prefix(path: Path) -> str:
@@ -112,7 +131,7 @@ def _remove_left(path: Path) -> None:
     """Remove what killed processes of this machine left of their writing of the file; a live one's stays."""
     import psutil
 
-    for left in path.parent.glob(f"{escape(_prefix(path))}*.tmp"):
+    for left in path.parent.glob(f"{escape(_prefix(path))}*{TEMPORARY}"):
         process = left.name.removeprefix(_prefix(path)).split("-")[0]
         if process.isdigit() and not psutil.pid_exists(int(process)):
             left.unlink(missing_ok=True)
@@ -121,13 +140,6 @@ def _remove_left(path: Path) -> None:
 def file_safe(name: str) -> str:
     """The name as part of a file name: its last 40 characters, with `_` for all but letters, digits and `-_.`."""
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[-40:]
-
-
-def _umask() -> int:
-    """The process's file mask (a temporary file is private; the finished one is as open as any other)."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -192,7 +204,7 @@ def data_folder(name: str, data_dir: str = "") -> Path:
 
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
+NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
 
 
 @contextmanager
@@ -207,7 +219,8 @@ def writing(path: Path):
         if number not in NO_SPACE + NO_ACCESS:  # a missing input, the network: not this folder's fault
             raise
         advice = "Free some space" if number in NO_SPACE else "Check the permissions"
-        where = getattr(error, "filename", None) or path
+        named = str(getattr(error, "filename", None) or path)
+        where = path if named.endswith(TEMPORARY) else named
         raise InputError(
             f"{where}: cannot be written ({os.strerror(number)}). {advice}, or set HYBRIDIR_OUTPUT to another folder. "
             "Earlier results are untouched."

@@ -18,7 +18,7 @@ from datasets import Dataset
 from datasets.table import Table
 from filelock import FileLock
 
-from .files import file_fingerprint, write_text_atomically, writing
+from .files import file_fingerprint, replacing, write_text_atomically, writing
 
 CHUNK = 100_000  # rows of texts in memory at once
 NEAR = 50  # rows apart at most in one stretch of a choice
@@ -32,17 +32,12 @@ def stored(tables: Iterable[pa.Table], path: Path | None = None) -> Dataset:
     """
     if path is None:
         return Dataset(pa.concat_tables(tables))
-    temporary, tables = path.with_name(f".{path.name}.part"), iter(tables)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            first = next(tables)
-            with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_stream(file, first.schema) as writer:
-                for table in chain([first], tables):
-                    writer.write_table(table, max_chunksize=CHUNK)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    tables = iter(tables)
+    with replacing(path) as temporary:
+        first = next(tables)
+        with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_stream(file, first.schema) as writer:
+            for table in chain([first], tables):
+                writer.write_table(table, max_chunksize=CHUNK)
     return Dataset.from_file(str(path))
 
 

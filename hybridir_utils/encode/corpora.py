@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -16,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..base.errors import InputError
-from ..base.files import file_fingerprint, fingerprint, read_json, write_text_atomically, writing
+from ..base.files import file_fingerprint, fingerprint, read_json, replacing, write_json
 from ..provenance.artefacts import hold
 from ..provenance.fingerprints import is_sealed, sealed
 from .encoding import encode_rows, open_encoder
@@ -202,23 +200,15 @@ class ShardFolder:
         return None if path.is_file() and file_fingerprint(path) == known["file"] else "damaged"
 
     def write(self, number: int, vectors: np.ndarray, texts_hash: str) -> None:
-        """Write one shard under a temporary name, rename it, and enter it into the record. Raises InputError on a full disk."""
+        """Write one shard and enter it into the record. Raises InputError on a full disk."""
         path = self.folder / shard_name(number)
-        temporary = path.with_suffix(".part")
-        try:
-            with writing(path):
-                self.folder.mkdir(parents=True, exist_ok=True)
-                with open(temporary, "wb") as file:
-                    np.save(file, vectors)
-                    file.flush()
-                    os.fsync(file.fileno())
-                digest = file_fingerprint(temporary)
-                os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as temporary:
+            with open(temporary, "wb") as file:  # by its name alone, numpy would add a suffix
+                np.save(file, vectors)
+            digest = file_fingerprint(temporary)
         self.record["width"] = vectors.shape[1]
         self.record["shards"][path.name] = {"rows": len(vectors), "texts": texts_hash, "file": digest}
-        write_text_atomically(self.folder / RECORD, json.dumps(sealed(self.record), indent=1, sort_keys=True))
+        write_json(self.folder / RECORD, sealed(self.record), sort_keys=True)
 
     def vectors(self, count: int) -> CorpusVectors:
         """The finished corpus of the first `count` shards."""

@@ -15,7 +15,7 @@ from typing import get_origin
 import pandas as pd
 
 from ..base.errors import InputError
-from ..base.files import fingerprint, output_root, parse_json, writing
+from ..base.files import fingerprint, output_root, parse_json, write_csv
 from ..provenance import reads
 from .profile import MEANS, Profile, load_profile
 from .stamps import stamp
@@ -100,18 +100,11 @@ def _short(value: object) -> str:
 
 
 def save_table(run: Run, name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Write a result table as CSV (values to 6 significant digits) under a temporary name, rename it, stamp it, and return it."""
+    """Write a result table as CSV (values to 6 significant digits), stamp it, and return it."""
     path = run.results / f"{name}.csv"
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        try:
-            table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        reads.wrote(path)
-        stamp(run.results, name, run.profile, origin_of(run))
+    write_csv(path, table)
+    reads.wrote(path)
+    stamp(run.results, name, run.profile, origin_of(run))
     return table
 
 

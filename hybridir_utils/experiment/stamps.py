@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
 from ..base.errors import InputError, MissingInput
-from ..base.files import file_fingerprint, fingerprint, read_json, write_text_atomically
+from ..base.files import file_fingerprint, fingerprint, read_json, write_json
 from ..provenance import reads
 from ..provenance.fingerprints import commit, is_sealed, module_fingerprints, sealed
 from .profile import MEANS, Profile
@@ -29,7 +28,7 @@ def stamp(results: Path, name: str, profile: Profile, origin: Mapping | None = N
     about |= {"code": stage_code(_stages(about["inputs"])), "parameters": _parameters(profile)}
     about["sha256"] = file_fingerprint(Path(results) / f"{name}.csv")
     stamps = read_stamps(results) | {name: about}
-    write_text_atomically(Path(results) / STAMPS, json.dumps(sealed(stamps), indent=1, sort_keys=True) + "\n")
+    write_json(Path(results) / STAMPS, sealed(stamps), sort_keys=True)
 
 
 def _inputs() -> dict[str, str]:

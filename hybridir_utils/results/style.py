@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..base.files import writing
+from ..base.files import replacing
 from ..provenance import reads
 
 # Okabe and Ito's palette, which readers with any colour vision can tell apart.
@@ -64,8 +64,7 @@ def in_order(strategies) -> list[str]:
 
 
 def save_figure(figure, folder: Path, name: str, about: str, source: str = "") -> dict[str, Path]:
-    """Write `<name>.png` and `<name>.svg` under temporary names and rename them; `about` (words) and `source` (what it was drawn from, for
-    programs) go into their metadata.
+    """Write `<name>.png` and `<name>.svg`; `about` (words) and `source` (what it was drawn from, for programs) go into their metadata.
 
     Dates and random ids are left out, so the same data give the same bytes. The PNG has a palette: a third of the bytes in notebooks.
     Axes are laid out once for both, which takes as long as drawing.
@@ -77,18 +76,12 @@ def save_figure(figure, folder: Path, name: str, about: str, source: str = "") -
     if layout := figure.get_layout_engine():
         layout.execute(figure)
         figure.set_layout_engine(None)
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for kind, path in paths.items():
-            temporary = folder / f".{name}.tmp.{kind}"
-            try:
-                figure.savefig(temporary, dpi=DPI, metadata=metadata[kind], format=kind)
-                if kind == "png":
-                    _use_palette(temporary, metadata[kind])
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
-            reads.wrote(path)
+    for kind, path in paths.items():
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=DPI, metadata=metadata[kind], format=kind)
+            if kind == "png":
+                _use_palette(temporary, metadata[kind])
+        reads.wrote(path)
     return paths
 
 

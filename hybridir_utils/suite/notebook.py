@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import platform
@@ -12,7 +11,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from ..base.files import fingerprint, write_text_atomically
+from ..base.files import fingerprint, write_json
 from ..encode.opening import default_device
 from ..experiment.run import Run, changes_of, open_run, origin_of, run_command, save_table
 from ..experiment.sources import data_fingerprint, set_records
@@ -76,7 +75,7 @@ def _record(run: Run) -> None:
         "versions": {"python": platform.python_version(), **versions()},
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {default_device()}",
     }
-    write_text_atomically(run.results / "about.json", json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+    write_json(run.results / "about.json", about)
 
 
 def _lines(parts: Iterable[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 import socket
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from ..base.errors import InputError
-from ..base.files import file_fingerprint, fingerprint, output_root, read_json, write_text_atomically
+from ..base.files import file_fingerprint, fingerprint, output_root, read_json, write_json
 from ..encode.catalogue import ENCODERS, place_of
 from ..encode.opening import origin
 from ..experiment.profile import Profile
@@ -71,7 +70,7 @@ def begun(notebook: str, fingerprint: str, parts: dict, **more) -> Record:
 
 def write_record(path: Path, record: Record) -> None:
     """Write the record under a temporary name and rename it. Raises InputError where the disk is full or read-only."""
-    write_text_atomically(path, json.dumps(sealed(asdict(record)), indent=1, ensure_ascii=False) + "\n")
+    write_json(path, sealed(asdict(record)))
 
 
 def read_record(path: Path) -> Record | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
-from ..base.files import file_safe, write_text_atomically, writing
+from ..base.files import file_safe, replacing, write_text_atomically
 from ..experiment.run import Run
 from ..results.figures import provenance, read_result
 from ..results.tables import bias_table, markdown, paper_table, score_table
@@ -22,10 +22,8 @@ def write_back(steps: list[Step]) -> None:
     """Replace the outputs of each step's notebook by those of its executed copy."""
     for step in steps:
         notebook = cleaned(nbformat.read(step.executed, as_version=4))
-        temporary = step.notebook.with_suffix(".tmp")
-        with writing(step.notebook):
+        with replacing(step.notebook) as temporary:
             nbformat.write(notebook, temporary)
-            temporary.replace(step.notebook)
 
 
 def cleaned(notebook):

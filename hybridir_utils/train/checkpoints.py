@@ -7,7 +7,6 @@ never foreign ones. Last of all comes the seal, a hash of each file.
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from transformers import TrainerCallback
 
 from ..base.errors import InputError
-from ..base.files import file_fingerprint, read_json, write_text_atomically
+from ..base.files import file_fingerprint, read_json, write_json
 
 SEAL = "whole.json"
 WEIGHTS, BEST = "model.safetensors", "best.safetensors"
@@ -25,7 +24,7 @@ KEPT = 2  # the last one, and the one before in case the last is damaged
 def seal(folder: Path) -> None:
     """Declare the checkpoint whole."""
     files = {str(p.relative_to(folder)): file_fingerprint(p) for p in sorted(folder.rglob("*")) if p.is_file() and p.name != SEAL}
-    write_text_atomically(folder / SEAL, json.dumps(files, indent=1))
+    write_json(folder / SEAL, files)
 
 
 def last_whole(folder: Path) -> Path | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from ...base.errors import InputError
-from ...base.files import fingerprint, output_root, write_text_atomically, writing
+from ...base.files import fingerprint, output_root, write_csv, write_json
 from ...experiment.encoders import common_places
 from ...experiment.readiness import check_places
 from ...experiment.run import Run, Setting, changes_of, open_run, read_settings
@@ -169,13 +168,9 @@ def write_sweep(name: str, command: str, runs: list[tuple[Run, dict[str, str]]])
         return None
     table, path = pd.concat(parts, ignore_index=True), output_root() / "data" / "results" / name / "sweep.csv"
     table = table[[*(column for column in table.columns if column.startswith("run")), *SCORE]]
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
-        temporary.replace(path)
+    write_csv(path, table)
     about = {"command": command, "runs": {run.name: told for run, told in runs}}
-    write_text_atomically(path.with_suffix(".json"), json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+    write_json(path.with_suffix(".json"), about)
     return path, table
 
 
