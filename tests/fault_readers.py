@@ -29,7 +29,6 @@ from hybridir_utils.results.figures import read_result
 from hybridir_utils.results.paper import read_published
 from hybridir_utils.studies.claims.sources import saved_source
 from hybridir_utils.suite.records import begun, read_record
-from hybridir_utils.suite.sampling import count_rows, first_rows, set_files
 from hybridir_utils.tasks.beir import read_beir
 from hybridir_utils.tasks.large_sets import mkqa_task, neuclir_task
 from hybridir_utils.tasks.parallel_sets import mkqa_questions, ntrex_task
@@ -121,26 +120,6 @@ def _sections(folder: Path):
 
 def _packed_sections(folder: Path):
     return read_sections(folder, ["en"], "s")
-
-
-def _lines_of_a_set(folder: Path):
-    (folder / "set").mkdir(exist_ok=True)
-    shutil.copy(folder / "rows.jsonl", folder / "set" / "rows.jsonl")
-    files_ = set_files("set", "", ["rows.jsonl"], data_dir=str(folder))
-    return count_rows(files_), first_rows(files_, 5, ["question"])
-
-
-def _array_of_a_set(folder: Path):
-    (folder / "set").mkdir(exist_ok=True)
-    shutil.copy(folder / "rows.json", folder / "set" / "rows.json")
-    files_ = set_files("set", "", ["rows.json"], data_dir=str(folder))
-    return count_rows(files_), first_rows(files_, 5, ["question"])
-
-
-def _table_of_a_set(folder: Path):
-    (folder / "set").mkdir(exist_ok=True)
-    shutil.copy(folder / "rows.tsv", folder / "set" / "rows.tsv")
-    return first_rows(set_files("set", "", ["rows.tsv"], data_dir=str(folder)), 5, ["text"], ("id", "text"))
 
 
 def _pattern(folder: Path):
@@ -262,9 +241,6 @@ READERS = {
     "ntrex": (NTREX, _ntrex),
     "neuclir topics": ({"news.eng.tsv": TOPICS, "qrels.fas.gains.txt": GAINS}, _neuclir),
     "neuclir gains": ({"qrels.fas.gains.txt": GAINS, "news.eng.tsv": TOPICS}, _neuclir),
-    "lines of a set": ({"rows.jsonl": PAIRS}, _lines_of_a_set),
-    "array of a set": ({"rows.json": b"[" + b",".join(PAIRS.split(b"\n")[:3]) + b"]"}, _array_of_a_set),
-    "table of a set": ({"rows.tsv": b"1\tone\n2\ttwo\n"}, _table_of_a_set),
     "profile": ({"mine.toml": PROFILE}, lambda folder: load_profile(str(folder / "mine.toml"))),
     "pattern": ({"af.toml": PATTERN}, _pattern),
     "published": ({"mine.csv": PUBLISHED}, lambda folder: read_published(folder / "mine.csv")),

@@ -112,7 +112,7 @@ def test_a_long_text_is_cut_at_sentence_ends_and_nothing_is_lost(opened, monkeyp
     parts = [part.strip() for part in joined[1:-1].split("> <")]
     assert len(parts) > 2 and " ".join(parts) == " ".join(sentences)
     assert all(part.endswith(".") for part in parts)
-    assert all(length <= translator.limit for length in translator.count_tokens(parts, "en", "de"))
+    assert all(len(ids) <= translator.limit for ids in translator._ids(parts, translator._marks("en", "de")))
     [joined] = translator.translate([" ".join(sentences)], "en", "zh")
     assert "><" in joined, "no blank between Chinese sentences"
 

@@ -16,11 +16,9 @@ from hybridir_utils.__main__ import main
 from hybridir_utils.experiment.encoders import trained_encoders
 from hybridir_utils.experiment.evaluation import REFERENCE, ZERO_SHOT, evaluate
 from hybridir_utils.experiment.preparation import prepare_pairs
-from hybridir_utils.experiment.profile import load_profile
 from hybridir_utils.experiment.run import open_run
 from hybridir_utils.results.paper import check
 from hybridir_utils.results.reading import reported_bias, reported_scores
-from hybridir_utils.suite.costs import corpora, run_cost, training
 from hybridir_utils.suite.running import notebooks, run_suite
 
 TEXTS = {"de": ["Rom liegt in Italien.", "Paris liegt in Frankreich."], "ar": ["تقع روما في إيطاليا.", "تقع باريس في فرنسا."]}
@@ -158,35 +156,3 @@ def test_its_notebooks_run_with_retrievers_and_searched_tasks(run, evaluations):
     assert "This run has no public encoder on a task that published averages are of." in shown["03"], "its retriever is a tiny model"
     assert "chrF" in shown["01"] and "lowest validation loss within a language is" in shown["02"]
     assert (run.figures / "03_scores.png").is_file()
-
-
-def test_what_it_will_cost_is_said_without_the_hub(capsys, monkeypatch):
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.delenv("HYBRIDIR_DATA", raising=False)
-    profile = load_profile("paper")
-    table = training(profile).set_index("base")
-    assert table["encoders"].to_dict() == {"xlm-r": 36, "labse": 9}, (
-        "three strategies; six more mixes and three schedules from the first base"
-    )
-    pair = profile.max_query_tokens + 2 * profile.max_passage_tokens
-    assert (table["tokens"] == table["encoders"] * profile.steps * profile.batch_size * pair).all() and (table["gpu_hours"] > 1).all()
-    search = corpora(profile).set_index("encoder")
-    assert set(search["task"]) == {"miracl"} and search.loc["xlm-r", "encoders"] == 10
-    assert search.loc["xlm-r", "gpu_hours"] == pytest.approx(10 * search.loc["me5-base", "gpu_hours"])
-    assert main(["run", "--profile", "paper", "--cost"]) == 1, "the training sets are not here to be counted"
-    printed = capsys.readouterr()
-    assert "large corpora:" in printed.out and "translation by" not in printed.out and "the hub cannot be reached" in printed.err
-
-
-def test_the_cost_of_a_translation_names_licence_texts_and_hours(run):
-    tables = dict(run_cost(run))
-    (heading,) = [heading for heading in tables if heading.startswith("translation by mt:")]
-    data = tables["training data"]
-    assert data.loc["mmarco", ["ids", "languages"]].tolist() == [MARCO, 3] and data.loc["mfaq", "languages"] == 1
-    assert data.drop(["entityquestions", "all"])["counted"].all(), "files without footers or lines are reckoned by their sizes"
-    assert tables[heading].loc["all", "texts"] == tables[heading].loc[["ar", "de"], "texts"].sum() > 0
-    assert tables[heading].loc["ar", "weights_gib"] > 0
-    (timed,) = [heading for heading in tables if heading.endswith("tokens a second")]
-    assert np.isfinite(tables[timed]["hours"]).all() and (tables[timed]["tokens"] == tables[heading]["tokens"]).all()

@@ -93,29 +93,6 @@ class ModelTranslator:
         joint = "" if target in UNSPACED else " "
         return [joint.join(found[piece] for piece in pieces[text]) for text in texts]
 
-    def count_tokens(self, texts: list[str], source: str, target: str) -> list[int]:
-        """Source tokens of each text, marks included."""
-        return [len(ids) for ids in self._ids(texts, self._marks(source, target))]
-
-    def memory(self) -> tuple[int, int]:
-        """(bytes of the weights, bytes of the activations of one batch), reckoned from the configuration.
-
-        Activations: the encoder's widest layer, keys and values of all decoder layers for the source and a translation GROWTH times as
-        long in every beam, and the scores over the vocabulary for a batch of texts of 16 tokens.
-        """
-        import torch
-        from transformers import AutoModelForSeq2SeqLM
-
-        config, size = self.opened.config, self.opened.dtype.itemsize
-        with torch.device("meta"):
-            weights = AutoModelForSeq2SeqLM.from_config(config).num_parameters() * size
-        layers = getattr(config, "decoder_layers", None) or config.num_decoder_layers
-        inner = getattr(config, "encoder_ffn_dim", None) or config.d_ff
-        encoder = self.tokens * (8 * config.d_model + 2 * inner) * size
-        states = self.tokens * self.beams * (1 + GROWTH) * 2 * layers * config.d_model * size
-        scores = max(1, self.tokens // 16) * self.beams * config.vocab_size * (8 + size)
-        return weights, encoder + states + scores
-
     def _marks(self, source: str, target: str) -> Marks:
         family = self.opened.family
         if family == "marian":
