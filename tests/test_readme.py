@@ -44,9 +44,7 @@ def test_library_example_runs_as_printed(workplace, capsys):
     assert "multilingual" in printed and "mAP" in printed
 
 
-@pytest.mark.parametrize(
-    "name, task", [("sample", "worldfacts-test"), ("xquad", "xquad-r"), ("xquad", "mlqa-r"), ("transformer", "xquad-r")]
-)
+@pytest.mark.parametrize("name, task", [("sample", "worldfacts-test"), ("xquad", "xquad-r"), ("xquad", "mlqa-r")])
 def test_numbers_of_the_readme_are_the_committed_results(name, task):
     assert readme_table(name, task) in README.read_text(encoding="utf-8")
 
@@ -62,7 +60,7 @@ def test_claims_of_the_readme_are_the_committed_verdicts():
 
 
 def readme_table(name: str, task: str) -> str:
-    """The README's table of one task, from the committed results; of transformers, from both bases."""
+    """The README's table of one task, from the committed results."""
     import pandas as pd
 
     from hybridir_utils.base.files import ROOT
@@ -70,8 +68,7 @@ def readme_table(name: str, task: str) -> str:
 
     folder = ROOT / "data" / "results" / name
     table = score_table(*(pd.read_csv(folder / f"{part}.csv", keep_default_na=False, na_values=[""]) for part in ("scores", "bias")))
-    rows = table.loc[task][["Mo. mAP", "Cr. mAP", "Mul. mAP", "rank distance"]]
-    return markdown(rows if name == "transformer" else rows.drop("unaligned"))
+    return markdown(table.loc[task][["Mo. mAP", "Cr. mAP", "Mul. mAP", "rank distance"]].drop("unaligned"))
 
 
 def test_commands_of_the_readme_exist():

@@ -427,22 +427,6 @@ def test_unaligned_base_is_a_function_of_texts_and_seed(tmp_path):
     assert first.tokenizer.get_vocab() == again.tokenizer.get_vocab() and first.tokenizer.get_vocab_size() <= 60
 
 
-def test_a_transformer_made_from_nothing_is_a_function_of_texts_and_seed_and_trains(tmp_path, tiny_pairs):
-    """In the hub's format: BERT's layers, opened with the mean of its subwords, as any plain model."""
-    texts = [*tiny_pairs["question"], *tiny_pairs["passage"], "Query: Passage: "]
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        make_unaligned(tmp_path / name, texts, vocabulary=300, dimension=128, seed=seed, layers=3)
-    first, again, other = (open_encoder(tmp_path / name) for name in "abc")
-    assert same(first, again) and not same(first, other)
-    config = first[0].auto_model.config
-    assert (config.model_type, config.num_hidden_layers, config.num_attention_heads, config.intermediate_size) == ("bert", 3, 2, 512)
-    assert len(first) == 2 and first[1].pooling_mode == "mean" and first.get_embedding_dimension() == 128
-    plan = plan_batches(tiny_pairs, "X-Y", steps=30, batch_size=8, seed=1)
-    _, history = train_encoder(tmp_path / "a", tiny_pairs, plan, TrainingSettings(learning_rate=1e-3))
-    losses = history["loss"].to_numpy()
-    assert losses[-3:].mean() < losses[:3].mean() - 0.2
-
-
 def test_the_same_texts_give_the_same_pieces_in_the_same_order(tiny_pairs):
     """Also where the vocabulary ends between pieces that are equally frequent."""
     texts = [*tiny_pairs["question"], *(name for _, name in zip(range(300), bitext(tiny_pairs, ("de", "en"))["passage"], strict=False))]

@@ -140,7 +140,7 @@ def base_place(run: Run, base: str, pairs: str) -> Path | str:
 def base_artefact(run: Run, base: str, pairs: str) -> tuple[Path, str, dict, Callable]:
     """Room, name, recipe and maker of one of the suite's own bases."""
     p, room = run.profile, run.artefacts / "bases"
-    start = {"pairs": pairs, "vocabulary": p.vocabulary, "dimension": p.dimension, "layers": p.layers, "seed": 0}
+    start = {"pairs": pairs, "vocabulary": p.vocabulary, "dimension": p.dimension, "seed": 0}
     if base == "unaligned":
         return room, base, start, _make_unaligned
     unaligned = artefact_path(room, "unaligned", start, _make_unaligned).name
@@ -165,7 +165,7 @@ def _make_unaligned(out: Path, recipe: dict, pairs: Dataset, languages: Sequence
     from ..train.base_encoders import bitext, make_unaligned
 
     texts = pairs["question"][:] + bitext(pairs, languages)["passage"][:]
-    make_unaligned(out, texts, recipe["vocabulary"], recipe["dimension"], seed=recipe["seed"], layers=recipe["layers"])
+    make_unaligned(out, texts, recipe["vocabulary"], recipe["dimension"], seed=recipe["seed"])
 
 
 def _make_aligned(out: Path, recipe: dict, pairs: Dataset, languages: Sequence[str], unaligned: Path) -> None:

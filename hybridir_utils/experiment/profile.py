@@ -90,8 +90,7 @@ class Profile(BaseModel):
     max_query_tokens: Annotated[int, Field(ge=0)] = 0  # longer questions are cut; 0: the model's own length
     max_passage_tokens: Annotated[int, Field(ge=0)] = 0
     trust_remote_code: bool = False  # run code that a model's repository brings; read it first
-    layers: Annotated[int, Field(ge=0)] = 0  # transformer layers of the suite's own encoders; 0: bags of subwords
-    dimension: Count = 192  # their width
+    dimension: Count = 192  # width of the suite's own encoders
     vocabulary: Count = 20000  # subwords of the suite's own tokenizer
     alignment_steps: Count = 300  # steps of translation ranking that make the aligned base
     alignment_rate: Annotated[float, Field(gt=0)] = 2e-2  # their learning rate

@@ -2,7 +2,7 @@
 
 `unaligned` stands for XLM-R and mBERT: one vocabulary, no notion of translation. `aligned` stands for LaBSE: the same
 start, trained by translation ranking on CLDR names and on the training passages. Both are bags of subwords
-(StaticEmbedding), which train in seconds on a CPU, or transformers (`transformer_base`), which want a GPU.
+(StaticEmbedding), which train in seconds on a CPU.
 """
 
 from __future__ import annotations
@@ -16,23 +16,16 @@ from ..data.pairs import pairs_from_rows
 from ..data.worldnames import name_of, named_items
 from .training import TrainingSettings, train_encoder
 
-
-def make_unaligned(folder: Path, texts: Iterable[str], vocabulary: int, dimension: int, seed: int, layers: int = 0) -> None:
-    """Save an encoder with a WordPiece tokenizer trained on `texts` and random weights of a seed: of `layers` transformer layers, or of
-    none but the subwords' vectors.
-    """
-    tokenizer = train_tokenizer(texts, vocabulary)
-    if layers:
-        save_transformer(folder, tokenizer, dimension, layers, seed)
-    else:
-        _save_bag(folder, tokenizer, dimension, seed)
+UNKNOWN = "[UNK]"
 
 
-def _save_bag(folder: Path, tokenizer, dimension: int, seed: int) -> None:
+def make_unaligned(folder: Path, texts: Iterable[str], vocabulary: int, dimension: int, seed: int) -> None:
+    """Save a bag of subwords (StaticEmbedding) with a WordPiece tokenizer trained on `texts` and random vectors of a seed."""
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
 
+    tokenizer = train_tokenizer(texts, vocabulary)
     weights = torch.randn(tokenizer.get_vocab_size(), dimension, generator=torch.Generator().manual_seed(seed)) * 0.05
     model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=weights), Normalize()], device="cpu")
     model.save(str(folder), create_model_card=False)
@@ -97,36 +90,3 @@ def make_aligned(
     settings = TrainingSettings(learning_rate=rate, query_prefix="", passage_prefix="", **how)
     model, _ = train_encoder(unaligned, texts, plan, settings)
     model.save(str(folder), create_model_card=False)
-
-
-UNKNOWN, PADDING = "[UNK]", "[PAD]"
-MOST_TOKENS = 512
-HEAD_WIDTH = 64
-
-
-def save_transformer(
-    folder: Path, tokenizer, dimension: int, layers: int, seed: int, *, dropout: float = 0.1, most_tokens: int = MOST_TOKENS
-) -> None:
-    """Save `layers` layers, `dimension` wide, for texts of up to `most_tokens`, in the hub's format; the same seed gives the same weights.
-
-    tokenizer: a `tokenizers.Tokenizer` that knows UNKNOWN. Opened by `opening.open_model`, the vectors of a text's subwords are averaged.
-    """
-    import torch
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    texts = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=UNKNOWN, pad_token=PADDING, model_max_length=most_tokens)
-    config = BertConfig(
-        vocab_size=len(texts),
-        pad_token_id=texts.pad_token_id,
-        hidden_size=dimension,
-        num_hidden_layers=layers,
-        num_attention_heads=max(1, dimension // HEAD_WIDTH),
-        intermediate_size=4 * dimension,
-        max_position_embeddings=most_tokens,
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=dropout,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        BertModel(config).save_pretrained(folder)
-    texts.save_pretrained(folder)

@@ -39,7 +39,7 @@ def passages(folder: Path, count: int) -> list[str]:
     return [texts[row] for row in np.random.default_rng(0).permutation(len(texts))[:count]]
 
 
-def save_bert(folder: Path, texts: list[str], layers: int = 2, width: int = 128) -> None:
+def save_bert(folder: Path, texts: list[str], layers: int = 2, width: int = 128, most_tokens: int = 512, dropout: float = 0.1) -> None:
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
@@ -51,9 +51,10 @@ def save_bert(folder: Path, texts: list[str], layers: int = 2, width: int = 128)
     ends = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
     names = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=512, **names).save_pretrained(folder / "bert")
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=most_tokens, **names).save_pretrained(folder / "bert")
     torch.manual_seed(0)
     sizes = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": width // 64, "intermediate_size": 4 * width}
+    sizes |= {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
     BertModel(BertConfig(vocab_size=tokenizer.get_vocab_size(), **sizes)).save_pretrained(folder / "bert")
     transformer = Transformer(str(folder / "bert"))
     SentenceTransformer(modules=[transformer, Pooling(width)], device="cpu").save(str(folder / "model"), create_model_card=False)

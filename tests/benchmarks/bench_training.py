@@ -72,7 +72,7 @@ def _compare(kind: str, pairs, options) -> dict:
     settings = TrainingSettings(learning_rate=rate, precision=options.precision, compile=options.compile)
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder) / kind
-        _make(kind, base, pairs, options)
+        base = _make(kind, base, pairs, options)
         runs = {"stock": [], "ours": []}
         for _ in range(options.rounds + 1):
             for name, train in (("stock", _stock), ("ours", _ours)):
@@ -91,16 +91,18 @@ def _compare(kind: str, pairs, options) -> dict:
     }
 
 
-def _make(kind: str, folder: Path, pairs, options) -> None:
-    """Transformers without dropout, whose draws would differ between the two trainers."""
-    from hybridir_utils.train.base_encoders import make_unaligned, save_transformer, train_tokenizer
+def _make(kind: str, folder: Path, pairs, options) -> Path:
+    """The encoder's folder; transformers without dropout, whose draws would differ between the two trainers."""
+    from bench_encoding import save_bert
+
+    from hybridir_utils.train.base_encoders import make_unaligned
 
     texts = [*pairs["question"], *pairs["passage"]]
     if kind == "static":
         make_unaligned(folder, texts, vocabulary=20_000, dimension=192, seed=0)
-    else:
-        sizes = {"dimension": options.width, "layers": options.layers, "most_tokens": options.max_tokens}
-        save_transformer(folder, train_tokenizer(texts, 20_000), seed=0, dropout=0.0, **sizes)
+        return folder
+    save_bert(folder, texts, options.layers, options.width, options.max_tokens, dropout=0.0)
+    return folder / "model"
 
 
 def _ours(base: Path, pairs, plan, settings) -> tuple[float, list[float]]:
