@@ -7,7 +7,8 @@ import torch
 from tiny_models import save_tiny_bert
 
 from hybridir_utils.base.errors import InputError
-from hybridir_utils.encode.encoding import encode_task, encode_texts, open_encoder, tokenise, within_memory
+from hybridir_utils.base.memory import TokenBudget
+from hybridir_utils.encode.encoding import NO_MEMORY, encode_task, encode_texts, in_row_order, open_encoder, tokenise
 from hybridir_utils.encode.opening import Opening
 from hybridir_utils.tasks.retrieval_task import RetrievalTask
 
@@ -210,18 +211,24 @@ class Small:
         return np.stack([rows, LENGTHS[rows]], axis=1).astype(np.float32)
 
 
+def budget(tokens: int = 36) -> TokenBudget:
+    return TokenBudget(tokens, "batch_tokens", NO_MEMORY)
+
+
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA"), MemoryError(), RuntimeError("not enough memory: you tried to allocate")])
-def test_without_memory_the_batches_are_halved(error, caplog):
+def test_without_memory_the_batches_are_halved(error):
     device = Small(10, error)
-    assert within_memory(LENGTHS, 36, device).tolist() == [[row, length] for row, length in enumerate(LENGTHS)]
-    assert device.tried[:3] == [36, 18, 9] and "batch_tokens = 9" in caplog.text
+    with pytest.warns(UserWarning, match="set batch_tokens to that"):
+        vectors = in_row_order(len(LENGTHS), budget().run(LENGTHS, device))
+    assert vectors.tolist() == [[row, length] for row, length in enumerate(LENGTHS)]
+    assert device.tried[:3] == [36, 18, 9]
 
 
 def test_without_memory_for_one_text_the_parameters_to_lower_are_named():
-    with pytest.raises(InputError, match=r"single text of 9 tokens.*batch_tokens.*max_passage_tokens"):
-        within_memory(LENGTHS, 36, Small(8, torch.OutOfMemoryError("CUDA")))
+    with pytest.warns(UserWarning), pytest.raises(InputError, match=r"single text of 9 tokens.*batch_tokens.*max_passage_tokens"):
+        list(budget().run(LENGTHS, Small(8, torch.OutOfMemoryError("CUDA"))))
 
 
 def test_errors_that_are_not_about_memory_pass():
     with pytest.raises(RuntimeError, match="shapes"):
-        within_memory(LENGTHS, 36, Small(8, RuntimeError("shapes do not fit")))
+        list(budget().run(LENGTHS, Small(8, RuntimeError("shapes do not fit"))))

@@ -148,7 +148,7 @@ def test_no_memory_halves_the_batch_for_good_and_nothing_is_lost(models, monkeyp
     with pytest.warns(UserWarning, match="set translation_tokens to that"):
         assert translator.translate(texts, "en", "de") == expected
     failed = [size for size in sizes if size > 5]
-    assert len(failed) <= 4 and translator.budget <= 60
+    assert len(failed) <= 4 and translator.budget.tokens <= 60
     translator.translate(texts, "en", "de")
     assert max(sizes[sizes.index(failed[-1]) + 1 :]) <= 5
 

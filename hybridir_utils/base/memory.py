@@ -1,12 +1,18 @@
-"""Memory: what this process and its children take, and how many tokens a device takes at once."""
+"""Memory: how many tokens a device takes at once, and what to do when it takes fewer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
+from .errors import InputError
+
 SIGNS = ("not enough memory", "can't allocate memory", "CUDA out of memory")  # what torch's allocators say in a plain RuntimeError
+T = TypeVar("T")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -14,14 +20,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     import torch
 
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(sign in str(error) for sign in SIGNS)
-
-
-def forget_cached_blocks() -> None:
-    """Give the GPU's freed blocks back, so that smaller ones fit."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def token_batches(lengths: Sequence[int], budget: int, most: int = 1024) -> list[np.ndarray]:
@@ -39,3 +37,48 @@ def token_batches(lengths: Sequence[int], budget: int, most: int = 1024) -> list
         batches.append(order[start:stop])
         start = stop
     return batches
+
+
+@dataclass
+class TokenBudget:
+    """How many tokens are worked on at once, padding counted; halved, for good, when a batch does not fit into memory.
+
+    tokens: at first. key: the profile's name of it. advice: what to do where not even a single row fits.
+    """
+
+    tokens: int
+    key: str
+    advice: str
+
+    def run(self, lengths: Sequence[int], work: Callable[[np.ndarray], T]) -> Iterator[tuple[np.ndarray, T]]:
+        """(rows, work(rows)) of `token_batches`, until every row is done; lengths: tokens of each row.
+
+        Raises InputError where a single row does not fit into memory; errors that are not about memory pass.
+        """
+        lengths = np.asarray(lengths)
+        batches = token_batches(lengths, self.tokens)
+        while batches:
+            rows = batches[0]
+            try:
+                result = work(rows)
+            except (RuntimeError, MemoryError) as error:
+                self._halve(lengths[rows], error)
+                left = np.concatenate(batches)
+                batches = [left[batch] for batch in token_batches(lengths[left], self.tokens)]
+            else:
+                batches.pop(0)
+                yield rows, result
+
+    def _halve(self, lengths: np.ndarray, error: BaseException) -> None:
+        import torch
+
+        if not is_out_of_memory(error):
+            raise error
+        if len(lengths) == 1:
+            raise InputError(
+                f"out of memory with a single text of {lengths[0]} tokens ({self.key} was {self.tokens}). {self.advice}"
+            ) from error
+        self.tokens = int(lengths.max()) * len(lengths) // 2
+        warnings.warn(f"out of memory: goes on with batches of {self.tokens} tokens; set {self.key} to that.", stacklevel=2)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()  # so that smaller blocks fit

@@ -5,21 +5,21 @@ Fan et al. 2021 (arXiv 2010.11125), NLLB Team 2022 (2207.04672), Tiedemann and T
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from ..base.distributed import on_each
-from ..base.errors import InputError, UnknownName
+from ..base.errors import UnknownName
 from ..base.hub import split_revision
-from ..base.memory import forget_cached_blocks, is_out_of_memory, token_batches
+from ..base.memory import TokenBudget, token_batches
 from ..tasks.sentences import sentence_spans
 from .mt_models import TRANSLATORS, Seq2Seq, same_language
 from .translation import Translator
 
 GROWTH, MARGIN = 2, 32  # a translation has at most GROWTH times the source's tokens, and MARGIN more; what runs on is a loop
 UNSPACED = ("ja", "yue", "zh")  # no blank between two sentences
+NO_MEMORY = "Translations made so far are kept. Choose a smaller model, beams = 1, precision = bf16 or a device with more memory."
 
 
 def open_translator(
@@ -70,7 +70,8 @@ class ModelTranslator:
         max_tokens: int = 0,
     ):
         self.opened = Seq2Seq(place, revision, precision, trust_remote_code)
-        self.beams, self.tokens, self.budget = beams, tokens, tokens
+        self.beams, self.tokens = beams, tokens
+        self.budget = TokenBudget(tokens, "translation_tokens", NO_MEMORY)
         self.limit = min(max_tokens or self.opened.positions, self.opened.positions // 2)
 
     @cached_property
@@ -134,36 +135,14 @@ class ModelTranslator:
         return [piece for half in (text[:middle], text[middle:]) for piece in self._pieces(half.strip(), language, marks)]
 
     def _share(self, ids: list[list[int]], marks: Marks, index: int, count: int) -> dict[int, str]:
-        """{row: translation} of this process's part: every count-th batch, so that all have long and short ones.
-
-        A batch that is too large for the memory halves the budget, for good; what is translated already stays.
-        """
+        """{row: translation} of this process's part: every count-th batch, so that all have long and short ones."""
         batches = token_batches([len(row) for row in ids], self.tokens)[index::count]
-        waiting, done = [int(row) for batch in batches for row in batch], {}
-        while waiting:
-            for batch in token_batches([len(ids[row]) for row in waiting], self.budget):
-                rows = [waiting[place] for place in batch]
-                try:
-                    translations = self._generate([ids[row] for row in rows], marks)
-                except (RuntimeError, MemoryError) as error:
-                    self._lower_budget(error, [len(ids[row]) for row in rows])
-                    break
-                done |= dict(zip(rows, translations, strict=True))
-            waiting = [row for row in waiting if row not in done]
+        own, done = [int(row) for batch in batches for row in batch], {}
+        for rows, translations in self.budget.run(
+            [len(ids[row]) for row in own], lambda rows: self._generate([ids[own[i]] for i in rows], marks)
+        ):
+            done |= dict(zip((own[i] for i in rows), translations, strict=True))
         return done
-
-    def _lower_budget(self, error: Exception, lengths: list[int]) -> None:
-        if not is_out_of_memory(error):
-            raise error
-        if len(lengths) == 1:
-            raise InputError(
-                f"{self.opened.label}: out of memory with a single text of {lengths[0]} tokens (translation_tokens was {self.tokens}). "
-                "Translations made so far are kept. Choose a smaller model, beams = 1, precision = bf16 or a device with more memory, and "
-                f"set translation_tokens to {max(lengths)} or less."
-            ) from error
-        self.budget = len(lengths) * max(lengths) // 2
-        warnings.warn(f"out of memory: goes on with batches of {self.budget} tokens; set translation_tokens to that.", stacklevel=2)
-        forget_cached_blocks()
 
     def _generate(self, ids: list[list[int]], marks: Marks) -> list[str]:
         """Translations of one batch. Each ends at its own length, so that it does not hang on the texts beside it."""

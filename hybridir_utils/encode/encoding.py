@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,14 +13,14 @@ import numpy as np
 import pandas as pd
 
 from ..base.errors import InputError
-from ..base.memory import forget_cached_blocks, is_out_of_memory, token_batches
+from ..base.memory import TokenBudget
 from ..tasks.retrieval_task import RetrievalTask
 from .opening import Opening, open_model
 
 WINDOW = 65_536  # texts whose tokens are held at once, about 60 MB at 120 tokens a text
 BAG_TOKENS = 16  # stands for the length of a text whose subword vectors are only added up: there tokenising is the cost
 PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus")}  # the library's names, in its order
-log = logging.getLogger(__name__)
+NO_MEMORY = "Lower max_passage_tokens (max_query_tokens for questions), take a smaller encoder, or free memory on the device."
 
 
 @dataclass(frozen=True)
@@ -82,43 +81,16 @@ def _encode_window(model, texts: list[str], role: str, budget: int, precision: s
     else:
         lengths, run = tokens.lengths, _module_batches(model, tokens, role)
     with _autocast(model, precision):
-        return within_memory(lengths, budget, run)
+        return in_row_order(len(texts), TokenBudget(budget, "batch_tokens", NO_MEMORY).run(lengths, run))
 
 
-def within_memory(lengths: np.ndarray, budget: int, run: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """[n, d] fp32: `run(rows)` of batches of at most `budget` tokens; the budget is halved when a batch does not fit into memory.
-
-    lengths: [n] tokens of each row, n > 0. Raises InputError when not even a single row fits.
-    """
-    result, batches = None, token_batches(lengths, budget)
-    while batches:
-        rows = batches[0]
-        try:
-            vectors = run(rows)
-        except (RuntimeError, MemoryError) as error:
-            budget = _half(lengths[rows], error)
-            left = np.concatenate(batches)
-            batches = [left[batch] for batch in token_batches(lengths[left], budget)]
-            continue
-        result = np.empty((len(lengths), vectors.shape[1]), np.float32) if result is None else result
+def in_row_order(count: int, parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """[count, d] fp32 of the (rows, vectors) that together are all rows; count > 0."""
+    result = None
+    for rows, vectors in parts:
+        result = np.empty((count, vectors.shape[1]), np.float32) if result is None else result
         result[rows] = vectors
-        batches.pop(0)
     return result
-
-
-def _half(lengths: np.ndarray, error: BaseException) -> int:
-    """Half the tokens of a batch that did not fit; errors that are not about memory pass."""
-    if not is_out_of_memory(error):
-        raise error
-    if len(lengths) == 1:
-        raise InputError(
-            f"no memory to encode a single text of {lengths[0]} tokens, and batch_tokens cannot go below one text. Lower "
-            "max_passage_tokens (max_query_tokens for questions), take a smaller encoder, or free memory on the device."
-        ) from error
-    forget_cached_blocks()
-    budget = int(lengths.max()) * len(lengths) // 2
-    log.warning("no memory for a batch: going on with batch_tokens = %d; set it in the profile to begin there.", budget)
-    return budget
 
 
 def _module_batches(model, tokens: TokenRows, role: str) -> Callable[[np.ndarray], np.ndarray]:
