@@ -1,15 +1,19 @@
-"""Jobs over the workers of a dask cluster: this machine's devices, or the hosts of a scheduler."""
+"""Jobs over the workers of a dask cluster: this machine's processes, or the hosts of a scheduler."""
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
+from typing import TypeVar
 
 from .errors import InputError
 
 PATIENCE = 60  # seconds to wait for the scheduler and its first worker
-WAITING = 2  # jobs a worker has been given: one to do and one that waits, so that it never idles
+LOOK = 10  # seconds after which workers that have joined are given jobs
+WAITING = 2  # shards a worker has been given: one to encode and one that waits, so that it never idles
+T = TypeVar("T")
 
 
 def run_on_cluster(function: Callable, jobs: Iterable[tuple], scheduler: str, workers: int) -> Iterator:
@@ -21,12 +25,13 @@ def run_on_cluster(function: Callable, jobs: Iterable[tuple], scheduler: str, wo
     job's workers died again and again; errors of `function` come as they are.
     """
     with cluster_client(scheduler, workers) as client:
-        from distributed import KilledWorker, as_completed
+        from distributed import KilledWorker
+
+        def submit(job: tuple):
+            return client.submit(_on_own_device, function, job, pure=False)
 
         jobs = iter(jobs)
-        places = sum(worker["nthreads"] for worker in client.scheduler_info(n_workers=-1)["workers"].values())
-        running = as_completed([_submit(client, function, job) for job in islice(jobs, WAITING * places)])
-        for future in running:
+        for _, future in work_through(client, lambda free: islice(jobs, free), submit, WAITING):
             try:
                 yield future.result()
             except KilledWorker as error:
@@ -34,12 +39,35 @@ def run_on_cluster(function: Callable, jobs: Iterable[tuple], scheduler: str, wo
                     "one shard's workers died several times in a row, most likely for want of memory. Lower batch_tokens or shard_size; "
                     "finished shards are kept."
                 ) from error
-            for job in islice(jobs, 1):
-                running.add(_submit(client, function, job))
 
 
-def _submit(client, function: Callable, job: tuple):
-    return client.submit(_on_own_device, function, job, pure=False)
+def work_through(client, ready: Callable[[int], Iterable[T]], submit: Callable[[T], object], each: int = 1) -> Iterator[tuple[T, object]]:
+    """(job, its ended future), as they end, until none is under way and none is ready.
+
+    ready: gives up to so many further jobs; it is asked whenever places are free, and after the caller has looked at what ended, on
+    which it may depend. each: jobs a worker's thread is given at once; with more than one, dask blames all of them when it dies. What
+    has not ended when the caller stops is cancelled.
+    """
+    under_way = {}
+    try:
+        while True:
+            threads = sum(worker["nthreads"] for worker in client.scheduler_info(n_workers=-1)["workers"].values())
+            free = each * max(1, threads) - len(under_way)
+            under_way |= {submit(job): job for job in ready(free)}
+            if not under_way:
+                return
+            for future in _ended(list(under_way)):
+                yield under_way.pop(future), future
+    finally:
+        client.cancel(list(under_way))
+
+
+def _ended(futures: list) -> list:
+    from distributed import wait
+
+    with suppress(TimeoutError, CancelledError):  # each future tells by itself
+        wait(futures, timeout=LOOK, return_when="FIRST_COMPLETED")
+    return [future for future in futures if future.done()]
 
 
 def _on_own_device(function: Callable, job: tuple):

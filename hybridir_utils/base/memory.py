@@ -75,9 +75,8 @@ class TokenBudget:
         if not is_out_of_memory(error):
             raise error
         if len(lengths) == 1:
-            raise InputError(
-                f"out of memory with a single text of {lengths[0]} tokens ({self.key} was {self.tokens}). {self.advice}"
-            ) from error
+            said = f"out of memory with a single text of {lengths[0]} tokens ({self.key} was {self.tokens})"
+            raise InputError(f"{said}. {self.advice}") from error
         self.tokens = int(lengths.max()) * len(lengths) // 2
         warnings.warn(f"out of memory: goes on with batches of {self.tokens} tokens; set {self.key} to that.", stacklevel=2)
         if torch.cuda.is_available():

@@ -138,10 +138,12 @@ class ModelTranslator:
         """{row: translation} of this process's part: every count-th batch, so that all have long and short ones."""
         batches = token_batches([len(row) for row in ids], self.tokens)[index::count]
         own, done = [int(row) for batch in batches for row in batch], {}
-        for rows, translations in self.budget.run(
-            [len(ids[row]) for row in own], lambda rows: self._generate([ids[own[i]] for i in rows], marks)
-        ):
-            done |= dict(zip((own[i] for i in rows), translations, strict=True))
+
+        def work(rows: Sequence[int]) -> list[str]:
+            return self._generate([ids[own[row]] for row in rows], marks)
+
+        for rows, translations in self.budget.run([len(ids[row]) for row in own], work):
+            done |= dict(zip((own[row] for row in rows), translations, strict=True))
         return done
 
     def _generate(self, ids: list[list[int]], marks: Marks) -> list[str]:
