@@ -52,7 +52,7 @@ def work_through(client, ready: Callable[[int], Iterable[T]], submit: Callable[[
     try:
         while True:
             threads = sum(worker["nthreads"] for worker in client.scheduler_info(n_workers=-1)["workers"].values())
-            free = each * max(1, threads) - len(under_way)
+            free = max(0, each * max(1, threads) - len(under_way))
             under_way |= {submit(job): job for job in ready(free)}
             if not under_way:
                 return
