@@ -13,10 +13,20 @@ from hybridir_utils.base.errors import HybridIRError, InputError, UnknownName
 from hybridir_utils.base.languages import XQUAD_R_LANGUAGES
 from hybridir_utils.data import triples
 from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, pairs_from_rows, section_languages
+from hybridir_utils.data.register import (
+    HUB_PAIR_SETS,
+    SECTIONS,
+    Request,
+    data_fingerprint,
+    read_questions,
+    read_task,
+    set_records,
+    task_names,
+)
 from hybridir_utils.experiment.preparation import evaluation_tasks
-from hybridir_utils.experiment.profile import HUB_PAIR_SETS, LOCAL_PAIR_SETS, PARALLEL_TASKS, SECTION_TASKS, make_profile
+from hybridir_utils.experiment.profile import make_profile
 from hybridir_utils.experiment.run import open_run
-from hybridir_utils.experiment.sources import data_fingerprint, hold_out, public_data, retrieval_task, set_records, source_pairs
+from hybridir_utils.experiment.sources import hold_out, source_pairs
 from hybridir_utils.tasks.public_sets import EVALUATION_SETS
 
 ENGLISH = "Paris lies in France. Rome lies in Italy."
@@ -173,24 +183,23 @@ def test_a_misspelt_name_is_refused_with_the_nearest(kind, found, near):
 
 
 def test_a_misspelt_kind_of_own_data_is_refused():
-    """The profile lets names with a colon pass; what opens them knows the kinds."""
-    with pytest.raises(UnknownName, match="did you mean 'jsonl:FILE'"):
-        source_pairs(profile(pair_sets=["json:FILE"]))
-    with pytest.raises(UnknownName, match="did you mean 'beir:FOLDER'"):
-        retrieval_task("bier:FOLDER", ["en"])
+    with pytest.raises(InputError, match="did you mean 'jsonl:FILE'"):
+        profile(pair_sets=["json:FILE"])
+    with pytest.raises(InputError, match="did you mean 'beir:FOLDER'"):
+        profile(tasks=["bier:FOLDER"])
     for name in ("beir", "squad:", "xquad-r:here"):
         with pytest.raises(UnknownName, match="unknown task"):
-            retrieval_task(name, ["en"])
+            read_task(name, Request(("en",)))
 
 
 @pytest.mark.parametrize("name", ["xquad-r", "mlqa-r"])
 def test_data_that_are_not_there(name, tmp_path, monkeypatch):
     monkeypatch.delenv("HYBRIDIR_DATA", raising=False)
     with pytest.raises(InputError, match=r"neither the profile's data_dir nor HYBRIDIR_DATA names a folder. See data/README.md"):
-        retrieval_task(name, ["en"])
+        read_task(name, Request(("en",)))
     monkeypatch.setenv("HYBRIDIR_DATA", str(tmp_path))
     with pytest.raises(InputError, match=r"no such folder; data/README.md gives the command"):
-        retrieval_task(name, ["en"])
+        read_task(name, Request(("en",)))
     with pytest.raises(InputError, match="mscourses: no such folder"):
         source_pairs(profile(pair_sets=["mscourses"]))
 
@@ -205,14 +214,14 @@ def test_a_users_squad_and_beir_folders(tmp_path):
     paragraph = {"context": ENGLISH, "qas": [{"id": "q", "question": "Where is Rome?", "answers": answers}]}
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "en.json").write_text(json.dumps({"data": [{"title": "t", "paragraphs": [paragraph]}]}), encoding="utf-8")
-    task = retrieval_task(f"squad:{tmp_path / 'mine'}", ["de"])
+    task = read_task(f"squad:{tmp_path / 'mine'}", Request(("de",)))
     assert (task.name, len(task.candidates), list(task.relevance["candidate"])) == ("mine", 2, ["en:0:1"])
 
     (tmp_path / "beir" / "qrels").mkdir(parents=True)
     for part, id_ in (("corpus", "d"), ("queries", "q")):
         (tmp_path / "beir" / f"{part}.jsonl").write_text(json.dumps({"_id": id_, "text": "A text.", "language": "en"}), encoding="utf-8")
     (tmp_path / "beir" / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\td\t1\n", encoding="utf-8")
-    assert retrieval_task(f"beir:{tmp_path / 'beir'}", ["de"]).relevance.to_numpy().tolist() == [["q", "d"]]
+    assert read_task(f"beir:{tmp_path / 'beir'}", Request(("de",))).relevance.to_numpy().tolist() == [["q", "d"]]
 
 
 def test_the_fingerprint_follows_the_files(tmp_path):
@@ -228,18 +237,24 @@ def test_every_name_of_a_task_opens(real_data, tmp_path):
         (tmp_path / name).symlink_to(real_data / name)
     rows = pd.DataFrame({"link": ["l"], "question_number": [1], "flores_passage": ["A passage."], "question": ["A question?"]})
     write_parts(tmp_path / "belebele", {(code, "test"): rows for code in ("eng_Latn", "deu_Latn")})
-    tasks = {name: retrieval_task(name, ("en", "de"), str(tmp_path), task_languages=("en", "de")) for name in PARALLEL_TASKS}
+    tasks = {
+        name: read_task(name, Request(("en", "de"), ("en", "de"), data_dir=str(tmp_path)))
+        for name in task_names("ranked")
+        if ":" not in name
+    }
     assert {name: task.name for name, task in tasks.items()} == {
         "worldfacts-test": "worldfacts-test", "worldfacts-shifted": "worldfacts-shifted", "xquad-r": "XQuAD-R", "mlqa-r": "MLQA-R",
-        "belebele": "Belebele", "ntrex": "NTREX", **{name: name for name in ("worldfacts-brief", *SECTION_TASKS)},
+        "belebele": "Belebele", "ntrex": "NTREX", **{name: name for name in ("worldfacts-brief", *(f"{name}-test" for name in SECTIONS))},
     }  # fmt: skip
     assert all(task.languages == ("de", "en") for task in tasks.values())
-    assert retrieval_task("xquad-r", ("en", "de"), str(real_data)).languages == XQUAD_R_LANGUAGES
-    assert len({data_fingerprint((name,), str(tmp_path)) for name in PARALLEL_TASKS}) == len(PARALLEL_TASKS)
+    assert read_task("xquad-r", Request(("en", "de"), data_dir=str(real_data))).languages == XQUAD_R_LANGUAGES
+    assert len({data_fingerprint((name,), str(tmp_path)) for name in tasks}) == len(tasks)
 
 
 def test_each_public_task_takes_those_of_the_languages_that_it_has(real_data):
-    tasks = [retrieval_task(name, ("en",), str(real_data), task_languages=("en", "el", "de")) for name in ("xquad-r", "mlqa-r", "ntrex")]
+    tasks = [
+        read_task(name, Request(task_languages=("en", "el", "de"), data_dir=str(real_data))) for name in ("xquad-r", "mlqa-r", "ntrex")
+    ]
     assert [task.languages for task in tasks] == [("de", "el", "en"), ("de", "en"), ("de", "el", "en")]
 
 
@@ -248,7 +263,7 @@ def test_a_public_task_that_has_none_of_the_languages(name, tmp_path):
     (tmp_path / "xquad-r").mkdir()
     (tmp_path / "mlqa-dev").mkdir()
     with pytest.raises(UnknownName, match=r"unknown language of .*-R 'fr'.*Known: ar, de"):
-        retrieval_task(name, ("en",), str(tmp_path), task_languages=("fr",))
+        read_task(name, Request(task_languages=("fr",), data_dir=str(tmp_path)))
 
 
 def test_a_language_that_no_task_has(real_data):
@@ -258,15 +273,15 @@ def test_a_language_that_no_task_has(real_data):
         evaluation_tasks(run)
 
 
-def test_a_task_that_is_searched_is_not_ranked_in_full():
-    with pytest.raises(UnknownName, match="unknown task 'miracl'"):
-        retrieval_task("miracl", ("en",))
+def test_a_task_that_is_searched_has_no_parallel_questions():
+    with pytest.raises(UnknownName, match="unknown question task 'miracl'"):
+        read_questions("miracl")
 
 
 def test_the_fingerprint_of_a_public_set_is_its_commit_or_the_files_of_its_folder(tmp_path):
     pinned = {"hub": "mteb/MIRACLRetrievalHardNegatives", "commit": EVALUATION_SETS["miracl"].revision}
-    assert public_data("miracl", "") == [{"set": "miracl", "licence": "CC BY-SA 4.0"} | pinned]
-    assert [entry["hub"] for entry in public_data("mkqa", "")] == ["Shitao/bge-m3-data", "mteb/nq"]
+    assert set_records(["miracl"]) == [{"set": "miracl", "licence": "CC BY-SA 4.0", "revision": pinned["commit"]} | pinned]
+    assert [entry["hub"] for entry in set_records(["mkqa"])] == ["Shitao/bge-m3-data", "mteb/nq"]
     prints = [data_fingerprint(("miracl",), str(tmp_path))]
     for text in ("one", "two"):
         (tmp_path / "miracl").mkdir(exist_ok=True)
@@ -277,20 +292,20 @@ def test_the_fingerprint_of_a_public_set_is_its_commit_or_the_files_of_its_folde
 
 def test_every_name_of_a_pair_set_opens(real_data):
     languages = ["en", "de", "vi"]
-    train, validation = source_pairs(profile(pair_sets=list(LOCAL_PAIR_SETS), languages=languages, data_dir=str(real_data)))
+    train, validation = source_pairs(profile(pair_sets=["worldfacts", *SECTIONS], languages=languages, data_dir=str(real_data)))
     assert not set(train["passage_id"]) & set(validation["passage_id"])
     frame = train.select_columns(["source", "language"]).to_pandas()
     there = {source: set(rows["language"]) for source, rows in frame.groupby("source")}
-    expected = {name: set(section_languages(real_data / name)) & set(languages) for name in LOCAL_PAIR_SETS[1:]}
+    expected = {name: set(section_languages(real_data / name)) & set(languages) for name in SECTIONS}
     assert there == {"worldfacts": {"en"}} | expected
     assert "vi" not in there["bitcoin-faq"] and "vi" in there["mscourses"]
 
 
 def test_a_run_records_every_public_set_with_hub_commit_and_licence(public):
     both = profile(pair_sets=["worldfacts", "squad", "mmarco"], tasks=["worldfacts-test", "belebele", "mkqa"], data_dir=public)
-    records = set_records(both, both.data_names)
+    records = set_records(both.data_names, public)
     assert [record["set"] for record in records] == ["squad", "mmarco", "belebele", "mkqa", "nq"]
     for record in records:
         assert record["licence"] and ("files" in record if record["set"] in ("squad", "mmarco") else len(record["commit"]) == 40)
-    validated = set_records(profile(validation_set="squadshifts", data_dir=public), ())
+    validated = set_records(profile(validation_set="squadshifts").validation_sets, public)
     assert [(record["set"], record["licence"]) for record in validated] == [("squadshifts", "CC-BY-4.0")]

@@ -120,7 +120,7 @@ def test_what_is_missing_is_told_after_the_tables_all_at_once(tmp_path, capsys):
     data = rows_of(printed.out, "training data")
     assert data["entityquestions"][0] == "177000" and data["gnome-help"] == ["unknown"] * 5
     assert rows_of(printed.out, "training")["0"][-1] == "unknown", "a base of no catalogue has no size"
-    for part in ("entityquestions: no copy of this set", f"{tmp_path}/gnome-help: no such folder", "/no/such/model"):
+    for part in ("entityquestions: no such folder", f"{tmp_path}/gnome-help: no such folder", "/no/such/model"):
         assert part in printed.err, part
 
 

@@ -269,6 +269,7 @@ def test_a_model_a_pair_is_cached_under_that_models_name(tmp_path, monkeypatch):
         folder.mkdir()
         tiny_mt.marian(folder, source, target, seed=ord(target[0]))
     known = KnownTranslator(
+        name="opus",
         hub=f"{tmp_path}/opus-{{source}}-{{target}}",
         revision="main",
         family="marian",

@@ -5,7 +5,7 @@ import pytest
 from hub_sets import FACTS, retrieval_parts, write_parts
 
 from hybridir_utils.base.errors import InputError, UnknownName
-from hybridir_utils.experiment.sources import data_fingerprint, search_task
+from hybridir_utils.data.register import Request, data_fingerprint, read_task
 from hybridir_utils.tasks.mteb_tasks import mteb_set
 
 pytest.importorskip("mteb", reason="mteb is not installed (pip install mteb)")
@@ -20,7 +20,7 @@ def beir(folder, name):
 
 def test_a_set_of_beir_in_english(tmp_path):
     beir(tmp_path, "NFCorpus")
-    task = search_task("mteb:NFCorpus", [], str(tmp_path))
+    task = read_task("mteb:NFCorpus", Request(task_languages=[], data_dir=str(tmp_path)))
     assert (task.name, task.measures, task.corpora, task.skip_own) == ("NFCorpus", ("nDCG@10", "R@100"), ("default",), False)
     (search,) = task.searches
     assert (search.query_language, search.candidate_language, search.setting) == ("en", "en", "monolingual")
@@ -36,26 +36,26 @@ def test_a_set_of_beir_in_english(tmp_path):
 
 def test_questions_that_stand_in_the_corpus(tmp_path):
     beir(tmp_path, "ArguAna")
-    assert search_task("mteb:ArguAna", [], str(tmp_path)).skip_own
+    assert read_task("mteb:ArguAna", Request(task_languages=[], data_dir=str(tmp_path))).skip_own
 
 
 def test_subsets_of_the_asked_languages_and_the_main_score(tmp_path):
     write_parts(tmp_path / "NeuCLIR2022Retrieval", retrieval_parts("fas", "test") | retrieval_parts("rus", "test"))
-    task = search_task("mteb:NeuCLIR2022Retrieval", ["ru"], str(tmp_path))
+    task = read_task("mteb:NeuCLIR2022Retrieval", Request(task_languages=["ru"], data_dir=str(tmp_path)))
     assert task.measures == ("nDCG@10", "R@100", "nDCG@20") and task.corpora == ("rus",)
     assert task.searches[0].query_language == "ru"
     with pytest.raises(UnknownName, match=r"unknown language of NeuCLIR2022Retrieval 'rus' .did you mean 'ru'"):
-        search_task("mteb:NeuCLIR2022Retrieval", ["rus"], str(tmp_path))
+        read_task("mteb:NeuCLIR2022Retrieval", Request(task_languages=["rus"], data_dir=str(tmp_path)))
 
 
 def test_a_set_with_a_layout_of_its_own(tmp_path):
     rows = [(f"l{n // 2}", n % 2 + 1, f"passage {n // 2}", f"question {n}") for n in range(4)]
     frame = pd.DataFrame(rows, columns=["link", "question_number", "flores_passage", "question"])
     write_parts(tmp_path / "BelebeleRetrieval", {("deu_Latn", "test"): frame, ("fra_Latn", "test"): frame})
-    (search,) = search_task("mteb:BelebeleRetrieval", ["de"], str(tmp_path)).searches
+    (search,) = read_task("mteb:BelebeleRetrieval", Request(task_languages=["de"], data_dir=str(tmp_path))).searches
     assert search.label == "de -> de in deu_Latn-deu_Latn" and len(search.queries) == 4
     with pytest.raises(InputError, match=r"not laid out as mteb's task BelebeleRetrieval expects \(BuilderConfig 'ars_Arab' not found"):
-        search_task("mteb:BelebeleRetrieval", ["ars"], str(tmp_path))
+        read_task("mteb:BelebeleRetrieval", Request(task_languages=["ars"], data_dir=str(tmp_path)))
 
 
 def test_where_a_set_lies_and_what_was_used(tmp_path):
@@ -71,7 +71,7 @@ def test_where_a_set_lies_and_what_was_used(tmp_path):
 @pytest.mark.parametrize(("name", "near"), [("NFCorpu", "NFCorpus"), ("XFlickr30kCoT2IRetrieval", None), ("Banking77Classification", None)])
 def test_no_text_retrieval_set_of_mteb(name, near):
     with pytest.raises(InputError, match=rf"mteb has no text retrieval set '{name}'" + (f" .did you mean '{near}'" if near else "")):
-        search_task(f"mteb:{name}")
+        read_task(f"mteb:{name}")
 
 
 def test_no_hub_no_folder(monkeypatch, tmp_path):
@@ -79,4 +79,4 @@ def test_no_hub_no_folder(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(InputError, match=r"mteb/nfcorpus@.*: the hub cannot be reached"):
-        search_task("mteb:NFCorpus")
+        read_task("mteb:NFCorpus")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from hybridir_utils.base.errors import InputError, UnknownName
-from hybridir_utils.experiment.sources import data_fingerprint, parallel_questions
+from hybridir_utils.data.register import Request, data_fingerprint, read_questions
 from hybridir_utils.tasks.parallel_sets import mkqa_questions
 from hybridir_utils.tasks.parallel_texts import ParallelQuestions, evaluated_texts, parallel_rows, questions_of
 from hybridir_utils.tasks.retrieval_task import RetrievalTask, task_from_pairs
@@ -99,8 +99,8 @@ def test_any_tasks_questions_can_be_asked_in_some_of_its_languages(tiny_pairs):
 
 def test_a_name_stands_for_mkqas_questions_or_a_tasks(tmp_path):
     data_dir = write_questions(tmp_path)
-    assert parallel_questions("mkqa-questions", ("zh", "en"), data_dir=data_dir).languages == ("en", "zh")
-    asked = parallel_questions("worldfacts-test", ("de", "en"), ("ar", "de", "en"))
+    assert read_questions("mkqa-questions", Request(question_languages=("zh", "en"), data_dir=data_dir)).languages == ("en", "zh")
+    asked = read_questions("worldfacts-test", Request(("ar", "de", "en"), question_languages=("de", "en")))
     assert asked.languages == ("de", "en") and asked.name == "worldfacts-test"
     before, other = (data_fingerprint(("mkqa-questions",), place) for place in (data_dir, write_questions(tmp_path / "b", {("km", 1)})))
     assert before != other

@@ -67,7 +67,7 @@ def test_all_faults_are_told_in_one_message(no_weights, tmp_path):
         f"{tmp_path}: no config.json there",
         f"{no_weights}: no weights in safetensors",
         "no file data/google/collections/arabic_collection.tsv",
-        "entityquestions: no copy of this set lies on the hub",
+        "entityquestions: no such folder",
         "gnome-help: no such folder",
         "/nowhere/mine.jsonl: named by 'jsonl:/nowhere/mine.jsonl', but it is not there",
         "xquad-r: no such folder",

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridir_utils.base.errors import InputError
-from hybridir_utils.experiment.sources import search_task
+from hybridir_utils.data.register import Request, read_task
 from hybridir_utils.rank.metrics import scores
 from hybridir_utils.rank.search_evaluation import answered_measures, encoder_ranker, evaluate_search, judged_measures, vector_ranker
 from hybridir_utils.tasks.large_sets import has_answer
@@ -71,7 +71,7 @@ def test_a_question_counts_from_the_first_passage_with_an_answer(monkeypatch):
 def test_miracl_from_the_folder_to_the_table(tmp_path):
     """Question 1 finds its two passages in the order of their grades; question 2 its one."""
     write_parts(tmp_path / "miracl", retrieval_parts("sw", "dev", "maji") | retrieval_parts("yo", "dev", "omi"))
-    per_query = evaluate_search(search_task("miracl", ["sw", "yo"], str(tmp_path)), bag_ranker())
+    per_query = evaluate_search(read_task("miracl", Request(task_languages=["sw", "yo"], data_dir=str(tmp_path))), bag_ranker())
     assert per_query["query"].tolist() == ["1", "2"] * 2 and per_query["group"].is_unique
     ideal = 2 + 1 / math.log2(3)
     assert per_query["nDCG@10"].tolist() == pytest.approx([(2 + 1 / math.log2(3)) / ideal, 1] * 2, abs=1e-12)
@@ -86,7 +86,7 @@ def test_mkqa_from_the_folder_to_the_table(tmp_path):
     write_mkqa(tmp_path / "mkqa", {"th": facts, "ar": [*facts[:2], facts[2] | {"answers": ["dry"]}]})
     corpus = retrieval_parts("", "corpus")["corpus", "corpus"]
     write_parts(tmp_path / "nq", {("corpus", "corpus"): corpus})
-    per_query = evaluate_search(search_task("mkqa", ["th", "ar"], str(tmp_path)), bag_ranker())
+    per_query = evaluate_search(read_task("mkqa", Request(task_languages=["th", "ar"], data_dir=str(tmp_path))), bag_ranker())
     assert per_query.groupby("query_language")["Recall@20"].mean().to_dict() == {"ar": pytest.approx(2 / 3), "th": 1.0}
     assert set(per_query["group"]) == {"0", "1", "2"} and set(per_query["candidate_language"]) == {"en"}
     assert set(scores(per_query)["setting"]) == {"cross-lingual"}
@@ -97,7 +97,7 @@ def test_an_encoder_from_a_folder(tmp_path, tiny_base):
     from hybridir_utils.encode.encoding import encode_rows, open_encoder
 
     write_parts(tmp_path / "miracl", retrieval_parts("sw", "dev", "maji"))
-    task = search_task("miracl", ["sw"], str(tmp_path))
+    task = read_task("miracl", Request(task_languages=["sw"], data_dir=str(tmp_path)))
     found = evaluate_search(task, encoder_ranker(str(tiny_base), tmp_path / "vectors", shard_size=4))
     model, corpus, queries = open_encoder(tiny_base), task.open_corpus("sw"), task.searches[0].queries
     sides = [
@@ -115,7 +115,9 @@ def test_a_corpus_is_made_ready_once_for_all_languages(tmp_path):
     write_parts(tmp_path / "nq", {("corpus", "corpus"): retrieval_parts("", "corpus")["corpus", "corpus"]})
     made = []
     rank = vector_ranker(lambda queries: bag(queries["text"]), lambda name, corpus: made.append(name) or bag(corpus["text"]))
-    assert len(evaluate_search(search_task("mkqa", ["th", "ar", "de"], str(tmp_path)), rank)) == 3 and made == ["nq"]
+    assert len(
+        evaluate_search(read_task("mkqa", Request(task_languages=["th", "ar", "de"], data_dir=str(tmp_path))), rank)
+    ) == 3 and made == ["nq"]
 
 
 def own_task(skip_own: bool) -> SearchTask:

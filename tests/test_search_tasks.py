@@ -9,9 +9,9 @@ from hub_sets import retrieval_parts, write_mkqa, write_parts
 
 from hybridir_utils.base.errors import InputError, UnknownName
 from hybridir_utils.base.files import read_jsonl
-from hybridir_utils.experiment.sources import is_search_task, search_task
+from hybridir_utils.data.register import Request, is_search_task, read_task
 from hybridir_utils.tasks.large_sets import uniform
-from hybridir_utils.tasks.public_sets import EVALUATION_SETS, state
+from hybridir_utils.tasks.public_sets import EVALUATION_SETS
 from hybridir_utils.tasks.searched_task import Search, corpus_rows, passages, relevant_rows
 
 
@@ -38,7 +38,7 @@ def data_dir(tmp_path_factory):
 
 
 def test_miracl_is_searched_within_each_language(data_dir):
-    task = search_task("miracl", ["yo", "sw"], data_dir)
+    task = read_task("miracl", Request(task_languages=["yo", "sw"], data_dir=data_dir))
     assert (task.name, task.measures, task.corpora) == ("MIRACL", ("nDCG@10", "R@100"), ("yo", "sw"))
     for search in task.searches:
         assert search.setting == "monolingual" and list(search.queries["id"]) == ["1", "2"]  # question 3 has no relevant passage
@@ -49,13 +49,13 @@ def test_miracl_is_searched_within_each_language(data_dir):
 
 
 def test_corpora_are_memory_mapped_and_joined_once(data_dir):
-    task = search_task("miracl", ["sw"], data_dir)
+    task = read_task("miracl", Request(task_languages=["sw"], data_dir=data_dir))
     first, second = (task.open_corpus("sw") for _ in range(2))
     assert first.cache_files and first.cache_files == second.cache_files
 
 
 def test_neuclir_asks_in_english(data_dir):
-    task = search_task("neuclir", ["fa", "ru"], data_dir)
+    task = read_task("neuclir", Request(task_languages=["fa", "ru"], data_dir=data_dir))
     assert task.measures[0] == "nDCG@20"
     assert [(search.query_language, search.candidate_language, search.setting) for search in task.searches] == [
         ("en", "fa", "cross-lingual"), ("en", "ru", "cross-lingual"),
@@ -66,7 +66,7 @@ def test_neuclir_asks_in_english(data_dir):
 
 
 def test_mkqa_asks_in_every_language_and_searches_english(data_dir):
-    task = search_task("mkqa", ["zh", "th"], data_dir)
+    task = read_task("mkqa", Request(task_languages=["zh", "th"], data_dir=data_dir))
     assert task.measures == ("Recall@20", "Recall@100") and task.corpora == ("nq",)
     assert [(search.query_language, search.candidate_language) for search in task.searches] == [("zh", "en"), ("th", "en")]
     search = task.searches[0]
@@ -87,7 +87,7 @@ def test_mkqa_from_the_real_questions(real_data, tmp_path):
         for code in ("ar", "zh_cn")
     }
     write_mkqa(tmp_path / "mkqa", rows)
-    arabic, chinese = search_task("mkqa", ["ar", "zh"], str(tmp_path)).searches
+    arabic, chinese = read_task("mkqa", Request(task_languages=["ar", "zh"], data_dir=str(tmp_path))).searches
     assert len(arabic.queries) > 1700 and set(arabic.queries["group"]) & set(chinese.queries["group"])
 
 
@@ -97,19 +97,19 @@ def test_mkqa_from_the_real_questions(real_data, tmp_path):
 )
 def test_a_language_the_set_lacks(name, language, near, data_dir):
     with pytest.raises(UnknownName, match=rf"unknown language of .* '{language}'" + (rf" \(did you mean '{near}'" if near else "")):
-        search_task(name, [language], data_dir)
+        read_task(name, Request(task_languages=[language], data_dir=data_dir))
 
 
 def test_names():
     assert all(map(is_search_task, ("miracl", "miracl-full", "mkqa", "neuclir", "mteb:NFCorpus")))
     assert not any(map(is_search_task, ("xquad-r", "belebele", "beir:folder", "mteb")))
     with pytest.raises(UnknownName, match="did you mean 'miracl'"):
-        search_task("mircal")
+        read_task("mircal")
 
 
 def test_a_language_the_local_folder_lacks(data_dir):
     with pytest.raises(UnknownName, match=r"unknown config of miracl 'de-queries'.*sw-corpus"):
-        search_task("miracl", ["de"], data_dir)
+        read_task("miracl", Request(task_languages=["de"], data_dir=data_dir))
 
 
 def test_without_the_expected_columns(tmp_path):
@@ -119,7 +119,7 @@ def test_without_the_expected_columns(tmp_path):
     with pytest.raises(
         InputError, match=r"miracl, sw-qrels: no column 'corpus-id' .did you mean 'corpusid'.*mteb/MIRACLRetrievalHardNegatives@d7d94fa"
     ):
-        search_task("miracl", ["sw"], str(tmp_path))
+        read_task("miracl", Request(task_languages=["sw"], data_dir=str(tmp_path)))
 
 
 def test_judgements_of_unknown_questions_and_passages(tmp_path, data_dir):
@@ -127,9 +127,9 @@ def test_judgements_of_unknown_questions_and_passages(tmp_path, data_dir):
     parts["sw-qrels", "dev"].loc[6] = ["99", "d0", 1]
     write_parts(tmp_path / "miracl", parts)
     with pytest.raises(InputError, match=r"sw -> sw in sw: the judgements name question '99', which is not among its 3 questions"):
-        search_task("miracl", ["sw"], str(tmp_path))
+        read_task("miracl", Request(task_languages=["sw"], data_dir=str(tmp_path)))
 
-    task = search_task("miracl", ["sw"], data_dir)
+    task = read_task("miracl", Request(task_languages=["sw"], data_dir=data_dir))
     search, rows = task.searches[0], corpus_rows(task.open_corpus("sw"), ["d4", "d0", "d1", "d2", "not-in-the-pool"], "MIRACL")
     assert rows.to_dict() == {"d0": 0, "d1": 1, "d2": 2, "d4": 4}
     table = relevant_rows(search, rows, task.name)
@@ -174,39 +174,43 @@ def test_broken_files(tmp_path):
     archive = tmp_path / "mkqa" / "MKQA_test-data.zip"
     archive.write_bytes(b"PK half")
     with pytest.raises(InputError, match=r"MKQA_test-data.zip: cut off or no zip archive"):
-        search_task("mkqa", ["ar"], str(tmp_path))
+        read_task("mkqa", Request(task_languages=["ar"], data_dir=str(tmp_path)))
     write_mkqa(tmp_path / "mkqa", {"ar": [{"id": 1, "question": "x"}]})
     with pytest.raises(InputError, match=r"ar.jsonl, line 1: key 'answers' is missing"):
-        search_task("mkqa", ["ar"], str(tmp_path))
+        read_task("mkqa", Request(task_languages=["ar"], data_dir=str(tmp_path)))
     with pytest.raises(InputError, match=r"no da.jsonl in it; found ar.jsonl"):
-        search_task("mkqa", ["da"], str(tmp_path))
+        read_task("mkqa", Request(task_languages=["da"], data_dir=str(tmp_path)))
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("ar.jsonl", json.dumps({"id": 1, "question": "x", "answers": []}) + '\n{"id": 2')
     with pytest.raises(InputError, match=r"ar.jsonl, line 2, column \d+: no valid JSON"):
-        search_task("mkqa", ["ar"], str(tmp_path))
+        read_task("mkqa", Request(task_languages=["ar"], data_dir=str(tmp_path)))
     data = tmp_path / "neuclir" / "data"
     data.mkdir(parents=True)
     with pytest.raises(InputError, match=r"news.eng.tsv: no such file. Fetch it: hf download --repo-type dataset neuclir/bench"):
-        search_task("neuclir", ["fa"], str(tmp_path))
+        read_task("neuclir", Request(task_languages=["fa"], data_dir=str(tmp_path)))
     (data / "news.eng.tsv").write_text("7\ta\n8 b\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"news.eng.tsv, line 2: expected 2 columns \(id, text\), found 1"):
-        search_task("neuclir", ["fa"], str(tmp_path))
+        read_task("neuclir", Request(task_languages=["fa"], data_dir=str(tmp_path)))
     (data / "news.eng.tsv").write_text("7\ta\n", encoding="utf-8")
     (data / "qrels.fas.gains.txt").write_text("7 0 d0 yes\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"a whole number as gain; found '7 0 d0 yes'"):
-        search_task("neuclir", ["fa"], str(tmp_path))
+        read_task("neuclir", Request(task_languages=["fa"], data_dir=str(tmp_path)))
 
 
 def test_the_catalogue_names_a_commit_and_what_is_used(tmp_path):
     for name, entry in EVALUATION_SETS.items():
-        assert entry.hub.count("/") == 1 and entry.licence and entry.languages
+        assert entry.licence
+        if not entry.hub:
+            continue
+        about = {"set": name, "licence": entry.licence, "revision": entry.revision}
+        assert entry.hub.count("/") == 1 and entry.languages
         if name != "neuclir":  # the branch of this one is resolved when it is read
-            assert state(entry) == {"set": entry.name, "licence": entry.licence, "hub": entry.hub, "commit": entry.revision}
+            assert entry.record() == about | {"hub": entry.hub, "commit": entry.revision}
     write_parts(tmp_path / "miracl", retrieval_parts("sw", "dev"))
-    before = state(EVALUATION_SETS["miracl"], str(tmp_path))
-    assert (before["folder"], before["licence"]) == ("miracl", "CC BY-SA 4.0") and before == state(EVALUATION_SETS["miracl"], str(tmp_path))
+    before = EVALUATION_SETS["miracl"].record(str(tmp_path))
+    assert (before["folder"], before["licence"]) == ("miracl", "CC BY-SA 4.0") and before == EVALUATION_SETS["miracl"].record(str(tmp_path))
     (tmp_path / "miracl" / "README.md").write_text("", encoding="utf-8")
-    assert state(EVALUATION_SETS["miracl"], str(tmp_path)) != before
+    assert EVALUATION_SETS["miracl"].record(str(tmp_path)) != before
 
 
 def test_no_hub_no_folder(monkeypatch, tmp_path):
@@ -215,4 +219,4 @@ def test_no_hub_no_folder(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     for name in ("miracl", "neuclir", "mkqa"):
         with pytest.raises(InputError, match="the hub cannot be reached"):
-            search_task(name)
+            read_task(name)

@@ -9,9 +9,10 @@ import pytest
 
 from hybridir_utils.base.errors import InputError, UnknownName
 from hybridir_utils.data import section_tasks
+from hybridir_utils.data.register import Request, data_fingerprint, read_task
 from hybridir_utils.data.section_tasks import article, held_out_articles, section_task
 from hybridir_utils.experiment.profile import make_profile
-from hybridir_utils.experiment.sources import data_fingerprint, retrieval_task, source_pairs
+from hybridir_utils.experiment.sources import source_pairs
 
 
 def write_set(folder, languages=("en", "de", "fr"), articles=40, sections=5, skip=()):
@@ -77,7 +78,7 @@ def test_a_heading_asks_for_its_passage_in_every_language(tmp_path):
 def test_no_training_or_validation_pair_is_of_an_article_in_the_task(tmp_path):
     write_set(tmp_path / "mscourses")
     parts = source_pairs(profile(tmp_path))
-    task = retrieval_task("mscourses-test", ("en", "de"), str(tmp_path))
+    task = read_task("mscourses-test", Request(("en", "de"), data_dir=str(tmp_path)))
     held = articles_of(task.queries["group"])
     for part in parts:
         assert len(part) and not articles_of(part["id"]) & held
@@ -95,7 +96,7 @@ def test_articles_stay_in_training_when_no_task_or_study_tests_on_them(tmp_path)
 
 def test_the_seed_of_the_corpus_draws_task_and_training_alike(tmp_path):
     write_set(tmp_path / "mscourses")
-    first, second = (retrieval_task("mscourses-test", ("en", "de"), str(tmp_path), seed) for seed in (0, 1))
+    first, second = (read_task("mscourses-test", Request(("en", "de"), data_dir=str(tmp_path), corpus_seed=seed)) for seed in (0, 1))
     assert articles_of(first.queries["group"]) != articles_of(second.queries["group"])
     train, _ = source_pairs(profile(tmp_path, corpus_seed=1))
     assert not articles_of(train["id"]) & articles_of(second.queries["group"])
@@ -107,9 +108,9 @@ def test_languages_are_those_both_have_with_enough_passages(tmp_path):
     folder.joinpath("de.jsonl.gz").unlink()
     write_set(tmp_path / "german", ("de",), skip={("de", a) for a in sorted(held)[1:]})
     (tmp_path / "german" / "de.jsonl.gz").rename(folder / "de.jsonl.gz")
-    task = retrieval_task("mscourses-test", ("en",), str(tmp_path), task_languages=("en", "de", "fr", "vi"))
+    task = read_task("mscourses-test", Request(("en",), ("en", "de", "fr", "vi"), data_dir=str(tmp_path)))
     assert task.languages == ("en", "fr"), "German has five held-out passages, Vietnamese no file"
-    assert retrieval_task("mscourses-test", ("en", "fr"), str(tmp_path)).languages == ("en", "fr"), "the profile's languages"
+    assert read_task("mscourses-test", Request(("en", "fr"), data_dir=str(tmp_path))).languages == ("en", "fr"), "the profile's languages"
     with pytest.raises(InputError, match=r"none of the languages de, vi has 10 passages.*it has files in de, en, fr"):
         section_task(folder, ["de", "vi"], "mscourses")
     with pytest.raises(UnknownName, match="unknown language 'xy'"):
@@ -127,6 +128,6 @@ def test_the_fingerprint_of_the_task_is_that_of_the_sets_files(tmp_path):
 @pytest.mark.parametrize(("name", "lacking"), [("mscourses", ""), ("gnome-help", "ar hi th tr vi"), ("bitcoin-faq", "th vi")])
 def test_the_real_sets(real_data, name, lacking):
     languages = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
-    task = retrieval_task(f"{name}-test", languages, str(real_data))
+    task = read_task(f"{name}-test", Request(languages, data_dir=str(real_data)))
     assert task.languages == tuple(sorted(set(languages) - set(lacking.split())))
     assert task.summary()["questions"].min() >= 40

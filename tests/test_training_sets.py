@@ -15,7 +15,7 @@ from hybridir_utils.data import public_layouts, public_pairs, triples
 from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, check_pairs
 from hybridir_utils.data.public_layouts import answer_groups, stretch_at
 from hybridir_utils.data.public_pairs import TRAINING_SETS, hub_pairs, set_record, squadshifts_pairs
-from hybridir_utils.experiment.profile import HUB_PAIR_SETS
+from hybridir_utils.data.register import HUB_PAIR_SETS
 
 MARCO = ("en", "de", "ar")
 
@@ -291,7 +291,7 @@ def test_squadshifts_for_the_validation(folders):
 
 
 def test_a_set_that_the_hub_lacks_says_where_to_put_it(tmp_path):
-    with pytest.raises(InputError, match=r"entityquestions: no copy of this set lies on the hub. Make the folder"):
+    with pytest.raises(InputError, match=r"entityquestions: no such folder; data.README.md gives the command"):
         hub_pairs("entityquestions", data_dir=str(tmp_path))
 
 

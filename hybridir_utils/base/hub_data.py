@@ -16,12 +16,31 @@ from pathlib import Path
 import pyarrow as pa
 from datasets import Dataset, load_dataset
 
+from .catalogue import Entry
 from .errors import InputError, UnknownName, did_you_mean
-from .files import file_fingerprint, fingerprint
+from .files import data_folder, file_fingerprint, fingerprint
 from .hub import hub_errors, split_place
 
 READERS = {"parquet": "parquet", "jsonl": "json", "json": "json", "csv": "csv", "tsv": "csv"}
 CARD = "README.md"  # its YAML head says which files are which config and split
+ANY = ("**/*",)
+
+
+class HubSet(Entry):
+    """A catalogue's data set. name: also of a local folder. hub: repository, "" where none has it. revision: branch or commit."""
+
+    hub: str = ""
+    revision: str = ""
+    licence: str
+
+    def record(self, data_dir: str = "", patterns: Sequence[str] = ANY) -> dict[str, str]:
+        """What a run says of the set: name, licence, revision asked for, and where its rows come from (`set_origin`)."""
+        origin = set_origin(self.name, self.hub, patterns, self.revision or None, data_dir)
+        return {"set": self.name, "licence": self.licence, "revision": self.revision} | origin
+
+    def fault(self, data_dir: str = "", patterns: Sequence[str] = ()) -> str:
+        """Why the set's files cannot be read (`set_fault`); "" where they are there."""
+        return set_fault(self.name, self.hub, patterns, self.revision, data_dir)
 
 
 def load_set(
@@ -57,12 +76,12 @@ def load_set(
 def set_folder(name: str, repo: str, patterns: Sequence[str], revision: str | None = None, data_dir: str = "") -> Path:
     """The local folder of a set, else the cached snapshot of its repository with the files of these patterns.
 
-    A snapshot is named by its commit. Raises InputError as `hub_errors`, and for a set that is neither local nor on the hub.
+    A snapshot is named by its commit. Raises InputError as `hub_errors`, and `data_folder` for a set that is neither local nor on the hub.
     """
     if local := local_folder(name, data_dir):
         return local
     if not repo:
-        raise InputError(f"{name}: no copy of this set lies on the hub. Make the folder <data_dir>/{name}; data/README.md tells how.")
+        return data_folder(name, data_dir)  # raises, saying what to do
     from huggingface_hub import snapshot_download
 
     with hub_errors(f"{repo}@{revision}" if revision else repo):
@@ -159,7 +178,6 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 CONFIGURATIONS = ("config.json", "modules.json")  # of transformers, of sentence-transformers
 CONVERSION = ("Adding `safetensors` variant of this model", "SFconvertbot")  # title and author of the pull request that transformers takes
 
-NO_COPY = "no copy of this set lies on the hub. Make the folder <data_dir>/{name}; data/README.md tells how."
 NO_CONFIGURATION = "no config.json there. Check the name, or save the whole model again."
 NO_WEIGHTS = (
     "no weights in safetensors there, and weights in pickle files are not opened. Name a revision that has them (NAME@refs/pr/N, where the "
@@ -190,7 +208,7 @@ def set_fault(name: str, repo: str, patterns: Sequence[str], revision: str, data
                 matching(name, folder, [pattern], repo, revision)
             return ""
         if not repo:
-            return f"{name}: {NO_COPY.format(name=name)}"
+            data_folder(name, data_dir)
         place = f"{repo}@{revision}" if revision else repo
         files = files_of(place, "dataset")
     except InputError as error:

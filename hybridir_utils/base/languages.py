@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from .errors import UnknownName
@@ -30,6 +31,15 @@ def check_languages(codes) -> tuple[str, ...]:
         if code not in known_languages() and not is_regional(code):
             raise UnknownName("language", code, sorted(known_languages()))
     return codes
+
+
+def pick_languages(task: str, wanted: Iterable[str], there: Sequence[str]) -> tuple[str, ...]:
+    """The wanted languages, or all there are where none is asked for; raises UnknownName for one that the set lacks."""
+    wanted = tuple(dict.fromkeys(wanted))
+    for language in wanted:
+        if language not in there:
+            raise UnknownName(f"language of {task}", language, there)
+    return wanted or tuple(there)
 
 
 # Script or region that a language is written in when its code alone is given; any other stays in our code (`zh-Hant`, `ar-Latn`).

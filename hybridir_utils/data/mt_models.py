@@ -6,22 +6,21 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from functools import cache, cached_property
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
+from ..base.catalogue import Catalogue, Entry
 from ..base.distributed import join
 from ..base.errors import InputError
-from ..base.files import ROOT, folder_fingerprint, read_toml
+from ..base.files import folder_fingerprint
 from ..base.hub import hub_errors
 from ..base.languages import known_languages
 
 
-class KnownTranslator(BaseModel):
+class KnownTranslator(Entry):
     """hub: name on the hub, with {source} and {target} where every language pair has a model of its own, `pairs` naming those that
     lie elsewhere ("en-th"). revision: the commit, branch or pull request that is opened. licence: of the weights. parameters: their
     number. max_tokens: the longest input its authors trained on, 0 where that is the length of its position table.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     hub: str
     revision: str
@@ -30,19 +29,14 @@ class KnownTranslator(BaseModel):
     parameters: int
     note: str
     max_tokens: int = 0
-    pairs: dict[str, str] = {}
+    pairs: dict[str, str] = Field(default_factory=dict)
 
     def model_of(self, source: str, target: str) -> str:
         """Hub name of the model that translates `source` into `target`."""
         return self.pairs.get(f"{source}-{target}") or self.hub.format(source=source, target=target)
 
 
-def _read() -> dict[str, KnownTranslator]:
-    rows = read_toml(ROOT / "data" / "translators.toml")
-    return {name: KnownTranslator(**row) for name, row in rows.items()}
-
-
-TRANSLATORS = _read()
+TRANSLATORS = Catalogue("translators.toml", KnownTranslator)
 
 
 def model_places(name: str, languages: Iterable[str]) -> list[str]:

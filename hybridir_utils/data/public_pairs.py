@@ -11,43 +11,33 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from datasets import Dataset, concatenate_datasets
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
+from ..base.catalogue import Catalogue
 from ..base.errors import InputError
-from ..base.files import ROOT, fingerprint, read_toml
+from ..base.files import fingerprint
 from ..base.hub import hub_errors
-from ..base.hub_data import load_set, set_fault, set_origin
+from ..base.hub_data import HubSet, load_set
 from ..provenance.fingerprints import code_fingerprint
 from .public_layouts import LAYOUTS, judged, pair_features, pair_table, stretcher
 from .triples import chosen, drawn_size, triple_pairs
 
 
-class TrainingSet(BaseModel):
-    """hub: repository, "" where none has this set; revision: branch or commit. layout: how a row tells question and passage
-    (`training_layouts`). files: part -> pattern of files, `{language}` standing for a name in `languages`. columns: what -> the
-    set's name of it. ids: about how many there are. checked: what of this entry was looked up.
+class TrainingSet(HubSet):
+    """layout: how a row tells question and passage (`public_layouts`). files: part -> pattern of files, `{language}` standing for a name
+    in `languages`. columns: what -> the set's name of it. ids: about how many there are. checked: what of this entry was looked up.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    hub: str
-    revision: str
-    licence: str
     layout: Literal["spans", "labels", "quoted", "answers", "contexts", "judged", "triples"]
     ids: int
     files: dict[str, str]
-    languages: dict[str, str] = {"en": "english"}
-    columns: dict[str, str] = {}
+    languages: dict[str, str] = Field(default={"en": "english"})
+    columns: dict[str, str] = Field(default_factory=dict)
     checked: str
     note: str = ""
 
 
-def _read() -> dict[str, TrainingSet]:
-    rows = read_toml(ROOT / "data" / "training_sets.toml")
-    return {name: TrainingSet(**row) for name, row in rows.items()}
-
-
-TRAINING_SETS = _read()
+TRAINING_SETS = Catalogue("training_sets.toml", TrainingSet)
 
 
 def hub_pairs(
@@ -85,21 +75,19 @@ def squadshifts_pairs(data_dir: str = "", max_chars: int = 400) -> Dataset:
 
 
 def set_record(name: str, data_dir: str = "") -> dict[str, str]:
-    """What a run records of a set: name, licence, revision asked for, and the commit or the local files its rows come from."""
+    """What a run records of a set (`HubSet.record`), whose files are those that are read."""
     entry = TRAINING_SETS[name]
-    patterns = [pattern.format(language="*") for pattern in entry.files.values()]
-    origin = set_origin(name, entry.hub, patterns, entry.revision or None, data_dir)
-    return {"set": name, "licence": entry.licence, "revision": entry.revision} | origin
+    return entry.record(data_dir, [pattern.format(language="*") for pattern in entry.files.values()])
 
 
 def place_fault(name: str, languages: Sequence[str] = ("en",), data_dir: str = "") -> str:
-    """Why the files of a set cannot be read in these languages, with what to do; "" where they are there (`hub_places.set_fault`)."""
+    """Why the files of a set cannot be read in these languages, with what to do; "" where they are there (`HubSet.fault`)."""
     entry = TRAINING_SETS[name]
     asked = [entry.languages[code] for code in languages if code in entry.languages]
     if not asked:
         return f"{name}: in none of the languages {', '.join(languages)}; it has {', '.join(sorted(entry.languages))}."
     patterns = dict.fromkeys(pattern.format(language=language) for pattern in entry.files.values() for language in asked)
-    return set_fault(name, entry.hub, list(patterns), entry.revision, data_dir)
+    return entry.fault(data_dir, list(patterns))
 
 
 def _loader(name: str, entry: TrainingSet, data_dir: str):

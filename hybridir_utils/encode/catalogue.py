@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
-
-from ..base.files import ROOT, read_toml
+from ..base.catalogue import Catalogue, Entry
 
 
-class KnownEncoder(BaseModel):
+class KnownEncoder(Entry):
     """hub: name on the hub; revision: the commit that is opened. body_parameters: of the layers, without the subword table; width: of a
-    vector. query_prefix, passage_prefix: its own
-    prompts, None where the profile's are trained in. paper: its name in the paper's tables. needs_remote_code: its repository
-    brings code that must be allowed by `trust_remote_code`.
+    vector. query_prefix, passage_prefix: its own prompts, None where the profile's are trained in. paper: its name in the paper's
+    tables. needs_remote_code: its repository brings code that must be allowed by `trust_remote_code`.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     hub: str
     revision: str
@@ -28,12 +23,7 @@ class KnownEncoder(BaseModel):
     needs_remote_code: bool = False
 
 
-def _read() -> dict[str, KnownEncoder]:
-    rows = read_toml(ROOT / "data" / "encoders.toml")
-    return {name: KnownEncoder(**row) for name, row in rows.items()}
-
-
-ENCODERS = _read()
+ENCODERS = Catalogue("encoders.toml", KnownEncoder)
 
 
 def place_of(name: str) -> str:

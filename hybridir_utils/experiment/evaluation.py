@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..base.files import file_safe
 from ..base.parallel import run_jobs
+from ..data.register import Request, data_fingerprint, is_search_task, read_task, set_records
 from ..encode.catalogue import place_of, prompts_of
 from ..encode.encoding import TaskVectors, encode_task, open_encoder
 from ..encode.opening import Opening, origin
@@ -29,7 +30,6 @@ from ..tasks.retrieval_task import RetrievalTask
 from .encoders import EncoderKey, base_encoders, encoder_keys, trained_encoders
 from .profile import OWN_BASES, Profile
 from .run import Run
-from .sources import data_fingerprint, is_search_task, public_data, retrieval_task, search_task
 
 UNTRAINED = "untrained"  # the base encoder before any batch
 ZERO_SHOT = "zero-shot"  # a public retriever as it is, with its own prompts
@@ -116,7 +116,7 @@ def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: str, align
         "task_languages": list(p.task_languages),
         "corpus_seed": p.corpus_seed,
         "data": data,
-        "sets": public_data(task, p.data_dir),
+        "sets": set_records([task], p.data_dir),
         "depth": p.depth,
         "precision": p.precision,
         "vector_precision": p.vector_precision,
@@ -165,8 +165,7 @@ def _evaluate(out: Path, root: Path, recipe: dict, encoder: str, means: dict) ->
     if is_search_task(recipe["task"]):
         _searched(out, root, recipe, encoder, means)
         return
-    languages = (tuple(recipe["languages"]), means["data_dir"], recipe["corpus_seed"], tuple(recipe["task_languages"]))
-    task = _task(recipe["task"], *languages)
+    task = _task(recipe["task"], Request.of(recipe, data_dir=means["data_dir"]))
     if encoder in REFERENCES:
         _save_measures(out, rank_task(REFERENCES[encoder](task), task, recipe["depth"]), task)
         return
@@ -183,14 +182,14 @@ def _evaluate(out: Path, root: Path, recipe: dict, encoder: str, means: dict) ->
 
 
 @lru_cache(maxsize=4)
-def _task(*name_and_languages) -> RetrievalTask:
+def _task(name: str, request: Request) -> RetrievalTask:
     """One process evaluates many encoders on a few tasks, and reading a task may take as long as ranking it."""
-    return retrieval_task(*name_and_languages)
+    return read_task(name, request)
 
 
 def _searched(out: Path, root: Path, recipe: dict, encoder: str, means: dict) -> None:
     """Scores of a task whose pools are searched to a depth; the corpora's vectors stay, in shards, beside the evaluations."""
-    task = search_task(recipe["task"], recipe["task_languages"], means["data_dir"])
+    task = read_task(recipe["task"], Request.of(recipe, data_dir=means["data_dir"]))
     options = {"precision": recipe["precision"], "vector_precision": recipe["vector_precision"], "batch_tokens": means["batch_tokens"]}
     options |= {"shard_size": means["shard_size"], "scheduler": means["scheduler"]}
     rank = encoder_ranker(encoder, root / "vectors" / file_safe(recipe["task"]), opening=Opening(**recipe["opening"]), **options)

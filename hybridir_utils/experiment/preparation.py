@@ -20,6 +20,7 @@ from ..data import worldfacts
 from ..data.leakage import drop_leaks, leaks
 from ..data.pairs import NEGATIVE_COLUMNS, join_pairs, read_split
 from ..data.quality import accepted, rejected
+from ..data.register import data_fingerprint, is_search_task, languages_of, read_questions, read_task, set_records
 from ..data.translation import CachedTranslator, MemoryTranslator, translate_pairs
 from ..encode.opening import origin
 from ..provenance.artefacts import artefact
@@ -28,16 +29,7 @@ from ..tasks.retrieval_task import RetrievalTask
 from ..tasks.searched_task import SearchTask
 from .profile import Profile
 from .run import Run
-from .sources import (
-    data_fingerprint,
-    is_search_task,
-    languages_of,
-    parallel_questions,
-    retrieval_task,
-    search_task,
-    set_records,
-    source_pairs,
-)
+from .sources import source_pairs
 
 TABLES = ("rejections", "leaks", "coverage")
 RECIPE = {
@@ -79,7 +71,7 @@ def _recipe(profile: Profile) -> dict:
     recipe = profile.model_dump(include=RECIPE) | {"translator": translating_model(profile), "test_sets": profile.test_sets}
     if set(profile.test_sets) > set(profile.tasks):
         recipe["question_languages"] = profile.question_languages
-    recipe["sets"] = set_records(profile, profile.pair_sets + profile.test_sets)
+    recipe["sets"] = set_records(profile.pair_sets + profile.validation_sets + profile.test_sets, profile.data_dir)
     if profile.hard_negatives == "dense":
         recipe["mined with"] = profile.retrievers[:1]
     return recipe | {"data": data_fingerprint(profile.pair_sets + profile.test_sets, profile.data_dir)}
@@ -130,7 +122,7 @@ def evaluation_tasks(run: Run) -> dict[str, RetrievalTask]:
     """
     p = run.profile
     names = [name for name in p.tasks if not is_search_task(name)]
-    tasks = {name: retrieval_task(name, p.languages, p.data_dir, p.corpus_seed, p.task_languages) for name in names}
+    tasks = {name: read_task(name, p.request) for name in names}
     if len(tasks) == len(p.tasks):
         _check_task_languages(p, tasks)
     return tasks
@@ -147,10 +139,9 @@ def _check_task_languages(profile: Profile, tasks: dict[str, RetrievalTask]) -> 
 def tested_texts(run: Run) -> list[RetrievalTask | SearchTask | ParallelQuestions]:
     """All that the run is tested on, which training must not hold: its tasks, and the questions of notebook 07 where they are others."""
     p = run.profile
-    large = [search_task(name, p.task_languages, p.data_dir) for name in p.tasks if is_search_task(name)]
+    large = [read_task(name, p.request) for name in p.tasks if is_search_task(name)]
     further = [name for name in p.test_sets if name not in p.tasks]
-    about = (p.question_languages, p.languages, p.data_dir, p.corpus_seed, p.task_languages)
-    return [*evaluation_tasks(run).values(), *large, *(parallel_questions(name, *about) for name in further)]
+    return [*evaluation_tasks(run).values(), *large, *(read_questions(name, p.request) for name in further)]
 
 
 def _parallel_pairs(run: Run, work: Path) -> tuple[Dataset, Dataset]:

@@ -11,6 +11,7 @@ from ..base.errors import InputError, UnknownName
 from ..base.files import PROFILES, read_toml
 from ..base.languages import check_languages
 from ..data.batching import SCHEDULES, STRATEGIES
+from ..data.register import PAIR_SETS, Request, is_known, task_names
 from ..encode.catalogue import ENCODERS
 from ..encode.opening import Opening
 from ..train.methods import METHODS
@@ -18,38 +19,27 @@ from ..train.methods import METHODS
 Languages = Annotated[tuple[str, ...], AfterValidator(check_languages), Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
-LOCAL_PAIR_SETS = ("worldfacts", "mscourses", "gnome-help", "bitcoin-faq")
-HUB_PAIR_SETS = ("mmarco", "squad", "newsqa", "natural-questions", "entityquestions", "mfaq", "mr-tydi", "wikiqa", "duorc")
-PAIR_SETS = LOCAL_PAIR_SETS + HUB_PAIR_SETS
-WORLDFACTS_TASKS = ("worldfacts-test", "worldfacts-shifted", "worldfacts-brief")
-SECTION_TASKS = ("mscourses-test", "gnome-help-test", "bitcoin-faq-test")  # articles that the pair set of the name then leaves out
-PARALLEL_TASKS = (*WORLDFACTS_TASKS, "xquad-r", "mlqa-r", "belebele", "ntrex", *SECTION_TASKS)  # ranked in full, in memory
-QUESTION_TASKS = (*PARALLEL_TASKS, "mkqa-questions")  # whose parallel questions notebook 07 looks at
-SEARCH_TASKS = ("miracl", "miracl-full", "mkqa", "neuclir")  # large pools on disk, searched to a depth
-TASKS = PARALLEL_TASKS + SEARCH_TASKS
+TASKS = task_names("ranked", "searched")
+QUESTION_TASKS = task_names("ranked", "questions")  # whose parallel questions notebook 07 looks at
 MEANS = ("jobs", "processes", "batch_tokens", "shard_size", "scheduler", "translation_tokens")  # change no result beyond its rounding
 OWN_BASES = ("aligned", "unaligned")
-
-
-def _names(kind: str, known, least: int = 1):
-    def check(values: tuple[str, ...]) -> tuple[str, ...]:
-        for value in values:
-            if value not in known and ":" not in value:
-                raise UnknownName(kind, value, known)
-        return values
-
-    return Annotated[tuple[str, ...], AfterValidator(check), Field(min_length=least)]
+RETRIEVERS = (*ENCODERS, "st:FOLDER_OR_NAME[@REVISION]")
+BASES = (*OWN_BASES, *RETRIEVERS)
 
 
 def _name(kind: str, known):
     """One name, or none at all."""
 
     def check(value: str) -> str:
-        if value and value not in known and ":" not in value:
+        if value and not is_known(value, known):
             raise UnknownName(kind, value, known)
         return value
 
     return Annotated[str, AfterValidator(check)]
+
+
+def _names(kind: str, known, least: int = 1):
+    return Annotated[tuple[Annotated[_name(kind, known), Field(min_length=1)], ...], Field(min_length=least)]
 
 
 def _several(values: tuple[float, ...]) -> tuple[float, ...]:
@@ -66,8 +56,8 @@ class Profile(BaseModel):
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]  # names the folders below data/results and figures
     languages: Languages  # languages of the training pairs
     unseen_languages: tuple[str, ...] = ()  # languages of `languages` that no training batch may hold
-    pair_sets: _names("pair set", PAIR_SETS)  # training data; or "jsonl:FILE" for a user's own pairs
-    tasks: _names("task", TASKS)  # evaluation; or "beir:FOLDER", "squad:FOLDER" for a user's own, "mteb:NAME" for a retrieval set of MTEB
+    pair_sets: _names("pair set", PAIR_SETS)  # training data; "jsonl:FILE" is a user's own
+    tasks: _names("task", TASKS)  # evaluation; "beir:FOLDER", "squad:FOLDER" are a user's own, "mteb:NAME" a retrieval set of MTEB
     task_languages: tuple[str, ...] = ()  # of the public tasks; those ranked in full take what they have of them; empty: all a task has
     data_dir: str = ""  # folder of the real data sets; empty: HYBRIDIR_DATA
     english_only: tuple[str, ...] = ()  # pair sets that are not translated and take part in monolingual batches only
@@ -84,8 +74,8 @@ class Profile(BaseModel):
     translation_tokens: Count = 4096  # tokens of a batch of texts to translate, padding counted
     back_translated: Annotated[int, Field(ge=0)] = 50  # passages a language whose back-translation is scored by chrF
 
-    bases: _names("base encoder", (*OWN_BASES, *ENCODERS))  # start of training; or "st:FOLDER_OR_NAME[@REVISION]" for any other model
-    retrievers: _names("retriever", ENCODERS, least=0) = ()  # public encoders evaluated as they are, with their own prompts
+    bases: _names("base encoder", BASES)  # start of training; "st:FOLDER_OR_NAME[@REVISION]" is any other model
+    retrievers: _names("retriever", RETRIEVERS, least=0) = ()  # public encoders evaluated as they are, with their own prompts
     pooling: Literal["own", "mean", "cls", "max", "lasttoken"] = "own"  # own: what the model's folder says, else the mean
     max_query_tokens: Annotated[int, Field(ge=0)] = 0  # longer questions are cut; 0: the model's own length
     max_passage_tokens: Annotated[int, Field(ge=0)] = 0
@@ -134,10 +124,10 @@ class Profile(BaseModel):
         tuple[str, ...], AfterValidator(check_languages)
     ] = ()  # notebook 08: languages of its pairs and pool; empty: `languages`
     many_unseen: tuple[str, ...] = ()  # notebook 08: those of them that no training batch holds
-    many_base: _name("base encoder", (*OWN_BASES, *ENCODERS)) = ""  # notebook 08; empty: the last of `bases`
+    many_base: _name("base encoder", BASES) = ""  # notebook 08; empty: the last of `bases`
     many_counts: tuple[Count, ...] = ()  # notebook 08: sizes of the language sets whose cost is compared
     many_pair_sets: _names("pair set", PAIR_SETS, least=0) = ()  # notebook 08; empty: `pair_sets`
-    many_task: _name("task", PARALLEL_TASKS) = ""  # notebook 08; empty: the first of `tasks`
+    many_task: _name("task", task_names("ranked")) = ""  # notebook 08; empty: the first of `tasks`
     many_steps: Annotated[int, Field(ge=0)] = 0  # notebook 08; 0: `steps`
     many_pairs: Annotated[int, Field(ge=0)] = 0  # notebook 08: most ids of each pair set; 0: all
     methods: _names("method", (*STRATEGIES, *METHODS)) = ("En-En", "X-X", "X-X-mono", "X-Y", "hybrid", *METHODS)  # notebook 08
@@ -148,7 +138,18 @@ class Profile(BaseModel):
     @property
     def data_names(self) -> tuple[str, ...]:
         """Every pair set and task whose data some notebook reads."""
-        return tuple(dict.fromkeys(filter(None, (*self.pair_sets, *self.test_sets, *self.many_pair_sets, self.many_task))))
+        training = (*self.pair_sets, *self.validation_sets, *self.many_pair_sets)
+        return tuple(dict.fromkeys(filter(None, (*training, *self.test_sets, self.many_task))))
+
+    @property
+    def validation_sets(self) -> tuple[str, ...]:
+        """The public set that the validation loss is measured on; none where pairs are held out for it."""
+        return () if self.validation_set == "held-out" else (self.validation_set,)
+
+    @property
+    def request(self) -> Request:
+        """What is asked of tasks and pair sets."""
+        return Request.of(dict(self), test_sets=self.test_sets)
 
     @property
     def opening(self) -> Opening:

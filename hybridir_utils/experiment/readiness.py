@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from ..base.errors import HybridIRError, InputError
-from ..base.files import data_folder
-from ..base.hub_data import model_fault, set_fault
+from ..base.hub_data import model_fault
 from ..data.mt_models import model_places
-from ..data.public_pairs import place_fault
+from ..data.register import Request, data_fault
 from ..encode.catalogue import place_of
-from ..tasks.parallel_sets import NAME as MKQA_QUESTIONS
-from .profile import HUB_PAIR_SETS, LOCAL_PAIR_SETS, OWN_BASES, SECTION_TASKS, Profile
-from .sources import sets_behind
-
-FOLDERS = {"xquad-r": "xquad-r", "mlqa-r": "mlqa-dev", "ntrex": "ntrex-news", MKQA_QUESTIONS: MKQA_QUESTIONS} | {
-    task: task.removesuffix("-test") for task in SECTION_TASKS
-}
+from .profile import OWN_BASES, Profile
 
 
 def check_places(profile: Profile) -> None:
@@ -53,12 +45,11 @@ def model_faults(profile: Profile) -> dict[str, str]:
 
 def set_faults(profile: Profile) -> dict[str, str]:
     """Name -> why it cannot be read, of the profile's pair sets, its validation set and the sets behind its tasks."""
-    ask = {name: lambda name=name: _pair_set_fault(name, profile) for name in (*profile.pair_sets, *profile.many_pair_sets)}
-    if profile.validation_set != "held-out":
-        ask[profile.validation_set] = lambda: place_fault(profile.validation_set, data_dir=profile.data_dir)
+    request, english = profile.request, Request(("en",), data_dir=profile.data_dir)
+    ask = {name: lambda name=name: data_fault(name, request) for name in (*profile.pair_sets, *profile.many_pair_sets)}
+    ask |= {name: lambda name=name: data_fault(name, english) for name in profile.validation_sets}
     tasks = [name for name in profile.data_names if name not in ask]
-    ask |= {f"task {task}": lambda task=task: _task_fault(task, profile) for task in tasks}
-    return _faults(ask)
+    return _faults(ask | {f"task {task}": lambda task=task: data_fault(task, request) for task in tasks})
 
 
 def _faults(ask: dict) -> dict[str, str]:
@@ -69,30 +60,3 @@ def _faults(ask: dict) -> dict[str, str]:
         except HybridIRError as error:
             found[name] = str(error)
     return {name: fault for name, fault in found.items() if fault}
-
-
-def _pair_set_fault(name: str, profile: Profile) -> str:
-    if name in HUB_PAIR_SETS:
-        return place_fault(name, profile.languages, profile.data_dir)
-    if name in LOCAL_PAIR_SETS:
-        return "" if name == "worldfacts" else _folder_fault(name, profile)
-    return _own_fault(name)
-
-
-def _task_fault(name: str, profile: Profile) -> str:
-    if behind := sets_behind(name):
-        return next(filter(None, (set_fault(entry.name, entry.hub, (), entry.revision, profile.data_dir) for entry in behind)), "")
-    if name in FOLDERS:
-        return _folder_fault(FOLDERS[name], profile)
-    return _own_fault(name) if ":" in name else ""
-
-
-def _folder_fault(name: str, profile: Profile) -> str:
-    data_folder(name, profile.data_dir)  # raises with what to do
-    return ""
-
-
-def _own_fault(name: str) -> str:
-    """A user's own data, `KIND:PLACE`."""
-    place = Path(name.partition(":")[2])
-    return "" if place.exists() else f"{place}: named by {name!r}, but it is not there."

@@ -11,11 +11,11 @@ import pandas as pd
 
 from ..base.errors import InputError
 from ..data.batching import SCHEDULES, strategy_alpha
+from ..data.register import is_search_task
 from ..experiment.encoders import EncoderKey, trained_encoders
 from ..experiment.evaluation import NOT_TRAINED, REFERENCE, Evaluations, evaluate
 from ..experiment.profile import Profile
 from ..experiment.run import Run
-from ..experiment.sources import is_search_task
 from ..rank import best_level, retention
 from ..results.findings import LEVEL, verdict
 from ..results.style import SHORT_SETTINGS

@@ -10,12 +10,12 @@ from pathlib import Path
 import pandas as pd
 
 from ..base.parallel import run_jobs
+from ..data.register import Request, data_fingerprint, read_questions
 from ..encode.encoding import encode_rows, open_encoder
 from ..encode.opening import Opening
 from ..experiment.encoders import EncoderKey, trained_encoders
 from ..experiment.evaluation import NOT_TRAINED, UNTRAINED, Evaluations, encoder_origin, encoder_places, evaluation_name, opening_of
 from ..experiment.run import Run
-from ..experiment.sources import data_fingerprint, parallel_questions
 from ..provenance.artefacts import artefact, artefact_path, is_whole, note_used
 from ..rank.alignment import (
     ALL_PAIRS,
@@ -60,7 +60,7 @@ def question_task(run: Run) -> str:
 def questions(run: Run) -> ParallelQuestions:
     """The run's parallel questions. Raises InputError where the task has none, or as the task's reader does."""
     p = run.profile
-    return parallel_questions(question_task(run), p.question_languages, p.languages, p.data_dir, p.corpus_seed, p.task_languages)
+    return read_questions(question_task(run), p.request)
 
 
 def trained_languages(run: Run) -> tuple[str, ...]:
@@ -107,14 +107,13 @@ def run_job(root: str, name: str, recipe: dict, encoder: str, means: dict) -> st
 
 
 @lru_cache(maxsize=1)
-def _questions(*name_and_languages) -> ParallelQuestions:
+def _questions(name: str, request: Request) -> ParallelQuestions:
     """One process evaluates many encoders on the same questions."""
-    return parallel_questions(*name_and_languages)
+    return read_questions(name, request)
 
 
 def _evaluate(out: Path, recipe: dict, encoder: str, means: dict) -> None:
-    wanted, languages, task_languages = (tuple(recipe[key]) for key in ("question_languages", "languages", "task_languages"))
-    questions = _questions(recipe["task"], wanted, languages, means["data_dir"], recipe["corpus_seed"], task_languages)
+    questions = _questions(recipe["task"], Request.of(recipe, data_dir=means["data_dir"]))
     texts, model = questions.texts, open_encoder(encoder, Opening(**recipe["opening"]))
     vectors = encode_rows(model, texts["text"], "query", texts["id"], means["batch_tokens"], recipe["precision"])
     ranks = translation_ranks(vectors, texts["group"], texts["language"])

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 import pandas as pd
 
 from ..base.files import fingerprint, write_json
+from ..data.register import data_fingerprint, set_records
 from ..encode.opening import default_device
 from ..experiment.run import Run, changes_of, open_run, origin_of, run_command, save_table
-from ..experiment.sources import data_fingerprint, set_records
 from ..experiment.stamps import stage_code
 from ..provenance import reads
 from ..provenance.fingerprints import versions
@@ -70,7 +70,7 @@ def _record(run: Run) -> None:
         "command": run_command(run.source, changes_of(run)),
         "parameters": p.model_dump(mode="json"),
         "data": data_fingerprint(p.data_names, p.data_dir),
-        "sets": set_records(p, p.data_names),
+        "sets": set_records(p.data_names, p.data_dir),
         "code": fingerprint(stage_code()),
         "versions": {"python": platform.python_version(), **versions()},
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {default_device()}",

@@ -15,12 +15,12 @@ import psutil
 
 from ..base.errors import InputError
 from ..base.files import file_fingerprint, fingerprint, output_root, read_json, write_json
+from ..data.register import data_fingerprint
 from ..encode.catalogue import ENCODERS, place_of
 from ..encode.opening import origin
 from ..experiment.profile import Profile
 from ..experiment.run import Run
 from ..experiment.run import changes_of as set_values
-from ..experiment.sources import data_fingerprint
 from ..provenance.artefacts import RECORD, changed_modules, changed_values, changed_versions
 from ..provenance.code_use import Place, package_imports, used_places
 from ..provenance.fingerprints import is_sealed, module_fingerprints, sealed, versions

@@ -15,8 +15,8 @@ import pandas as pd
 
 from ..base.errors import InputError
 from ..base.files import parse_json, read_text
-from ..base.languages import our_code
-from .public_sets import EVALUATION_SETS, EvaluationSet, pick_languages, read_qrels, read_questions, set_file, set_part
+from ..base.languages import our_code, pick_languages
+from .public_sets import EVALUATION_SETS, EvaluationSet, read_qrels, read_questions, set_file, set_part
 from .searched_task import Search, SearchTask, passages
 
 NAMES = {"miracl": "MIRACL", "miracl-full": "MIRACL (full)"}
@@ -34,7 +34,6 @@ def _miracl_corpus(entry: EvaluationSet, data_dir: str, language: str):
     return passages(set_part(entry, f"{language}-corpus", ("id", "text"), data_dir))
 
 
-QUESTIONS, CORPUS = EVALUATION_SETS["mkqa"], EVALUATION_SETS["nq"]
 ARCHIVE = "MKQA_test-data.zip"
 CORPUS_NAME = "nq"
 
@@ -48,13 +47,14 @@ MARKS = str.maketrans({character: mark for mark, characters in SAME.items() for 
 
 def mkqa_task(languages: Sequence[str] = (), data_dir: str = "") -> SearchTask:
     """Recall@20 and @100 in the given languages (none: all 25; `zh`, `zh-HK` and `zh-TW` are Chinese). Raises UnknownName, InputError."""
-    codes = {our_code(code): code for code in QUESTIONS.languages}
+    entry = EVALUATION_SETS["mkqa"]
+    codes = {our_code(code): code for code in entry.languages}
     picked = pick_languages("MKQA", languages, tuple(codes))
-    archive = set_file(QUESTIONS, ARCHIVE, data_dir)
+    archive = set_file(entry, ARCHIVE, data_dir)
     searches = tuple(_search(archive, language, codes[language]) for language in picked)
 
     def open_corpus(name: str):
-        return passages(set_part(CORPUS, "corpus", ("id", "text"), data_dir), clean=uniform)
+        return passages(set_part(EVALUATION_SETS["nq"], "corpus", ("id", "text"), data_dir), clean=uniform)
 
     return SearchTask("MKQA", ("Recall@20", "Recall@100"), searches, open_corpus)
 
@@ -96,22 +96,20 @@ def _row(line: str, where: str, number: int) -> dict:
     return row
 
 
-TOPICS, DOCUMENTS = EVALUATION_SETS["neuclir"], EVALUATION_SETS["neuclir-documents"]
-
-
 def neuclir_task(languages: Sequence[str] = (), data_dir: str = "") -> SearchTask:
     """English topics against the documents of each language (fa, ru, zh; none given: all). Raises UnknownName, InputError."""
-    codes = {our_code(code): code for code in TOPICS.languages}
-    queries = _topics(set_file(TOPICS, "data/news.eng.tsv", data_dir))
+    entry = EVALUATION_SETS["neuclir"]
+    codes = {our_code(code): code for code in entry.languages}
+    queries = _topics(set_file(entry, "data/news.eng.tsv", data_dir))
     searches = []
     for language in pick_languages("NeuCLIR", languages, tuple(codes)):
-        qrels = _qrels(set_file(TOPICS, f"data/qrels.{codes[language]}.gains.txt", data_dir))
+        qrels = _qrels(set_file(entry, f"data/qrels.{codes[language]}.gains.txt", data_dir))
         searches.append(Search("en", language, codes[language], queries, qrels))
     return SearchTask("NeuCLIR", ("nDCG@20", "R@100"), tuple(searches), partial(_neuclir_corpus, data_dir))
 
 
 def _neuclir_corpus(data_dir: str, code: str):
-    return passages(set_part(DOCUMENTS, f"{code}-corpus", ("id", "text"), data_dir))
+    return passages(set_part(EVALUATION_SETS["neuclir-documents"], f"{code}-corpus", ("id", "text"), data_dir))
 
 
 def _topics(path: Path) -> pd.DataFrame:

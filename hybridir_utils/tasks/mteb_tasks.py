@@ -12,8 +12,9 @@ import pandas as pd
 
 from ..base.errors import InputError, did_you_mean
 from ..base.hub import hub_errors, split_revision
-from ..base.languages import our_code
-from .public_sets import EvaluationSet, pick_languages
+from ..base.hub_data import local_folder
+from ..base.languages import our_code, pick_languages
+from .public_sets import EvaluationSet
 from .searched_task import Search, SearchTask, passages
 
 PREFIX = "mteb:"
@@ -31,7 +32,7 @@ def mteb_task(name: str, languages: Sequence[str] = (), data_dir: str = "") -> S
     task = _with_place(task, entry, data_dir)
     subsets = _subsets(task, entry.name, languages)
     task.hf_subsets = list(subsets)
-    _load(task, entry, str(entry.folder(data_dir) or f"{entry.hub}@{entry.revision}"))
+    _load(task, entry, str(local_folder(entry.name, data_dir) or f"{entry.hub}@{entry.revision}"))
     task.convert_v1_dataset_format_to_v2(num_proc=None)
     splits = {subset: task.dataset[subset][entry.split] for subset in subsets}
     searches = tuple(_search(entry.name, subset, codes, splits[subset]) for subset, codes in subsets.items())
@@ -44,7 +45,6 @@ def mteb_set(name: str) -> EvaluationSet:
     data, splits = task.metadata.dataset, task.metadata.eval_splits
     return EvaluationSet(
         name=task.metadata.name,
-        task=name,
         hub=data["path"],
         revision=revision or data["revision"],
         split="test" if "test" in splits else splits[0],
@@ -85,7 +85,7 @@ def _task(name: str):
 
 def _with_place(task, entry: EvaluationSet, data_dir: str):
     """The task reading from the entry's place, its own split only; the registry's task stays as it is."""
-    folder = entry.folder(data_dir)
+    folder = local_folder(entry.name, data_dir)
     place = {"path": str(folder or entry.hub), "revision": entry.revision}
     task.metadata = task.metadata.model_copy(update={"dataset": task.metadata.dataset | place})
     task._eval_splits = [entry.split]

@@ -10,19 +10,19 @@ import pandas as pd
 
 from ..base.errors import InputError
 from ..base.files import data_folder, read_jsonl, read_text
-from ..base.languages import our_code
+from ..base.languages import our_code, pick_languages
 from .parallel_texts import ParallelQuestions
-from .public_sets import EVALUATION_SETS, pick_languages, set_part
+from .public_sets import EVALUATION_SETS, set_part
 from .retrieval_task import TEXT_COLUMNS, RetrievalTask
 
-ENTRY = EVALUATION_SETS["belebele"]
 COLUMNS = ("link", "question_number", "flores_passage", "question")
 
 
 def belebele_codes() -> dict[str, str]:
     """Our code -> Belebele's (`ar` -> `arb_Arab`), one each."""
-    variants = Counter(our_code(code, single=True) for code in ENTRY.languages)
-    return {our_code(code, single=variants[our_code(code, single=True)] == 1): code for code in ENTRY.languages}
+    codes = EVALUATION_SETS["belebele"].languages
+    variants = Counter(our_code(code, single=True) for code in codes)
+    return {our_code(code, single=variants[our_code(code, single=True)] == 1): code for code in codes}
 
 
 def belebele_task(languages: Sequence[str] = (), data_dir: str = "") -> RetrievalTask:
@@ -39,7 +39,8 @@ def belebele_task(languages: Sequence[str] = (), data_dir: str = "") -> Retrieva
 
 
 def _belebele_rows(code: str, language: str, data_dir: str) -> pd.DataFrame:
-    return set_part(ENTRY, code, COLUMNS, data_dir).select_columns(list(COLUMNS)).to_pandas().assign(language=language)
+    part = set_part(EVALUATION_SETS["belebele"], code, COLUMNS, data_dir)
+    return part.select_columns(list(COLUMNS)).to_pandas().assign(language=language)
 
 
 def _texts(rows: pd.DataFrame, group: str, text: str) -> pd.DataFrame:

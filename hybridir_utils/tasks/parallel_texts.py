@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..base.errors import InputError
-from .public_sets import pick_languages
+from ..base.languages import pick_languages
 from .retrieval_task import TEXT_COLUMNS, RetrievalTask
 from .searched_task import SearchTask, corpus_rows
 

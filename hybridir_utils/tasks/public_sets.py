@@ -1,77 +1,31 @@
-"""Public evaluation sets (`data/evaluation_sets.toml`): on the hub at a pinned revision, or in a local folder laid out as there."""
+"""Evaluation sets (`data/evaluation_sets.toml`): on the hub at a pinned revision, or in a local folder laid out as there."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 
-from ..base.errors import InputError, UnknownName, did_you_mean
-from ..base.files import ROOT, folder_fingerprint, read_toml
-from ..base.hub_data import CARD, load_set, local_folder, set_folder
+from ..base.catalogue import Catalogue
+from ..base.errors import InputError, did_you_mean
+from ..base.hub_data import HubSet, load_set, set_folder
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-COMMIT = re.compile(r"[0-9a-f]{40}")
+QRELS = {"query-id": "query", "corpus-id": "candidate", "score": "relevance"}
 
 
-class EvaluationSet(BaseModel):
-    """name: also that of the local folder. hub, revision: where it lies. task: the task it belongs to. languages: the codes it uses."""
+class EvaluationSet(HubSet):
+    """split: the one that is read. languages: the codes it uses; none where its folder's files tell."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    task: str
-    hub: str
-    revision: str
-    split: str
-    licence: str
+    split: str = ""
     languages: tuple[str, ...] = ()
 
-    def folder(self, data_dir: str = "") -> Path | None:
-        """`<name>` below the profile's data_dir or HYBRIDIR_DATA where it exists: it takes the hub's place."""
-        return local_folder(self.name, data_dir)
 
-
-def _read() -> dict[str, EvaluationSet]:
-    rows = read_toml(ROOT / "data" / "evaluation_sets.toml")
-    return {name: EvaluationSet(name=name, **row) for name, row in rows.items()}
-
-
-EVALUATION_SETS = _read()
-
-
-def sets_of(task: str) -> list[EvaluationSet]:
-    """The sets a task is made of; none for a task that no public set stands behind."""
-    return [entry for entry in EVALUATION_SETS.values() if entry.task == task]
-
-
-def pick_languages(task: str, wanted: Iterable[str], there: Sequence[str]) -> tuple[str, ...]:
-    """The wanted languages, or all there are where none is asked for; raises UnknownName for one that the set lacks."""
-    wanted = tuple(dict.fromkeys(wanted))
-    for language in wanted:
-        if language not in there:
-            raise UnknownName(f"language of {task}", language, there)
-    return wanted or tuple(there)
-
-
-def state(entry: EvaluationSet, data_dir: str = "") -> dict[str, str]:
-    """What a set stands for at this moment: `set` and `licence`; `hub` and the resolved `commit`, or `folder` and the fingerprint of its
-    files.
-
-    A set pinned to a commit is not looked up; raises InputError when the hub is needed and cannot be reached.
-    """
-    about = {"set": entry.name, "licence": entry.licence}
-    if folder := entry.folder(data_dir):
-        return about | {"folder": folder.name, "files": folder_fingerprint(folder)}
-    pinned = COMMIT.fullmatch(entry.revision)
-    commit = entry.revision if pinned else set_folder(entry.name, entry.hub, [CARD], entry.revision, data_dir).name
-    return about | {"hub": entry.hub, "commit": commit}
+EVALUATION_SETS = Catalogue("evaluation_sets.toml", EvaluationSet)
 
 
 def set_file(entry: EvaluationSet, path: str, data_dir: str = "") -> Path:
@@ -98,9 +52,6 @@ def set_part(entry: EvaluationSet, config: str, columns: Sequence[str], data_dir
             f"{', '.join(part.column_names)}; expected: {', '.join(columns)}. Take the layout of {entry.hub}@{entry.revision}."
         )
     return part
-
-
-QRELS = {"query-id": "query", "corpus-id": "candidate", "score": "relevance"}
 
 
 def read_questions(entry: EvaluationSet, subset: str, language: str, data_dir: str = "") -> pd.DataFrame:

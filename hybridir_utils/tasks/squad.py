@@ -15,7 +15,7 @@ import pandas as pd
 
 from ..base.errors import InputError, did_you_mean
 from ..base.files import read_json
-from ..base.languages import XQUAD_R_LANGUAGES, check_languages
+from ..base.languages import XQUAD_R_LANGUAGES, check_languages, pick_languages
 from .retrieval_task import RetrievalTask
 from .sentences import sentence_spans
 
@@ -27,26 +27,26 @@ MLQA_R_PUBLISHED = pd.DataFrame(
 )
 
 
-def xquad_r(folder: Path, languages: Iterable[str] = XQUAD_R_LANGUAGES) -> RetrievalTask:
+def xquad_r(folder: Path, languages: Iterable[str] = ()) -> RetrievalTask:
     """XQuAD-R from `<language>.json` with the published `sentences`: 1,190 questions a language, 13,014 candidates in all 11.
 
-    Raises InputError when a file is missing, malformed or lacks `sentences` (XQuAD's own files do).
+    No languages: all. Raises UnknownName for one that it lacks, InputError when a file is missing, malformed or lacks `sentences`
+    (XQuAD's own files do).
     """
-    files = {language: read_squad_json(Path(folder) / f"{language}.json") for language in check_languages(languages)}
+    files = _read_languages(folder, pick_languages("XQuAD-R", languages, XQUAD_R_LANGUAGES))
     for language, paragraphs in files.items():
         if any(paragraph.sentences is None for paragraph in paragraphs):
             raise InputError(f"{Path(folder) / language}.json: no 'sentences'; expected LAReQA's XQuAD-R, not XQuAD. See data/README.md.")
     return _task("XQuAD-R", files)
 
 
-def mlqa_r(folder: Path, languages: Iterable[str] = MLQA_LANGUAGES) -> RetrievalTask:
+def mlqa_r(folder: Path, languages: Iterable[str] = ()) -> RetrievalTask:
     """MLQA-R from MLQA v1 dev files `<language>.json` whose context and question are in one language, split by `sentence_spans`.
 
     A question has 2 to 4 relevant sentences, one in each language it exists in. LAReQA's own sentence breaks are no longer
     distributed: the questions are the same, the candidates differ a little; `mlqa_r_counts` shows by how many.
     """
-    files = {language: read_squad_json(Path(folder) / f"{language}.json") for language in check_languages(languages)}
-    return _task("MLQA-R", files)
+    return _task("MLQA-R", _read_languages(folder, pick_languages("MLQA-R", languages, MLQA_LANGUAGES)))
 
 
 def mlqa_r_counts(task: RetrievalTask) -> pd.DataFrame:
@@ -69,6 +69,10 @@ def squad_folder(folder: Path) -> RetrievalTask:
         raise InputError(f"{folder}: no <language>.json file; expected SQuAD-format files such as en.json.")
     check_languages(paths)
     return _task(folder.resolve().name, {language: read_squad_json(path) for language, path in paths.items()})
+
+
+def _read_languages(folder: Path, languages: Iterable[str]) -> dict[str, list[Paragraph]]:
+    return {language: read_squad_json(Path(folder) / f"{language}.json") for language in languages}
 
 
 def _task(name: str, files: dict[str, list[Paragraph]]) -> RetrievalTask:

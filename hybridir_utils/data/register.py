@@ -1,0 +1,275 @@
+"""The register of tasks and pair sets: what each name in a profile stands for. A new one is one entry here, and its reader.
+
+It lies above `tasks`, as tasks of the world facts and of held-out sections are built from training data. Where the sets behind a name lie,
+and their licences, stand in the catalogues (`data/evaluation_sets.toml`, `data/training_sets.toml`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from datasets import Dataset
+
+from ..base.errors import InputError, UnknownName
+from ..base.files import WORLDFACTS, data_folder, file_fingerprint, fingerprint, folder_fingerprint
+from ..base.languages import XQUAD_R_LANGUAGES
+from ..base.mapped import codes, keep_rows
+from ..tasks.beir import read_beir
+from ..tasks.large_sets import miracl_task, mkqa_task, neuclir_task
+from ..tasks.mteb_tasks import mteb_set, mteb_task
+from ..tasks.parallel_sets import belebele_codes, belebele_task, mkqa_questions, ntrex_codes, ntrex_task
+from ..tasks.parallel_texts import ParallelQuestions, questions_of
+from ..tasks.public_sets import EVALUATION_SETS, EvaluationSet
+from ..tasks.retrieval_task import RetrievalTask
+from ..tasks.searched_task import SearchTask
+from ..tasks.squad import MLQA_LANGUAGES, mlqa_r, squad_folder, xquad_r
+from . import worldfacts
+from .pairs import read_pairs_jsonl, read_sections, section_languages
+from .public_pairs import TRAINING_SETS, hub_pairs, place_fault, set_record
+from .section_tasks import held_out_articles, section_task, without_articles
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of tasks and pair sets beside their names; the fields are a profile's values (`Profile.request`).
+
+    languages: of training pairs, and of tasks made of the world facts. task_languages: of public tasks and held-out sections; those ranked
+    in full take what they have of them; none: all (of sections: `languages`). question_languages: of parallel questions; none: all.
+    corpus_seed: draws the splits of the world facts and the articles held out. test_sets: what pair sets must leave out.
+    """
+
+    languages: tuple[str, ...] = ()
+    task_languages: tuple[str, ...] = ()
+    question_languages: tuple[str, ...] = ()
+    data_dir: str = ""
+    corpus_seed: int = 0
+    test_sets: tuple[str, ...] = ()
+    max_chars: int = 400
+    max_pairs: int = 0
+    pair_share: float = 1.0
+    hard_negatives: str = "none"
+
+    @classmethod
+    def of(cls, values: Mapping, **more: object) -> Request:
+        """The request of those values of a profile or recipe that one has; lists become tuples."""
+        known = {field.name for field in fields(cls)}
+        found = {key: value for key, value in {**values, **more}.items() if key in known}
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in found.items()})
+
+
+@dataclass(frozen=True)
+class Task:
+    """read: (name, request) -> the task. sets: of data/evaluation_sets.toml; none: the world facts, or the user's own files.
+
+    kind: ranked in full in memory, searched to a depth in pools on disk, or parallel questions without passages. languages: data_dir -> all
+    that a public set ranked in full has.
+    """
+
+    read: Callable[[str, Request], RetrievalTask | SearchTask | ParallelQuestions]
+    sets: tuple[str, ...] = ()
+    kind: Literal["ranked", "searched", "questions"] = "ranked"
+    languages: Callable[[str], Iterable[str]] = lambda data_dir: ()
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """read: (name, request) -> its pairs, of which some are held out for validation unless `validation` reads a split of its own.
+
+    sets: of data/evaluation_sets.toml; none: the world facts, a set of data/training_sets.toml, or the user's own file.
+    """
+
+    read: Callable[[str, Request], Dataset]
+    sets: tuple[str, ...] = ()
+    validation: Callable[[str, Request], Dataset] | None = None
+
+
+def _place(name: str) -> Path:
+    """Where a user's own data lie: `KIND:PLACE`."""
+    return Path(name.partition(":")[2])
+
+
+def _of_public(name: str, request: Request) -> tuple[str, ...]:
+    """Those of the languages asked for that the task has, as a profile names them once for all its tasks; of none all, to be refused."""
+    there = languages_of(name, request.data_dir)
+    return tuple(code for code in request.task_languages if code in there) or request.task_languages
+
+
+def _section_task(name: str, request: Request) -> RetrievalTask:
+    source = name.removesuffix("-test")
+    folder = data_folder(source, request.data_dir)
+    return section_task(folder, request.task_languages or request.languages, source, request.corpus_seed)
+
+
+def _world_facts(split: str) -> Callable[[str, Request], Dataset]:
+    return lambda name, request: worldfacts.english_pairs(split, request.languages, request.corpus_seed)
+
+
+def _sections(name: str, request: Request) -> Dataset:
+    """The articles that `<name>-test` holds are left out where it is among the test sets."""
+    folder = data_folder(name, request.data_dir)
+    pairs = read_sections(folder, shared_languages(name, request, section_languages(folder)), name, request.max_chars)
+    return without_articles(pairs, held_out_articles(folder, request.corpus_seed), name) if f"{name}-test" in request.test_sets else pairs
+
+
+def _public_pairs(name: str, request: Request) -> Dataset:
+    languages = shared_languages(name, request, sorted(TRAINING_SETS[name].languages))
+    limits = {"max_chars": request.max_chars, "max_pairs": request.max_pairs, "share": request.pair_share, "seed": request.corpus_seed}
+    return hub_pairs(name, languages, request.data_dir, **limits, negatives=request.hard_negatives == "given")
+
+
+def _own_pairs(name: str, request: Request) -> Dataset:
+    pairs = read_pairs_jsonl(_place(name))
+    numbers, there = codes(pairs, "language")
+    wanted = shared_languages(name, request, sorted(there.to_pylist()))
+    return keep_rows(pairs, np.isin(there.to_pylist(), wanted)[numbers])
+
+
+def shared_languages(name: str, request: Request, there: Sequence[str]) -> list[str]:
+    """The languages asked for that a pair set has, in their order; raises InputError where it has none."""
+    shared = [language for language in request.languages if language in there]
+    if not shared:
+        raise InputError(
+            f"pair set {name!r} has none of the profile's languages ({', '.join(request.languages)}); it has {', '.join(there) or 'none'}."
+        )
+    return shared
+
+
+SECTIONS = ("mscourses", "gnome-help", "bitcoin-faq")
+HUB_PAIR_SETS = ("mmarco", "squad", "newsqa", "natural-questions", "entityquestions", "mfaq", "mr-tydi", "wikiqa", "duorc")
+
+PAIR_SETS = {
+    "worldfacts": PairSet(_world_facts("train"), validation=_world_facts("validation")),
+    **{name: PairSet(_sections, (name,)) for name in SECTIONS},
+    **dict.fromkeys(HUB_PAIR_SETS, PairSet(_public_pairs)),
+    "jsonl:FILE": PairSet(_own_pairs),
+}
+
+TASKS = {
+    "worldfacts-test": Task(lambda _, r: worldfacts.retrieval_task("test", r.languages, r.corpus_seed)),
+    "worldfacts-shifted": Task(lambda _, r: worldfacts.shifted_task(r.languages, r.corpus_seed)),
+    "worldfacts-brief": Task(lambda _, r: worldfacts.retrieval_task("test", r.languages, r.corpus_seed, worldfacts.BRIEF)),
+    "xquad-r": Task(
+        lambda n, r: xquad_r(data_folder("xquad-r", r.data_dir), _of_public(n, r)), ("xquad-r",), languages=lambda _: XQUAD_R_LANGUAGES
+    ),
+    "mlqa-r": Task(
+        lambda n, r: mlqa_r(data_folder("mlqa-dev", r.data_dir), _of_public(n, r)), ("mlqa-dev",), languages=lambda _: MLQA_LANGUAGES
+    ),
+    "belebele": Task(lambda n, r: belebele_task(_of_public(n, r), r.data_dir), ("belebele",), languages=lambda _: belebele_codes()),
+    "ntrex": Task(
+        lambda n, r: ntrex_task(_of_public(n, r), r.data_dir),
+        ("ntrex-news",),
+        languages=lambda data_dir: ntrex_codes(data_folder("ntrex-news", data_dir)),
+    ),
+    **{f"{name}-test": Task(_section_task, (name,)) for name in SECTIONS},
+    "squad:FOLDER": Task(lambda n, r: squad_folder(_place(n))),
+    "beir:FOLDER": Task(lambda n, r: read_beir(_place(n))),
+    "mkqa-questions": Task(lambda _, r: mkqa_questions(r.question_languages, r.data_dir), ("mkqa-questions",), "questions"),
+    "miracl": Task(lambda n, r: miracl_task(n, r.task_languages, r.data_dir), ("miracl",), "searched"),
+    "miracl-full": Task(lambda n, r: miracl_task(n, r.task_languages, r.data_dir), ("miracl-full",), "searched"),
+    "mkqa": Task(lambda _, r: mkqa_task(r.task_languages, r.data_dir), ("mkqa", "nq"), "searched"),
+    "neuclir": Task(lambda _, r: neuclir_task(r.task_languages, r.data_dir), ("neuclir", "neuclir-documents"), "searched"),
+    "mteb:NAME": Task(lambda n, r: mteb_task(n, r.task_languages, r.data_dir), kind="searched"),
+}
+
+
+def task_names(*kinds: str) -> tuple[str, ...]:
+    """The tasks of these kinds, as a profile writes them; `KIND:PLACE` stands for any place."""
+    return tuple(name for name, task in TASKS.items() if task.kind in kinds)
+
+
+def is_known(name: str, known: Iterable[str]) -> bool:
+    """Whether a name is one of the known, or of the form of one (`beir:FOLDER`)."""
+    kind, _, place = name.partition(":")
+    return any(name == each or (place and each.startswith(f"{kind}:")) for each in known)
+
+
+def _entry(kind: str, entries: Mapping, name: str):
+    """Raises UnknownName with the nearest; kind: what the name is called in the message."""
+    found = [entry for each, entry in entries.items() if is_known(name, [each])]
+    if not found:
+        raise UnknownName(kind, name, entries)
+    return found[0]
+
+
+def pair_set(name: str) -> PairSet:
+    """Raises UnknownName for a pair set that does not exist."""
+    return _entry("pair set", PAIR_SETS, name)
+
+
+def is_search_task(name: str) -> bool:
+    """Whether a task's pools lie on disk and are searched to a depth; the others are ranked in full."""
+    return is_known(name, task_names("searched"))
+
+
+def read_task(name: str, request: Request = Request()) -> RetrievalTask | SearchTask:
+    """The task of a name: a RetrievalTask, ranked in full in memory, or a SearchTask, whose corpora are opened when asked for.
+
+    Raises UnknownName for a task that does not exist, or a language that a public set lacks (ranked in full: where it has none of them),
+    InputError when the data are not there or are not as expected.
+    """
+    return _entry("task", {each: TASKS[each] for each in task_names("ranked", "searched")}, name).read(name, request)
+
+
+def read_questions(name: str, request: Request = Request()) -> ParallelQuestions:
+    """The questions that a question task's name stands for: those of a task ranked in full, or a set of questions alone.
+
+    Raises InputError where a task's questions are not parallel, UnknownName for a language they are not in.
+    """
+    found = _entry("question task", {each: TASKS[each] for each in task_names("ranked", "questions")}, name).read(name, request)
+    return found if isinstance(found, ParallelQuestions) else questions_of(found).only(request.question_languages)
+
+
+def languages_of(name: str, data_dir: str = "") -> tuple[str, ...]:
+    """All languages of a public set that is ranked in full; none of another task."""
+    return tuple(_entry("task", TASKS, name).languages(data_dir))
+
+
+def sets_behind(name: str) -> list[EvaluationSet]:
+    """The sets that a task or pair set of any kind is made of; none where that is the world facts, the user's own or a training set."""
+    if name.startswith("mteb:"):
+        return [mteb_set(name)]
+    return [EVALUATION_SETS[each] for each in _entry("task or pair set", {**TASKS, **PAIR_SETS}, name).sets]
+
+
+def set_records(names: Iterable[str], data_dir: str = "") -> list[dict[str, str]]:
+    """What a run records of every set behind these pair sets and tasks, each once: name, licence, and hub and commit, or the fingerprint of
+    a folder's files.
+    """
+    records = [
+        record
+        for name in names
+        for record in ([set_record(name, data_dir)] if name in TRAINING_SETS else [each.record(data_dir) for each in sets_behind(name)])
+    ]
+    return list({record["set"]: record for record in records}.values())
+
+
+def data_fingerprint(names: Iterable[str], data_dir: str = "") -> str:
+    """Fingerprint of what stands behind pair sets or tasks: files, or repositories of the hub at a commit."""
+    return fingerprint({name: set_records([name], data_dir) or _own_fingerprint(name) for name in names})
+
+
+def _own_fingerprint(name: str) -> str:
+    """Of the world facts' templates, or of the user's own file or folder."""
+    if fault := _own_fault(name):
+        raise InputError(fault)
+    path = _place(name) if ":" in name else WORLDFACTS
+    return folder_fingerprint(path) if path.is_dir() else file_fingerprint(path)
+
+
+def data_fault(name: str, request: Request) -> str:
+    """Why the data of a pair set or task cannot be read, with what to do; "" where they are there. The hub is asked where it is to give
+    them; a training set must have the files of the request's languages.
+    """
+    if name in TRAINING_SETS:
+        return place_fault(name, request.languages, request.data_dir)
+    return next(filter(None, (each.fault(request.data_dir) for each in sets_behind(name))), _own_fault(name))
+
+
+def _own_fault(name: str) -> str:
+    place = _place(name)
+    here = ":" not in name or name.startswith("mteb:") or place.exists()
+    return "" if here else f"{place}: named by {name!r}, but it is not there."
