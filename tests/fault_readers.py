@@ -16,8 +16,8 @@ import pandas as pd
 from hybridir_utils.base import files
 from hybridir_utils.base.errors import did_you_mean
 from hybridir_utils.data import worldfacts
-from hybridir_utils.data.pairs import read_pairs_jsonl, read_sections
-from hybridir_utils.data.section_tasks import held_out_articles
+from hybridir_utils.data.pairs import read_pairs_jsonl
+from hybridir_utils.data.sections import held_out_articles, read_sections
 from hybridir_utils.data.translation import open_cache
 from hybridir_utils.encode.corpora import ShardFolder, shard_name
 from hybridir_utils.experiment.profile import load_profile

@@ -11,8 +11,8 @@ from hub_sets import write_parts
 
 from hybridir_utils.base.errors import HybridIRError, InputError, UnknownName
 from hybridir_utils.base.languages import XQUAD_R_LANGUAGES
-from hybridir_utils.data import triples
-from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, pairs_from_rows, section_languages
+from hybridir_utils.data import public_layouts
+from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, pairs_from_rows
 from hybridir_utils.data.register import (
     HUB_PAIR_SETS,
     SECTIONS,
@@ -23,6 +23,7 @@ from hybridir_utils.data.register import (
     set_records,
     task_names,
 )
+from hybridir_utils.data.sections import section_languages
 from hybridir_utils.experiment.preparation import evaluation_tasks
 from hybridir_utils.experiment.profile import make_profile
 from hybridir_utils.experiment.run import open_run
@@ -145,7 +146,7 @@ def test_at_most_so_many_ids_of_each_set(public, tmp_path):
 
 
 def test_the_same_share_of_each_set(tmp_path, monkeypatch):
-    monkeypatch.setattr(triples, "SMALL", 10)
+    monkeypatch.setattr(public_layouts, "SMALL", 10)
     for n, drawn in ((80, 20), (40, 10), (8, 8)):
         name = own_pairs(tmp_path / f"{n}.jsonl", ["en", "de"], n)
         assert sum(len(set(side["id"])) for side in source_pairs(profile(pair_sets=[name], pair_share=0.25))) == drawn

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hybridir_utils.base.errors import MissingInput
-from hybridir_utils.experiment import evaluation, sources
+from hybridir_utils.experiment import evaluation
 from hybridir_utils.experiment.encoders import EncoderKey
 from hybridir_utils.experiment.evaluation import evaluate
 from hybridir_utils.experiment.profile import make_profile
@@ -99,8 +99,8 @@ def test_a_task_without_translations_has_no_alignment_and_the_rest_of_its_measur
 
 
 def test_a_process_opens_each_task_once(run, jobs, monkeypatch):
-    opened, task_of = [], sources.retrieval_task
-    monkeypatch.setattr(evaluation, "retrieval_task", lambda *given: (opened.append(given), task_of(*given))[1])
+    opened, task_of = [], evaluation.read_task
+    monkeypatch.setattr(evaluation, "read_task", lambda *given: (opened.append(given), task_of(*given))[1])
     evaluate(run)
     assert len(jobs) == 4 and len(opened) == 1
 

@@ -15,7 +15,7 @@ from hybridir_utils.base.errors import InputError, UnknownName
 from hybridir_utils.data import mt, mt_models
 from hybridir_utils.data.mt import ModelTranslator, open_translator
 from hybridir_utils.data.mt_models import TRANSLATORS, language_tokens
-from hybridir_utils.data.pairs import section_languages
+from hybridir_utils.data.sections import section_languages
 from hybridir_utils.data.translation import CachedTranslator
 
 TEXTS = ["Water boils at one hundred degrees.", "The forest lies behind the old house and ships sail.", "", "Quelle heure?", "what", "what"]

@@ -18,11 +18,9 @@ from hybridir_utils.data.pairs import (
     join_pairs,
     pairs_from_rows,
     read_pairs_jsonl,
-    read_sections,
     read_split,
-    section_counts,
-    section_languages,
 )
+from hybridir_utils.data.sections import read_sections, section_languages
 
 LONG = "This sentence is long enough to be kept as a passage of its own. "
 ROW = {"id": "a", "passage_id": "a", "language": "en", "question": "Why?", "passage": "So.", "source": "s"}
@@ -166,12 +164,8 @@ def test_dropped_sections_are_counted_by_reason(tmp_path):
     folder = write_sections(tmp_path / "s", "en", english)
     german = [section(str(n), "Deutsch", f"Ein deutscher Abschnitt, der lang genug ist, um zu bleiben, Nummer {n}.") for n in range(1, 9)]
     write_sections(folder, "de", [section("1", "Kept"), *german[1:]])
-    counts = section_counts(folder, ["en", "de"])
-    assert counts.loc["en"].to_dict() == {
-        "kept": 1, "code or numbers": 1, "list of links": 2, "no heading": 1, "not translated": 0,
-        "question stands for several passages": 2, "too short": 1,
-    }  # fmt: skip
-    assert counts.loc["de", ["kept", "not translated"]].to_dict() == {"kept": 0, "not translated": 1}
+    with pytest.raises(InputError, match="no rows"):  # of the first, which is left in English, German has no translation
+        read_sections(folder, ["de"], "s")
     assert list(read_sections(folder, ["en"], "s")["id"]) == ["s:1"]
 
 
@@ -200,12 +194,9 @@ def test_section_without_a_key_is_named(tmp_path):
 
 def test_real_course_sections(real_data):
     pairs = read_sections(real_data / "mscourses", XQUAD_R_LANGUAGES, "mscourses", max_chars=600).to_pandas()
-    counts = section_counts(real_data / "mscourses", XQUAD_R_LANGUAGES)
-    assert pairs["language"].value_counts().to_dict() == counts["kept"].to_dict()
     assert (pairs.groupby("id")["language"].nunique() == 11).sum() == 1287
     assert not pairs["passage"].str.contains("Arabic | Bengali", regex=False).any()
     assert pairs["passage"].str.len().max() <= 600
-    assert set(counts["list of links"]) <= set(range(3, 7))
 
 
 def test_bitcoin_faq_maps_its_chinese_file(real_data):

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from hybridir_utils.base.errors import InputError, UnknownName
+from hybridir_utils.data.leakage import evaluated_texts
 from hybridir_utils.data.register import Request, data_fingerprint, read_questions
 from hybridir_utils.tasks.parallel_sets import mkqa_questions
-from hybridir_utils.tasks.parallel_texts import ParallelQuestions, evaluated_texts, parallel_rows, questions_of
+from hybridir_utils.tasks.parallel_texts import ParallelQuestions, parallel_rows, questions_of
 from hybridir_utils.tasks.retrieval_task import RetrievalTask, task_from_pairs
 
 LANGUAGES = {"en": "question", "zh_cn": "问题", "km": "សំណួរ"}

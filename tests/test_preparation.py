@@ -313,7 +313,7 @@ def test_squadshifts_may_validate(setup):
 
 KILLED_AT_THE_LAST_TABLE = """
 import os, signal, sys
-from hybridir_utils.steps import preparation
+from hybridir_utils.experiment import preparation
 from hybridir_utils.experiment.run import open_run
 from hybridir_utils.data.mt_models import model_places
 preparation._coverage = lambda steps: os.kill(os.getpid(), signal.SIGKILL)

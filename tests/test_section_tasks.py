@@ -8,9 +8,9 @@ import json
 import pytest
 
 from hybridir_utils.base.errors import InputError, UnknownName
-from hybridir_utils.data import section_tasks
+from hybridir_utils.data import sections
 from hybridir_utils.data.register import Request, data_fingerprint, read_task
-from hybridir_utils.data.section_tasks import article, held_out_articles, section_task
+from hybridir_utils.data.sections import article, held_out_articles, section_task
 from hybridir_utils.experiment.profile import make_profile
 from hybridir_utils.experiment.sources import source_pairs
 
@@ -55,7 +55,7 @@ def test_a_tenth_of_the_articles_is_drawn_by_the_seed_whatever_the_languages(tmp
 
 
 def test_small_sets_hold_out_more_but_never_more_than_half(tmp_path):
-    assert len(held_out_articles(write_set(tmp_path / "faq", articles=200, sections=1))) == section_tasks.LEAST_SECTIONS
+    assert len(held_out_articles(write_set(tmp_path / "faq", articles=200, sections=1))) == sections.LEAST_SECTIONS
     assert len(held_out_articles(write_set(tmp_path / "tiny", articles=20, sections=1))) == 10
 
 

@@ -11,7 +11,7 @@ from hub_folders import CONTEXT, MAKERS, MARCO_TRIPLES, make_folders, parquet
 
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.base.files import read_text
-from hybridir_utils.data import public_layouts, public_pairs, triples
+from hybridir_utils.data import public_layouts, public_pairs
 from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, check_pairs
 from hybridir_utils.data.public_layouts import answer_groups, stretch_at
 from hybridir_utils.data.public_pairs import TRAINING_SETS, hub_pairs, set_record, squadshifts_pairs
@@ -188,12 +188,12 @@ def test_at_most_so_many_ids_drawn_by_the_seed(name, folders):
     ],
 )
 def test_a_share_of_every_set_leaves_their_proportions(count, limits, drawn):
-    assert triples.drawn_size(count, **limits) == drawn
+    assert public_layouts.drawn_size(count, **limits) == drawn
 
 
 @pytest.mark.parametrize("name", ["mmarco", "squad"])
 def test_a_share_of_the_ids_is_drawn(name, folders, monkeypatch):
-    monkeypatch.setattr(triples, "SMALL", 2)
+    monkeypatch.setattr(public_layouts, "SMALL", 2)
     every = rows(name, folders)["id"].nunique()
     assert rows(name, folders, share=0.5)["id"].nunique() == round(every / 2) < every
 
@@ -234,9 +234,9 @@ sys.path.insert(0, sys.argv[3])
 import datasets, pandas
 datasets.disable_progress_bars()
 datasets.config.HF_DATASETS_CACHE = sys.argv[2]
-from hybridir_utils.data import triples
+from hybridir_utils.data import public_layouts
 from hybridir_utils.data.public_pairs import hub_pairs
-triples.BATCH = 2_000
+public_layouts.BATCH = 2_000
 
 def held():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon")) / 1024
@@ -324,5 +324,5 @@ def test_texts_are_found_by_id_across_chunks(folders):
     table = concatenate_datasets(
         [Dataset.from_dict({"id": [9, 3], "text": ["nine", "three"]}), Dataset.from_dict({"id": [5], "text": ["five"]})]
     )
-    texts = triples.Texts(table)
+    texts = public_layouts.Texts(table)
     assert texts.take(np.array([5, 4, 3, 9, 5, 99])).tolist() == ["five", None, "three", "nine", "five", None]

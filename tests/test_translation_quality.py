@@ -29,24 +29,21 @@ def english(count: int, **more) -> Dataset:
 
 
 def test_what_comes_back_whole_scores_100_and_what_is_lost_does_not():
-    result = back_translation(english(80), Reversing(), ["de", "th"], n=30, seed=1)
-    scores = result.scores.set_index("language")
+    scores = back_translation(english(80), Reversing(), ["de", "th"], n=30, seed=1).set_index("language")
     assert scores.loc["de", ["chrF", "low", "high", "n"]].tolist() == [100, 100, 100, 30]
     assert scores.loc["th", "low"] < scores.loc["th", "chrF"] < scores.loc["th", "high"] < 60
-    worst = result.examples[result.examples["language"] == "th"]
-    assert len(worst) == 3 and worst["chrF"].is_monotonic_increasing
-    assert (worst["translation"].str.len() < worst["source"].str.len()).all() and set(worst["id"]) <= set(english(80)["id"])
 
 
 def test_chrf_is_sacrebleus_and_the_sample_is_the_same_for_every_language_and_run():
     from sacrebleu import sentence_chrf
 
-    result = back_translation(english(80), Reversing(), ["th"], n=5, seed=3)
-    for row in result.examples.itertuples():
-        assert row.chrF == sentence_chrf(row.back, [row.source]).score
-    assert back_translation(english(80), Reversing(), ["th"], n=5, seed=3).scores.equals(result.scores)
-    assert back_translation(english(80), Reversing(), ["th"], n=5, seed=4).scores.to_dict() != result.scores.to_dict()
-    assert back_translation(english(4), Reversing(), ["th"], n=50).scores["n"].item() == 4
+    pairs = english(4)
+    thai = Reversing().translate(Reversing().translate(pairs["passage"][:], "en", "th"), "th", "en")
+    scores = [sentence_chrf(text, [passage]).score for text, passage in zip(thai, pairs["passage"], strict=True)]
+    table = back_translation(pairs, Reversing(), ["th"], n=50)
+    assert table["chrF"].item() == pytest.approx(sum(scores) / 4) and table["n"].item() == 4
+    drawn = [back_translation(english(80), Reversing(), ["th"], n=5, seed=seed)["chrF"].item() for seed in (3, 3, 4)]
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_a_memory_cannot_translate_back():

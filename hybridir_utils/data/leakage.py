@@ -27,9 +27,9 @@ from scipy import sparse
 
 from ..base.errors import InputError
 from ..base.mapped import codes, holds, keep_rows
-from ..tasks.parallel_texts import ParallelQuestions, evaluated_texts
+from ..tasks.parallel_texts import ParallelQuestions
 from ..tasks.retrieval_task import RetrievalTask
-from ..tasks.searched_task import SearchTask
+from ..tasks.searched_task import Search, SearchTask, corpus_rows
 
 SHINGLE = 5  # characters
 MIN_CONTAINED = 40  # shingles (44 characters): shorter sentences are contained in some section by chance
@@ -40,6 +40,7 @@ HALF = 0.5  # of a text's weight, which a text that holds it shares among the he
 ROUNDING = 1e-9  # of sums whose order differs
 KINDS = ("", "exact", "near", "contained")
 MATCH_COLUMNS = ("kind", "pair", "match", "similarity", "pair_text", "match_text")
+KNOWN_COLUMNS = ["id", "language", "text"]  # of the texts that the evaluation holds
 LEAK_COLUMNS = ["kind", "language", "pair", "field", "match", "similarity", "pair_text", "match_text"]
 
 _POWERS = np.array([pow(0x9E3779B97F4A7C15, power, 2**64) for power in range(1, SHINGLE + 1)], dtype=np.uint64)
@@ -66,6 +67,30 @@ def leaks(pairs: Dataset, task: RetrievalTask | SearchTask | ParallelQuestions, 
             tables.append(_compare(ours, known, threshold, contain=field == "passage").assign(language=code, field=field))
     found = [table for table in tables if len(table)] or tables
     return pd.concat(found, ignore_index=True)[LEAK_COLUMNS].astype({"similarity": float})
+
+
+def evaluated_texts(task: RetrievalTask | SearchTask | ParallelQuestions) -> dict[str, pd.DataFrame]:
+    """{"question": frame, "passage": frame} of id, language, text: the task's questions, and the passages relevant to one of them.
+
+    A search that is judged by answers names no relevant passage, and parallel questions have none. Raises InputError when a relevant
+    one is not in its corpus.
+    """
+    if isinstance(task, RetrievalTask):
+        relevant = task.candidates["id"].isin(set(task.relevance["candidate"]))
+        return {"question": task.queries[KNOWN_COLUMNS], "passage": task.candidates.loc[relevant, KNOWN_COLUMNS]}
+    if isinstance(task, ParallelQuestions):
+        return {"question": task.texts[KNOWN_COLUMNS], "passage": task.texts.iloc[:0][KNOWN_COLUMNS]}
+    questions = [search.queries.assign(language=search.query_language)[KNOWN_COLUMNS] for search in task.searches]
+    passages = [_relevant(task, search) for search in task.searches if search.qrels is not None]
+    tables = {"question": questions, "passage": [pd.DataFrame(columns=KNOWN_COLUMNS), *passages]}
+    return {field: pd.concat(frames).drop_duplicates(["id", "language"], ignore_index=True) for field, frames in tables.items()}
+
+
+def _relevant(task: SearchTask, search: Search) -> pd.DataFrame:
+    corpus = task.open_corpus(search.corpus)
+    wanted = set(search.qrels.loc[search.qrels["relevance"] > 0, "candidate"])
+    rows = corpus_rows(corpus, sorted(wanted), f"{task.name}, {search.corpus}").sort_values()
+    return pd.DataFrame({"id": rows.index, "language": search.candidate_language, "text": corpus.select(rows.to_numpy())["text"]})
 
 
 def drop_leaks(pairs: Dataset, found: pd.DataFrame) -> Dataset:

@@ -17,15 +17,12 @@ from datasets import Dataset, concatenate_datasets
 
 from ..base.errors import InputError
 from ..base.files import file_fingerprint, output_root, read_jsonl
-from ..base.languages import check_languages, is_regional
+from ..base.languages import check_languages
 from ..base.mapped import CHUNK, chunks, codes, read_parquet, stored
-from ..tasks.sentences import sentence_spans
 
-MIN_BYTES = 60  # of UTF-8: about 60 Latin letters or 20 Han or Thai ones; shorter sections answer nothing
-MIN_TEXT_SHARE = 0.8  # letters and spaces among all characters of an English section; below it is code or a list of numbers
-MAX_BARS = 20  # a section with more `|` is a list of links, such as the languages a document was translated into
+PAIR_COLUMNS = ["id", "passage_id", "language", "question", "passage", "source"]
+NEGATIVE_COLUMNS = ["negative", "negative_id"]  # a hard negative passage and its passage_id; both or neither; "" where a pair has none
 IN_MEMORY = 50_000_000  # bytes of a file of pairs
-REGIONS = {"zh": ("zh-CN", "zh_CN"), "pt": ("pt-BR", "pt_BR"), "fil": ("tl",)}  # files of one region, or an old code
 
 
 def pairs_from_rows(rows: Iterable[Iterable[str]], path: Path | None = None) -> Dataset:
@@ -103,114 +100,6 @@ def _with_empty(part: Dataset, columns: list[str]) -> Dataset:
         return table
 
     return part.with_format("arrow").map(add, batched=True, batch_size=CHUNK).with_format(None) if lacking else part
-
-
-def read_sections(folder: Path, languages: Iterable[str], source: str, max_chars: int = 1200) -> Dataset:
-    """Pairs from aligned document sections: `<language>.jsonl.gz` with id, heading, text and, in some sets, title.
-
-    The question is title and heading, the passage the text, cut at a sentence boundary to at most `max_chars` characters. The id
-    becomes `<source>:<id>`. Sections with the same English text share a passage_id. What is dropped, and why: `section_counts`.
-    Raises InputError when a language has no file; `section_languages` tells which have one.
-    """
-    rows, english = [], _english(Path(folder))
-    home = {}
-    passage_id = {id_: home.setdefault(_passage(row, "en", max_chars), id_) for id_, row in english.items()}
-    for language, row, reason in _judged(Path(folder), languages, english):
-        if reason is None:
-            ids = (f"{source}:{row['id']}", f"{source}:{passage_id.get(row['id'], row['id'])}")
-            rows.append((*ids, language, _question(row), _passage(row, language, max_chars), source))
-    return pairs_from_rows(rows)
-
-
-def section_counts(folder: Path, languages: Iterable[str]) -> pd.DataFrame:
-    """Sections kept and dropped (by reason) per language, as `read_sections` decides."""
-    counts = {}
-    for language, _, reason in _judged(Path(folder), languages, _english(Path(folder))):
-        counts.setdefault(language, Counter())[reason or "kept"] += 1
-    table = pd.DataFrame.from_dict(counts, orient="index").fillna(0).astype(int)
-    return table[["kept", *sorted(set(table.columns) - {"kept"})]].rename_axis("language")
-
-
-def section_languages(folder: Path) -> tuple[str, ...]:
-    """Codes of the languages a folder of sections has a file for, sorted; a region stays in the code (`zh-TW`) unless REGIONS names it."""
-    stems = {path.name.removesuffix(".jsonl.gz") for path in Path(folder).glob("*.jsonl.gz")}
-    usual = {code: stems & set(names) for code, names in REGIONS.items() if stems & set(names)}
-    others = {stem.replace("_", "-") for stem in stems.difference(*usual.values())}
-    return tuple(sorted({code for code in others if code.isalpha() or is_regional(code)} | set(usual)))
-
-
-def _judged(folder: Path, languages: Iterable[str], english: dict[str, dict]) -> Iterator[tuple[str, dict, str | None]]:
-    """(language, section, reason to drop it or None). What is wrong in English drops the section in every language."""
-    unfit = {id_: _flaw(row) or _code_flaw(row) for id_, row in english.items()}
-    ambiguous = _ambiguous(english)
-    for language in check_languages(languages):
-        for row in _read_language(folder, language):
-            reason = unfit.get(row["id"]) or _flaw(row) or ("question stands for several passages" if row["id"] in ambiguous else None)
-            if reason is None and language != "en" and row["id"] in english and row["text"] == english[row["id"]]["text"]:
-                reason = "not translated"
-            yield language, row, reason
-
-
-def _flaw(row: dict) -> str | None:
-    if not row["heading"]:
-        return "no heading"
-    if row["text"].count("|") > MAX_BARS or "style=for-the-badge" in row["text"]:
-        return "list of links"
-    return "too short" if len(row["text"].encode()) < MIN_BYTES else None
-
-
-def _code_flaw(row: dict) -> str | None:
-    """Judged in English alone: vowel signs of other scripts are no letters to `str.isalpha`."""
-    share = sum(character.isalpha() or character.isspace() for character in row["text"]) / len(row["text"])
-    return "code or numbers" if share < MIN_TEXT_SHARE else None
-
-
-def _ambiguous(english: dict[str, dict]) -> set[str]:
-    """Ids whose question (`Overview`, `Size` …) also heads another passage: it asks for neither."""
-    passages = {}
-    for row in english.values():
-        passages.setdefault(_question(row), set()).add(row["text"])
-    return {id_ for id_, row in english.items() if len(passages[_question(row)]) > 1}
-
-
-def _question(row: dict) -> str:
-    title, heading = row.get("title", ""), row["heading"]
-    return f"{title}: {heading}" if title and title != heading else heading
-
-
-def _passage(row: dict, language: str, max_chars: int) -> str:
-    """The text up to the last sentence that ends within `max_chars`; a longer first sentence is cut at white space."""
-    text = row["text"]
-    if len(text) <= max_chars:
-        return text
-    ends = [end for _, end in sentence_spans(text, language) if len(text[:end].rstrip()) <= max_chars]
-    head = text[: ends[-1]] if ends else text[: max_chars + 1].rpartition(" ")[0] or text[:max_chars]
-    return head.strip()
-
-
-def _english(folder: Path) -> dict[str, dict]:
-    """English sections by id, or none where the set has no English file."""
-    return {row["id"]: row for row in _read_language(folder, "en")} if (folder / "en.jsonl.gz").exists() else {}
-
-
-def _read_language(folder: Path, language: str) -> list[dict]:
-    """Sections of one language with white space runs made single blanks."""
-    spellings = (language, language.replace("-", "_"), *REGIONS.get(language, ()))
-    names = [name for name in spellings if (folder / f"{name}.jsonl.gz").exists()]
-    if not names:
-        there = ", ".join(section_languages(folder)) or "none"
-        raise InputError(f"{folder}: no {language}.jsonl.gz; languages there: {there}.")
-    path, rows = folder / f"{names[0]}.jsonl.gz", []
-    for number, row in read_jsonl(path, required=("id", "heading", "text")):
-        odd = [key for key, value in row.items() if not isinstance(value, str)]
-        if odd:
-            raise InputError(f"{path}, line {number}: {odd[0]!r} must be a text, found {row[odd[0]]!r}.")
-        rows.append({key: " ".join(value.split()) for key, value in row.items()})
-    return rows
-
-
-PAIR_COLUMNS = ["id", "passage_id", "language", "question", "passage", "source"]
-NEGATIVE_COLUMNS = ["negative", "negative_id"]  # a hard negative passage and its passage_id; both or neither; "" where a pair has none
 
 
 def check_pairs(pairs: Dataset) -> Dataset:

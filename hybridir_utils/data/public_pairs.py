@@ -19,8 +19,7 @@ from ..base.files import fingerprint
 from ..base.hub import hub_errors
 from ..base.hub_data import HubSet, load_set
 from ..provenance.fingerprints import code_fingerprint
-from .public_layouts import LAYOUTS, judged, pair_features, pair_table, stretcher
-from .triples import chosen, drawn_size, triple_pairs
+from .public_layouts import LAYOUTS, chosen, drawn_size, judged, pair_features, pair_table, stretcher, triple_pairs
 
 
 class TrainingSet(HubSet):
@@ -52,7 +51,7 @@ def hub_pairs(
 ) -> Dataset:
     """Parallel pairs of a set of the catalogue, memory-mapped: columns PAIR_COLUMNS, and NEGATIVE_COLUMNS where asked for.
 
-    languages: those of the set to read. max_pairs, share: of its ids (`triples.drawn_size`), drawn by `seed`; 0 and 1: all. Rows without
+    languages: those of the set to read. max_pairs, share: of its ids (`drawn_size`), drawn by `seed`; 0 and 1: all. Rows without
     a question, a passage or an answer in it are left out. Raises InputError as `load_set`, and when nothing is left.
     """
     entry = TRAINING_SETS[name]

@@ -28,9 +28,9 @@ from ..tasks.retrieval_task import RetrievalTask
 from ..tasks.searched_task import SearchTask
 from ..tasks.squad import MLQA_LANGUAGES, mlqa_r, squad_folder, xquad_r
 from . import worldfacts
-from .pairs import read_pairs_jsonl, read_sections, section_languages
+from .pairs import read_pairs_jsonl
 from .public_pairs import TRAINING_SETS, hub_pairs, place_fault, set_record
-from .section_tasks import held_out_articles, section_task, without_articles
+from .sections import held_out_articles, read_sections, section_languages, section_task, without_articles
 
 
 @dataclass(frozen=True)

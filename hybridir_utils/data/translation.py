@@ -19,7 +19,6 @@ import pandas as pd
 from ..base import mapped
 from ..base.distributed import is_main, on_main, processes
 from ..base.errors import Busy, InputError, UnknownName
-from ..base.mapped import codes
 from ..base.memory import token_batches
 from .pairs import PAIR_COLUMNS
 
@@ -31,6 +30,14 @@ BATCH = 1024  # most texts given to a translator at once, a process; a kill lose
 BATCH_CHARS = 100_000  # most characters of a batch, padding to its longest text counted
 CHUNK = 8192  # pairs held in memory at once
 TEXT_COLUMNS = ("question", "passage", "negative")
+RESAMPLES = 1000  # of the bootstrap of back-translations
+ASKED = 500  # texts looked up by one query
+_TABLES = """
+CREATE TABLE IF NOT EXISTS translators (number INTEGER PRIMARY KEY, name TEXT, source TEXT, target TEXT, UNIQUE (name, source, target));
+CREATE TABLE IF NOT EXISTS translations (
+    translator INTEGER, digest BLOB, translation TEXT NOT NULL, seal BLOB NOT NULL, PRIMARY KEY (translator, digest)
+) WITHOUT ROWID;
+"""
 
 
 class Translator(Protocol):
@@ -206,15 +213,6 @@ def _source_language(pairs: Dataset, targets: list[str]) -> str:
     return languages[0]
 
 
-ASKED = 500  # texts looked up by one query
-_TABLES = """
-CREATE TABLE IF NOT EXISTS translators (number INTEGER PRIMARY KEY, name TEXT, source TEXT, target TEXT, UNIQUE (name, source, target));
-CREATE TABLE IF NOT EXISTS translations (
-    translator INTEGER, digest BLOB, translation TEXT NOT NULL, seal BLOB NOT NULL, PRIMARY KEY (translator, digest)
-) WITHOUT ROWID;
-"""
-
-
 @dataclass(frozen=True)
 class TranslationCache:
     """Translations by (translator, source language, target language, text), in an open file; see `open_cache`.
@@ -294,45 +292,22 @@ def _explained(error: sqlite3.DatabaseError, path: Path) -> Exception:
     )
 
 
-RESAMPLES = 1000  # of the bootstrap
-EXAMPLES = 3  # worst ones shown a language
-
-
-@dataclass(frozen=True)
-class BackTranslation:
-    """scores: one row a language: language, chrF (mean over passages), low, high (95 % bootstrap interval), n.
-
-    examples: the EXAMPLES passages of each language with the lowest chrF: language, id, chrF, source, translation, back.
-    """
-
-    scores: pd.DataFrame
-    examples: pd.DataFrame
-
-
-def back_translation(pairs: Dataset, translator: Translator, targets: list[str], n: int = 50, seed: int = 0) -> BackTranslation:
+def back_translation(pairs: Dataset, translator: Translator, targets: list[str], n: int = 50, seed: int = 0) -> pd.DataFrame:
     """chrF of `n` passages of one source language after translation into each target language and back.
 
-    pairs: rows in one language. The same passages, drawn by `seed`, are taken for every language. Raises UnknownName when the
-    translator lacks a direction, which a translation memory into other languages always does.
+    One row a language: language, chrF (mean over passages), low, high (95 % bootstrap interval), n. pairs: rows in one language. The same
+    passages, drawn by `seed`, are taken for every language. Raises UnknownName when the translator lacks a direction, which a translation
+    memory into other languages always does.
     """
     from sacrebleu.metrics import CHRF
 
     chosen = np.sort(np.random.default_rng(seed).permutation(len(pairs))[:n])
-    sample, metric, tables = pairs.select(chosen), CHRF(), []
-    source, passages = codes(sample, "language")[1][0].as_py(), sample["passage"][:]
+    sample, metric, rows = pairs.select(chosen), CHRF(), []
+    source, passages = mapped.codes(sample, "language")[1][0].as_py(), sample["passage"][:]
     for target in targets:
-        translations = translator.translate(passages, source, target)
-        back = translator.translate(translations, target, source)
-        values = [metric.sentence_score(text, [passage]).score for text, passage in zip(back, passages, strict=True)]
-        columns = {"id": sample["id"][:], "chrF": values, "source": passages, "translation": translations, "back": back}
-        tables.append(pd.DataFrame({"language": target, **columns}))
-    rows = pd.concat(tables, ignore_index=True)
-    scores = [_interval(language, group["chrF"].to_numpy(), seed) for language, group in rows.groupby("language", sort=False)]
-    worst = rows.sort_values("chrF", kind="stable").groupby("language", sort=False).head(EXAMPLES)
-    return BackTranslation(pd.DataFrame(scores), worst.sort_values(["language", "chrF"], kind="stable", ignore_index=True))
-
-
-def _interval(language: str, values: np.ndarray, seed: int) -> dict:
-    draws = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
-    low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
-    return {"language": language, "chrF": values.mean(), "low": low, "high": high, "n": len(values)}
+        back = translator.translate(translator.translate(passages, source, target), target, source)
+        values = np.array([metric.sentence_score(text, [passage]).score for text, passage in zip(back, passages, strict=True)])
+        means = values[np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)
+        low, high = np.percentile(means, [2.5, 97.5])
+        rows.append({"language": target, "chrF": values.mean(), "low": low, "high": high, "n": len(values)})
+    return pd.DataFrame(rows)

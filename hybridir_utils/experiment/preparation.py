@@ -232,7 +232,7 @@ def translation_sample(run: Run) -> pd.DataFrame:
     chosen, targets = to_translate(profile, pairs)
     if profile.translator == "memory" or not profile.back_translated or not targets or not chosen.any():
         return pd.DataFrame(columns=["language", "chrF", "low", "high", "n"])
-    return back_translation(keep_rows(pairs, chosen), translator(run), targets, profile.back_translated, profile.corpus_seed).scores
+    return back_translation(keep_rows(pairs, chosen), translator(run), targets, profile.back_translated, profile.corpus_seed)
 
 
 def translated(run: Run, pairs: Dataset, folder: Path) -> Dataset:

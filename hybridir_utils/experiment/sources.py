@@ -7,8 +7,8 @@ import pyarrow.compute as pc
 
 from ..base.mapped import codes, keep_rows
 from ..data.pairs import join_pairs
+from ..data.public_layouts import drawn_size
 from ..data.register import pair_set
-from ..data.triples import drawn_size
 from .profile import Profile
 
 VALIDATION_SHARE = 0.04

@@ -10,9 +10,9 @@ import pandas as pd
 from ..base.errors import HybridIRError, InputError, UnknownName
 from ..base.files import PUBLISHED
 from ..data.mt_models import TRANSLATORS
+from ..data.public_layouts import drawn_size
 from ..data.public_pairs import TRAINING_SETS
 from ..data.register import is_search_task
-from ..data.triples import drawn_size
 from ..encode.catalogue import ENCODERS
 from ..experiment.profile import OWN_BASES, Profile
 from ..experiment.readiness import as_text, place_faults

@@ -21,11 +21,6 @@ from .sentences import sentence_spans
 
 MLQA_LANGUAGES = ("ar", "de", "en", "es", "hi", "vi", "zh")
 
-# LAReQA's README of 2020 (google-research-datasets/lareqa, commit 343180b) counts MLQA-R so; its file was withdrawn later.
-MLQA_R_PUBLISHED = pd.DataFrame(
-    {"questions": (517, 512, 1148, 500, 507, 511, 504), "candidates": (2545, 2362, 6264, 1787, 2426, 2828, 2322)}, index=MLQA_LANGUAGES
-)
-
 
 def xquad_r(folder: Path, languages: Iterable[str] = ()) -> RetrievalTask:
     """XQuAD-R from `<language>.json` with the published `sentences`: 1,190 questions a language, 13,014 candidates in all 11.
@@ -44,17 +39,9 @@ def mlqa_r(folder: Path, languages: Iterable[str] = ()) -> RetrievalTask:
     """MLQA-R from MLQA v1 dev files `<language>.json` whose context and question are in one language, split by `sentence_spans`.
 
     A question has 2 to 4 relevant sentences, one in each language it exists in. LAReQA's own sentence breaks are no longer
-    distributed: the questions are the same, the candidates differ a little; `mlqa_r_counts` shows by how many.
+    distributed: the questions are the same, the candidates differ a little.
     """
     return _task("MLQA-R", _read_languages(folder, pick_languages("MLQA-R", languages, MLQA_LANGUAGES)))
-
-
-def mlqa_r_counts(task: RetrievalTask) -> pd.DataFrame:
-    """Questions and candidates per language: ours, LAReQA's published count, and the difference in per cent of the published one."""
-    ours = task.summary()[["questions", "candidates"]]
-    published = MLQA_R_PUBLISHED.reindex(ours.index)
-    table = ours.join(published, rsuffix="_published")
-    return table.assign(candidates_difference_percent=(100 * (ours["candidates"] / published["candidates"] - 1)).round(1))
 
 
 def squad_folder(folder: Path) -> RetrievalTask:

@@ -56,7 +56,7 @@ def _set_threads(count: int) -> None:
 
 
 def _pairs(options):
-    from hybridir_utils.data.pairs import read_sections
+    from hybridir_utils.data.sections import read_sections
 
     return read_sections(Path(os.environ["HYBRIDIR_DATA"]) / "mscourses", options.languages, "mscourses", options.max_chars)
 
