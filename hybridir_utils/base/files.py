@@ -1,4 +1,4 @@
-"""Reading and writing text files so that a bad file is named, with the place in it, and a good one is never half written."""
+"""Files: where they lie; read so that a bad one is named with the place in it; written whole or not at all; fingerprints of them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,37 @@ from pathlib import Path
 from typing import Any
 
 from .errors import HybridIRError, InputError
+
+PACKAGE = Path(__file__).resolve().parents[1]
+CARRIED = PACKAGE / "carried"  # what an installed package brings along of the checkout; setup.py puts it there
+ROOT = CARRIED if CARRIED.is_dir() else PACKAGE.parent  # the folder with data/ and notebooks/
+NOTEBOOKS = ROOT / "notebooks"
+PROFILES = NOTEBOOKS / "profiles"
+WORLDFACTS = ROOT / "data" / "worldfacts"
+PUBLISHED = ROOT / "data" / "published"
+
+
+def in_checkout() -> bool:
+    """Whether the package lies in a checkout, with notebooks to run; else it was installed, and brings along only what it reads itself."""
+    return PACKAGE.parent == ROOT
+
+
+def output_root() -> Path:
+    """Folder below which runs write: HYBRIDIR_OUTPUT, or the checkout; of an installed package the folder one works in."""
+    return Path(os.environ.get("HYBRIDIR_OUTPUT") or (ROOT if in_checkout() else ".")).resolve()
+
+
+def data_folder(name: str, data_dir: str = "") -> Path:
+    """Folder of a real data set below the profile's `data_dir`, or else below HYBRIDIR_DATA; raises InputError when absent."""
+    base = data_dir or os.environ.get("HYBRIDIR_DATA", "")
+    if not base:
+        raise InputError(
+            f"data set {name!r} is needed, but neither the profile's data_dir nor HYBRIDIR_DATA names a folder. See data/README.md."
+        )
+    folder = Path(base).expanduser() / name
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; data/README.md gives the command that puts {name!r} there.")
+    return folder
 
 
 def read_text(path: Path) -> str:
@@ -77,6 +108,73 @@ def parse_json(text: str, path: Path | str, first_line: int = 1) -> Any:
     except ValueError as error:  # a number of thousands of digits, a key that stands twice
         raise InputError(f"{path}, line {first_line}: no usable JSON ({error}). Mend the file or export it again.") from None
     return value
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The file's lines with their `\n`, one at a time."""
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            start = 0
+            for number, line in enumerate(file, start=1):
+                yield _decoded(line, path, number, start)
+                start += len(line)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file. data/README.md lists the files of each data set.") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{path}: cut off or not gzip ({error}). Fetch it again.") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def _decoded(line: bytes, path: Path, number: int, start: int) -> str:
+    """start: bytes before the line."""
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        place = f"{path}, line {number}, byte {start + error.start}"
+        raise InputError(f"{place}: not UTF-8 (byte 0x{line[error.start]:02x}). Save the file as UTF-8 and read it again.") from None
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a key that stands twice nobody can say which value was meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in names if names.count(key) > 1)!r} stands twice in one object")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_each_once)
+
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
+
+
+@contextmanager
+def writing(path: Path):
+    """Turn the operating system's complaints about `path` (no space, no permission) into an InputError that says what to do."""
+    try:
+        yield
+    except HybridIRError:
+        raise
+    except Exception as error:
+        number = _system_error(error)
+        if number not in NO_SPACE + NO_ACCESS:  # a missing input, the network: not this folder's fault
+            raise
+        advice = "Free some space" if number in NO_SPACE else "Check the permissions"
+        named = str(getattr(error, "filename", None) or path)
+        where = path if named.endswith(TEMPORARY) else named
+        raise InputError(
+            f"{where}: cannot be written ({os.strerror(number)}). {advice}, or set HYBRIDIR_OUTPUT to another folder. "
+            "Earlier results are untouched."
+        ) from error
+
+
+def _system_error(error: Exception) -> int | None:
+    """The system's number of an error; safetensors and numpy tell a full disk in words only."""
+    full = any(words in str(error) for words in ("No space left on device", " requested and "))
+    return getattr(error, "errno", None) or (errno.ENOSPC if full else None)
 
 
 TEMPORARY = ".tmp"
@@ -140,97 +238,6 @@ def _remove_left(path: Path) -> None:
 def file_safe(name: str) -> str:
     """The name as part of a file name: its last 40 characters, with `_` for all but letters, digits and `-_.`."""
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[-40:]
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """The file's lines with their `\n`, one at a time."""
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            start = 0
-            for number, line in enumerate(file, start=1):
-                yield _decoded(line, path, number, start)
-                start += len(line)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file. data/README.md lists the files of each data set.") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{path}: cut off or not gzip ({error}). Fetch it again.") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
-
-
-def _decoded(line: bytes, path: Path, number: int, start: int) -> str:
-    """start: bytes before the line."""
-    try:
-        return line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        place = f"{path}, line {number}, byte {start + error.start}"
-        raise InputError(f"{place}: not UTF-8 (byte 0x{line[error.start]:02x}). Save the file as UTF-8 and read it again.") from None
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of a key that stands twice nobody can say which value was meant."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in names if names.count(key) > 1)!r} stands twice in one object")
-    return found
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_each_once)
-
-ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOKS = ROOT / "notebooks"
-PROFILES = NOTEBOOKS / "profiles"
-WORLDFACTS = ROOT / "data" / "worldfacts"
-PUBLISHED = ROOT / "data" / "published"
-
-
-def output_root() -> Path:
-    """Folder that receives data/runs, data/results and figures: HYBRIDIR_OUTPUT, or the checkout."""
-    return Path(os.environ.get("HYBRIDIR_OUTPUT") or ROOT).resolve()
-
-
-def data_folder(name: str, data_dir: str = "") -> Path:
-    """Folder of a real data set below the profile's `data_dir`, or else below HYBRIDIR_DATA; raises InputError when absent."""
-    base = data_dir or os.environ.get("HYBRIDIR_DATA", "")
-    if not base:
-        raise InputError(
-            f"data set {name!r} is needed, but neither the profile's data_dir nor HYBRIDIR_DATA names a folder. See data/README.md."
-        )
-    folder = Path(base).expanduser() / name
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; data/README.md gives the command that puts {name!r} there.")
-    return folder
-
-
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
-
-
-@contextmanager
-def writing(path: Path):
-    """Turn the operating system's complaints about `path` (no space, no permission) into an InputError that says what to do."""
-    try:
-        yield
-    except HybridIRError:
-        raise
-    except Exception as error:
-        number = _system_error(error)
-        if number not in NO_SPACE + NO_ACCESS:  # a missing input, the network: not this folder's fault
-            raise
-        advice = "Free some space" if number in NO_SPACE else "Check the permissions"
-        named = str(getattr(error, "filename", None) or path)
-        where = path if named.endswith(TEMPORARY) else named
-        raise InputError(
-            f"{where}: cannot be written ({os.strerror(number)}). {advice}, or set HYBRIDIR_OUTPUT to another folder. "
-            "Earlier results are untouched."
-        ) from error
-
-
-def _system_error(error: Exception) -> int | None:
-    """The system's number of an error; safetensors and numpy tell a full disk in words only."""
-    full = any(words in str(error) for words in ("No space left on device", " requested and "))
-    return getattr(error, "errno", None) or (errno.ENOSPC if full else None)
 
 
 def fingerprint(value: object) -> str:
