@@ -33,6 +33,15 @@ def in_checkout() -> bool:
     return PACKAGE.parent == ROOT
 
 
+def need_checkout() -> None:
+    """Raises InputError in an installed package, which has no notebooks."""
+    if not in_checkout():
+        raise InputError(
+            "the notebooks are not part of the installed package: get the repository (git clone, or its archive), "
+            "`pip install -r requirements.txt` there, and call this again in it. The library and `profiles` work without it."
+        )
+
+
 def output_root() -> Path:
     """Folder below which runs write: HYBRIDIR_OUTPUT, or the checkout; of an installed package the folder one works in."""
     return Path(os.environ.get("HYBRIDIR_OUTPUT") or (ROOT if in_checkout() else ".")).resolve()

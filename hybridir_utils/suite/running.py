@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from ..base.errors import HybridIRError, UnknownName
-from ..base.files import NOTEBOOKS, file_fingerprint, fingerprint, output_root, writing
+from ..base.files import NOTEBOOKS, file_fingerprint, fingerprint, need_checkout, output_root, writing
 from ..experiment.readiness import check_places
 from ..experiment.run import Run, origin_of, settings_of
 from ..provenance import reads
@@ -52,6 +52,7 @@ class Step:
 
 def notebooks() -> list[Path]:
     """The suite's notebooks in order."""
+    need_checkout()
     return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 
 
