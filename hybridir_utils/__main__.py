@@ -29,7 +29,9 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="execute the notebooks in order, skipping what is up to date")
     run.add_argument("--from", dest="start_at", default="", metavar="02", help="run this notebook and all after it again")
     run.add_argument("--only", default="", metavar="03", help="run this notebook alone")
-    run.add_argument("--write-back", action="store_true", help="put the executed outputs, without volatile metadata, into notebooks/")
+    run.add_argument(
+        "--write-back", action="store_true", help="make the finished run the reference: data/results, figures, notebooks, README"
+    )
     run.add_argument("--cost", action="store_true", help="say what it will take (tokens, hours, memory, disk), and start nothing")
     run.add_argument("--jobs", type=int, default=1, metavar="N", help="runs side by side, where --set gives several values")
     run.add_argument(
@@ -74,9 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options) -> int:
-    from .experiment.run import read_settings
-    from .suite.progress import run_shown
-    from .suite.writeback import summarise
+    from .experiment.run import changes_of, read_settings
 
     if any(len(setting.values) > 1 for setting in read_settings(options.settings)):
         return _sweep(options)
@@ -85,18 +85,26 @@ def _run(options) -> int:
     if options.scheduler:
         options.settings.append(f"scheduler={options.scheduler}")
     run = _open(options)
-    if options.write_back and run.name != "sample":
-        raise InputError(
-            f"--write-back: notebooks carry the outputs of the sample profile, not of {run.name}; leave --profile and --set out."
-        )
+    if options.write_back and run.name != run.profile.name:
+        raise InputError(f"--write-back: a reference is of a profile as it stands, not of {', '.join(changes_of(run))}; leave --set out.")
     if options.cost:
         return _cost(run)
-    steps = run_shown(run, options.start_at, options.only, options.timeout)
+    return _run_notebooks(run, options)
+
+
+def _run_notebooks(run, options) -> int:
+    from .suite.comparison import as_text, compare_with_reference
+    from .suite.progress import run_shown
+    from .suite.readers import summarise
+
+    run_shown(run, options.start_at, options.only, options.timeout)
+    print(summarise(run))
+    if found := compare_with_reference(run):
+        print(as_text(found))
     if options.write_back:
         from .suite.writeback import write_back
 
-        write_back(steps)
-    print(summarise(run, steps))
+        print(*write_back(run), sep="\n")
     return 0
 
 
@@ -179,34 +187,36 @@ def _train(options) -> int:
 
 
 def _check(options) -> int:
-    from .experiment.run import save_table
+    from .experiment.run import save_table, saved_run
     from .results.figures import read_result
     from .results.paper import check, read_published, report
 
-    run = _open(options)
+    run = saved_run(_open(options))
     models = dict(text.rpartition("=")[::2] for text in options.models)
     if not all(models):
         raise InputError("--as: expected BASE=MODEL, for example --as st:/models/labse=LaBSE.")
     published = read_published(options.against) if options.against else None
-    table = save_table(run, "check", check(read_result(run, "scores"), read_result(run, "bias"), models, published))
-    print(f"{report(table)}; all rows: {run.results / 'check.csv'}")
+    table = check(read_result(run, "scores"), read_result(run, "bias"), models, published)
+    print(report(table) if run.committed else f"{report(save_table(run, 'check', table))}; all rows: {run.results / 'check.csv'}")
     return 1 if (table["verdict"] == "off").any() else 0
 
 
 def _figures(options) -> int:
+    from .experiment.run import saved_run
     from .results.figures import draw_all
-    from .suite.writeback import write_tables
+    from .suite.readers import write_tables
 
-    run = _open(options)
+    run = saved_run(_open(options))
     for path in [*draw_all(run), *write_tables(run)]:
         print(path)
     return 0
 
 
 def _report(options) -> int:
+    from .experiment.run import saved_run
     from .suite.report.page import write_report
 
-    print(write_report(_open(options)))
+    print(write_report(saved_run(_open(options))))
     return 0
 
 

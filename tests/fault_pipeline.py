@@ -74,7 +74,7 @@ def pipeline(folder: Path, say) -> None:
     from hybridir_utils.experiment.run import open_run, save_table
     from hybridir_utils.results import reading
     from hybridir_utils.results.figures import draw
-    from hybridir_utils.suite.writeback import write_tables
+    from hybridir_utils.suite.readers import write_tables
 
     run = open_run(str(folder / "killed.toml"))
     say("translate")
@@ -120,7 +120,7 @@ def prepare(folder: Path) -> None:
     from hybridir_utils.encode import corpora
     from hybridir_utils.experiment import encoders, evaluation, preparation, stamps
     from hybridir_utils.provenance.fingerprints import code_fingerprint
-    from hybridir_utils.suite import writeback
+    from hybridir_utils.suite import readers
 
     def here(run_job, jobs, workers, label):
         return [run_job(*job) for job in jobs]
@@ -132,7 +132,7 @@ def prepare(folder: Path) -> None:
         code_fingerprint(maker)
     for stage in stamps.STAGES:
         stamps._code_of(stage)
-    assert not unchecked_languages(["de"]) and writeback and corpora
+    assert not unchecked_languages(["de"]) and readers and corpora
     gc.freeze()  # else every collection in a child goes through all that was imported
 
 

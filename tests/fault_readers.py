@@ -253,7 +253,7 @@ READERS = {
     "shard record": ({"vectors.json": SHARDS}, _shards),
     "artefact record": (lambda folder: {f"{_made(folder).name}/{RECORD}": (_made(folder) / RECORD).read_bytes()}, _artefact),
     "translation cache": (lambda folder: {"cache.sqlite": _cache_bytes(folder)}, _cache),
-    "saved table": (lambda folder: {"data/results/sample/scores.csv": _saved(folder)}, _table),
+    "saved table": (lambda folder: {"data/runs/sample/results/scores.csv": _saved(folder)}, _table),
     "seal": ({"checkpoint-5/whole.json": b'{"model.safetensors": "0"}'}, last_whole),
     "--set": ({"value": b"[0.5, 'x', {a = 1}]"}, _setting),
     "settings of a run": ({"set.json": b'{"alpha": 0.3, "seeds": [1, 2]}'}, _in_environment),

@@ -12,7 +12,7 @@ import nbformat
 
 from hybridir_utils.base import files
 from hybridir_utils.provenance import artefacts, code_use, fingerprints
-from hybridir_utils.suite.running import Ended
+from hybridir_utils.suite.child import Ended
 
 CALLS = """
 import os

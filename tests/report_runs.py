@@ -9,8 +9,7 @@ import pytest
 from made_up import made_up_tables
 from pages import Element, parsed
 
-from hybridir_utils.base import files
-from hybridir_utils.experiment.run import open_run, save_table
+from hybridir_utils.experiment.run import open_run, save_table, saved_run
 from hybridir_utils.results.figures import draw
 from hybridir_utils.suite.records import FAILED, OK, TIMEOUT, begun, write_record
 from hybridir_utils.suite.report.page import write_report
@@ -22,9 +21,6 @@ SHOWN = "<script>alert('1')</script><img src=x onerror=alert(2)>\"'&amp; [U+202E
 
 def committed_report(folder: Path) -> Path:
     """The report of the committed results and figures, without records, as in a fresh clone."""
-    for place in ("data/results", "figures"):
-        (folder / place).mkdir(parents=True)
-        (folder / place / "sample").symlink_to(files.ROOT / place / "sample")
     return written(folder)
 
 
@@ -53,7 +49,7 @@ def record(step: Step, **values) -> None:
 def written(folder: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HYBRIDIR_OUTPUT", str(folder))
-        return write_report(open_run("sample"))
+        return write_report(saved_run(open_run("sample")))
 
 
 def page_of(path: Path) -> Element:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import claim_tables
 import nbformat
@@ -16,8 +17,11 @@ from claim_tables import MEANS, SUPPORTING, questions, source, without_rows
 from hybridir_utils.base.errors import InputError, MissingInput
 from hybridir_utils.base.files import NOTEBOOKS
 from hybridir_utils.base.languages import XQUAD_R_LANGUAGES
+from hybridir_utils.experiment import run as runs
+from hybridir_utils.experiment.profile import make_profile
 from hybridir_utils.experiment.run import open_run, save_table
-from hybridir_utils.experiment.stamps import read_stamps
+from hybridir_utils.experiment.stamps import STAGES, STAMPS, read_stamps
+from hybridir_utils.provenance.fingerprints import sealed
 from hybridir_utils.results.figures import draw
 from hybridir_utils.results.paper import in_our_names
 from hybridir_utils.results.style import VERDICT_COLOURS
@@ -46,7 +50,7 @@ from hybridir_utils.studies.claims.tests import (
     comparisons,
     language_tests,
 )
-from hybridir_utils.suite.writeback import write_tables
+from hybridir_utils.suite.readers import write_tables
 
 
 def verdict(number: int, of):
@@ -328,7 +332,7 @@ def test_other_published_numbers_would_turn_the_verdict(monkeypatch):
 def run(tmp_path, monkeypatch):
     """A sample run with all tables saved, and no other run beside it."""
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
-    monkeypatch.setattr(sources, "ROOT", tmp_path / "checkout")
+    monkeypatch.setattr(runs, "ROOT", tmp_path / "checkout")
     return saved(open_run("sample"))
 
 
@@ -355,7 +359,7 @@ def test_a_missing_table_names_the_command(run):
     with pytest.raises(MissingInput, match=r"tests\.csv: not there yet.*python -m hybridir_utils run --profile sample"):
         saved_source(run.results)
     stamps = read_stamps(run.results)
-    (run.results / "tables.json").write_text(json.dumps({name: stamp for name, stamp in stamps.items() if name != "bias"}))
+    (run.results / STAMPS).write_text(json.dumps(sealed({name: stamp for name, stamp in stamps.items() if name != "bias"})))
     with pytest.raises(MissingInput, match=r"bias\.csv: not there yet, or saved by hand\. Make it with: python -m hybridir_utils run"):
         check_earlier(run)
     (run.results / "about.json").unlink()
@@ -363,31 +367,38 @@ def test_a_missing_table_names_the_command(run):
         check_earlier(run)
 
 
-def restamp(run, names, code: str) -> None:
-    path, stamps = run.results / "tables.json", read_stamps(run.results)
-    path.write_text(json.dumps(stamps | {name: stamps[name] | {"code": code} for name in names}))
+def restamp(results: Path, names, code: str) -> None:
+    stamps, codes = read_stamps(results), dict.fromkeys(STAGES, code)
+    (results / STAMPS).write_text(json.dumps(sealed(stamps | {name: stamps[name] | {"code": codes} for name in names})))
+
+
+def committed(run, name: str) -> Path:
+    """The supporting tables as the reference of another run."""
+    place = runs.reference_tables(name)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return saved(run, name).results.rename(place)
 
 
 def test_tables_of_different_versions_are_refused_with_the_command(run):
-    restamp(run, ["tests"], "another")
+    restamp(run.results, ["tests"], "another")
     for read in (lambda: saved_source(run.results), lambda: check_earlier(run)):
         with pytest.raises(
             InputError, match=r"different versions.*tests.*Make them all again with: python -m hybridir_utils run --profile sample"
         ):
             read()
-    restamp(run, sources.EARLIER, "another")
+    restamp(run.results, sources.EARLIER, "another")
     with pytest.raises(InputError, match=r"earlier version.*Make them all again with: python -m hybridir_utils run --profile sample"):
         check_earlier(run)
 
 
 def test_other_runs_are_judged_from_their_own_tables_and_mixed_ones_left_out(run):
-    large, mixed, old, methods = (saved(run, name) for name in ("large", "mixed", "old", "methods"))
-    restamp(large, read_stamps(large.results), "another version, throughout")
+    large, mixed, old, methods = (committed(run, name) for name in ("large", "mixed", "old", "methods"))
+    restamp(large, read_stamps(large), "another version, throughout")
     restamp(mixed, ["bias"], "another")
-    (old.results / "mixture.csv").unlink()
-    (run.results.parent / "benchmarks").mkdir()
+    (old / "mixture.csv").unlink()
+    runs.reference_tables("benchmarks").mkdir()
     for name in sources.EARLIER + sources.COUNTED:  # of notebook 08 alone, nothing is left to judge
-        (methods.results / f"{name}.csv").unlink()
+        (methods / f"{name}.csv").unlink()
     others, refused = other_runs(run)
     assert [of.name for of in others] == ["large", "old"] and list(refused) == ["mixed"]
     assert "different versions" in refused["mixed"] and "--profile mixed" in refused["mixed"]
@@ -398,20 +409,23 @@ def test_other_runs_are_judged_from_their_own_tables_and_mixed_ones_left_out(run
 
 
 def test_a_run_without_stamps_or_with_a_broken_record_is_left_out(run):
-    bare, broken = saved(run, "bare"), saved(run, "broken")
-    (bare.results / "tables.json").unlink()
-    (broken.results / "about.json").write_text("{")
+    bare, broken = committed(run, "bare"), committed(run, "broken")
+    (bare / STAMPS).unlink()
+    (broken / "about.json").write_text("{")
     others, refused = other_runs(run)
     assert not others and "saved by hand" in refused["bare"] and "about.json" in refused["broken"]
-    (broken.results / "about.json").write_text("{}")
+    (broken / "about.json").write_text("{}")
     assert "no run, command" in other_runs(run)[1]["broken"]
 
 
-def test_runs_of_the_checkout_stand_beside_those_of_another_output_folder(run, tmp_path):
-    committed = saved(run, "committed").results
-    (tmp_path / "checkout" / "data" / "results").mkdir(parents=True)
-    committed.rename(tmp_path / "checkout" / "data" / "results" / "committed")
-    assert [of.name for of in other_runs(run)[0]] == ["committed"]
+def test_own_runs_are_judged_where_the_profile_names_them_in_place_of_a_reference_of_their_name(run):
+    committed(run, "shift"), saved(run, "mine"), saved(run, "shift")
+    assert [of.name for of in other_runs(run)[0]] == ["shift"], "what lies in the output folder by chance decides nothing"
+    (runs.run_folder("shift") / "results" / "mixture.csv").unlink()
+    named = replace(run, profile=make_profile(run.profile.model_dump() | {"compare_with": ("mine", "shift", "absent")}, "test"))
+    others, refused = other_runs(named)
+    assert [of.name for of in others] == ["shift", "mine"] and list(refused) == ["absent"] and "not there" in refused["absent"]
+    assert "mixture" not in others[0].tables and "mixture" in others[1].tables
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from hybridir_utils.provenance import code_use, fingerprints
 from hybridir_utils.provenance.code_use import ALL, PACKAGE, modules, package_imports, source_of, used_code, used_places
 from hybridir_utils.provenance.fingerprints import module_fingerprints
 from hybridir_utils.results.figures import FIGURES
-from hybridir_utils.suite import records
-from hybridir_utils.suite.records import code_cells, parts_of
+from hybridir_utils.suite import staleness
 from hybridir_utils.suite.running import notebooks
+from hybridir_utils.suite.staleness import code_cells, parts_of
 
 QUIET = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign | ast.AugAssign
 ROOMS = ["base", "provenance", "tasks", "encode", "rank", "data", "train", "experiment", "results", "studies", "suite"]
@@ -136,7 +136,7 @@ def test_an_edited_plot_concerns_the_notebooks_that_show_it_and_no_other():
 
 
 def used_by(notebook: Path, profile) -> dict[Path, dict[str, str]]:
-    return used_code(records._used_places([ast.parse(cell) for cell in code_cells(notebook)]))
+    return used_code(staleness._used_places([ast.parse(cell) for cell in code_cells(notebook)]))
 
 
 def reached(place) -> set[tuple[str, str]]:

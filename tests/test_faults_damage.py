@@ -39,7 +39,7 @@ def run(finished, tmp_path, monkeypatch):
 
 
 def artefacts(root) -> dict[str, str]:
-    return {name: digest for name, digest in results(root).items() if not name.startswith("executed")}
+    return {name: digest for name, digest in results(root).items() if not name.startswith(("results", "figures", "notebooks"))}
 
 
 KINDS = {

@@ -118,6 +118,6 @@ def test_an_executed_notebook_that_finds_no_room_is_no_finished_one(run, disk, t
 
 
 def test_two_commands_in_one_folder_the_second_is_told_by_the_command(run, capsys):
-    with hold(run.artefacts / "executed" / run.name):
+    with hold(run.notebooks):
         assert main(["run", "--profile", run.source]) == 1
     assert "being written by process" in capsys.readouterr().err

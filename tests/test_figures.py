@@ -17,7 +17,7 @@ from hybridir_utils.base import files
 from hybridir_utils.base.errors import InputError, MissingInput, UnknownName
 from hybridir_utils.base.files import file_fingerprint
 from hybridir_utils.data.batching import SCHEDULES, STRATEGIES
-from hybridir_utils.experiment.run import open_run, save_table
+from hybridir_utils.experiment.run import open_run, save_table, saved_run
 from hybridir_utils.provenance.code_use import source_of
 from hybridir_utils.results import figures, style
 from hybridir_utils.results.figures import FIGURES, draw, draw_all, read_result
@@ -67,18 +67,18 @@ sys.exit(status)
 
 def test_the_command_draws_the_same_bytes_in_a_fresh_process_without_torch(run, tmp_path):
     """Another process, folder, hash seed and locale; the tables alone decide."""
-    (tmp_path / "data" / "results").mkdir(parents=True)
-    (tmp_path / "data" / "results" / "sample").symlink_to(run.results)
+    (tmp_path / "data" / "runs" / "sample").mkdir(parents=True)
+    (tmp_path / "data" / "runs" / "sample" / "results").symlink_to(run.results)
     environment = {**os.environ, "HYBRIDIR_OUTPUT": str(tmp_path), "PYTHONHASHSEED": "7", "LC_ALL": "C"}
     done = subprocess.run([sys.executable, "-c", COMMAND], env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].split() == ["LOADED"], "drawing figures imports a training library"
-    again = drawn(tmp_path / "figures" / "sample")
+    again = drawn(tmp_path / "data" / "runs" / "sample" / "figures")
     assert {name: data for name, data in again.items() if not name.endswith(".md")} == drawn(run.figures)
     tables = {name for name in again if name.endswith(".md")}
     assert tables == {"scores.md", "paper.md", "bias_worldfacts-test.md", "bias_worldfacts-shifted.md", "claims.md"}
     assert set(map(Path, done.stdout.splitlines()[:-1])) == {
-        tmp_path / "figures" / "sample" / name for name in again if not name.endswith(".svg")
+        tmp_path / "data" / "runs" / "sample" / "figures" / name for name in again if not name.endswith(".svg")
     }
 
 
@@ -157,8 +157,6 @@ COMMITTED = [
 @pytest.mark.skipif(not COMMITTED, reason="data/results holds no saved results yet")
 @pytest.mark.parametrize("results", COMMITTED, ids=lambda path: path.name)
 def test_committed_results_draw_their_figures_again(results, tmp_path, monkeypatch):
-    (tmp_path / "data" / "results").mkdir(parents=True)
-    (tmp_path / "data" / "results" / results.name).symlink_to(results)
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
     laid_out = []  # in no file: that figures become the same files is tested above
 
@@ -168,7 +166,7 @@ def test_committed_results_draw_their_figures_again(results, tmp_path, monkeypat
         return {"png": name}
 
     monkeypatch.setattr(figures, "save_figure", lay_out)
-    assert draw_all(open_run(results.name)) == laid_out
+    assert draw_all(saved_run(open_run(results.name))) == laid_out
     committed = {path.stem for path in (files.ROOT / "figures" / results.name).glob("*.png")}  # of some runs
     assert set(laid_out) == committed if committed else len(laid_out) > 5
 

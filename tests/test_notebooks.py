@@ -17,8 +17,8 @@ from hybridir_utils.base import files
 from hybridir_utils.experiment.profile import Profile, load_profile
 from hybridir_utils.provenance import code_use
 from hybridir_utils.results import figures
-from hybridir_utils.suite.records import PARAMETERS, parameter_names
 from hybridir_utils.suite.running import notebooks
+from hybridir_utils.suite.staleness import PARAMETERS, parameter_names
 
 NOTEBOOKS = sorted(files.NOTEBOOKS.glob("*.ipynb"))
 
@@ -95,9 +95,9 @@ def test_names_of_the_package_that_it_calls_exist(path):
     imported = {}
     for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module.startswith("hybridir_utils."):
-            for name in [alias.name for alias in node.names]:
+            for name, bound in [(alias.name, alias.asname or alias.name) for alias in node.names]:
                 room = importlib.import_module(node.module)
-                imported[name] = getattr(room, name) if hasattr(room, name) else importlib.import_module(f"{node.module}.{name}")
+                imported[bound] = getattr(room, name) if hasattr(room, name) else importlib.import_module(f"{node.module}.{name}")
     for node in nodes:
         if isinstance(node, ast.Attribute) and inspect.ismodule(module := imported.get(ast.unparse(node.value))):
             assert hasattr(module, node.attr), ast.unparse(node)
@@ -113,7 +113,7 @@ def test_tables_its_figures_take_are_kept_before(path):
     kept = set()
     for cell in cells(path, "code"):
         for node in ast.walk(ast.parse(cell["source"])):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "notebook.keep":
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "notebook.save":
                 kept |= {keyword.arg for keyword in node.keywords}
         for name in re.findall(r'show_figure\(run, "(\w+)"\)', cell["source"]):
             assert set(figures.FIGURES[name].tables) <= kept, f"{name} takes a table that no cell above saves"

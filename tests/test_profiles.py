@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -11,7 +12,8 @@ import pytest
 from hybridir_utils.base import files
 from hybridir_utils.base.errors import HybridIRError, InputError, UnknownName, did_you_mean
 from hybridir_utils.experiment.profile import Profile, load_profile, make_profile
-from hybridir_utils.experiment.run import open_run, save_table
+from hybridir_utils.experiment.run import SET_VARIABLE, open_run, save_table
+from hybridir_utils.provenance import reads
 from hybridir_utils.suite.notebook import start
 
 FILES = sorted(files.PROFILES.glob("*.toml"))
@@ -148,7 +150,7 @@ def test_runs_of_a_profile_share_artefacts_but_no_results(tmp_path, monkeypatch)
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
     plain, changed = open_run("sample"), open_run("sample", alpha=0.3)
     assert plain.artefacts == changed.artefacts == tmp_path / "data" / "runs" / "sample"
-    assert plain.results == tmp_path / "data" / "results" / "sample" and plain.figures == tmp_path / "figures" / "sample"
+    assert plain.results == plain.artefacts / "results" and plain.figures == plain.artefacts / "figures"
     assert changed.results != plain.results and changed.figures != plain.figures
 
 
@@ -157,16 +159,40 @@ def test_profile_cannot_be_set_as_a_value_of_itself():
         open_run("sample", **{"profile": "xquad"})
 
 
-def test_start_records_and_prints_every_parameter_and_the_versions(capsys, monkeypatch, tmp_path):
+def test_start_records_every_parameter_and_prints_the_notebooks_own_and_the_versions(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
-    run = start("sample", alpha=0.3)
+    monkeypatch.setenv(SET_VARIABLE, '{"steps": 7}')
+    run = start("sample", alpha=0.3, seeds=[1, 2, 3])
     about = json.loads((run.results / "about.json").read_text(encoding="utf-8"))
-    assert about["command"].endswith("--profile sample --set alpha=0.3")
+    assert about["command"].endswith("--profile sample --set alpha=0.3 --set steps=7")
     assert about["parameters"]["alpha"] == 0.3 and {"data", "code", "machine", "versions", "command"} <= set(about)
-    printed = " ".join(capsys.readouterr().out.split())
-    assert run.name == "sample+alpha=0.3" and "alpha 0.3" in printed and "seeds 1 2 3" in printed and "torch 2" in printed
-    unset = {name for name, value in run.profile.model_dump().items() if value in ("", ())}
-    assert all(f"{name} " in printed for name in set(Profile.model_fields) - unset)
+    assert set(about["parameters"]) == set(Profile.model_fields)
+    printed = capsys.readouterr().out
+    assert printed.startswith("run sample+alpha=0.3+steps=7\nalpha 0.3 · seeds 1 2 3 · steps 7\n") and "torch 2" in printed
+
+
+def test_a_notebook_opened_by_hand_says_which_checkout_it_works_with_and_warns_of_another(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path / "out"))
+    monkeypatch.delenv(reads.FILE, raising=False)
+    for name in ("clone/hybridir_utils", "clone/notebooks"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "clone" / "hybridir_utils" / "__main__.py").touch()
+    about = f"package of {files.ROOT}, results of {tmp_path}/out\n"
+    monkeypatch.chdir(files.NOTEBOOKS)
+    start("sample")
+    assert capsys.readouterr().out.endswith(about), "its own checkout"
+    clone = f"{tmp_path}/clone"
+    warning = f"warning: this notebook lies in {clone}, and works with another checkout; set PYTHONPATH={clone} for its kernel.\n"
+    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "clone" / "notebooks" / "01_x.ipynb"))
+    start("sample")
+    assert capsys.readouterr().out.endswith(about + warning)
+    monkeypatch.delenv("JPY_SESSION_NAME")
+    monkeypatch.chdir(tmp_path / "clone" / "notebooks")
+    start("sample")
+    assert capsys.readouterr().out.endswith(about + warning)
+    monkeypatch.setenv(reads.FILE, str(tmp_path / "trace"))
+    start("sample")
+    assert str(tmp_path) not in capsys.readouterr().out, "the suite's own executions are the same on every machine"
 
 
 def test_start_records_the_public_sets_with_their_licences(monkeypatch, tmp_path):
@@ -207,7 +233,7 @@ def test_saved_tables_are_replaced_whole(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(InputError, match=r"numbers\.csv.*No space left.*Free some space"):
-        patch.setattr(pd.DataFrame, "to_csv", fails)
+        patch.setattr(os, "replace", fails)
         save_table(run, "numbers", pd.DataFrame({"value": [2.0]}))
     assert (run.results / "numbers.csv").read_bytes() == b"value\n0.333333\n"
 

@@ -1,26 +1,23 @@
-"""What a person sees of a run: the running cell's file, the bars of a terminal, the lines of a log."""
+"""What a person sees of a run: the running cell's file, the bar of a terminal, the lines of a log."""
 
 from __future__ import annotations
 
 import json
-import threading
-from dataclasses import replace
 
 import nbformat
 import pytest
 from made_up_suite import notebook
 from waiting import wait_for
 
+from hybridir_utils.experiment.run import open_run
 from hybridir_utils.suite import progress
 from hybridir_utils.suite.cells import Cell, _first_line, cell_file, forget_cells, own_code_cells, running_cells
-from hybridir_utils.suite.progress import Watch, run_shown, shown
-from hybridir_utils.suite.records import FAILED, KILLED, OK, RUNNING, begun, data_parts, parts_of, read_record, write_record
-from hybridir_utils.suite.running import Step
+from hybridir_utils.suite.progress import run_shown, shown
 
 LOOKS = """
-# what the suite tells of this cell while it runs
-told = [path.read_text() for path in (place.parent / "data").rglob(".*.cell.json")]
-(place.parent / "told.txt").write_text("\\n".join(told), encoding="utf-8")
+# what the suite says of this cell while it runs
+found = [path.read_text() for path in (place.parent / "data").rglob(".*.cell.json")]
+(place.parent / "found.txt").write_text("\\n".join(found), encoding="utf-8")
 """
 
 
@@ -29,19 +26,19 @@ def terminal(monkeypatch):
     monkeypatch.setattr(progress, "_in_terminal", lambda: True)
 
 
-def test_a_running_cell_is_told_beside_the_executed_copy_and_the_bars_show_it(workplace, terminal, tmp_path, capsys):
+def test_a_running_cell_is_named_beside_the_executed_copy_and_the_bar_shows_it(workplace, terminal, tmp_path, capsys):
     """One real execution: papermill's injected cell and the Markdown are not counted."""
     folder, run = workplace
     (folder / "02_second.ipynb").unlink()
     notebook(folder, "01_first", LOOKS, "'ü'\nimport time; time.sleep(1.5)")
     (step,) = run_shown(run)
-    told = json.loads((tmp_path / "out" / "told.txt").read_text(encoding="utf-8"))
-    line = 'told = [path.read_text() for path in (place.parent / "data").rglob(".*.cell.json")]'
-    assert told == {"notebook": "01_first", "number": 3, "of": 4, "code": line[:80]}
+    found = json.loads((tmp_path / "out" / "found.txt").read_text(encoding="utf-8"))
+    line = 'found = [path.read_text() for path in (place.parent / "data").rglob(".*.cell.json")]'
+    assert found == {"notebook": "01_first", "number": 3, "of": 4, "code": line[:80]}
     assert not list(step.executed.parent.glob(".*.cell.json")), "nothing is left when the notebook has ended"
     printed = capsys.readouterr()
     assert "01_first: running (never run)" in printed.out and "01_first: done in" in printed.out
-    assert "notebooks 0/1" in printed.err and "notebooks 1/1" in printed.err and "cell 4/4" in printed.err and "'ü'" in printed.err
+    assert "notebooks 0/1" in printed.err and "notebooks 1/1" in printed.err and "01_first cell 4/4: 'ü'" in printed.err
     assert "Executing" not in printed.err, "papermill draws no bar of its own"
     run_shown(run)
     assert "notebooks 1/1" in capsys.readouterr().err, "what is up to date counts"
@@ -66,66 +63,32 @@ def test_files_that_are_no_cells_are_left_out_and_old_ones_removed(tmp_path):
     assert running_cells(tmp_path) == [] and not list(tmp_path.iterdir())
 
 
-def begin(step: Step) -> None:
-    step.record.parent.mkdir(parents=True, exist_ok=True)
-    parts = parts_of(step.notebook, step.run.profile, data_parts(step.run.profile))
-    write_record(step.record, begun(step.notebook.name, "f", parts))
-
-
-def end(step: Step, status: str, seconds: float) -> None:
-    write_record(step.record, replace(read_record(step.record), status=status, seconds=seconds))
-
-
-def test_events_are_those_since_the_watch_began(workplace):
-    _, run = workplace
-    first, second = (Step(path, run) for path in sorted(workplace[0].iterdir()))
-    begin(first)
-    end(first, FAILED, 1.0)
-    watch = Watch(run, label="sample")
-    see = lambda: [(step.notebook.stem, status, seconds) for step, status, seconds in watch.events()]  # noqa: E731
-    assert see() == [] and watch.due == [first, second] and not watch.ended
-    write_record(first.record, replace(read_record(first.record), started="2026-01-01T00:00:00+00:00", status=RUNNING))
-    assert see() == [("01_first", RUNNING, 0.0)] and see() == []
-    end(first, OK, 5.0)
-    begin(second)
-    assert see() == [("01_first", OK, 5.0), ("02_second", RUNNING, 0.0)] and watch.ended == {first}
-    end(second, FAILED, 2.0)
-    write_record(second.record, replace(read_record(second.record), started="2026-01-02T00:00:00+00:00", status=KILLED))
-    assert see() == [("02_second", RUNNING, 0.0), ("02_second", KILLED, 2.0)], "one that began and ended between two looks"
-
-
-@pytest.mark.parametrize("tell", [True, False])
-def test_a_log_gets_a_line_at_each_start_and_end_and_no_bars(workplace, monkeypatch, capsys, tell):
+def test_a_log_gets_lines_and_no_bar(workplace, monkeypatch, capsys):
     monkeypatch.setattr(progress, "TICK", 0.01)
-    _, run = workplace
-    first, second = (Step(path, run) for path in sorted(workplace[0].iterdir()))
-    with shown([Watch(run, label="sample+alpha=0.3")], tell=tell) as say:
-        say("two notebooks")
-        begin(first)
-        cell_file(first.executed.with_name(".part.ipynb")).write_text(json.dumps(Cell("01_first", 1, 2, "x = 1").__dict__))
-        end(first, OK, 61.2)
-        begin(second)
-        end(second, FAILED, 3.0)
-    lines = [f"01_first: {RUNNING}", "01_first: done in 61 s", f"02_second: {RUNNING}", "02_second: failed after 3 s"]
+    begin(workplace[1])
+    with shown(2, [workplace[1]], look=lambda say: seen.append(say)) as say:
+        seen = []
+        say("01_first: done in 3 s")
+        assert wait_for(lambda: len(seen) > 2)
     printed = capsys.readouterr()
-    assert printed.out.splitlines() == ["two notebooks", *(f"sample+alpha=0.3 {line}" for line in lines if tell)] and printed.err == ""
+    assert printed.out == "01_first: done in 3 s\n" and printed.err == ""
 
 
-def test_bars_follow_cells_of_several_runs(workplace, terminal, monkeypatch, capsys):
+def test_the_bar_follows_cells_of_several_runs_and_counts_what_has_ended(workplace, terminal, monkeypatch, capsys):
     monkeypatch.setattr(progress, "TICK", 0.01)
-    _, run = workplace
-    steps = [Step(path, run) for path in sorted(workplace[0].iterdir())]
-    drawn, draw = threading.Event(), progress.Bars.draw
+    runs = [workplace[1], open_run("sample", alpha=0.3)]
+    for run in runs:
+        begin(run)
+    ticks = []
+    with shown(4, runs, look=ticks.append) as say:
+        assert wait_for(lambda: len(ticks) > 3)
+        for line in ("sample 01_first: up to date", "sample 02_second: running (never run)", "sample 02_second: done in 4 s"):
+            say(line)
+    printed = capsys.readouterr()
+    assert printed.out.count("\n") == 3 and "notebooks 0/4" in printed.err and "notebooks 2/4" in printed.err
+    assert "sample 01_first cell 2/7: x = 1 · sample+alpha=0.3 01_first cell 2/7: x = 1" in printed.err
 
-    def drawing(self, ended, cells):
-        draw(self, ended, cells)
-        if len(self.running) == 2:
-            drawn.set()
 
-    monkeypatch.setattr(progress.Bars, "draw", drawing)
-    with shown([Watch(run, label="a"), Watch(run, label="b")], tell=False):
-        steps[0].executed.parent.mkdir(parents=True)
-        cell_file(steps[0].executed.with_name(".part.ipynb")).write_text(json.dumps(Cell("01_first", 2, 7, "x = 1").__dict__))
-        assert wait_for(drawn.is_set)
-    printed = capsys.readouterr().err
-    assert all(part in printed for part in ("notebooks 0/4", "a 01_first", "b 01_first", "cell 2/7", "x = 1"))
+def begin(run) -> None:
+    run.notebooks.mkdir(parents=True)
+    cell_file(run.notebooks / ".part.ipynb").write_text(json.dumps(Cell("01_first", 2, 7, "x = 1").__dict__))

@@ -15,7 +15,7 @@ from report_runs import SHOWN, flat, page_of, record, section
 from hybridir_utils.__main__ import main
 from hybridir_utils.base import files
 from hybridir_utils.base.errors import MissingInput
-from hybridir_utils.experiment.run import open_run, save_table
+from hybridir_utils.experiment.run import open_run, save_table, saved_run
 from hybridir_utils.results.figures import FIGURES, draw, read_result
 from hybridir_utils.results.tables import paper_table, score_table
 from hybridir_utils.studies.claims.claims import CLAIMS
@@ -26,12 +26,12 @@ from hybridir_utils.suite.running import Step, notebooks
 
 
 def test_the_command_writes_one_small_page_and_prints_its_path(committed, monkeypatch, capsys):
-    root = committed.parents[4]
+    root = committed.parents[3]
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(root))
     before = re.sub(r"Report of [^<]*", "", committed.read_text(encoding="utf-8"))
     assert main(["report"]) == 0
-    assert capsys.readouterr().out == f"{root / 'data/runs/sample/reports/sample.html'}\n"
-    assert [path.name for path in committed.parent.iterdir()] == ["sample.html"], "no temporary file stays"
+    assert capsys.readouterr().out == f"{root / 'data/runs/sample/report.html'}\n"
+    assert [path.name for path in committed.parent.iterdir()] == ["report.html"], "no temporary file stays, and no table"
     assert re.sub(r"Report of [^<]*", "", committed.read_text(encoding="utf-8")) == before, "the same bytes but for the time"
     assert committed.stat().st_size < 4_000_000
 
@@ -56,8 +56,8 @@ def test_scores_and_the_papers_numbers_are_those_of_the_tables(committed, monkey
 
 
 def read_committed(name: str, committed: Path, monkeypatch):
-    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(committed.parents[4]))
-    return read_result(open_run("sample"), name)
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(committed.parents[3]))
+    return read_result(saved_run(open_run("sample")), name)
 
 
 def test_every_figure_is_there_with_question_caption_text_and_trace(committed):
@@ -91,13 +91,13 @@ def facts(path: Path) -> dict[str, str]:
 
 
 def test_parameters_that_differ_are_named_with_both_values(hostile, monkeypatch):
-    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(hostile.parents[4]))
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(hostile.parents[3]))
     run = open_run("sample", alpha=0.3, seeds=[7])
     save_table(run, "coverage", made_up_tables()["coverage"])
     path = write_report(run)
     page = page_of(path)
     rows = [[cell.text for cell in row.all("th", "td")] for row in section(page, "run").all("tr")]
-    assert path.name == f"{run.name}.html" and rows[1:] == [["alpha", "0.5", "0.3"], ["seeds", "1, 2, 3", "7"]]
+    assert path.parent.name == run.name and rows[1:] == [["alpha", "0.5", "0.3"], ["seeds", "1, 2, 3", "7"]]
     assert "--set alpha=0.3 --set 'seeds=[7]'" in section(page, "run").text
 
 
@@ -140,14 +140,14 @@ def test_a_figure_drawn_from_other_tables_is_said_to_be_stale(hostile, tmp_path,
     draw(run, "01_coverage")
     assert "Drawn from earlier tables" not in write_report(run).read_text(encoding="utf-8")
     save_table(run, "coverage", table.assign(pairs=1))
-    assert "Drawn from earlier tables:</strong> data/results/sample/coverage.csv" in write_report(run).read_text(encoding="utf-8")
+    assert "Drawn from earlier tables:</strong> data/runs/sample/results/coverage.csv" in write_report(run).read_text(encoding="utf-8")
 
 
 def test_without_any_result_the_command_is_named_and_nothing_written(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
     with pytest.raises(MissingInput, match=r"no saved results to report\. Run the .* first: python -m hybridir_utils run --profile xquad"):
         write_report(open_run("xquad"))
-    assert main(["report", "--profile", "xquad"]) == 1 and "error: " in capsys.readouterr().err
+    assert main(["report", "--profile", "xquad", "--set", "alpha=0.3"]) == 1 and "error: " in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
 
 
@@ -161,11 +161,11 @@ def test_a_run_that_failed_at_once_is_reported_without_any_table(tmp_path, monke
 
 
 def test_a_page_that_cannot_be_made_leaves_the_earlier_one(hostile, monkeypatch):
-    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(hostile.parents[4]))
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(hostile.parents[3]))
     before = hostile.read_bytes()
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     assert main(["report"]) == 1
-    assert hostile.read_bytes() == before and len(list(hostile.parent.glob("*"))) == len(list(hostile.parent.glob("*.html")))
+    assert hostile.read_bytes() == before and not list(hostile.parent.glob("*.tmp"))
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0, "0 s"), (59.6, "1 min 0 s"), (3599, "59 min 59 s"), (7500, "2 h 5 min")])

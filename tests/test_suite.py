@@ -20,15 +20,17 @@ from waiting import alive, wait_for
 from hybridir_utils.base import files
 from hybridir_utils.base.errors import Busy, UnknownName, did_you_mean
 from hybridir_utils.base.files import file_fingerprint
-from hybridir_utils.experiment.run import open_run, save_table
+from hybridir_utils.experiment.run import open_run, run_folder, save_table
 from hybridir_utils.provenance.artefacts import artefact, recipe_of
 from hybridir_utils.provenance.code_use import ALL
 from hybridir_utils.provenance.fingerprints import module_fingerprints
 from hybridir_utils.results.figures import draw, read_result
 from hybridir_utils.suite import running
-from hybridir_utils.suite.records import FAILED, KILLED, OK, TIMEOUT, parameter_names, parts_of, read_record
-from hybridir_utils.suite.running import Ended, NotebookFailed, Step, declared_values, run_suite
-from hybridir_utils.suite.writeback import cleaned, write_back
+from hybridir_utils.suite.child import Ended
+from hybridir_utils.suite.records import FAILED, KILLED, OK, TIMEOUT, read_record
+from hybridir_utils.suite.running import NotebookFailed, Step, declared_values, run_suite
+from hybridir_utils.suite.staleness import parameter_names, parts_of
+from hybridir_utils.suite.writeback import cleaned
 
 
 def calls() -> list[list[str]]:
@@ -208,7 +210,7 @@ def test_a_killed_suite_goes_on_where_it_was(workplace):
     killed = subprocess.Popen([sys.executable, "-c", SUITE, folder], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         assert wait_for(lambda: (out / "waiting").exists())
-        with pytest.raises(Busy, match=rf"executed/sample: being written by process {killed.pid} on"):
+        with pytest.raises(Busy, match=rf"runs/sample/notebooks: being written by process {killed.pid} on"):
             run_suite(run, say=silent)
     finally:
         killed.send_signal(signal.SIGKILL)
@@ -267,16 +269,6 @@ def test_written_back_notebooks_have_outputs_but_nothing_that_changes_from_run_t
     assert nbformat.writes(book) == nbformat.writes(cleaned(executed_copy())) == nbformat.writes(cleaned(book))
 
 
-def test_write_back_replaces_the_notebook(workplace):
-    folder, run = workplace
-    step = Step(folder / "01_first.ipynb", run)
-    step.executed.parent.mkdir(parents=True)
-    nbformat.write(executed_copy(), step.executed)
-    write_back([step])
-    assert nbformat.read(step.notebook, as_version=4).cells[2]["outputs"][0]["text"] == "1\n"
-    assert sorted(path.name for path in folder.iterdir()) == ["01_first.ipynb", "02_second.ipynb"]
-
-
 def test_the_suites_own_notebooks_are_found_in_order():
     assert running.notebooks() == sorted(files.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     assert [path.stem[:2] for path in running.notebooks()][:4] == ["01", "02", "03", "04"]
@@ -287,13 +279,13 @@ def spoil_truncate(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [spoil_truncate, Path.unlink], ids=["truncated", "deleted"])
-@pytest.mark.parametrize("name", ["figures/sample/01_coverage.svg", "data/results/sample/coverage.csv", "01_first.ipynb"])
+@pytest.mark.parametrize("name", ["figures/01_coverage.svg", "results/coverage.csv", "01_first.ipynb"])
 def test_a_figure_table_or_copy_that_is_not_as_written_is_made_again(workplace, executions, name, spoil):
     folder, run = workplace
     executions.work["01_first"] = lambda: (save_table(run, "coverage", made_up_tables()["coverage"]), draw(run, "01_coverage"))
     run_suite(run, say=silent)
     step = Step(folder / "01_first.ipynb", run)
-    place = files.output_root() / name if "/" in name else step.executed
+    place = run_folder("sample") / name if "/" in name else step.executed
     whole, outputs = place.read_bytes(), read_record(step.record).outputs
     assert {Path(path).name for path in outputs} == {"01_coverage.png", "01_coverage.svg", "coverage.csv", "01_first.ipynb"}
     executions.clear()
@@ -326,13 +318,13 @@ def test_what_workers_write_is_recorded_whatever_the_clock_says(workplace):
     notebook(folder, "02_second", WORKER)
     run_suite(run, only="02", say=silent)
     record = read_record(Step(folder / "02_second.ipynb", run).record)
-    assert "data/results/sample/of_worker.csv" in record.outputs
+    assert "data/runs/sample/results/of_worker.csv" in record.outputs
 
 
 WORKER = """
 import pandas as pd
 from hybridir_utils.base.parallel import run_jobs
-from hybridir_utils.experiment.run import open_run, save_table
+from hybridir_utils.experiment.run import open_run, run_folder, save_table
 
 run = open_run(profile)
 run_jobs(save_table, [(run, "of_worker", pd.DataFrame({"a": [1]}))], 1, "saving")

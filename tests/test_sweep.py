@@ -317,7 +317,7 @@ def test_one_table_holds_the_scores_of_all_runs_beside_their_values(output, monk
         earlier.setattr(stamps, "_code_of", lambda stage: "an earlier version")
         save_table(sweep.runs[3], "scores", tables["scores"])
     path, table = write_sweep(sweep.name, sweep.command, runs)
-    assert path == output / "data" / "results" / sweep.name / "sweep.csv" and not (path.parent / "about.json").exists(), "no run's folder"
+    assert path == output / "data" / "runs" / sweep.name / "sweep.csv" and not (path.parent / "about.json").exists(), "no run's folder"
     read = pd.read_csv(path, dtype={"run_alpha": str, "run_seed": str})
     assert list(read.columns) == ["run", "run_alpha", "run_seed", "base", "strategy", "alpha", "seed", "task", "setting", "metric", "value"]
     scores = read[read["metric"] == "mAP"].groupby(["run", "run_alpha", "run_seed"], sort=False)["value"].agg(["min", "max"])

@@ -16,11 +16,11 @@ from hybridir_utils.base.errors import InputError, did_you_mean
 from hybridir_utils.base.files import file_fingerprint
 from hybridir_utils.experiment import stamps
 from hybridir_utils.experiment.run import open_run, run_command, save_table
-from hybridir_utils.experiment.stamps import STAMPS
 from hybridir_utils.provenance import fingerprints
 from hybridir_utils.provenance.artefacts import RECORD, artefact
 from hybridir_utils.results.figures import draw, read_result
 from hybridir_utils.results.style import note_figure, save_figure
+from hybridir_utils.suite.readers import write_tables
 from hybridir_utils.suite.running import Step, run_suite
 from hybridir_utils.suite.whence import (
     ALTERED,
@@ -36,7 +36,6 @@ from hybridir_utils.suite.whence import (
     keeper,
     provenance_of,
 )
-from hybridir_utils.suite.writeback import write_tables
 
 TABLES = made_up_tables()
 COMMAND = "python -m hybridir_utils run --profile sample --set alpha=0.3 --only 03"
@@ -48,7 +47,7 @@ def suite_run(workplace, executions, monkeypatch):
     folder, _ = workplace
     for name in ("01_first.ipynb", "02_second.ipynb"):
         (folder / name).unlink()
-    notebook(folder, "03_retrieval_evaluation", "notebook.keep(run, scores=1, heat=2)")
+    notebook(folder, "03_retrieval_evaluation", "notebook.save(run, scores=1, heat=2)")
     run = open_run("sample", alpha=0.3)
     save_table(run, "leaks", TABLES["coverage"])
 
@@ -70,14 +69,14 @@ def test_a_figure_of_the_suite_tells_notebook_parameters_commit_inputs_and_comma
         assert (found.notebook, found.run, found.profile) == ("03_retrieval_evaluation", "sample+alpha=0.3", "sample")
         assert dict(found.parameters) == {"alpha": 0.3} and found.commit == fingerprints.commit() and found.command == COMMAND
         table = suite_run.results / "scores.csv"
-        assert found.inputs == (Input("data/results/sample+alpha=0.3/scores.csv", file_fingerprint(table), AS_RECORDED),)
+        assert found.inputs == (Input("data/runs/sample+alpha=0.3/results/scores.csv", file_fingerprint(table), AS_RECORDED),)
 
 
 def test_a_table_of_the_suite_tells_all_that_its_notebook_read(suite_run):
     found = provenance_of(suite_run.results / "scores.csv")
     assert (found.kind, found.state, found.notebook, found.command) == ("table", AS_RECORDED, "03_retrieval_evaluation", COMMAND)
     inputs = {each.name: each.state for each in found.inputs}
-    assert inputs["data/results/sample+alpha=0.3/leaks.csv"] == AS_RECORDED and inputs["data worldfacts"] == UNCHECKED
+    assert inputs["data/runs/sample+alpha=0.3/results/leaks.csv"] == AS_RECORDED and inputs["data worldfacts"] == UNCHECKED
     (suite_run.results / "leaks.csv").write_text("a\n1\n")
     assert {each.state for each in provenance_of(suite_run.results / "scores.csv").inputs if "leaks" in each.name} == {ALTERED}
     (suite_run.results / "leaks.csv").unlink()
@@ -105,7 +104,7 @@ def test_a_table_saved_anew_by_hand_is_the_stamps_not_the_older_records(suite_ru
 
 def test_without_a_suite_the_figure_and_the_stamp_still_tell_notebook_and_run(workplace):
     run = workplace[1]
-    notebook(workplace[0], "03_retrieval_evaluation", "notebook.keep(run, scores=1)")
+    notebook(workplace[0], "03_retrieval_evaluation", "notebook.save(run, scores=1)")
     save_table(run, "scores", TABLES["scores"])
     draw(run, "03_scores")
     for place in (run.figures / "03_scores.png", run.results / "scores.csv"):
@@ -149,20 +148,6 @@ def test_an_executed_notebook_and_its_record_tell_the_same(suite_run, workplace)
     copy, record = provenance_of(step.executed), provenance_of(step.record)
     assert (copy.state, copy.status, copy.command) == (AS_RECORDED, "ok", COMMAND)
     assert copy.inputs == record.inputs and record.command == COMMAND and dict(record.parameters) == {"alpha": 0.3}
-
-
-@pytest.mark.parametrize("name", ["sample", "xquad"])
-def test_results_of_earlier_versions_say_what_is_not_recorded(name, tmp_path):
-    """As committed once: stamps of code and parameters alone, figures without an origin."""
-    shutil.copytree(files.ROOT / "data" / "results" / name, tmp_path / "data" / "results" / name)
-    old = {"scores": {"code": "1", "parameters": "2"}}
-    (tmp_path / "data" / "results" / name / STAMPS).write_text(json.dumps(old))
-    save_figure(note_figure("old"), tmp_path / "figures" / name, "03_scores", "about")
-    for place in (tmp_path / "data" / "results" / name / "scores.csv", tmp_path / "figures" / name / "03_scores.svg"):
-        found = provenance_of(place)
-        assert (found.state, found.commit, found.notebook, found.run) == (NOT_RECORDED, "", "03_retrieval_evaluation", name)
-        assert found.command == f"python -m hybridir_utils run --profile {name} --only 03"
-        assert "commit      not recorded" in as_text(found) and "inputs      not recorded" in as_text(found)
 
 
 @pytest.mark.parametrize("name", ["README.md", "data/README.md", "hybridir_utils", "LICENSE", "data/published/elmahdy2024.csv"])

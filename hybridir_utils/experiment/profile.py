@@ -53,7 +53,7 @@ class Profile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]  # names the folders below data/results and figures
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]  # names the folder below data/runs
     languages: Languages  # languages of the training pairs
     unseen_languages: tuple[str, ...] = ()  # languages of `languages` that no training batch may hold
     pair_sets: _names("pair set", PAIR_SETS)  # training data; "jsonl:FILE" is a user's own
@@ -134,6 +134,7 @@ class Profile(BaseModel):
 
     depth: Annotated[int, Field(ge=100)] = 100  # length of the ranked lists kept for the measures at k, whose largest k is 100
     resamples: Count = 2000  # of the paired tests
+    compare_with: tuple[str, ...] = ()  # notebook 09: runs of the output folder that are judged beside the references in data/results
 
     @property
     def data_names(self) -> tuple[str, ...]:

@@ -8,14 +8,14 @@ import os
 import shlex
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_origin
 
 import pandas as pd
 
 from ..base.errors import InputError
-from ..base.files import fingerprint, output_root, parse_json, write_csv
+from ..base.files import ROOT, fingerprint, output_root, parse_json, write_csv
 from ..provenance import reads
 from .profile import MEANS, Profile, load_profile
 from .stamps import stamp
@@ -25,25 +25,60 @@ SET_VARIABLE = "HYBRIDIR_SET"
 
 @dataclass(frozen=True)
 class Run:
-    """A profile with the changes a notebook or command made to it, and the folders that follow from both."""
+    """A profile with the changes a notebook or command made to it, and the folders that follow from both.
+
+    All that is written lies below the output folder's `data/runs`. committed: the tables are read from the reference in the checkout, and
+    none is saved.
+    """
 
     profile: Profile
     name: str
     source: str  # name or file of the profile, as given
+    committed: bool = False
 
     @property
     def artefacts(self) -> Path:
         """Pairs, encoders and evaluations; shared by every variant of the profile, told apart by fingerprint."""
-        return output_root() / "data" / "runs" / self.profile.name
+        return run_folder(self.profile.name)
 
     @property
     def results(self) -> Path:
         """Small tables that figures and reports are made of."""
-        return output_root() / "data" / "results" / self.name
+        return reference_tables(self.name) if self.committed else run_folder(self.name) / "results"
 
     @property
     def figures(self) -> Path:
-        return output_root() / "figures" / self.name
+        return run_folder(self.name) / "figures"
+
+    @property
+    def notebooks(self) -> Path:
+        """Executed copies, and the record of each."""
+        return run_folder(self.name) / "notebooks"
+
+    @property
+    def report(self) -> Path:
+        return run_folder(self.name) / "report.html"
+
+
+def run_folder(name: str) -> Path:
+    """Where a run of this name writes."""
+    return output_root() / "data" / "runs" / name
+
+
+def reference_tables(name: str) -> Path:
+    """The committed tables of a run of this name; only `run --write-back` writes there."""
+    return ROOT / "data" / "results" / name
+
+
+def reference_figures(name: str) -> Path:
+    """The committed figures and Markdown tables, likewise."""
+    return ROOT / "figures" / name
+
+
+def saved_run(run: Run) -> Run:
+    """The run, or where it has saved no table and the checkout has its reference, the one that reads that."""
+    committed = not any(run.results.glob("*.csv")) and any(reference_tables(run.name).glob("*.csv"))
+    return replace(run, committed=committed)
 
 
 def open_run(profile: str = "sample", /, **changes) -> Run:
@@ -100,7 +135,12 @@ def _short(value: object) -> str:
 
 
 def save_table(run: Run, name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Write a result table as CSV (values to 6 significant digits), stamp it, and return it."""
+    """Write a result table as CSV (values to 6 significant digits), whole or not at all, stamp it, and return it.
+
+    Raises InputError for a run that reads the reference, and where the disk is full or read-only.
+    """
+    if run.committed:
+        raise InputError(f"{run.results}: the reference is written by `run --write-back` alone. Run the notebooks first.")
     path = run.results / f"{name}.csv"
     write_csv(path, table)
     reads.wrote(path)
@@ -117,7 +157,7 @@ class Setting:
 
     key: str
     values: tuple
-    told: str
+    name: str
     texts: tuple[str, ...]
 
 
@@ -125,9 +165,9 @@ def read_settings(texts: Iterable[str]) -> list[Setting]:
     """The settings of `key=value[,value …]` texts; raises InputError where a text is none or a key is set twice."""
     settings = [_setting(text) for text in texts]
     for number, setting in enumerate(settings):
-        if earlier := [other.told for other in settings[:number] if other.key == setting.key]:
+        if earlier := [other.name for other in settings[:number] if other.key == setting.key]:
             raise InputError(
-                f"--set {setting.told}: {earlier[0]} is set already. Write all values of a sweep in one, as in --set alpha=0,0.5,1."
+                f"--set {setting.name}: {earlier[0]} is set already. Write all values of a sweep in one, as in --set alpha=0,0.5,1."
             )
     return settings
 
@@ -138,7 +178,7 @@ def one_run(texts: Iterable[str], command: str) -> dict[str, object]:
     for setting in settings:
         if len(setting.values) > 1:
             raise InputError(
-                f"--set {setting.told}={','.join(setting.texts)}: {len(setting.values)} values; `{command}` is about one run at a time. "
+                f"--set {setting.name}={','.join(setting.texts)}: {len(setting.values)} values; `{command}` is about one run at a time. "
                 "Give one of them (a text with a comma in quotes); `run` takes several."
             )
     return {setting.key: setting.values[0] for setting in settings}
@@ -146,19 +186,19 @@ def one_run(texts: Iterable[str], command: str) -> dict[str, object]:
 
 def _setting(text: str) -> Setting:
     """Values are read as TOML, and as plain words where that fails."""
-    told, equals, written = text.partition("=")
+    name, equals, written = text.partition("=")
     if not equals:
         raise InputError(f"--set {text!r}: expected key=value, for example --set alpha=0.3.")
-    told = told.strip()
+    name = name.strip()
     try:
-        key, values = SINGULAR.get(told, told), _values(written)
+        key, values = SINGULAR.get(name, name), _values(written)
     except (ValueError, RecursionError, csv.Error) as error:
-        raise InputError(f"--set {told}: no usable value ({error}).") from None
-    if told in SINGULAR:
-        return Setting(key, tuple([value] for value in values), told, tuple(map(_shown, values)))
+        raise InputError(f"--set {name}: no usable value ({error}).") from None
+    if name in SINGULAR:
+        return Setting(key, tuple([value] for value in values), name, tuple(map(_shown, values)))
     if key in Profile.model_fields and _takes_list(key):
         _check_lists(key, values, written)
-    return Setting(key, tuple(values), told, tuple(map(_shown, values)))
+    return Setting(key, tuple(values), name, tuple(map(_shown, values)))
 
 
 def _values(text: str) -> list:

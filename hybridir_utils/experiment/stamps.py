@@ -21,7 +21,7 @@ def stamp(results: Path, name: str, profile: Profile, origin: Mapping | None = N
     """Note beside the tables where `name` comes from.
 
     code: of each stage up to the last whose artefacts were read before; parameters: every value that can change a result. notebook, run,
-    profile, changed: what it was made for (`session.origin_of`). commit: of the checkout. sha256: of the table. inputs: room of artefacts
+    profile, changed: what it was made for (`run.origin_of`). commit: of the checkout. sha256: of the table. inputs: room of artefacts
     read before -> how many, and the fingerprint of their records.
     """
     about = {"notebook": reads.origin().get("notebook", ""), **(origin or {}), "commit": commit(), "inputs": _inputs()}
@@ -68,16 +68,12 @@ def is_current(stamp: Mapping, profile: Profile) -> bool:
 
 
 def _deciding(stamp: Mapping) -> dict[str, str]:
-    """Stage -> code, and the parameters. Stamps of earlier versions hold one fingerprint of the code, which is that of no stage now."""
-    code = stamp.get("code") or ""
-    return {"parameters": stamp.get("parameters", "")} | (dict(code) if isinstance(code, Mapping) else dict.fromkeys(STAGES, code))
+    """Stage -> code, and the parameters."""
+    return {"parameters": stamp.get("parameters", ""), **stamp.get("code", {})}
 
 
 def read_stamps(results: Path) -> dict[str, dict]:
-    """Table -> its stamp (those of earlier versions hold less); none where no table has been saved.
-
-    Raises InputError where the file is no JSON or was altered since.
-    """
+    """Table -> its stamp; none where no table has been saved. Raises InputError where the file is no JSON or was altered since."""
     path = Path(results) / STAMPS
     if not path.exists():
         return {}
@@ -85,16 +81,15 @@ def read_stamps(results: Path) -> dict[str, dict]:
         stamps = read_json(path)
     except InputError as error:
         raise InputError(f"{error} Or delete it and run the notebooks again.") from error
-    tables = {name: about for name, about in stamps.items() if name != "record"} if isinstance(stamps, dict) else {}
-    if not (is_sealed(stamps) or tables == stamps) or not all(isinstance(about, dict) for about in tables.values()):
+    if not is_sealed(stamps):
         raise InputError(f"{path}: was altered since it was written. Delete it and run the notebooks again.")
-    return tables
+    return {name: about for name, about in stamps.items() if name != "record"}
 
 
 def check_unaltered(path: Path, command: str) -> None:
     """Raise InputError where a saved table has other bytes than its stamp says; command: what makes it again."""
-    stamped = read_stamps(path.parent).get(path.stem, {}).get("sha256")
-    if stamped and stamped != file_fingerprint(path):
+    stamp = read_stamps(path.parent).get(path.stem)
+    if stamp and stamp["sha256"] != file_fingerprint(path):
         raise InputError(f"{path}: was altered since it was saved, and is not used. Make it again with: {command}")
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 from ..base.errors import InputError
 from ..base.files import write_text_atomically
 
-ENGINE = "hybridir"  # papermill's name of the engine that tells
+ENGINE = "hybridir"  # papermill's name of the engine
 INJECTED = "injected-parameters"  # papermill's tag of the cell it adds to an executed copy
 SUFFIX = ".cell.json"
 WIDTH = 80  # characters of a cell's first line
+KERNEL_DIED = 3  # exit status
 
 
 @dataclass(frozen=True)
@@ -30,30 +31,36 @@ class Cell:
     code: str
 
 
-def register_engine() -> None:
-    """Let papermill know an engine that writes the running cell's file as each code cell starts, and removes it at the end."""
-    from papermill.engines import NBClientEngine, papermill_engines
+def register_engine(sockets: str) -> None:
+    """Let papermill know an engine that writes the running cell's file as each code cell starts, and removes it at the end.
 
-    class TellingEngine(NBClientEngine):
+    sockets: folder of those by which it speaks with the kernel: to the network's anybody on the machine can listen.
+    """
+    from papermill.engines import NBClientEngine, papermill_engines
+    from traitlets.config import Config
+
+    kernel = {"transport": "ipc", "ip": str(Path(sockets, "kernel"))} if os.name == "posix" else {}
+
+    class Engine(NBClientEngine):
         @classmethod
         def execute_managed_notebook(cls, nb_man, kernel_name, notebook: str = "", **options):
             place, start = cell_file(Path(nb_man.output_path)), nb_man.cell_start
 
             def cell_start(cell, cell_index=None, **more):
-                _tell(place, notebook, nb_man.nb.cells, cell_index)
+                _write_cell(place, notebook, nb_man.nb.cells, cell_index)
                 start(cell, cell_index, **more)
 
             nb_man.cell_start = cell_start
             try:
-                return super().execute_managed_notebook(nb_man, kernel_name, **options)
+                return super().execute_managed_notebook(nb_man, kernel_name, config=Config({"KernelManager": kernel}), **options)
             finally:
                 place.unlink(missing_ok=True)
 
-    papermill_engines.register(ENGINE, TellingEngine)
+    papermill_engines.register(ENGINE, Engine)
 
 
 def cell_file(executed: Path) -> Path:
-    """Where the running cell of an executed copy is told."""
+    """Where the running cell of an executed copy is named."""
     return executed.with_suffix(SUFFIX)
 
 
@@ -79,7 +86,7 @@ def own_code_cells(cells: list) -> list[int]:
     return [i for i, cell in enumerate(cells) if cell["cell_type"] == "code" and INJECTED not in cell["metadata"].get("tags", [])]
 
 
-def _tell(place: Path, notebook: str, cells: list, index: int) -> None:
+def _write_cell(place: Path, notebook: str, cells: list, index: int) -> None:
     own = own_code_cells(cells)
     if index in own:
         cell = Cell(notebook, own.index(index) + 1, len(own), _first_line(cells[index]["source"]))
@@ -94,17 +101,14 @@ def _first_line(source: str) -> str:
     return "".join(c for c in line if c.isprintable())[:WIDTH]
 
 
-KERNEL_DIED = 3  # exit status
-
-
-def main(notebook: str, output: str, parameters: str) -> int:
+def main(notebook: str, output: str, parameters: str, sockets: str) -> int:
     """Execute with papermill, cells saved as they end; 1 when a cell fails (the suite reads the error from the copy)."""
     sys.modules.setdefault("rfc3987_syntax", None)  # optional to jsonschema, for URLs no notebook has; it makes a grammar, 2 s each time
     import papermill
     from nbclient.exceptions import DeadKernelError
 
     end_with_parent()
-    register_engine()
+    register_engine(sockets)
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     try:
         papermill.execute_notebook(

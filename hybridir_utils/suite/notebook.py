@@ -8,38 +8,53 @@ import platform
 import textwrap
 import warnings
 from collections.abc import Iterable
+from pathlib import Path
 
 import pandas as pd
 
-from ..base.files import fingerprint, write_json
+from ..base.files import fingerprint, output_root, write_json
 from ..data.register import data_fingerprint, set_records
 from ..encode.opening import default_device
 from ..experiment.run import Run, changes_of, open_run, origin_of, run_command, save_table
 from ..experiment.stamps import stage_code
 from ..provenance import reads
+from ..provenance.code_use import PACKAGE
 from ..provenance.fingerprints import versions
 from ..results.figures import FIGURES, draw
 
 
 def start(profile: str, **parameters) -> Run:
-    """Open the run of a notebook's parameters, record it beside its results, and print what it resolves to.
+    """Open the run of a notebook's parameters, record it beside its results, and print what the notebook uses and the run changes.
 
-    Quiets the libraries' progress and notices.
+    All values of the run stand in `about.json` beside the tables. A notebook that the suite does not execute says with which checkout it
+    works, and warns where it lies in another. Quiets the libraries' progress and notices.
     """
     _quiet()
-    run = open_run(profile, **parameters)
+    run, by_hand = open_run(profile, **parameters), reads.FILE not in os.environ
     reads.set_origin(notebook=reads.origin().get("notebook", ""), **origin_of(run))
     reads.device(default_device())
     _record(run)
+    values = run.profile.model_dump()
     print(f"run {run.name}")
-    values = run.profile.model_dump().items()
-    print(
-        _lines(
-            f"{key} {' '.join(map(str, value)) if isinstance(value, tuple) else value}" for key, value in values if value not in ("", ())
-        )
-    )
+    print(_lines(f"{key} {_shown(values[key])}" for key in dict.fromkeys((*parameters, *changes_of(run)))))
     print(_lines(f"{name} {number}" for name, number in versions().items()))
+    if by_hand:
+        print("\n".join(_checkouts()))
     return run
+
+
+def _shown(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _checkouts() -> list[str]:
+    """The folder of the package, and a warning where the notebook lies in another checkout."""
+    used, place = PACKAGE.parent, Path(os.environ.get("JPY_SESSION_NAME") or "x.ipynb").absolute()
+    own = next((folder for folder in place.parents if (folder / PACKAGE.name / "__main__.py").is_file()), used)
+    lines = [f"package and results of {used}" if output_root() == used else f"package of {used}, results of {output_root()}"]
+    if own.resolve() != used:
+        lines.append(f"warning: this notebook lies in {own}, and works with another checkout; set PYTHONPATH={own} for its kernel.")
+    return lines
 
 
 def show_figure(run: Run, name: str):

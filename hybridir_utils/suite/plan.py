@@ -15,11 +15,12 @@ from ..provenance.artefacts import artefact_path, records_of, why_made
 from ..studies.languages import growth_keys, many_run, method_keys
 from ..studies.mixing import mixing_keys
 from ..train.methods import DISTILLATION
-from .records import OK, Record, data_parts, parts_of, read_record, why
+from .records import OK, Record, read_record
 from .running import Step, chosen_steps, declared_values, side_by_side
+from .staleness import data_parts, parts_of, why
 
 CACHED, STALE, RUN = "CACHED", "STALE", "RUN"
-NAMED = 4  # training runs, and reasons, told one by one
+NAMED = 4  # training runs, and reasons, named one by one
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def plan(run: Run) -> list[Planned]:
         name = step.notebook.stem
         own = [training for training in trainings(run, name) if training.folder not in made]
         state = CACHED if not reasons else STALE if record and record.status == OK else RUN
-        made |= {training.folder for training in own if reasons or not training.reasons}  # each is told once
+        made |= {training.folder for training in own if reasons or not training.reasons}  # each is named once
         usual = record.usual_seconds if record else None
         planned.append(Planned(name, state, tuple(reasons), _expected(run, reasons, usual, own), tuple(own)))
     return planned

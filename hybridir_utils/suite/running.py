@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import psutil
+from tempfile import TemporaryDirectory
 
 from ..base.errors import HybridIRError, UnknownName
-from ..base.files import NOTEBOOKS, file_fingerprint, fingerprint, need_checkout, output_root, writing
+from ..base.files import NOTEBOOKS, file_fingerprint, fingerprint, need_checkout, output_root, read_json, writing
 from ..experiment.readiness import check_places
 from ..experiment.run import Run, origin_of, settings_of
 from ..provenance import reads
 from ..provenance.artefacts import hold, recipe_of
+from ..provenance.code_use import PACKAGE
 from ..provenance.fingerprints import commit
-from .cells import KERNEL_DIED, cell_file, own_code_cells
-from .records import FAILED, KILLED, OK, TIMEOUT, Record, begun, data_parts, parameter_names, parts_of, read_record, why, write_record
+from .cells import KERNEL_DIED, cell_file, forget_cells, own_code_cells
+from .child import Ended, watch
+from .readers import write_tables
+from .records import FAILED, KILLED, OK, TIMEOUT, Record, begun, read_record, write_record
+from .staleness import data_parts, parameter_names, parts_of, why
+
+UP_TO_DATE, DONE = "up to date", "done in"
 
 
 class NotebookFailed(HybridIRError):
@@ -38,7 +41,7 @@ class Step:
     @property
     def executed(self) -> Path:
         """The executed copy."""
-        return self.run.artefacts / "executed" / self.run.name / self.notebook.name
+        return self.run.notebooks / self.notebook.name
 
     @property
     def failed(self) -> Path:
@@ -57,7 +60,7 @@ def notebooks() -> list[Path]:
 
 
 def run_suite(run: Run, start_at: str = "", only: str = "", say=print, timeout: float | None = None) -> list[Step]:
-    """Execute the notebooks that are not up to date, and say why; returns all steps of the run.
+    """Execute the notebooks that are not up to date, and say why and what to look at first; returns all steps of the run.
 
     start_at: number or name of the first notebook to run again; only: the single one to run. timeout: seconds for each. Raises InputError
     before the first when a model or data set is not there, Busy when another suite works on the same run, NotebookFailed at the first
@@ -67,49 +70,77 @@ def run_suite(run: Run, start_at: str = "", only: str = "", say=print, timeout: 
     check_places(run.profile)
     for step in steps:
         declared_values(step)
-    with hold(run.artefacts / "executed" / run.name):  # runs with other values work beside
+    asked = [f"--only {only}"] if only else [f"--from {start_at}"] if start_at else []
+    with hold(run.notebooks):  # runs with other values work beside
+        forget_cells(run.notebooks)
         data = data_parts(run.profile)
         for step in steps:
-            parts, name = parts_of(step.notebook, run.profile, data), step.notebook.stem
-            asked = [f"--only {only}"] if only else [f"--from {start_at}"] if start_at else []
-            if reasons := asked or why(read_record(step.record), parts, run):
-                say(f"{name}: running ({'; '.join(reasons)})")
-                say(f"{name}: done in {execute(step, parts, timeout):.0f} s")
-            else:
-                say(f"{name}: up to date")
+            _run_step(step, asked, data, say, timeout)
     return steps
+
+
+def _run_step(step: Step, asked: list[str], data: dict[str, str], say, timeout: float | None) -> None:
+    parts, name = parts_of(step.notebook, step.run.profile, data), step.notebook.stem
+    if not (reasons := asked or why(read_record(step.record), parts, step.run)):
+        say(f"{name}: {UP_TO_DATE}")
+        return
+    say(f"{name}: running ({'; '.join(reasons)})")
+    try:
+        record = execute(step, parts, timeout)
+    finally:
+        write_tables(step.run)  # never older than the tables that they show, also where the notebook stopped
+    say(f"{name}: {DONE} {record.seconds:.0f} s")
+    for line in first_look(step, record):
+        say(f"    {line}")
 
 
 def chosen_steps(run: Run, start_at: str = "", only: str = "") -> list[Step]:
     """The notebooks that `run_suite` is asked for; raises UnknownName where an option names none."""
-    return [Step(path, run) for path in _choose(start_at, only)]
+    everything = notebooks()
+    for wanted in filter(None, (start_at, only)):
+        if not any(path.stem.startswith(wanted) for path in everything):
+            raise UnknownName("notebook", wanted, [path.stem for path in everything])
+    if only:
+        return [Step(path, run) for path in everything if path.stem.startswith(only)]
+    first = next((i for i, path in enumerate(everything) if path.stem.startswith(start_at)), 0) if start_at else 0
+    return [Step(path, run) for path in everything[first:]]
 
 
-def execute(step: Step, parts: Mapping, timeout: float | None = None) -> float:
-    """Run one notebook in a process of its own; seconds it took. Raises NotebookFailed.
-
-    Its record says "running" meanwhile, and how it ended after.
-    """
+def execute(step: Step, parts: Mapping, timeout: float | None = None) -> Record:
+    """Run one notebook in a process of its own. Its record says "running" meanwhile, and how it ended after. Raises NotebookFailed."""
     with writing(step.executed):
         step.executed.parent.mkdir(parents=True, exist_ok=True)
-    record, traced = _begin(step, parts), step.executed.with_suffix(".trace")
-    traced.unlink(missing_ok=True)
+    record, trace = _begin(step, parts), step.executed.with_suffix(".trace")
+    trace.unlink(missing_ok=True)
     copy = step.executed.with_name(f".{step.executed.name}.part.ipynb")
     copy.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "hybridir_utils.suite.cells", str(step.notebook), str(copy), json.dumps(declared_values(step))]
-    origin = json.dumps({"notebook": step.notebook.stem, **record.origin}, sort_keys=True)
+    command = [sys.executable, "-m", f"{__package__}.cells", str(step.notebook), str(copy), json.dumps(declared_values(step))]
     try:
-        ended = watch(command, {**settings_of(step.run), reads.FILE: str(traced), reads.ORIGIN: origin}, timeout)
+        with TemporaryDirectory(prefix="hybridir-", dir=_sockets()) as sockets:
+            ended = watch([*command, sockets], _environment(step, record, trace), timeout)
     except BaseException:
         write_record(step.record, replace(record, status=KILLED, error=f"{step.notebook.name}: interrupted"))
         raise
     cell_file(copy).unlink(missing_ok=True)
-    record = _ended(step, record, ended, copy, traced)
+    record = _ended(step, record, ended, copy, trace)
     write_record(step.record, record)
-    traced.unlink(missing_ok=True)
+    trace.unlink(missing_ok=True)
     if record.status != OK:
         raise NotebookFailed(record.error + (f"\nExecuted copy: {step.failed}" if step.failed.exists() else ""))
-    return record.seconds
+    return record
+
+
+def _sockets() -> str | None:
+    """Where the sockets go by which papermill and the kernel speak: their paths may have no more than 107 characters."""
+    return "/tmp" if os.access("/tmp", os.W_OK) else None
+
+
+def _environment(step: Step, record: Record, trace: Path) -> dict[str, str]:
+    """The package of this process comes first, before another checkout's that is installed."""
+    origin = {"notebook": step.notebook.stem, **record.origin}
+    package = os.pathsep.join(filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH"))))
+    own = {reads.FILE: str(trace), reads.ORIGIN: json.dumps(origin, sort_keys=True)}
+    return {**settings_of(step.run), **own, "PYTHONPATH": package}
 
 
 def _begin(step: Step, parts: Mapping) -> Record:
@@ -123,20 +154,20 @@ def _begin(step: Step, parts: Mapping) -> Record:
     return record
 
 
-def _ended(step: Step, record: Record, ended: Ended, copy: Path, traced: Path) -> Record:
+def _ended(step: Step, record: Record, ended: Ended, copy: Path, trace: Path) -> Record:
     """The record at the end, the executed copy in its place."""
-    used, wrote, device = reads.read_trace(traced)
+    used, wrote, device = reads.read_trace(trace)
     status = {0: OK, None: TIMEOUT, KERNEL_DIED: KILLED}.get(ended.code, KILLED if (ended.code or 0) < 0 else FAILED)
     with writing(step.executed):
         step.failed.unlink(missing_ok=True)
         if copy.exists():
             copy.replace(step.executed if status == OK else step.failed)  # the copy of an earlier run that ended well stays
+    about = {"seconds": ended.seconds, "peak_memory_mb": ended.peak_memory_mb, "device": device, "trained_seconds": _trained(wrote)}
     if status == OK:
         wrote[str(step.executed)] = file_fingerprint(step.executed)
-    about = {"seconds": ended.seconds, "peak_memory_mb": ended.peak_memory_mb, "device": device}
-    about |= {"trained_seconds": _trained(wrote), "error": "" if status == OK else _failure(step, status, ended)}
-    if status == OK:
         about["usual_seconds"] = round(max(0.0, ended.seconds - about["trained_seconds"] / side_by_side(step.run)), 1)
+    else:
+        about["error"] = _failure(step, status, ended)
     return replace(record, status=status, **about, **_files(record, used, wrote))
 
 
@@ -145,6 +176,12 @@ def _files(record: Record, used: dict[str, str], wrote: dict[str, str]) -> dict:
     used, wrote = ({_below(path): digest for path, digest in files.items()} for files in (used, wrote))
     outputs = {path: digest for path, digest in used.items() if path in record.outputs} | wrote
     return {"inputs": {path: digest for path, digest in used.items() if path not in outputs}, "outputs": outputs}
+
+
+def _below(path: str) -> str:
+    """A file's place below the output folder, or its full one."""
+    place, root = Path(path), output_root()
+    return place.relative_to(root).as_posix() if place.is_relative_to(root) else str(place)
 
 
 def _trained(wrote: Iterable[str]) -> float:
@@ -158,12 +195,6 @@ def side_by_side(run: Run) -> int:
     return 1 if run.profile.processes > 1 else max(1, min(run.profile.jobs, os.cpu_count() or 1))
 
 
-def _below(path: str) -> str:
-    """A file's place below the output folder, or its full one."""
-    place, root = Path(path), output_root()
-    return place.relative_to(root).as_posix() if place.is_relative_to(root) else str(place)
-
-
 def declared_values(step: Step) -> dict:
     """The parameters a notebook declares, with the run's values; `profile` names the profile's file."""
     values = step.run.profile.model_dump(mode="json")
@@ -174,26 +205,31 @@ def declared_values(step: Step) -> dict:
     return {name: step.run.source if name == "profile" else values[name] for name in names}
 
 
-def _choose(start_at: str, only: str) -> list[Path]:
-    everything = notebooks()
-    for wanted in filter(None, (start_at, only)):
-        if not any(path.stem.startswith(wanted) for path in everything):
-            raise UnknownName("notebook", wanted, [path.stem for path in everything])
-    if only:
-        return [path for path in everything if path.stem.startswith(only)]
-    first = next((i for i, path in enumerate(everything) if path.stem.startswith(start_at)), 0) if start_at else 0
-    return everything[first:]
+def first_look(step: Step, record: Record) -> Iterator[str]:
+    """The first of the sentences that the notebook computed at its end, and the path of its first figure; none where there are none."""
+    if sentences := said(step.executed):
+        yield sentences[0]
+    figures = [output_root() / path for path in record.outputs if path.endswith(".png")]
+    yield from (os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path) for path in figures[:1])
+
+
+def said(executed: Path) -> list[str]:
+    """The sentences of the last list in an executed copy (`notebook.say`), without marks of Markdown."""
+    outputs = [output for cell in read_json(executed)["cells"] for output in cell.get("outputs", ())]
+    texts = ["".join(output.get("data", {}).get("text/markdown", ())) for output in outputs]
+    lines = next((text for text in reversed(texts) if text.startswith("- ")), "").splitlines()
+    return [line.removeprefix("- ").replace("**", "").replace("`", "") for line in lines]
 
 
 def _failure(step: Step, status: str, ended: Ended) -> str:
     """Notebook, number of the cell that failed or was running, and the last line of its error, from the executed copy."""
     import nbformat
 
-    told = _as_text(status, ended)
+    how = _how(status, ended)
     try:
         cells = nbformat.read(step.failed, as_version=4).cells
     except (OSError, ValueError):
-        return f"{step.notebook.name}: {told} before any cell was saved"
+        return f"{step.notebook.name}: {how} before any cell was saved"
     own = [cells[index] for index in own_code_cells(cells)]
     entered = [number for number, cell in enumerate(own, 1) if cell["metadata"].get("papermill", {}).get("status", "pending") != "pending"]
     for number, cell in enumerate(own, 1):
@@ -201,81 +237,12 @@ def _failure(step: Step, status: str, ended: Ended) -> str:
             if output["output_type"] == "error":
                 last = [line for line in output["evalue"].splitlines() if line.strip()][-1:]
                 return f"{step.notebook.name}, code cell {number}: {': '.join([output['ename'], *last])}"
-    return f"{step.notebook.name}{f', code cell {entered[-1]}' if entered else ''}: {told}"
+    return f"{step.notebook.name}{f', code cell {entered[-1]}' if entered else ''}: {how}"
 
 
-def _as_text(status: str, ended: Ended) -> str:
+def _how(status: str, ended: Ended) -> str:
     if status == TIMEOUT:
         return f"stopped after {ended.seconds:.0f} s (--timeout)"
     if status == FAILED:
         return f"ended with exit status {ended.code}"
     return "its kernel was killed, most likely for want of memory" if ended.code == KERNEL_DIED else f"killed by signal {-ended.code}"
-
-
-TICK = 0.5  # seconds between two looks at the memory
-PATIENCE = 5.0  # seconds that a killed process gets to go
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a child ended. code: its exit status, negative for a signal; None where it took too long. peak_memory_mb: of it and all below."""
-
-    code: int | None
-    seconds: float
-    peak_memory_mb: float
-
-
-def watch(command: list[str], environment: Mapping[str, str], timeout: float | None = None) -> Ended:
-    """Run a command to its end, or to `timeout` seconds; whatever it started ends with it, also when this process is interrupted."""
-    started, peak, seen = time.monotonic(), 0, {}
-    child = subprocess.Popen(command, env={**os.environ, **environment})
-    try:
-        while (code := _status(child, timeout, started)) is None and not _late(timeout, started):
-            peak = max(peak, _memory(child.pid, seen))
-    finally:
-        _end(child, seen)
-    return Ended(code, round(time.monotonic() - started, 1), round(peak / 1e6, 1))
-
-
-def _late(timeout: float | None, started: float) -> bool:
-    return timeout is not None and time.monotonic() - started >= timeout
-
-
-def _status(child: subprocess.Popen, timeout: float | None, started: float) -> int | None:
-    left = TICK if timeout is None else min(TICK, max(0.0, timeout - time.monotonic() + started))
-    try:
-        return child.wait(left)
-    except subprocess.TimeoutExpired:
-        return None
-
-
-def _memory(process: int, seen: dict[int, psutil.Process]) -> int:
-    """Bytes in memory of a process and all below it (on Linux, what several share counts once); adds them to `seen`."""
-    try:
-        parent = psutil.Process(process)
-        tree = [parent, *parent.children(recursive=True)]
-    except psutil.Error:
-        return 0
-    seen |= {found.pid: found for found in tree}
-    return sum(map(_resident, tree))
-
-
-def _resident(process: psutil.Process) -> int:
-    try:
-        return getattr(process.memory_full_info(), "pss", 0) or process.memory_info().rss
-    except psutil.Error:
-        return 0
-
-
-def _end(child: subprocess.Popen, seen: dict[int, psutil.Process]) -> None:
-    """Kill what is left: the child first, which would start a kernel anew; what had already lost its parent is in `seen`."""
-    _memory(child.pid, seen)
-    for process in sorted(seen.values(), key=lambda found: found.pid != child.pid):
-        try:
-            process.kill()  # psutil looks first whether the number belongs to another process by now
-        except psutil.Error:
-            continue
-    if child.poll() is None:
-        child.kill()
-        child.wait()
-    psutil.wait_procs([process for process in seen.values() if process.pid != child.pid], PATIENCE)

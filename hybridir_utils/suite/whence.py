@@ -11,17 +11,20 @@ from glob import escape
 from pathlib import Path
 
 from ..base.errors import HybridIRError, InputError, did_you_mean
-from ..base.files import file_fingerprint, output_root, read_json
-from ..experiment.run import run_command
+from ..base.files import ROOT, file_fingerprint, output_root
+from ..experiment.run import reference_tables, run_command
 from ..experiment.stamps import read_stamps
 from ..provenance.artefacts import RECORD, is_whole, recipe_of
-from .records import Record, code_cells, read_record
+from .records import Record, read_record
 from .running import notebooks
+from .staleness import code_cells
 
 AS_RECORDED, ALTERED, GONE, UNCHECKED = "as recorded", "altered since", "not there", "not checked"
 NOT_RECORDED = "not recorded"
-SHOWN = 20  # inputs told one by one, those that are not as they were first
+SHOWN = 20  # inputs named one by one, those that are not as they were first
 ARTEFACT = re.compile(r"[\w.-]+-[0-9a-f]{10}")
+NAME = re.compile(r"[\w+=-]?[\w+=.-]*")  # of a run or table: leads nowhere else
+DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}source"
 
 
 @dataclass(frozen=True)
@@ -66,95 +69,86 @@ def provenance_of(path: str | Path) -> Provenance:
     if folder:
         return _of_artefact(path, folder)
     kinds = {".png": _of_figure, ".svg": _of_figure, ".md": _of_figure, ".csv": _of_table, ".ipynb": _of_notebook, ".json": _of_notebook}
-    if path.is_dir() or path.suffix not in kinds:
-        raise InputError(f"{path}: {_nothing()}")
-    return kinds[path.suffix](path)
-
-
-def _nothing() -> str:
-    return (
-        "nothing is recorded of it. Records are kept of figures (PNG, SVG), tables (CSV, Markdown), artefacts (folders with "
-        f"{RECORD}) and executed notebooks."
-    )
+    found = kinds[path.suffix](path) if path.suffix in kinds and path.is_file() else None
+    if found is None:
+        raise InputError(
+            f"{path}: nothing is recorded of it. Records are kept of figures (PNG, SVG), tables (CSV, Markdown), artefacts (folders with "
+            f"{RECORD}) and executed notebooks."
+        )
+    return found
 
 
 def _nearest(path: Path) -> str:
-    """The nearest of the names beside it, or of all figures and results."""
+    """The nearest of the names beside it, or of all figures and tables."""
     root = output_root()
-    beside = list(path.parent.iterdir()) if path.parent.is_dir() else [*root.glob("figures/*/*"), *root.glob("data/results/*/*")]
-    near = did_you_mean(path.name, [place.name for place in beside])
-    return near if path.parent.is_dir() or near == "." else f"{near} Figures and tables lie below {root}."
+    everything = (*root.glob("data/runs/*/figures/*"), *root.glob("data/runs/*/results/*"), *ROOT.glob("figures/*/*"))
+    near = did_you_mean(path.name, [place.name for place in (path.parent.iterdir() if path.parent.is_dir() else everything)])
+    return near if path.parent.is_dir() or near == "." else f"{near} Figures and tables lie below {root / 'data' / 'runs'}."
 
 
-def _of_figure(path: Path) -> Provenance:
-    """A figure or a table for readers: by what it carries, else by its place and name alone."""
-    found, root = embedded(path), _root(path)
-    if not found and path.parent.parent != root / "figures":
-        raise InputError(f"{path}: {_nothing()}")
-    run, tables = found.get("run", path.parent.name), found.get("tables", {})
-    results = root / "data" / "results" / run
-    number = found.get("notebook") or (path.name[:2] if path.name[:2].isdigit() else "")
-    stamp = next((stamp for table, stamp in _stamps(results).items() if table in tables), {})
+def _of_figure(path: Path) -> Provenance | None:
+    """A figure or a table for readers, by what it carries."""
+    found = embedded(path)
+    if not found:
+        return None
+    results = _tables_of(path, found["run"])
+    tables, stamps = found["tables"], _stamps(results)
+    stamp = next((stamps[table] for table in tables if table in stamps), {})
     places = {table: results / f"{table}.csv" for table in tables}
-    inputs = tuple(Input(_below(place, root), tables[table], _state(place, tables[table])) for table, place in places.items())
+    inputs = tuple(Input(_below(place), tables[table], _state(place, tables[table])) for table, place in places.items())
     verb, kind = ("figures", "table") if path.suffix == ".md" else ("run", "figure")
-    about = _about(run, results, stamp, _full_name(number), verb)
-    return _with_record(Provenance(path, kind, inputs=inputs, **about), root)
+    notebook = next((each.stem for each in notebooks() if each.stem.startswith(f"{found['notebook']}_")), "")
+    return _with_record(Provenance(path, kind, inputs=inputs, **_about(found["run"], stamp, notebook, verb)))
 
 
-def _of_table(path: Path) -> Provenance:
-    results, name = path.parent, path.stem
-    stamp = _stamps(results).get(name)
-    if stamp is None:
-        raise InputError(f"{path}: {_nothing()}")
-    verb = "check" if name == "check" else "run"
-    about = _about(stamp.get("run", results.name), results, stamp, stamp.get("notebook") or keeper(name), verb)
-    state = _state(path, stamp["sha256"]) if "sha256" in stamp else NOT_RECORDED
-    rooms = tuple(Input(f"{room} ({count})", digest, UNCHECKED) for room, (count, digest) in _rooms(stamp).items())
-    return _with_record(Provenance(path, "table", state, inputs=rooms, **about), _root(path))
+def _tables_of(figure: Path, run: str) -> Path:
+    """The tables beside a figure; of one that was drawn from the reference, those of the reference."""
+    beside = figure.parent.parent / "results"
+    return beside if figure.is_relative_to(output_root()) and any(beside.glob("*.csv")) else reference_tables(run)
 
 
-def _rooms(stamp: Mapping) -> dict[str, list[str]]:
-    return {room: told.split(" · ") for room, told in stamp.get("inputs", {}).items()}
+def _of_table(path: Path) -> Provenance | None:
+    name = path.stem
+    if not (stamp := _stamps(path.parent).get(name)):
+        return None
+    about = _about(stamp["run"], stamp, stamp["notebook"] or keeper(name), "check" if name == "check" else "run")
+    rooms = {room: text.split(" · ") for room, text in stamp["inputs"].items()}
+    inputs = tuple(Input(f"{room} ({count})", digest, UNCHECKED) for room, (count, digest) in rooms.items())
+    return _with_record(Provenance(path, "table", _state(path, stamp["sha256"]), inputs=inputs, **about))
 
 
-def _about(run: str, results: Path, stamp: Mapping, notebook: str, verb: str) -> dict:
-    """What a stamp tells; the command alone, from beside the tables, where it is of an earlier version."""
-    about = {"run": run, "notebook": notebook, "commit": stamp.get("commit", ""), "parameters": stamp.get("changed", {})}
-    if "profile" in stamp:
-        return about | {"profile": stamp["profile"], "command": run_command(stamp["profile"], stamp["changed"], notebook, verb)}
-    beside = results / "about.json"
-    command = read_json(beside).get("command", "") if beside.is_file() else ""
-    return about | {"command": f"{command} --only {notebook[:2]}" if command and notebook else command}
+def _about(run: str, stamp: Mapping, notebook: str, verb: str) -> dict:
+    """What a table's stamp says of where it was made."""
+    about = {"run": run, "notebook": notebook, "profile": stamp.get("profile", ""), "parameters": stamp.get("changed", {})}
+    command = run_command(stamp["profile"], stamp["changed"], notebook, verb) if stamp else ""
+    return about | {"commit": stamp.get("commit", ""), "command": command}
 
 
-def _with_record(trace: Provenance, root: Path) -> Provenance:
+def _with_record(found: Provenance) -> Provenance:
     """With what the suite recorded, unless the file has been written anew since, and says by what."""
-    place = _below(trace.path, root)
-    records = root.glob(f"data/runs/*/executed/{escape(trace.run)}/{escape(trace.notebook[:2])}_*.run.json") if trace.notebook else []
-    record = next((record for record in map(read_record, records) if record and place in record.outputs), None)
-    if record is None or (trace.state == AS_RECORDED and record.outputs[place] != file_fingerprint(trace.path)):
-        return trace
-    own = trace if trace.kind == "figure" else replace(trace, inputs=_inputs(record, root))
-    return replace(own, state=_state(trace.path, record.outputs[place]), commit=record.commit, status=record.status)
+    place = _below(found.path)
+    files = output_root().glob(f"data/runs/{escape(found.run)}/notebooks/{escape(found.notebook)}.run.json") if found.notebook else ()
+    record = next((record for record in map(read_record, files) if record and place in record.outputs), None)
+    if record is None or (found.state == AS_RECORDED and record.outputs[place] != file_fingerprint(found.path)):
+        return found
+    own = found if found.kind == "figure" else replace(found, inputs=_inputs(record))
+    return replace(own, state=_state(found.path, record.outputs[place]), commit=record.commit, status=record.status)
 
 
-def _of_notebook(path: Path) -> Provenance:
+def _of_notebook(path: Path) -> Provenance | None:
     """An executed copy, the copy of a failed run, or a record beside them."""
     stem = re.sub(r"(\.failed)?\.ipynb$|\.run\.json$", "", path.name)
     record = read_record(path.with_name(f"{stem}.run.json"))
     if record is None:
-        raise InputError(f"{path}: {_nothing()}")
-    root, origin = _root(path), record.origin
-    place = _below(path, root)
-    state = _state(path, record.outputs[place]) if place in record.outputs else NOT_RECORDED
+        return None
+    origin, digest = record.origin, record.outputs.get(_below(path))
     about = {"run": origin["run"], "profile": origin["profile"], "parameters": origin["changed"], "commit": record.commit}
-    command = run_command(origin["profile"], origin["changed"], stem)
-    return Provenance(path, "executed notebook", state, stem, inputs=_inputs(record, root), command=command, status=record.status, **about)
+    command, state = run_command(origin["profile"], origin["changed"], stem), _state(path, digest) if digest else NOT_RECORDED
+    return Provenance(path, "executed notebook", state, stem, inputs=_inputs(record), command=command, status=record.status, **about)
 
 
-def _inputs(record: Record, root: Path) -> tuple[Input, ...]:
-    files = [Input(name, digest, _state(root / name, digest)) for name, digest in record.inputs.items()]
+def _inputs(record: Record) -> tuple[Input, ...]:
+    files = [Input(name, digest, _state(output_root() / name, digest)) for name, digest in record.inputs.items()]
     return (*files, *(Input(name, digest, UNCHECKED) for name, digest in record.parts.get("data", {}).items()))
 
 
@@ -191,21 +185,10 @@ def _state(path: Path, digest: str) -> str:
         return GONE
 
 
-def _root(path: Path) -> Path:
-    """The output folder that the path lies in, by the names of its folders; else the one in use."""
-    for place in path.parents:
-        below = path.relative_to(place).parts
-        if below[0] == "figures" or below[:2] in (("data", "results"), ("data", "runs")):
-            return place
-    return output_root()
-
-
-def _below(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
-
-
-def _full_name(number: str) -> str:
-    return next((path.stem for path in notebooks() if number and path.stem.startswith(f"{number}_")), number)
+def _below(path: Path) -> str:
+    """A file's place below the output folder, or the checkout, or its full one."""
+    root = next((root for root in (output_root(), ROOT) if path.is_relative_to(root)), None)
+    return path.relative_to(root).as_posix() if root else str(path)
 
 
 def _stamps(results: Path) -> dict[str, dict]:
@@ -215,29 +198,23 @@ def _stamps(results: Path) -> dict[str, dict]:
         return {}
 
 
-def as_text(trace: Provenance) -> str:
-    """The trace in lines that a person reads."""
-    parameters = ", ".join(f"{key} = {value}" for key, value in dict(trace.parameters).items())
+def as_text(found: Provenance) -> str:
+    """A file's provenance in lines that a person reads."""
+    parameters = ", ".join(f"{key} = {value}" for key, value in dict(found.parameters).items())
+    recipe = ", ".join(f"{key} = {value}" for key, value in dict(found.recipe).items() if not isinstance(value, (list, dict)))
     lines = {
-        "notebook": trace.notebook + (f" ({trace.status})" if trace.status else ""),
-        "run": ", ".join(filter(None, (trace.run, f"profile {trace.profile}" if trace.profile else ""))),
-        "parameters": parameters or ("the profile's" if trace.profile else ""),
-        "recipe": ", ".join(f"{key} = {value}" for key, value in dict(trace.recipe).items() if not isinstance(value, (list, dict))),
-        "commit": trace.commit,
+        "notebook": found.notebook + (f" ({found.status})" if found.status else ""),
+        "run": ", ".join(filter(None, (found.run, f"profile {found.profile}" if found.profile else ""))),
+        "parameters": parameters or ("the profile's" if found.profile else ""),
+        **({"recipe": recipe} if found.recipe else {}),
+        "commit": found.commit,
     }
-    if not trace.recipe:
-        del lines["recipe"]
-    ordered = sorted(trace.inputs, key=lambda each: each.state not in (ALTERED, GONE))
+    ordered = sorted(found.inputs, key=lambda each: each.state not in (ALTERED, GONE))
     inputs = [f"{each.name}  {each.sha256[:16]}  {each.state}" for each in ordered[:SHOWN]]
-    if len(ordered) > SHOWN:
-        inputs.append(f"and {len(ordered) - SHOWN} more")
+    inputs += [f"and {len(ordered) - SHOWN} more"] * (len(ordered) > SHOWN)
     shown = [f"{key:12}{value or NOT_RECORDED}" for key, value in lines.items()]
     shown += [f"{'inputs' * (not i):12}{line}" for i, line in enumerate(inputs or [NOT_RECORDED])]
-    return "\n".join([f"{trace.path}: {trace.kind}, {trace.state}", *shown, f"{'rebuild':12}{trace.command or NOT_RECORDED}"])
-
-
-NAME = re.compile(r"[\w+=-]?[\w+=.-]*")
-DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}source"
+    return "\n".join([f"{found.path}: {found.kind}, {found.state}", *shown, f"{'rebuild':12}{found.command or NOT_RECORDED}"])
 
 
 def embedded(path: Path) -> dict:
@@ -282,8 +259,8 @@ def keeper(table: str) -> str:
 
 
 def kept_tables(notebook: Path) -> set[str]:
-    """Names of the tables in the notebook's calls of `notebook.keep`."""
-    calls = [node for cell in code_cells(notebook) for node in _calls(cell) if ast.unparse(node.func) == "notebook.keep"]
+    """Names of the tables in the notebook's calls of `notebook.save`."""
+    calls = [node for cell in code_cells(notebook) for node in _calls(cell) if ast.unparse(node.func) == "notebook.save"]
     return {keyword.arg for call in calls for keyword in call.keywords if keyword.arg}
 
 

@@ -1,29 +1,91 @@
-"""Put executed outputs into the committed notebooks: without times, ids of machines, progress bars or injected cells."""
+"""Make a finished run the reference, all at once: tables, figures, Markdown tables, notebook outputs, and the numbers in the pages."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import nbformat
 import pandas as pd
 
-from ..base.files import file_safe, replacing, write_text_atomically
-from ..experiment.run import Run
-from ..results.figures import provenance, read_result
-from ..results.tables import bias_table, markdown, paper_table, score_table
-from ..studies.claims.claims import claims_markdown, evidence_markdown
+from ..base.errors import InputError
+from ..base.files import NOTEBOOKS, ROOT, file_fingerprint, fingerprint, read_json, replacing, write_text_atomically
+from ..experiment.run import Run, reference_figures, reference_tables, run_command
+from ..experiment.stamps import STAMPS, check_unaltered, is_current, read_stamps
+from ..provenance.fingerprints import is_sealed, sealed
+from ..results.figures import FIGURES
 from .cells import INJECTED
-from .running import Step
+from .readers import filled, markdown_tables
+from .records import OK, read_record
+from .running import Step, notebooks
+from .whence import embedded
 
+SHOWN = "sample"  # the run whose outputs the notebooks carry
+PAGES = ("README.md", "data/results/README.md", "notebooks/profiles/README.md")
+ABOUT = "about.json"
+WRITTEN = "reference.json"  # beside the reference's tables: what was written with them
 KEPT_CELL_METADATA = ("tags",)
 
 
-def write_back(steps: list[Step]) -> None:
-    """Replace the outputs of each step's notebook by those of its executed copy."""
-    for step in steps:
-        notebook = cleaned(nbformat.read(step.executed, as_version=4))
-        with replacing(step.notebook) as temporary:
-            nbformat.write(notebook, temporary)
+def write_back(run: Run) -> list[Path]:
+    """Replace the reference of the run's name by the run; returns what was written.
+
+    Nothing is written before everything is there. Raises InputError where a table was made by other code or values than the ones in use
+    now, a figure was drawn from other tables, or, in the run whose outputs the notebooks carry, a notebook has not ended well.
+    """
+    _check_current(run)
+    tables = {path.name: path.read_bytes() for path in (*sorted(run.results.glob("*.csv")), run.results / STAMPS, run.results / ABOUT)}
+    pictures = _figures(run) | {name: text.encode() for name, text in markdown_tables(run).items()}
+    books = {path.name: _written(cleaned(_executed(Step(path, run)))) for path in (notebooks() if run.name == SHOWN else ())}
+    outputs = {name: outputs_fingerprint(json.loads(content)) for name, content in books.items()}
+    record = {"tables": _digests(tables), "figures": _digests(pictures), "notebooks": outputs}
+    tables[WRITTEN] = (json.dumps(sealed(record), indent=1, sort_keys=True) + "\n").encode()
+    written = _fill(reference_tables(run.name), tables) + _fill(reference_figures(run.name), pictures)
+    return [*written, *(_replace(NOTEBOOKS / name, content) for name, content in books.items()), *_fill_pages()]
+
+
+def _fill(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+    """Make the folder hold these files and no others."""
+    written = [_replace(folder / name, content) for name, content in files.items()]
+    for path in set(folder.glob("*")) - set(written):
+        path.unlink()
+    return written
+
+
+def _check_current(run: Run) -> None:
+    stamps, again = read_stamps(run.results), f"{run_command(run.source, {})} --from 01"
+    old = [name for name, stamp in stamps.items() if not is_current(stamp, run.profile)]
+    if old or not stamps:
+        what = f"tables of other code or values than the ones in use now ({', '.join(old)})" if old else "no saved tables"
+        raise InputError(f"{run.results}: {what}. Make them with: {again}")
+    for path in run.results.glob("*.csv"):
+        check_unaltered(path, again)
+
+
+def _figures(run: Run) -> dict[str, bytes]:
+    """File name -> content of every figure whose tables are saved, all of them drawn from these."""
+    found = {}
+    for name, recipe in FIGURES.items():
+        places = {table: run.results / f"{table}.csv" for table in recipe.tables}
+        if all(place.is_file() for place in places.values()):
+            now = {table: file_fingerprint(place) for table, place in places.items()}
+            for path in (run.figures / f"{name}.png", run.figures / f"{name}.svg"):
+                if embedded(path).get("tables") != now:
+                    again = run_command(run.source, {}, verb="figures")
+                    raise InputError(f"{path}: not there, or drawn from other tables. Draw it with: {again}")
+                found[path.name] = path.read_bytes()
+    return found
+
+
+def _executed(step: Step):
+    import nbformat
+
+    record = read_record(step.record)
+    if record is None or record.status != OK:
+        state = record.status if record else "never run"
+        raise InputError(f"{step.notebook.name}: {state}. The outputs are written back of all notebooks together: leave --only out.")
+    return nbformat.read(step.executed, as_version=4)
 
 
 def cleaned(notebook):
@@ -55,35 +117,63 @@ def _clean(output, number: int):
     return output
 
 
-def summarise(run: Run, steps: list[Step]) -> str:
-    """Score table of the run, then the paths of figures and executed notebooks."""
-    parts = []
-    if (run.results / "scores.csv").is_file():
-        bias = read_result(run, "bias") if (run.results / "bias.csv").is_file() else None
-        with pd.option_context("display.width", 200, "display.max_columns", 20, "display.max_rows", 100):
-            parts.append(score_table(read_result(run, "scores"), bias).to_string())
-    parts.append("\n".join(["", "figures:", *(f"  {path}" for path in sorted(run.figures.glob("*.png")))]))
-    parts.append("\n".join(["executed notebooks:", *(f"  {step.executed}" for step in steps)]))
-    return "\n".join(parts)
+def _written(notebook) -> bytes:
+    import nbformat
+
+    return (nbformat.writes(notebook) + "\n").encode()
 
 
-def write_tables(run: Run) -> list[Path]:
-    """Write the score, bias and paper tables, and the judged claims once there are any, as Markdown beside the figures.
+def outputs_fingerprint(notebook: Mapping) -> str:
+    """Of all outputs of a notebook's file."""
+    return fingerprint([cell.get("outputs") for cell in notebook["cells"]])
 
-    None before notebooks 03 and 04 have saved theirs.
-    """
-    if not all((run.results / f"{table}.csv").is_file() for table in ("scores", "bias")):
-        return []
-    scores, bias = read_result(run, "scores"), read_result(run, "bias")
-    tables = {"scores": score_table(scores, bias), "paper": paper_table(scores, bias)}
-    tables |= {f"bias_{task}": bias_table(bias, task) for task in dict.fromkeys(bias["task"])}
-    texts = {name: markdown(table) for name, table in tables.items()}
-    if (run.results / "claims.csv").is_file():
-        claims = read_result(run, "claims")
-        texts["claims"] = f"{claims_markdown(claims)}\n{evidence_markdown(claims)}"
-    paths = []
-    for name, text in texts.items():
-        read = [table for table in ("claims", "bias", "scores") if name.startswith(table)] or ["scores", "bias"]
-        paths.append(run.figures / f"{file_safe(name)}.md")
-        write_text_atomically(paths[-1], f"{text}\n<!-- {provenance(run, read)} -->\n")
-    return paths
+
+def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+
+
+def _replace(path: Path, content: bytes) -> Path:
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+    return path
+
+
+def _fill_pages() -> list[Path]:
+    pages = [ROOT / page for page in PAGES if (ROOT / page).is_file()]
+    for page in pages:
+        write_text_atomically(page, filled(page.read_text(encoding="utf-8"), _reference_table))
+    return pages
+
+
+def _reference_table(run: str, table: str) -> pd.DataFrame:
+    path = reference_tables(run) / f"{table}.csv"
+    if not path.is_file():
+        raise InputError(f"{path}: a page names its numbers, and it is not there.")
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
+def contradictions(run: Run) -> Iterator[str]:
+    """What of the reference of the run's name does not hang on its committed tables, each in a sentence; nothing where all does."""
+    tables, figures = reference_tables(run.name), reference_figures(run.name)
+    record = read_json(tables / WRITTEN) if (tables / WRITTEN).is_file() else {}
+    if not is_sealed(record):
+        yield f"{tables / WRITTEN}: not there, or altered"
+        return
+    for folder, digests in ((tables, record["tables"]), (figures, record["figures"])):
+        there = {path.name: file_fingerprint(path) for path in folder.glob("*") if path.name != WRITTEN}
+        others = sorted(name for name in {*there, *digests} if there.get(name) != digests.get(name))
+        yield from (f"{folder / name}: altered, missing, or left from before" for name in others)
+    for path in sorted(figures.glob("*")):
+        drawn = embedded(path).get("tables", {"": ""})
+        if any(record["tables"].get(f"{table}.csv") != digest for table, digest in drawn.items()):
+            yield f"{path}: made from other tables"
+    for name, digest in record["notebooks"].items():
+        if outputs_fingerprint(read_json(NOTEBOOKS / name)) != digest:
+            yield f"{NOTEBOOKS / name}: other outputs than those written with the tables"
+
+
+def stale_pages() -> list[Path]:
+    """The pages of the checkout whose numbers are not those of the reference's tables."""
+    pages = [ROOT / page for page in PAGES if (ROOT / page).is_file()]
+    texts = {page: page.read_text(encoding="utf-8") for page in pages}
+    return [page for page, text in texts.items() if filled(text, _reference_table) != text]

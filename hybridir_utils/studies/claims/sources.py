@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ...base.errors import HybridIRError, InputError, MissingInput
-from ...base.files import ROOT, read_json
-from ...experiment.run import Run
+from ...base.files import read_json
+from ...experiment.run import Run, reference_tables, run_folder
 from ...experiment.stamps import check_one_origin, is_current, read_stamps
 from ...results.figures import read_saved
 from ...results.paper import TASKS, TRAINED_LANGUAGES, in_our_names
@@ -60,29 +60,28 @@ def saved_source(folder: Path, tables: tuple[str, ...] = EARLIER + COUNTED) -> S
 
 
 def other_runs(run: Run) -> tuple[list[Source], dict[str, str]]:
-    """(sources, reasons) of the other runs in data/results, of this output folder and of the checkout.
+    """(sources, reasons) of the references in the checkout, and of the runs of this output folder that the profile's `compare_with` names.
 
     A run whose tables are of different versions, or cannot be read, is no source: its name and the reason, with the way to make them
     again, are in the second. A run that lacks a table is a source without it; one that lacks all, of notebook 08 alone say, is none.
     """
     sources, refused = [], {}
-    for folder in _other_folders(run):
-        there = tuple(name for name in EARLIER + COUNTED if (folder / f"{name}.csv").is_file())
-        if not there:
+    for name, folder in _other_folders(run).items():
+        there = tuple(table for table in EARLIER + COUNTED if (folder / f"{table}.csv").is_file())
+        if not there and name not in run.profile.compare_with:
             continue
         try:
             sources.append(saved_source(folder, there))
         except HybridIRError as error:
-            refused[folder.name] = str(error).replace(str(folder), folder.name)
+            refused[name] = str(error).replace(str(folder), name)
     return sources, refused
 
 
-def _other_folders(run: Run) -> list[Path]:
-    found = {}
-    for results in (run.results.parent, ROOT / "data" / "results"):
-        for record in sorted(results.glob("*/about.json")):
-            found.setdefault(record.parent.name, record.parent)
-    return [folder for name, folder in found.items() if name != run.name]
+def _other_folders(run: Run) -> dict[str, Path]:
+    """Name of a run -> its tables; one that the profile names stands in place of the reference of its name."""
+    found = {record.parent.name: record.parent for record in sorted(reference_tables("").glob("*/about.json"))}
+    found |= {name: run_folder(name) / "results" for name in run.profile.compare_with}
+    return {name: folder for name, folder in found.items() if name != run.name}
 
 
 def _about(folder: Path) -> dict:

@@ -31,7 +31,7 @@ UNSEEN = re.compile(
 
 
 def write_report(run: Run) -> Path:
-    """Write the page from the run's saved tables, figures and records; returns its path, `data/runs/<profile>/reports/<run>.html`.
+    """Write the page from the run's saved tables, figures and records; returns its path, `data/runs/<run>/report.html`.
 
     Raises MissingInput, with the command, where the run has neither tables nor records; InputError where a table cannot be read, or the
     page not be written: an earlier one stays.
@@ -40,9 +40,8 @@ def write_report(run: Run) -> Path:
     if not any(run.results.glob("*.csv")) and not any(part.record for part in parts):
         command = run_command(run.source, changes_of(run))
         raise MissingInput(f"{run.results}: no saved results to report. Run the notebooks first: {command}")
-    path = run.artefacts / "reports" / f"{run.name}.html"
-    write_text_atomically(path, rendered(run, parts, path.parent))
-    return path
+    write_text_atomically(run.report, rendered(run, parts, run.report.parent))
+    return run.report
 
 
 def rendered(run: Run, parts: list[NotebookPart], folder: Path) -> str:
@@ -56,7 +55,7 @@ def rendered(run: Run, parts: list[NotebookPart], folder: Path) -> str:
 
 
 def visible(value: object) -> object:
-    """Text whose invisible characters are told by number, so that none hides or turns what stands beside it."""
+    """Text whose invisible characters are shown by number, so that none hides or turns what stands beside it."""
     return UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", value) if type(value) is str else value
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...base.errors import MissingInput
-from ...experiment.run import Run, changes_of, run_command
+from ...experiment.run import Run, changes_of, reference_figures, run_command
 from ...results.figures import FIGURES, read_result
 from ..records import FAILED, KILLED, OK, RUNNING, TIMEOUT, Record, read_record
 from ..running import Step
@@ -123,7 +123,8 @@ def _figure(run: Run, name: str, question: str) -> Figure:
 
 
 def _picture(run: Run, name: str) -> Path:
-    return run.figures / f"{name}.png"
+    folders = (run.figures, reference_figures(run.name)) if run.committed else (run.figures,)
+    return next((place for folder in folders if (place := folder / f"{name}.png").is_file()), run.figures / f"{name}.png")
 
 
 def _sentences(run: Run, name: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The dask cluster of a sweep: this machine's processes or a scheduler's workers, and whether these see what the sweep sees."""
+"""The dask cluster of a sweep (this machine's processes or a scheduler's workers), and the jobs that wait for its workers."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from ...base.files import file_fingerprint, fingerprint, output_root, write_text
 from ...provenance.code_use import PACKAGE, modules
 from .job import KILLED, Job, JobEnd, in_process
 
+PROGRAM = ("-m", f"{__package__}.job")
+PATIENCE = 10  # seconds after which workers that have joined are given jobs
 DEATHS = 100  # of workers, after which dask gives up what they had been given; how often a run is tried is counted by `sweep_job`
 CLOSING = 30  # seconds
 INTERRUPTED = 130  # exit status of a command that was interrupted
@@ -99,14 +101,10 @@ def _package_fingerprint() -> str:
     return fingerprint({name: file_fingerprint(path) for name, path in modules().items()})
 
 
-PROGRAM = ("-m", "hybridir_utils.suite.sweep.job")
-PATIENCE = 10  # seconds after which workers that have joined are given jobs
-
-
 class JobQueue:
     """Jobs by name, each with the common job it needs or None.
 
-    environment, gpus: see `in_process`. say: is told what common job is begun.
+    environment, gpus: see `in_process`. say: called when a common job is begun.
     """
 
     def __init__(self, client, jobs: dict[str, tuple[Job, Job | None]], environment: dict, gpus: int, say: Callable[[str], None]):

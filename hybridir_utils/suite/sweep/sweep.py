@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -15,15 +15,20 @@ from ...base.errors import InputError
 from ...base.files import fingerprint, output_root, write_csv, write_json
 from ...experiment.encoders import common_places
 from ...experiment.readiness import check_places
-from ...experiment.run import Run, Setting, changes_of, open_run, read_settings
+from ...experiment.run import Run, Setting, changes_of, open_run, read_settings, run_folder
 from ...experiment.stamps import is_current, read_stamps
 from ...provenance.artefacts import is_whole
 from ...results.figures import read_result
-from ..progress import Watch, shown
+from ..plan import step_reasons
+from ..progress import shown
 from ..records import FAILED, KILLED, OK, read_record
-from ..running import Step
+from ..running import UP_TO_DATE, Step, chosen_steps
 from .cluster import JobQueue, gpus_to_share, sweep_cluster, thread_environment
 from .job import Job, JobEnd
+
+WELL = (OK, UP_TO_DATE)
+OF_NOTEBOOK = re.compile(r"\d\d_\w+: |error: ")  # lines of a run's log that the sweep shows, too
+SCORE = ["base", "strategy", "alpha", "seed", "task", "setting", "metric", "value"]
 
 
 @dataclass(frozen=True)
@@ -47,15 +52,15 @@ def sweep_of(profile: str, texts: Sequence[str]) -> Sweep:
     axes = tuple(setting for setting in settings if len(setting.values) > 1)
     for choice in product(*(zip(setting.values, setting.texts, strict=True) for setting in settings)):
         run = open_run(profile, **{setting.key: value for setting, (value, _) in zip(settings, choice, strict=True)})
-        told = {setting.told: text for setting, (_, text) in zip(settings, choice, strict=True) if setting in axes}
+        written = {setting.name: text for setting, (_, text) in zip(settings, choice, strict=True) if setting in axes}
         if run.name in runs:
             other = values[list(runs).index(run.name)]
             raise InputError(
-                f"{_as_text(other)} and {_as_text(told)} are one run, {run.name}: a value stands twice, or changes no result. "
+                f"{_as_text(other)} and {_as_text(written)} are one run, {run.name}: a value stands twice, or changes no result. "
                 "Leave one out."
             )
         runs[run.name] = run
-        values.append(told)
+        values.append(written)
     command = shlex.join(
         ["python", "-m", "hybridir_utils", "run", "--profile", profile, *(part for text in texts for part in ("--set", text))]
     )
@@ -64,7 +69,7 @@ def sweep_of(profile: str, texts: Sequence[str]) -> Sweep:
 
 def announcement(sweep: Sweep) -> str:
     """How many runs there are, over which values, and their names; the values, too, where a name does not tell them."""
-    axes = " x ".join(f"{axis.told}={','.join(axis.texts)}" for axis in sweep.axes)
+    axes = " x ".join(f"{axis.name}={','.join(axis.texts)}" for axis in sweep.axes)
     names = [
         f"  {run.name}" + ("" if "=" in run.name else f" ({_as_text(values)})")
         for run, values in zip(sweep.runs, sweep.values, strict=True)
@@ -82,19 +87,42 @@ def run_sweep(
     """
     for run in sweep.runs:
         check_places(run.profile)
-    watches = {run.name: Watch(run, start_at, only, label=run.name) for run in sweep.runs}
-    due, ended = [run for run in sweep.runs if watches[run.name].due], {}
-    if due:
-        wanted = {run.name: (_run_job(run, start_at=start_at, only=only, timeout=timeout), _common_job(run)) for run in due}
-        gpus = 0 if scheduler else gpus_to_share(max(run.profile.processes for run in due))
-        environment = thread_environment()  # before dask changes it
-        with shown(list(watches.values()), tell=True) as say, sweep_cluster(scheduler, min(jobs, len(due))) as client:
-            ended = dict(JobQueue(client, wanted, environment, gpus, say).ended())
-    return [outcome_of(run.name, watches[run.name].steps, ended.get(run.name)) for run in sweep.runs]
+    steps = {run.name: chosen_steps(run, start_at, only) for run in sweep.runs}
+    due = [run for run in sweep.runs if start_at or only or any(reasons for _, _, reasons in step_reasons(run, steps[run.name]))]
+    ended = _run_due(due, {"start_at": start_at, "only": only, "timeout": timeout}, jobs, scheduler) if due else {}
+    return [outcome_of(run.name, steps[run.name], ended.get(run.name)) for run in sweep.runs]
+
+
+def _run_due(due: list[Run], options: dict, jobs: int, scheduler: str) -> dict[str, JobEnd]:
+    """How the process of each run ended, by the run's name."""
+    wanted = {run.name: (_run_job(run, **options), _common_job(run)) for run in due}
+    gpus = 0 if scheduler else gpus_to_share(max(run.profile.processes for run in due))
+    total = sum(len(chosen_steps(run, options["start_at"], options["only"])) for run in due)
+    look = Logs({run.name: output_root() / wanted[run.name][0].log for run in due}).look
+    environment = thread_environment()  # before dask changes it
+    with shown(total, due, look) as say, sweep_cluster(scheduler, min(jobs, len(due))) as client:
+        return dict(JobQueue(client, wanted, environment, gpus, say).ended())
+
+
+class Logs:
+    """What the runs of a sweep print of their notebooks, read from their logs (name of a run -> its file) as it comes."""
+
+    def __init__(self, logs: dict[str, Path]):
+        self.logs, self.read = logs, dict.fromkeys(logs, 0)
+        for log in logs.values():
+            log.unlink(missing_ok=True)
+
+    def look(self, say: Callable[[str], None]) -> None:
+        """Say every whole line that has come since the last look, after the name of its run."""
+        for name, log in self.logs.items():
+            if log.is_file() and len(new := log.read_bytes()[self.read[name] :].rpartition(b"\n")[0]):
+                self.read[name] += len(new) + 1
+                for line in filter(OF_NOTEBOOK.match, new.decode("utf-8", "replace").splitlines()):
+                    say(f"{name} {line}")
 
 
 def _run_job(run: Run, **options) -> Job:
-    return _job("run", run, run.artefacts / "executed" / run.name / "sweep.log", **options)
+    return _job("run", run, run_folder(run.name) / "sweep.log", **options)
 
 
 def _common_job(run: Run) -> Job | None:
@@ -103,7 +131,7 @@ def _common_job(run: Run) -> Job | None:
     if all(map(is_whole, places)):
         return None
     shared = fingerprint([place.name for place in places])[:10]
-    return _job("common", run, run.artefacts / "executed" / f"common-{shared}.log")
+    return _job("common", run, run.artefacts / f"common-{shared}.log")
 
 
 def _job(part: str, run: Run, log: Path, **options) -> Job:
@@ -112,11 +140,6 @@ def _job(part: str, run: Run, log: Path, **options) -> Job:
 
 def _as_text(values: dict[str, str]) -> str:
     return " ".join(f"{key}={text}" for key, text in values.items())
-
-
-UP_TO_DATE = "up to date"
-WELL = (OK, UP_TO_DATE)
-SCORE = ["base", "strategy", "alpha", "seed", "task", "setting", "metric", "value"]
 
 
 @dataclass(frozen=True)
@@ -155,21 +178,23 @@ def outcome_table(outcomes: list[Outcome]) -> str:
 
 
 def write_sweep(name: str, command: str, runs: list[tuple[Run, dict[str, str]]]) -> tuple[Path, pd.DataFrame] | None:
-    """Write data/results/<name>/sweep.csv, the macro averages of every run that has them, and what it was made of beside it.
+    """Write data/runs/<name>/sweep.csv, the macro averages of every run that has them, and what it was made of beside it.
 
     runs: those that ended well, with their values as written. Columns: run, `run_<key>` for each of these values, then base, strategy,
     alpha, seed, task, setting, metric, value (bias measures have no setting). Runs whose tables are of other code or parameters than the
     ones in use now are left out. None where no run has scores.
     """
     parts = [
-        _macro_rows(run).assign(run=run.name, **{f"run_{key}": text for key, text in told.items()}) for run, told in runs if _current(run)
+        _macro_rows(run).assign(run=run.name, **{f"run_{key}": text for key, text in values.items()})
+        for run, values in runs
+        if _current(run)
     ]
     if not parts:
         return None
-    table, path = pd.concat(parts, ignore_index=True), output_root() / "data" / "results" / name / "sweep.csv"
+    table, path = pd.concat(parts, ignore_index=True), run_folder(name) / "sweep.csv"
     table = table[[*(column for column in table.columns if column.startswith("run")), *SCORE]]
     write_csv(path, table)
-    about = {"command": command, "runs": {run.name: told for run, told in runs}}
+    about = {"command": command, "runs": {run.name: values for run, values in runs}}
     write_json(path.with_suffix(".json"), about)
     return path, table
 

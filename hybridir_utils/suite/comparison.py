@@ -1,0 +1,146 @@
+"""A finished run beside the committed reference: each table equal, within the spread over seeds, or differing; verdicts that changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..experiment.run import Run, reference_tables
+from ..results.findings import verdict
+
+EQUAL, WITHIN, DIFFERS = "equal", "within the spread", "differs"
+SMALL = 0.01  # of what a column spans: so far a value may move whose spread over seeds is not known, or is nothing
+TESTED = ["mean_difference", "p_holm", "seed_low", "seed_high"]  # what `findings.verdict` reads
+IN_WORDS = ("evidence", "command", "note")  # sentences around numbers that stand in other columns, and how the run was called
+
+
+@dataclass(frozen=True)
+class TableDifference:
+    """state: EQUAL, WITHIN or DIFFERS. largest: difference of a value, that furthest beyond its spread first; where: its row and column."""
+
+    table: str
+    state: str
+    largest: float = 0.0
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Of all tables that the run or the reference has, and the verdicts that are others: `where: before → now`."""
+
+    tables: tuple[TableDifference, ...]
+    verdicts: tuple[str, ...]
+
+    @property
+    def reproduced(self) -> bool:
+        return not self.verdicts and not any(table.state == DIFFERS for table in self.tables)
+
+
+def compare_with_reference(run: Run) -> Comparison | None:
+    """The run's tables beside the reference of its name; None where the checkout has none. Times are of the machine and left out."""
+    reference = reference_tables(run.name)
+    names = sorted({path.stem for folder in (run.results, reference) for path in folder.glob("*.csv")} - {"check"})
+    if run.committed or not any(reference.glob("*.csv")):
+        return None
+    found = {name: (_read(reference / f"{name}.csv"), _read(run.results / f"{name}.csv")) for name in names}
+    pairs = {name: (old, new) for name, (old, new) in found.items() if old is not None and new is not None}
+    lacking = [TableDifference(name, DIFFERS, where=_lacks(*found[name])) for name in names if name not in pairs]
+    tables = [compare_tables(name, old, new) for name, (old, new) in pairs.items()]
+    return Comparison((*tables, *lacking), tuple(line for name, (old, new) in pairs.items() for line in changed_verdicts(name, old, new)))
+
+
+def _read(path: Path) -> pd.DataFrame | None:
+    return pd.read_csv(path, keep_default_na=False, na_values=[""]) if path.is_file() else None
+
+
+def _lacks(old: pd.DataFrame | None, new: pd.DataFrame | None) -> str:
+    return "the reference has no such table" if old is None else "the run has no such table"
+
+
+def compare_tables(name: str, old: pd.DataFrame, new: pd.DataFrame) -> TableDifference:
+    """A table of the run beside the reference's.
+
+    A value is within the spread where it moved by no more than the range over the seeds of its row in the reference, the width of its
+    interval over seeds, or SMALL of what its column spans.
+    """
+    old, new = (table.drop(columns=[column for column in table if "seconds" in column or column in IN_WORDS]) for table in (old, new))
+    if list(old) != list(new) or len(old) != len(new):
+        return TableDifference(name, DIFFERS, where=f"{len(new)} rows of {len(list(new))} columns, expected {len(old)} of {len(list(old))}")
+    if old.equals(new):
+        return TableDifference(name, EQUAL)
+    numbers = [column for column in old if pd.api.types.is_float_dtype(old[column]) or _is_counted(old, column)]
+    others = old.drop(columns=numbers).astype(str) != new.drop(columns=numbers).astype(str)
+    if others.any(axis=None):
+        row, column = np.argwhere(others.to_numpy())[0]
+        return TableDifference(name, DIFFERS, where=f"{others.columns[column]} of {_row(new, row, numbers)}")
+    moved = (new[numbers].astype(float) - old[numbers].astype(float)).abs()
+    moved = moved.mask(new[numbers].isna() != old[numbers].isna(), np.inf).fillna(0.0).to_numpy()
+    beyond = moved - _spread(old, numbers).to_numpy()
+    row, column = np.unravel_index(np.argmax(beyond if (beyond > 0).any() else moved), moved.shape)
+    state = DIFFERS if (beyond > 0).any() else WITHIN if moved.any() else EQUAL
+    return TableDifference(name, state, float(moved[row, column]), f"{numbers[column]} of {_row(new, row, numbers)}")
+
+
+def _is_counted(table: pd.DataFrame, column: str) -> bool:
+    """Whether whole numbers are results and not what names the row."""
+    return pd.api.types.is_integer_dtype(table[column]) and column not in (
+        "seed",
+        "step",
+        "steps",
+        "percentile",
+        "languages",
+        "claim",
+        "alpha",
+    )
+
+
+def _row(table: pd.DataFrame, row: int, numbers: list[str]) -> str:
+    return " ".join(str(value) for key, value in table.drop(columns=numbers).iloc[row].items() if value == value) or f"row {row + 1}"
+
+
+def _spread(old: pd.DataFrame, numbers: list[str]) -> pd.DataFrame:
+    values = old[numbers].astype(float)
+    spread = pd.DataFrame(np.broadcast_to(SMALL * (values.max() - values.min()).to_numpy(), values.shape), old.index, numbers)
+    if "seed" in old:
+        keys = [column for column in old if column not in numbers and column != "seed"] or [np.zeros(len(old))]
+        groups = values.groupby(keys if isinstance(keys[0], np.ndarray) else [old[key] for key in keys], dropna=False, sort=False)
+        spread = np.maximum(spread, groups.transform("max") - groups.transform("min"))
+    if {"seed_low", "seed_high"} <= set(old):
+        width = (old["seed_high"] - old["seed_low"]).fillna(0.0)
+        own = [name for name in numbers if name in ("mean_difference", "difference", "low", "high", "seed_low", "seed_high")]
+        spread[own] = spread[own].apply(lambda column: np.maximum(column, width))
+    return spread.fillna(0.0)
+
+
+def changed_verdicts(name: str, old: pd.DataFrame, new: pd.DataFrame) -> Iterator[str]:
+    """`table, row: before → now` for every verdict on a claim, and of every test, that is another."""
+    before, now = _verdicts(old), _verdicts(new)
+    for key in before:
+        if key in now and before[key] != now[key]:
+            yield f"{name}, {' '.join(map(str, key))}: {before[key]} → {now[key]}"
+
+
+def _verdicts(table: pd.DataFrame) -> dict[tuple, str]:
+    if "verdict" in table:
+        return {("claim", row.claim, row.source): row.verdict for row in table.itertuples()}
+    if not set(TESTED) <= set(table):
+        return {}
+    keys = [column for column in table if not pd.api.types.is_float_dtype(table[column]) and column not in ("n_groups", "n_seeds", "note")]
+    return {tuple(row[key] for key in keys): verdict(row) for _, row in table.iterrows()}
+
+
+def as_text(found: Comparison) -> str:
+    """The comparison in lines that a person reads: one where the reference is reproduced."""
+    states = {state: [table for table in found.tables if table.state == state] for state in (EQUAL, WITHIN, DIFFERS)}
+    counts = ", ".join(f"{len(tables)} {state}" for state, tables in states.items() if tables)
+    largest = max(states[WITHIN], key=lambda table: table.largest, default=None)
+    about = f"; largest difference {largest.largest:.2g} ({largest.table}: {largest.where})" if largest else ""
+    if found.reproduced:
+        return f"reproduced: of {len(found.tables)} tables {counts}{about}; no verdict changed"
+    lines = [f"not the reference: of {len(found.tables)} tables {counts}"]
+    lines += [f"  {table.table}: {f'{table.largest:.3g} in ' if table.largest else ''}{table.where}" for table in states[DIFFERS]]
+    return "\n".join([*lines, *(f"  {line}" for line in found.verdicts or ("no verdict changed",))])
