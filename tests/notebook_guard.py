@@ -20,7 +20,8 @@ ABSOLUTE = re.compile(r"(?:(?<=://)|(?<![\w<./-]))/(?:home|root|tmp|work|Users|m
 ACTIVE = re.compile(
     r"<(?:script|iframe|object|embed|form|link|base)\b|\son\w+\s*=|javascript:|(?:src|href)\s*=\s*[\"']?(?:https?:)?//|@import", re.I
 )
-MAX_CODE_LINES, MAX_CELLS, MAX_BYTES = 20, 35, 1_000_000
+MAX_CODE_LINES, MAX_IMPORTS, MAX_CELLS, MAX_BYTES = 12, 8, 35, 1_000_000
+OF_TABLES = {"groupby", "agg", "query", "pivot", "pivot_table", "melt", "merge", "isin", "where", "assign", "apply"}
 TYPES = (str, bool, int, float)
 
 
@@ -107,6 +108,31 @@ def cells(notebook: Notebook) -> Iterator[str]:
             yield f"code cell {number}: a definition belongs in the package"
 
 
+def calls(notebook: Notebook) -> Iterator[str]:
+    """Cells call the package: no table is grouped, filtered or joined in one, nothing is decided there, and what they import is little."""
+    parsed = [_parsed(cell["source"]) for cell in notebook.cells("code")]
+    imports = [node for tree in parsed for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    if len(imports) > MAX_IMPORTS:
+        yield f"{len(imports)} import lines; at most {MAX_IMPORTS}"
+    for number, tree in enumerate(parsed, 1):
+        for node in ast.walk(tree):
+            if what := _computes(node):
+                yield f"code cell {number}: {what} belongs in the package: {ast.unparse(node)[:80]}"
+
+
+def _computes(node: ast.AST) -> str:
+    """What of a cell is no call: `groupby` and the like, a filter, a choice; "" for all else."""
+    if isinstance(node, ast.Attribute) and node.attr in OF_TABLES:
+        return node.attr
+    if isinstance(node, ast.IfExp | ast.If):
+        return "a choice"
+    filters = [node.slice] if isinstance(node, ast.Subscript) else node.ifs if isinstance(node, ast.comprehension) else []
+    if isinstance(node, ast.comprehension):
+        return "a filter" if filters else ""
+    choosing = ast.Compare | ast.Invert | ast.Lambda
+    return "a filter" if any(isinstance(inner, choosing) for each in filters for inner in ast.walk(each)) else ""
+
+
 def _parsed(source: str) -> ast.Module:
     try:
         return ast.parse(source)
@@ -185,4 +211,4 @@ def size(notebook: Notebook) -> Iterator[str]:
         yield f"{found:,} bytes; at most {MAX_BYTES:,}"
 
 
-RULES = {rule.__name__: rule for rule in (parameters, sections, cells, profiles, places, metadata, order, results, size)}
+RULES = {rule.__name__: rule for rule in (parameters, sections, cells, calls, profiles, places, metadata, order, results, size)}

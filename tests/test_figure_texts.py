@@ -9,9 +9,9 @@ import pytest
 
 from hybridir_utils.base.files import ROOT
 from hybridir_utils.experiment.profile import load_profile
-from hybridir_utils.results import figure_numbers as numbers
+from hybridir_utils.results import findings
 from hybridir_utils.results.figures import FIGURES, read_saved
-from hybridir_utils.studies import plots, questions
+from hybridir_utils.studies import mixing, questions
 from hybridir_utils.suite.report.sentences import TEXTS
 
 SAMPLE = ROOT / "data" / "results" / "sample"
@@ -36,32 +36,32 @@ def frame(columns: str, *rows: tuple) -> pd.DataFrame:
 def test_lengths_name_the_shortest_and_the_longest_language():
     table = frame("language part q50", ("zh", "question", 20), ("de", "question", 60), ("zh", "passage", 30), ("de", "passage", 90))
     told = "questions 20 (zh) to 60 (de); passages 30 (zh) to 90 (de)."
-    assert numbers.on_lengths(table) == [f"Median length in characters, shortest to longest language: {told}"]
+    assert findings.on_lengths(table) == [f"Median length in characters, shortest to longest language: {told}"]
 
 
 def test_query_languages_are_hybrids_without_macro_rows():
     rows = [("b", "hybrid", "t", "monolingual", "mAP", language, value) for language, value in (("de", 0.5), ("en", 0.7), ("macro", 0.99))]
     rows += [("b", "X-Y", "t", "monolingual", "mAP", "de", 0.1), ("reference", "BM25", "t", "monolingual", "mAP", "de", 0.0)]
-    (told,) = numbers.on_query_languages(frame("base strategy task setting metric query_language value", *rows))
+    (told,) = findings.on_query_languages(frame("base strategy task setting metric query_language value", *rows))
     assert told == "hybrid, from b, lowest to highest mAP by question language: Mo. 0.500 (de) to 0.700 (en)."
 
 
 def test_heat_parts_the_diagonal_from_the_rest():
     pairs = [("b", "X-Y", *place) for place in (("de", "de", 0.8), ("en", "en", 0.6), ("de", "en", 0.2), ("en", "de", 0.4))]
-    (told,) = numbers.on_heat(frame("base strategy query_language candidate_language value", *pairs))
+    (told,) = findings.on_heat(frame("base strategy query_language candidate_language value", *pairs))
     assert told.endswith("X-Y 0.700 / 0.300.")
 
 
 def test_language_share_stands_beside_the_pool():
     measures = (("same-language share@10", 0.25), ("same-language pool share", 0.125))
     rows = [("b", "hybrid", "t", measure, "macro", value) for measure, value in measures]
-    (told,) = numbers.on_language_share(frame("base strategy task measure query_language value", *rows))
+    (told,) = findings.on_language_share(frame("base strategy task measure query_language value", *rows))
     assert told.endswith("hybrid 25%; in the pool 12%.")
 
 
 def test_map_counts_neighbours_of_the_own_language():
     places = [("b", "hybrid", "de", 0, 0), ("b", "hybrid", "de", 0, 1), ("b", "hybrid", "en", 9, 9), ("b", "hybrid", "de", 9, 8.5)]
-    (told,) = numbers.on_map(frame("base strategy language x y", *places))
+    (told,) = findings.on_map(frame("base strategy language x y", *places))
     assert "hybrid 50%" in told and told.endswith("by chance about 50%.")
 
 
@@ -69,7 +69,7 @@ def test_front_leaves_out_the_mix_that_another_beats():
     points = {0.0: (0.5, 0.9), 0.5: (0.7, 0.7), 0.6: (0.6, 0.6), 1.0: (0.9, 0.5)}
     settings = ("monolingual", "cross-lingual")
     rows = [("hybrid", a, "t", s, "mAP", v) for a, values in points.items() for s, v in zip(settings, values, strict=True)]
-    (told,) = plots.on_pareto(frame("strategy alpha task setting metric value", *rows))
+    (told,) = mixing.on_pareto(frame("strategy alpha task setting metric value", *rows))
     assert "α = 0 (0.500, 0.900), α = 0.5 (0.700, 0.700), α = 1 (0.900, 0.500)" in told and "0.6" not in told
 
 

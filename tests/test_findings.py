@@ -8,7 +8,7 @@ import pytest
 from made_up import BASES, SEEDS, STRATEGIES, TASKS, made_up_tables, questions
 
 from hybridir_utils.rank.significance import compare
-from hybridir_utils.results import findings, reading, tables
+from hybridir_utils.results import findings, tables
 from hybridir_utils.results.paper import paper_numbers, paper_scores
 from hybridir_utils.results.style import SHORT_SETTINGS
 
@@ -49,7 +49,7 @@ def test_every_sentence_ends_and_holds_no_missing_number(made_up):
         *findings.on_batches(made_up["language_shares"]),
         *findings.on_losses(made_up["losses"]),
         *findings.on_scores(made_up["scores"], tests),
-        *findings.against_paper(made_up["scores"], tests),
+        *findings.against_paper(made_up["scores"]),
         *findings.on_bias(made_up["bias"], tests),
         *findings.on_debiasing(made_up["debiasing"]),
     ]
@@ -175,7 +175,7 @@ def test_the_order_is_told_beside_the_papers():
     rows = [("hybrid", "monolingual", 0.5), ("X-Y", "monolingual", 0.7), ("X-X-mono", "monolingual", 0.6)]
     scores = pd.DataFrame(rows, columns=["strategy", "setting", "value"])
     scores = scores.assign(task="t", base="b", query_language="macro", metric="mAP", seed=1)
-    sentence = findings.against_paper(scores, pd.DataFrame())[0]
+    sentence = findings.against_paper(scores)[0]
     assert sentence == "Mo. The paper's means have Hybrid ≥ X-X-mono > X-Y; ours: t from b: X-Y 0.700 > X-X-mono 0.600 > hybrid 0.500."
 
 
@@ -248,20 +248,20 @@ def test_markdown_has_a_row_a_line_and_no_broken_cell(made_up):
 
 def test_undebiased_scores_join_the_debiased_ones(made_up):
     with_method = made_up["debiasing"][made_up["debiasing"]["method"] != "none"]
-    joined = reading.with_undebiased(with_method, made_up["scores"], made_up["bias"])
+    joined = tables.with_undebiased(with_method, made_up["scores"], made_up["bias"])
     none = joined[joined["method"] == "none"]
     assert set(none["setting"]) == set(SHORT_SETTINGS) and set(none["metric"]) == {"mAP", "rank distance"}
     per_encoder = none.groupby(["base", "strategy", "seed"]).size()
     assert set(per_encoder) == {4}, "one mAP a setting and one distance"
     assert len(per_encoder) == len(BASES) * len(STRATEGIES) * len(SEEDS), "strategies without a mix join as well"
-    table = reading.debiasing_table(joined)
+    table = tables.debiasing_table(joined)
     assert list(table.loc[("aligned", "hybrid")].index) == ["none", "centring", "lir", "lsar"] and list(table)[-1] == "rank distance"
 
 
 def test_what_is_saved_of_the_scores_keeps_macro_averages_and_map_by_language(made_up):
     pairs = made_up["scores"].query("query_language != 'macro'").assign(candidate_language="de")
     scores = pd.concat([made_up["scores"], pairs], ignore_index=True)
-    kept = reading.reported_scores(scores)
+    kept = tables.reported_scores(scores)
     assert len(kept) == len(made_up["scores"]) and kept["value"].notna().all()
     expected = made_up["scores"].query("query_language == 'macro'")["value"].sum()
     assert kept.query("query_language == 'macro'")["value"].sum() == pytest.approx(expected)
@@ -269,7 +269,7 @@ def test_what_is_saved_of_the_scores_keeps_macro_averages_and_map_by_language(ma
 
 def test_distance_percentiles_are_those_of_the_questions():
     frame = pd.DataFrame({"task": "t", "base": "b", "strategy": "s", "rank_distance": [1.0, 2.0, 3.0, np.nan]})
-    table = reading.distance_percentiles(frame).set_index("percentile")["rank_distance"]
+    table = tables.distance_percentiles(frame).set_index("percentile")["rank_distance"]
     assert (table[0], table[50], table[100], len(table)) == (1, 2, 3, 101)
 
 

@@ -8,6 +8,7 @@ import pytest
 from made_up import GRID, SETTINGS, TASKS, made_up_tables
 
 from hybridir_utils.experiment.profile import load_profile
+from hybridir_utils.results.tables import difference_table
 from hybridir_utils.studies import mixing as study
 from hybridir_utils.studies import plots
 
@@ -124,18 +125,23 @@ def test_what_a_run_cannot_say_is_said():
     assert study.left_out(load_profile("sample"), sample) == []
 
 
-def test_stars_mark_what_the_corrected_test_and_the_seeds_agree_on():
+def test_what_the_corrected_test_and_the_seeds_agree_on_is_clear():
     rows = pd.concat([compared(("α = 0", "monolingual", "AP", 0.02)), compared(("α = 1", "monolingual", "AP", -0.02), p=0.2)])
     rows = pd.concat([rows, compared(("α = 0", "multilingual", "rank_distance", 1234.0))])
-    summary = study.tests_summary(rows)
-    assert summary.loc[("t", "α = 0")].tolist() == ["+0.020 *", "+1,234 *"] and summary.loc[("t", "α = 1")].tolist() == ["-0.020", ""]
+    cells, clear = difference_table(rows.assign(low=rows["mean_difference"] - 0.01, high=rows["mean_difference"] + 0.01))
+    assert list(cells) == ["Mo. mAP", "rank distance"] and list(cells.index) == ["α = 0", "α = 1"]
+    assert cells.loc["α = 0"].tolist() == ["+0.020 [+0.010, +0.030]", "+1,234 [+1,234, +1,234]"] and cells.loc["α = 1"].tolist() == [
+        "-0.020 [-0.030, -0.010]",
+        "",
+    ]
+    assert clear.to_numpy().tolist() == [[True, True], [False, False]]
 
 
 def test_the_front_holds_what_no_other_mix_beats_in_both():
     points = pd.DataFrame({"mono": [1.0, 2.0, 3.0, 2.0, 0.5], "cross": [3.0, 2.0, 1.0, 1.5, 3.0]}, index=list("abcde"))
-    assert plots.pareto_front(points).to_dict() == {"a": True, "b": True, "c": True, "d": False, "e": False}
+    assert study.pareto_front(points).to_dict() == {"a": True, "b": True, "c": True, "d": False, "e": False}
     twins = pd.DataFrame({"mono": [1.0, 1.0], "cross": [2.0, 2.0]})
-    assert plots.pareto_front(twins).all(), "equal points beat each other in nothing"
+    assert study.pareto_front(twins).all(), "equal points beat each other in nothing"
 
 
 def test_the_curves_hold_alpha_and_schedules_of_every_task_and_setting():

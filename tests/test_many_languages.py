@@ -144,7 +144,7 @@ def test_groups_average_their_languages():
     rows = [("b", "hybrid", "multilingual", code, value) for code, value in (("en", 0.5), ("de", 0.7), ("ar", 0.2))]
     scores = pd.DataFrame(rows, columns=["base", "strategy", "setting", "query_language", "value"]).assign(metric="mAP")
     languages = pd.DataFrame({"language": ["en", "de", "ar"], "family": ["Germanic", "Germanic", "Afro-Asiatic"]})
-    wide = study.grouped(study.by_language(scores, languages), "family", "multilingual")
+    wide = study.by_group(study.by_language(scores, languages), "family", "multilingual")
     assert wide.loc["Germanic"].tolist() == [2, 0.6] and wide.loc["Afro-Asiatic"].tolist() == [1, 0.2]
 
 
@@ -163,7 +163,7 @@ def test_methods_are_named_by_what_the_tests_say():
     scores = fixed_scores({"hybrid": 0.6, "X-Y": 0.7, "crop": 0.1, "untrained": 0.9})
     (told,) = on_methods(scores, made_up_tests({"X-Y": 0.1, "crop": -0.5}))
     assert "Mul.: X-Y is highest (0.700); hybrid has 0.600." in told
-    assert "Hybrid is behind X-Y (-0.100)" in told and "Hybrid is ahead of crop (+0.500)" in told
+    assert "Hybrid is ahead of crop (+0.500), behind X-Y (-0.100)." in told
     (told,) = on_methods(scores, made_up_tests({"X-Y": 0.1}, p=0.2))
     assert "not clearly different from X-Y" in told
     assert "One seed" in on_methods(scores, made_up_tests({"X-Y": 0.1}, seeds=1))[-1]

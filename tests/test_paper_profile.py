@@ -18,7 +18,7 @@ from hybridir_utils.experiment.evaluation import REFERENCE, ZERO_SHOT, evaluate
 from hybridir_utils.experiment.preparation import prepare_pairs
 from hybridir_utils.experiment.run import open_run
 from hybridir_utils.results.paper import check
-from hybridir_utils.results.reading import reported_bias, reported_scores
+from hybridir_utils.results.tables import reported_bias, reported_scores
 from hybridir_utils.suite.running import notebooks, run_suite
 
 TEXTS = {"de": ["Rom liegt in Italien.", "Paris liegt in Frankreich."], "ar": ["تقع روما في إيطاليا.", "تقع باريس في فرنسا."]}

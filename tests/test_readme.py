@@ -53,7 +53,7 @@ def test_claims_of_the_readme_are_the_committed_verdicts():
     import pandas as pd
 
     from hybridir_utils.base.files import ROOT
-    from hybridir_utils.studies.claims.claims import claims_markdown
+    from hybridir_utils.studies.claims.judging import claims_markdown
 
     claims = pd.read_csv(ROOT / "data" / "results" / "sample" / "claims.csv", keep_default_na=False)
     assert claims_markdown(claims) in README.read_text(encoding="utf-8")

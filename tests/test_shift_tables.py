@@ -219,7 +219,7 @@ def test_unseen_languages_that_are_not_there_get_a_sentence():
 
 def test_tasks_and_the_languages_they_lack_are_named(tiny_pairs):
     task = task_from_pairs("tiny", tiny_pairs)
-    table = shift.languages_of({HOME: task, AWAY: task}, ("ar", "de", "en", "th", "vi"))
+    table = shift.languages_of({HOME: task, AWAY: task, "other": task}, [HOME, AWAY], ("ar", "de", "en", "th", "vi"))
     assert table["lacking"].tolist() == ["vi", "vi"] and table["questions"].tolist() == [96, 96]
     said = shift.on_tasks(table, [AWAY])
     lacks = [f"{name} lacks vi; its numbers are over the languages it has." for name in (HOME, AWAY)]

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from hybridir_utils.base.errors import InputError, UnknownName
-from hybridir_utils.rank.significance import compare, holm, seed_spread
+from hybridir_utils.rank.significance import LEVEL, clear_direction, compare, holm
 
 
 def table(**strategies) -> pd.DataFrame:
@@ -128,18 +128,34 @@ def test_seed_interval_is_scipys_and_pairs_the_seeds():
     interval = stats.ttest_1samp(gain, 0).confidence_interval()
     assert (row["seed_low"], row["seed_high"]) == pytest.approx((interval.low, interval.high))
     assert row["note"] == ""
-    spread = seed_spread(per_query).set_index("strategy").loc["base"]
-    interval = stats.ttest_1samp(seeds, 0).confidence_interval()
-    expected = [3, seeds.mean(), seeds.std(ddof=1), 0.5, 0.9, interval.low, interval.high]
-    assert spread[["n_seeds", "mean", "sd", "min", "max", "low", "high"]].to_numpy(float) == pytest.approx(expected)
 
 
 def test_one_seed_gives_no_spread_and_says_so():
     per_query = table(base=np.zeros((1, 5, 1)), hybrid=np.ones((1, 5, 1)))
     row = only(compare(per_query, "base", resamples=99))
     assert np.isnan(row["seed_low"]) and np.isnan(row["seed_high"]) and "1 shared seed" in row["note"]
-    spread = seed_spread(per_query)
-    assert spread[["sd", "low", "high"]].isna().all(axis=None) and spread["note"].str.contains("one seed").all()
+
+
+@pytest.mark.parametrize(
+    ("difference", "p", "seeds", "found"),
+    [
+        (0.1, 0.01, (0.05, 0.15), 1),
+        (-0.1, 0.01, (-0.15, -0.05), -1),
+        (0.1, LEVEL, (0.05, 0.15), 0),
+        (0.1, 0.01, (-0.05, 0.25), 0),
+        (0.1, 0.01, (-0.25, -0.05), 0),
+        (0.1, 0.01, (np.nan, np.nan), 1),
+        (0.1, np.nan, (0.05, 0.15), 0),
+        (0.1, None, (0.05, 0.15), 1),
+        (0.1, None, (np.nan, np.nan), 0),
+        (0.0, 0.01, (0.0, 0.0), 0),
+    ],
+    ids=["ahead", "behind", "p", "seeds part", "seeds elsewhere", "one seed", "no test possible", "no test", "nothing", "equal"],
+)
+def test_a_difference_is_clear_where_test_and_seeds_say_so(difference, p, seeds, found):
+    assert clear_direction(difference, p, *seeds) == found
+    columns = [np.array([value] * 2, dtype=float) for value in (difference, *seeds)]
+    assert clear_direction(columns[0], p, *columns[1:]).tolist() == [found] * 2
 
 
 def test_holm_gives_the_textbook_values():
@@ -166,6 +182,6 @@ def test_a_comparison_that_is_not_paired_is_refused():
     with pytest.raises(InputError, match="only the baseline"):
         compare(per_query[per_query["strategy"] == "base"], "base")
     with pytest.raises(InputError, match=r"missing \['seed'\]"):
-        seed_spread(per_query.drop(columns="seed"))
+        compare(per_query.drop(columns="seed"), "base")
     with pytest.raises(InputError, match=r"1 row.*empty cell"):
         compare(per_query.assign(value=[np.nan] + [0.0] * 19), "base")

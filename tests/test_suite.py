@@ -97,13 +97,13 @@ def test_what_decides_that_a_notebook_runs_again(workplace, executions):
 
 
 @pytest.mark.parametrize(
-    "line", ["from hybridir_utils.results import reading\nreading.stack", "from hybridir_utils.results.reading import stack\nstack"]
+    "line", ["from hybridir_utils.results import tables\ntables.stack", "from hybridir_utils.results.tables import stack\nstack"]
 )
 def test_package_code_that_a_notebook_uses_counts(workplace, line):
     folder, run = workplace
     code = parts_of(notebook(folder, "03_third", line), run.profile, {})["code"]
-    assert code == module_fingerprints(("results.reading", "stack")) and "hybridir_utils/results/reading.py" in code
-    assert code != module_fingerprints(("results.reading", ALL)), "what it does not use counts for nothing"
+    assert code == module_fingerprints(("results.tables", "stack")) and "hybridir_utils/results/tables.py" in code
+    assert code != module_fingerprints(("results.tables", ALL)), "what it does not use counts for nothing"
     assert parts_of(folder / "01_first.ipynb", run.profile, {})["code"] == {}
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..base.errors import InputError
 from .retention import retention
-from .significance import check_values, compare, draw_counts, group_counts
+from .significance import check_values, clear_direction, compare, draw_counts, group_counts
 
 COLUMNS = ["level", "value", "wins", "p_holm", "among_best", "best", "low", "high", "n_groups", "n_seeds", "note"]
 ONE_SEED = "one seed: the interval says nothing about other training runs"
@@ -29,8 +29,8 @@ def best_level(
     * value: the goal's observed value; wins: share of the resamples in which the level is the best one (ties, up to rounding,
       fall to each of them alike);
     * p_holm: of the paired test against the observed best (`significance.compare`, or `retention`), corrected over the levels; NaN for
-      the best itself. among_best: not clearly worse, that is p_holm >= .05, or seeds that do not agree on the sign. The best was chosen
-      on the same data, so the set errs on the small side;
+      the best itself. among_best: not clearly worse (`significance.clear_direction`). The best was chosen on the same data, so the set
+      errs on the small side;
     * best, low, high (the same in every row): the observed best level and the 95 % interval of the best one over resamples of groups
       and seeds together; n_groups, n_seeds, note.
 
@@ -105,7 +105,7 @@ def _against_best(tables: list[pd.DataFrame], best: float, sign: int, resamples:
         tested = compare(tables[0], best, resamples, seed).rename(columns={"mean_difference": "difference"})
     else:
         tested = retention(*tables, best, resamples, seed)
-    seeds_agree = ~((tested["seed_low"] <= 0) & (tested["seed_high"] >= 0))  # NaN (one seed) agrees with nothing to the contrary
-    tested["among_best"] = ~((sign * tested["difference"] < 0) & (tested["p_holm"] < 0.05) & seeds_agree)
+    found = clear_direction(tested["difference"], tested["p_holm"], tested["seed_low"], tested["seed_high"])
+    tested["among_best"] = sign * found >= 0
     tested = pd.concat([tested[tested["strategy"] != best], pd.DataFrame({"strategy": [best], "p_holm": [np.nan], "among_best": [True]})])
     return tested.set_index("strategy")[["p_holm", "among_best"]]

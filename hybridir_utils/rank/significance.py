@@ -1,8 +1,8 @@
 """Is a difference between training strategies more than chance? Tests over queries, spread over training seeds.
 
-Two sources of chance are kept apart: which queries were drawn (`compare`: p-values, intervals) and which seed the
-encoder was trained with (`seed_spread`, and `seed_low`/`seed_high` of `compare`). Parallel queries (one group in
-several languages) are not independent, so the group is the unit that is resampled.
+Two sources of chance are kept apart: which queries were drawn (`compare`: p-values, intervals) and which seed the encoder was trained with
+(`seed_low` and `seed_high`); what both decide together is said once, in `clear_direction`. Parallel queries (one group in several
+languages) are not independent, so the group is the unit that is resampled.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..base.errors import InputError, UnknownName
 COLUMNS = ["strategy", "seed", "group", "value"]
 TESTED = ["strategy", "baseline", "mean_difference", "low", "high", "p", "p_holm", "effect_size", "n_groups", "n_seeds"]
 TESTED += ["seed_low", "seed_high", "note"]  # columns of `compare`
+LEVEL = 0.05  # of significance, after correction
 BLOCK_CELLS = 2**22  # resamples x groups drawn at once: 34 MB
 
 
@@ -56,23 +57,18 @@ def compare(per_query: pd.DataFrame, baseline: str, resamples: int = 10_000, see
     return table
 
 
-def seed_spread(per_query: pd.DataFrame) -> pd.DataFrame:
-    """Mean over queries of each strategy, spread over its training seeds.
+def clear_direction(difference, p, seed_low, seed_high) -> np.ndarray:
+    """1 or -1 where a difference is clear, in its direction, and 0 where it is not: **the** rule for every comparison of the package.
 
-    per_query: as for `compare`. Returns strategy, n_seeds, mean, sd (ddof 1), min, max, low, high (95 % t-interval of
-    the mean over seeds), note. With one seed the spread is NaN and the note says so. Raises InputError as `compare`.
+    Clear: the corrected p-value is below LEVEL, and the interval over training seeds lies on the difference's side of 0. With one seed
+    there is no interval (NaN), which contradicts nothing: whoever needs two seeds has to ask for them. A p-value of NaN (no test was
+    possible) is never clear; p = None says that there is no test over queries, and then the seeds alone decide. Arrays or single numbers.
     """
-    check_values(per_query)
-    per_seed = per_query.groupby(["strategy", "seed"], sort=False)["value"].mean()
-    rows = []
-    for strategy in per_query["strategy"].unique():
-        values = per_seed[strategy].to_numpy()
-        low, high = _t_interval(values)
-        sd = values.std(ddof=1) if len(values) > 1 else np.nan
-        note = "" if len(values) > 1 else "one seed: spread over training runs unknown"
-        spread = {"mean": values.mean(), "sd": sd, "min": values.min(), "max": values.max(), "low": low, "high": high}
-        rows.append({"strategy": strategy, "n_seeds": len(values), **spread, "note": note})
-    return pd.DataFrame(rows)
+    sign = np.sign(difference)
+    one_seed = np.isnan(seed_low)
+    seeds_agree = (sign * seed_low > 0) & (sign * seed_high > 0)
+    clear = seeds_agree if p is None else (np.asarray(p) < LEVEL) & (one_seed | seeds_agree)
+    return np.where(clear, sign, 0).astype(int)
 
 
 def holm(p: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Retrieval made visible: the first ten candidates of every strategy side by side, and a browser over all questions."""
+"""Texts made visible: pairs in every language, the first ten candidates of every strategy side by side, a browser over all questions."""
 
 from __future__ import annotations
 
@@ -8,14 +8,48 @@ import os
 import numpy as np
 import pandas as pd
 
+from ..base.files import fingerprint
+from ..base.mapped import codes
 from ..experiment.encoders import EncoderKey
 from ..experiment.evaluation import REFERENCE, Evaluations
 from ..tasks.retrieval_task import RetrievalTask
 from .style import in_order
 
-MARK = {True: "✓", False: ""}
-SHOWN_CHARACTERS = 110
-STYLE = "text-align:left;vertical-align:top;padding:2px 6px;border-bottom:1px solid #ddd;font-size:11px;max-width:230px"
+SHOWN_CHARACTERS = 110  # of a candidate
+SHOWN_OF_PAIRS = 2000  # of a text of a pair; a megabyte in one line would make the notebook as long
+LOOK = [{"selector": "th, td", "props": "text-align:start;vertical-align:top;padding:2px 6px;font-size:11px;max-width:230px"}]
+
+
+def show_pairs(pairs, count: int = 3) -> None:
+    """Display the first `count` ids that stand in every language: question and passage, a row a language."""
+    from IPython.display import HTML, display
+
+    ids, _ = codes(pairs, "id")
+    languages = np.bincount(ids)  # an id stands once a language
+    widest = np.flatnonzero(languages == languages.max())
+    for chosen in widest[:: max(1, len(languages) // count)][:count]:
+        rows = pairs.select(np.flatnonzero(ids == chosen)).to_pandas().sort_values("language").set_index("language")
+        cells = rows[["question", "passage"]].map(lambda text: _isolated(text, SHOWN_OF_PAIRS))
+        display(HTML(f"<p><code>{html.escape(rows['id'].iloc[0])}</code></p>{_text_table(cells.rename_axis(None))}"))
+
+
+def _isolated(text: str, most: int = SHOWN_CHARACTERS) -> str:
+    """Escaped, cut, and set in its own direction, so that right-to-left languages and hostile texts are both shown as they are."""
+    return f"<bdi dir='auto'>{html.escape(_short(text, most))}</bdi>"
+
+
+def _short(text: str, most: int = SHOWN_CHARACTERS) -> str:
+    return text if len(text) <= most else text[:most] + "…"
+
+
+def _text_table(cells: pd.DataFrame, marked: np.ndarray | None = None) -> str:
+    """HTML of a table whose cells are HTML already; marked: bool, shaped as the cells, those on green. The same bytes each time."""
+    styler = cells.style.set_uuid(fingerprint(cells.to_dict("list"))[:8]).set_table_styles(LOOK)
+    for axis in (0, 1):
+        styler = styler.format_index(escape="html", axis=axis)
+    return (
+        styler.apply(lambda _: np.where(marked, "background:#d9f0e3", ""), axis=None).to_html() if marked is not None else styler.to_html()
+    )
 
 
 def ranked_lists(evaluations: Evaluations, task: str, base: str, seed: int) -> dict[str, np.ndarray]:
@@ -38,34 +72,19 @@ def most_different(questions: pd.DataFrame, task: str, base: str, seed: int, cou
 
 
 def side_by_side(task: RetrievalTask, lists: dict[str, np.ndarray], query: int) -> str:
-    """HTML table of one question: a column a strategy, a row a rank; language and ✓ for relevant stand before each text.
-
-    Every text is escaped, isolated (`bdi`) and set in its own direction, so right-to-left languages and hostile texts are
-    both shown as they are.
-    """
-    relevant = set(task.relevant_pairs[task.relevant_pairs[:, 0] == query, 1].tolist())
+    """HTML table of one question: a column a strategy, a row a rank; language and ✓ for relevant stand before each text."""
+    relevant = task.relevant_pairs[task.relevant_pairs[:, 0] == query, 1]
     asked = task.queries.iloc[query]
-    head = f"<p><b>{html.escape(asked['language'])}</b> <bdi dir='auto'>{html.escape(_short(asked['text']))}</bdi></p>"
-    columns = "".join(f"<th scope='col' style='{STYLE}'>{html.escape(name)}</th>" for name in lists)
-    body = "".join(
-        f"<tr><th scope='row' style='{STYLE}'>{rank + 1}</th>"
-        + "".join(_cell(task, rows[query, rank], relevant) for rows in lists.values())
-        + "</tr>"
-        for rank in range(min(rows.shape[1] for rows in lists.values()))
-    )
-    header = f"<thead><tr><th scope='col' style='{STYLE}'>rank</th>{columns}</tr></thead>"
-    return f"{head}<table style='border-collapse:collapse'>{header}<tbody>{body}</tbody></table>"
+    depth = min(ranked.shape[1] for ranked in lists.values())
+    rows = pd.DataFrame({name: ranked[query, :depth] for name, ranked in lists.items()}, index=range(1, depth + 1))
+    marked = np.isin(rows, relevant)
+    cells = rows.map(lambda row: _candidate(task, row, row in relevant))
+    return f"<p><b>{html.escape(asked['language'])}</b> {_isolated(asked['text'])}</p>{_text_table(cells, marked)}"
 
 
-def _cell(task: RetrievalTask, row: int, relevant: set[int]) -> str:
+def _candidate(task: RetrievalTask, row: int, is_relevant: bool) -> str:
     candidate = task.candidates.iloc[row]
-    colour = "background:#d9f0e3" if int(row) in relevant else ""
-    mark = f"{html.escape(candidate['language'])} {MARK[int(row) in relevant]}"
-    return f"<td style='{STYLE};{colour}'><b>{mark}</b> <bdi dir='auto'>{html.escape(_short(candidate['text']))}</bdi></td>"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
+    return f"<b>{html.escape(candidate['language'])} {'✓' if is_relevant else ''}</b> {_isolated(candidate['text'])}"
 
 
 def show_questions(task: RetrievalTask, lists: dict[str, np.ndarray], queries: list[int]) -> None:

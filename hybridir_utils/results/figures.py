@@ -73,7 +73,7 @@ FIGURES = {
     "08_languages": FigureRecipe("studies.plots.languages", ("many_languages",), "mAP by question language, grouped by family."),
     "08_cost": FigureRecipe("studies.plots.cost", ("many_scores", "many_cost"), "mAP of each method against its training time."),
     "08_growth": FigureRecipe("studies.plots.growth", ("many_growth",), "Time of each step and mAP by number of languages."),
-    "09_verdicts": FigureRecipe("studies.claims.claims.verdicts", ("claims",), "Verdicts on the eleven claims, by source."),
+    "09_verdicts": FigureRecipe("studies.plots.verdicts", ("claims",), "Verdicts on the eleven claims, by source."),
 }
 
 

@@ -1,15 +1,18 @@
-"""What the numbers say, in sentences computed from them: each function takes tables and returns sentences."""
+"""What the numbers of notebooks 01-04 say, in sentences computed from them: each function takes tables and returns sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import pandas as pd
 
-from ..experiment.evaluation import NOT_TRAINED
+from ..rank.significance import clear_direction
 from .style import SHORT_SETTINGS, in_order
+from .tables import LOWER_IS_BETTER, macro, of_encoders, trained
 
-LEVEL = "not clearly different from"
+HYBRID = "hybrid"
+MAIN_BASELINES = ("X-X-mono", "X-Y")
+AHEAD, BEHIND, UNCLEAR = "ahead of", "behind", "not clearly different from"
 VALIDATION = {"mono": "within a language", "cross": "across languages"}  # the second needs validation pairs in two languages
 PAPER_SHAPE = {  # direction of the paper's means (arXiv 2408.10536, tables 3-8)
     "monolingual": "Hybrid ≥ X-X-mono > X-Y",
@@ -73,10 +76,8 @@ def on_losses(losses: pd.DataFrame) -> list[str]:
 
 def on_scores(scores: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
     """Best strategy per task, base and setting, with the paired test against hybrid."""
-    macro = scores[(scores["query_language"] == "macro") & (scores["metric"] == "mAP") & (scores["base"] != "reference")]
-    trained = macro[~macro["strategy"].isin(NOT_TRAINED)]
     sentences = []
-    for (task, base), rows in trained.groupby(["task", "base"], sort=False):
+    for (task, base), rows in trained(macro(scores)).groupby(["task", "base"], sort=False):
         means = rows.groupby(["setting", "strategy"])["value"].mean()
         parts = [f"{short} {means[setting].idxmax()} ({means[setting].max():.3f})" for setting, short in SHORT_SETTINGS.items()]
         sentences.append(f"{task}, from {base}: highest mAP: {', '.join(parts)}." + _on_tests(tests, task, base))
@@ -84,37 +85,47 @@ def on_scores(scores: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
 
 
 def _on_tests(tests: pd.DataFrame, task: str, base: str) -> str:
-    if tests.empty:
-        return ""
-    rows = tests[(tests["task"] == task) & (tests["base"] == base) & tests["strategy"].isin(["X-X-mono", "X-Y"])]
     return "".join(
-        f" {SHORT_SETTINGS[row.setting]}: hybrid {verdict(row)} {row.strategy} ({-row.mean_difference:+.3f})." for row in rows.itertuples()
+        f" {SHORT_SETTINGS[row.setting]}: hybrid {verdict(row)} {row.strategy} ({gain(row)})." for row in _against(tests, task, base)
     )
 
 
+def _against(tests: pd.DataFrame, task: str, base: str) -> list:
+    """The tests of one task and base against MAIN_BASELINES."""
+    if tests.empty:
+        return []
+    rows = tests[(tests["task"] == task) & (tests["base"] == base) & tests["strategy"].isin(MAIN_BASELINES)]
+    return list(rows.itertuples())
+
+
 def verdict(row) -> str:
-    """ahead of / behind: the corrected p-value and the interval over seeds agree; else no clear difference."""
-    seeds_agree = not (row.seed_low <= 0 <= row.seed_high)  # nan (one seed) agrees with nothing to the contrary
-    if not row.p_holm < 0.05 or not seeds_agree:  # nan: no test was possible
-        return LEVEL
-    return "ahead of" if row.mean_difference < 0 else "behind"
+    """AHEAD, BEHIND or UNCLEAR: the baseline of a tested row against its strategy, by `significance.clear_direction`.
 
-
-def grouped(rows: pd.DataFrame, number: Callable, words: Mapping[str, str] | None = None) -> str:
-    """Hybrid against others, from rows of strategies minus hybrid: `ahead of A (1), B (2), behind C (3)`; number: a row -> its number.
-
-    words: what stands for a `verdict`.
+    row: of `tables.test_table`, or of `retention` (whose `difference` is a share). Of LOWER_IS_BETTER the lower one is ahead.
     """
-    found = {name: [] for name in ("ahead of", "behind", LEVEL)}
+    difference = getattr(row, "mean_difference", None)
+    found = clear_direction(row.difference if difference is None else difference, row.p_holm, row.seed_low, row.seed_high)
+    sign = -1 if getattr(row, "measure", "") in LOWER_IS_BETTER else 1
+    return {0: UNCLEAR, 1: BEHIND, -1: AHEAD}[sign * int(found)]
+
+
+def gain(row) -> str:
+    """The baseline minus the strategy, as a signed number: tested rows hold the strategy minus its baseline."""
+    return f"{-row.mean_difference:+.3f}"
+
+
+def grouped(rows: pd.DataFrame, number: Callable = gain, words: Mapping[str, str] | None = None) -> str:
+    """The baseline against others: `ahead of A (1), B (2), behind C (3)`; number: a row -> its number; words: in place of a `verdict`."""
+    found = {name: [] for name in (AHEAD, BEHIND, UNCLEAR)}
     for row in rows.itertuples():
         found[verdict(row)].append(f"{row.strategy} ({number(row)})")
     return ", ".join(f"{(words or {}).get(name, name)} {', '.join(others)}" for name, others in found.items() if others)
 
 
-def against_paper(scores: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
+def against_paper(scores: pd.DataFrame) -> list[str]:
     """Whether each setting has the order of the paper's means (hybrid, X-Y, X-X-mono), per task and base."""
-    macro = scores[(scores["query_language"] == "macro") & (scores["metric"] == "mAP")]
-    rows = macro[macro["strategy"].isin(["hybrid", "X-Y", "X-X-mono"])]
+    rows = macro(scores)
+    rows = rows[rows["strategy"].isin([HYBRID, *MAIN_BASELINES])]
     sentences = []
     for setting, shape in PAPER_SHAPE.items():
         orders = []
@@ -127,9 +138,8 @@ def against_paper(scores: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
 
 def on_bias(bias: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
     """Rank distance and same-language share of the strategies, with the paired test against hybrid."""
-    macro = bias[(bias["query_language"] == "macro") & (bias["base"] != "reference")]
     sentences = []
-    for (task, base), rows in macro[~macro["strategy"].isin(NOT_TRAINED)].groupby(["task", "base"], sort=False):
+    for (task, base), rows in trained(macro(bias, "")).groupby(["task", "base"], sort=False):
         means = rows.groupby(["measure", "strategy"])["value"].mean()
         distance, share = means["rank distance"], means["same-language share@10"]
         listed = ", ".join(f"{name} {distance[name]:,.0f}" for name in in_order(distance.index))
@@ -143,16 +153,10 @@ def on_bias(bias: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
 
 
 def _on_distance(tests: pd.DataFrame, task: str, base: str) -> str:
-    if tests.empty:
-        return ""
-    rows = tests[(tests["task"] == task) & (tests["base"] == base) & tests["strategy"].isin(["X-X-mono", "X-Y"])]
-    words = {"ahead of": "less language-biased than", "behind": "more language-biased than"}
-    told = []
-    for row in rows.itertuples():
-        flipped = row._replace(mean_difference=-row.mean_difference, seed_low=-row.seed_high, seed_high=-row.seed_low)  # lower is better
-        found = verdict(flipped)
-        told.append(f" hybrid is {words.get(found, found)} {row.strategy} ({-row.mean_difference:+,.0f} ranks).")
-    return "".join(told)
+    words = {AHEAD: "less language-biased than", BEHIND: "more language-biased than", UNCLEAR: UNCLEAR}
+    return "".join(
+        f" hybrid is {words[verdict(row)]} {row.strategy} ({-row.mean_difference:+,.0f} ranks)." for row in _against(tests, task, base)
+    )
 
 
 def on_debiasing(debiasing: pd.DataFrame) -> list[str]:
@@ -171,3 +175,90 @@ def on_debiasing(debiasing: pd.DataFrame) -> list[str]:
             f"and {hybrid.drop('none').idxmax()} on top of them {hybrid.drop('none').max():.3f}."
         )
     return sentences
+
+
+def on_lengths(lengths: pd.DataFrame) -> list[str]:
+    """Median length of questions and of passages: the languages with the shortest and the longest."""
+    told = []
+    for part, rows in lengths.groupby("part", sort=False):
+        medians = rows.set_index("language")["q50"]
+        told.append(f"{part}s {medians.min():.0f} ({medians.idxmin()}) to {medians.max():.0f} ({medians.idxmax()})")
+    return [f"Median length in characters, shortest to longest language: {'; '.join(told)}."] if told else []
+
+
+def on_query_languages(scores: pd.DataFrame) -> list[str]:
+    """Question languages with the lowest and the highest mAP in each setting, by base: of hybrid, else of the last strategy; first task."""
+    rows = trained(scores[(scores["query_language"] != "macro") & (scores["metric"] == "mAP")])
+    rows = rows[rows["task"] == scores["task"].iloc[0]]
+    sentences = []
+    for base, part in rows.groupby("base"):
+        shown = _shown(part["strategy"])
+        means = part[part["strategy"] == shown].groupby(["setting", "query_language"])["value"].mean()
+        told = [f"{short} {_range(means[setting])}" for setting, short in SHORT_SETTINGS.items() if setting in means]
+        sentences.append(f"{shown}, from {base}, lowest to highest mAP by question language: {', '.join(told)}.")
+    return sentences
+
+
+def on_heat(heat: pd.DataFrame) -> list[str]:
+    """Mean mAP where question and answer are in one language, and where they are not."""
+    same = heat["query_language"] == heat["candidate_language"]
+    means = heat.groupby(["base", "strategy", same.rename("same")])["value"].mean().unstack("same")
+    sentences = []
+    for base, part in means.groupby("base"):
+        part = part.droplevel("base")
+        told = [f"{name} {part.loc[name].get(True):.3f} / {part.loc[name].get(False):.3f}" for name in in_order(part.index)]
+        sentences.append(f"From {base}, mean mAP within a language / across languages: {', '.join(told)}.")
+    return sentences
+
+
+def on_language_share(bias: pd.DataFrame) -> list[str]:
+    """Mean share of the top ten in the question's own language, by strategy, beside its share of the pool; first task."""
+    rows = of_encoders(macro(bias, ""))
+    rows = rows[rows["task"] == bias["task"].iloc[0]]
+    means = rows.groupby(["measure", "base", "strategy"])["value"].mean()
+    pool = means["same-language pool share"].mean()
+    return [
+        f"From {base}, share of the top ten in the question's language: "
+        + ", ".join(f"{name} {part[base, name]:.0%}" for name in in_order(part[base].index))
+        + f"; in the pool {pool:.0%}."
+        for base, part in means["same-language share@10"].groupby("base")
+    ]
+
+
+def on_map(table: pd.DataFrame) -> list[str]:
+    """How often a text's nearest neighbour on the map is in its own language: high where colours form clusters."""
+    from scipy.spatial import KDTree
+
+    found: dict[str, dict[str, float]] = {}
+    for (base, strategy), rows in table.groupby(["base", "strategy"]):
+        places, languages = rows[["x", "y"]].to_numpy(), rows["language"].to_numpy()
+        _, nearest = KDTree(places).query(places, k=2)
+        found.setdefault(base, {})[strategy] = (languages[nearest[:, 1]] == languages).mean()
+    chance = 1 / table["language"].nunique()
+    return [
+        f"From {base}, texts whose nearest neighbour on the map is in their own language: "
+        + ", ".join(f"{name} {shares[name]:.0%}" for name in in_order(shares))
+        + f"; by chance about {chance:.0%}."
+        for base, shares in found.items()
+    ]
+
+
+def on_vectors(alignment: pd.DataFrame) -> list[str]:
+    """Translation retrieval and language probe of the questions' vectors, by strategy."""
+    means = alignment.groupby(["measure", "base", "strategy"])["value"].mean()
+    names = {"translation_accuracy": "translation retrieval accuracy", "language_identity": "accuracy of the language probe"}
+    return [
+        f"From {base}, {words}: " + ", ".join(f"{name} {part[base, name]:.3f}" for name in in_order(part[base].index)) + "."
+        for measure, words in names.items()
+        if measure in means
+        for base, part in means[measure].groupby("base")
+    ]
+
+
+def _range(values: pd.Series) -> str:
+    return f"{values.min():.3f} ({values.idxmin()}) to {values.max():.3f} ({values.idxmax()})"
+
+
+def _shown(strategies: Iterable[str]) -> str:
+    names = in_order(strategies)
+    return HYBRID if HYBRID in names else names[-1]

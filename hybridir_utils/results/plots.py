@@ -1,18 +1,28 @@
-"""Figures of notebook 03: scores by setting, by language, and by pair of languages."""
+"""Figures of notebooks 01-04, each a function of result tables by name; the register of figures names them."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from .style import COLOURS, SHORT_SETTINGS, in_order, new_figure
+from .style import COLOURS, SHORT_SETTINGS, handle, in_order, legend_below, new_figure, note_figure
+from .tables import macro, of_encoders, trained
 
-REFERENCES = ("BM25", "random")
+LINES = {"BM25": "--", "random": ":"}
+METHODS = {"none": "o", "centring": "s", "lir": "^", "lsar": "D"}
+STEPS = ("translated", "accepted", "without leaks", "enough for a batch", "for training")
+SPLITS = {"train": "training batches", "mono": "validation, within a language", "cross": "validation, across languages"}
+VECTORS = {
+    "alignment_gap": "cosine of translations minus others",
+    "translation_accuracy": "translation retrieval accuracy",
+    "language_identity": "accuracy of a linear language probe",
+    "uniformity": "uniformity (lower is more uniform)",
+}
 
 
 def scores(tables: dict[str, pd.DataFrame]):
     """mAP of every strategy in each setting: a dot a seed, a bar for the mean, lines for BM25 and the untrained base."""
-    table = tables["scores"].query("query_language == 'macro' and metric == 'mAP'")
-    bases = [base for base in sorted(table["base"].unique()) if base != "reference"]
+    table = macro(tables["scores"])
+    bases = sorted(of_encoders(table)["base"].unique())
     tasks = list(dict.fromkeys(table["task"]))
     figure, axes = new_figure(len(tasks), len(bases), width=3.9, height=2.5, sharey="row")
     for row, task in zip(axes, tasks, strict=True):
@@ -21,13 +31,12 @@ def scores(tables: dict[str, pd.DataFrame]):
             lines = table[(table["task"] == task) & (table["base"] == "reference")]
             _grouped_dots(ax, own, lines)
             ax.set(title=f"{task}, from {base}", ylabel="mAP, macro average", ylim=(0, 1.02))
-    handles = axes[0, 0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=4, frameon=False, fontsize=7)
+    legend_below(figure, axes[0, 0].get_legend_handles_labels()[0], 4)
     return figure
 
 
 def _grouped_dots(ax, table: pd.DataFrame, lines: pd.DataFrame) -> None:
-    strategies = [s for s in in_order(table["strategy"]) if s not in REFERENCES]
+    strategies = in_order(table["strategy"])
     width = 0.8 / len(strategies)
     for j, strategy in enumerate(strategies):
         for i, setting in enumerate(SHORT_SETTINGS):
@@ -36,10 +45,9 @@ def _grouped_dots(ax, table: pd.DataFrame, lines: pd.DataFrame) -> None:
             label = strategy if i == 0 else None
             ax.bar(x, values.mean(), width * 0.92, color=COLOURS.get(strategy), alpha=0.55, label=label)
             ax.plot([x] * len(values), values, "o", ms=2.2, color=COLOURS.get(strategy), mec="black", mew=0.3)
-    for reference in REFERENCES:
+    for reference, style in LINES.items():
         for i, setting in enumerate(SHORT_SETTINGS):
             value = lines[(lines["strategy"] == reference) & (lines["setting"] == setting)]["value"]
-            style = "--" if reference == "BM25" else ":"
             ax.plot([i - 0.42, i + 0.42], [value.mean()] * 2, style, color=COLOURS[reference], lw=1, label=reference if i == 0 else None)
     ax.set_xticks(range(len(SHORT_SETTINGS)), list(SHORT_SETTINGS))
     ax.grid(axis="x", visible=False)
@@ -49,7 +57,7 @@ def languages(tables: dict[str, pd.DataFrame]):
     """mAP by question language in each setting, mean over seeds, first task (scores)."""
     table = tables["scores"].query("query_language != 'macro' and metric == 'mAP'")
     task = tables["scores"]["task"].iloc[0]
-    table = table[(table["task"] == task) & ~table["strategy"].isin(("untrained", "zero-shot", "BM25", "random"))]
+    table = trained(table[table["task"] == task])
     bases = sorted(table["base"].unique())
     figure, axes = new_figure(len(bases), 3, width=3.1, height=2.2, sharey=True, sharex=True)
     for row, base in zip(axes, bases, strict=True):
@@ -59,7 +67,7 @@ def languages(tables: dict[str, pd.DataFrame]):
             for strategy in in_order(rows["strategy"]):
                 ax.plot(means[strategy].index, means[strategy], "o-", ms=3, lw=0.8, color=COLOURS.get(strategy), label=strategy)
             ax.set(title=f"{base}: {setting}", xlabel="question language", ylabel="mAP", ylim=(0, 1.02))
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
+    legend_below(figure, axes[0, 0].get_legend_handles_labels()[0], 6)
     figure.suptitle(f"{task}, mean over seeds", fontsize=9)
     return figure
 
@@ -84,24 +92,21 @@ def heat_maps(tables: dict[str, pd.DataFrame]):
     return figure
 
 
-METHODS = {"none": "o", "centring": "s", "lir": "^", "lsar": "D"}
-
-
 def rank_distances(tables: dict[str, pd.DataFrame]):
     """Share of questions whose rank distance is at most x, seeds pooled (distances: percentiles 0..100)."""
     table = tables["distances"]
-    tasks, bases = list(dict.fromkeys(table["task"])), [b for b in sorted(table["base"].unique()) if b != "reference"]
+    tasks, bases = list(dict.fromkeys(table["task"])), sorted(of_encoders(table)["base"].unique())
     figure, axes = new_figure(len(tasks), len(bases), width=3.9, height=2.3, sharey=True, sharex="row")
     for row, task in zip(axes, tasks, strict=True):
         for ax, base in zip(row, bases, strict=True):
             rows = table[(table["task"] == task) & table["base"].isin([base, "reference"])]
             for strategy in in_order(rows["strategy"]):
                 one = rows[rows["strategy"] == strategy].sort_values("percentile")
-                style = {"BM25": "--", "random": ":"}.get(strategy, "-")
+                style = LINES.get(strategy, "-")
                 ax.plot(one["rank_distance"], one["percentile"] / 100, style, color=COLOURS.get(strategy), label=strategy, lw=1.2)
             ax.set(xscale="log", title=f"{task}, from {base}", xlabel="rank distance (ranks, log scale; left is better)")
             ax.set_ylabel("share of questions" if ax is row[0] else "")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=8, frameon=False, fontsize=7)
+    legend_below(figure, axes[0, 0].get_legend_handles_labels()[0], 8)
     return figure
 
 
@@ -114,7 +119,7 @@ def language_share(tables: dict[str, pd.DataFrame]):
     pool = tables["bias"].query("measure == 'same-language pool share' and query_language != 'macro'")
     task = tables["bias"]["task"].iloc[0]
     table, pool = table[table["task"] == task], pool[pool["task"] == task].groupby("query_language")["value"].mean()
-    bases = [b for b in sorted(table["base"].unique()) if b != "reference"]
+    bases = sorted(of_encoders(table)["base"].unique())
     figure, axes = new_figure(1, len(bases), width=4.2, height=2.5, sharey=True)
     for ax, base in zip(axes[0], bases, strict=True):
         rows = table[table["base"] == base]
@@ -135,7 +140,7 @@ def language_share(tables: dict[str, pd.DataFrame]):
         ticks = [label.get_text() for label in ax.get_xticklabels()]
         ax.plot(range(len(ticks)), pool.reindex(ticks), "k_", ms=14, label="share of the pool")
         ax.set(title=f"{task}, from {base}", xlabel="question language", ylabel="same-language share, top 10", ylim=(0, 1.02))
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=8, frameon=False, fontsize=7)
+    legend_below(figure, axes[0, 0].get_legend_handles_labels()[0], 8)
     axes[0, 0].get_legend().remove()
     return figure
 
@@ -157,16 +162,9 @@ def vector_map(tables: dict[str, pd.DataFrame]):
                 ax.scatter(of_kind["x"], of_kind["y"], s=7, marker=marker, c=of_kind["language"].map(palette).tolist(), **style)
             ax.set(title=f"{strategy}, from {base}", xticks=[], yticks=[])
     axes[-1, 0].set(xlabel="first principal component", ylabel="second principal component")
-    _map_legend(figure, palette)
+    handles = [handle(language, "o", colour) for language, colour in palette.items()]
+    legend_below(figure, [*handles, handle("question", "o", "grey"), handle("passage", "x", "grey")], 13)
     return figure
-
-
-def _map_legend(figure, palette: dict) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [Line2D([], [], marker="o", ls="", color=colour, label=language) for language, colour in palette.items()]
-    handles += [Line2D([], [], marker=marker, ls="", color="grey", label=kind) for kind, marker in (("question", "o"), ("passage", "x"))]
-    figure.legend(handles=handles, loc="outside lower center", ncols=13, frameon=False, fontsize=7)
 
 
 def debiasing(tables: dict[str, pd.DataFrame]):
@@ -185,29 +183,16 @@ def debiasing(tables: dict[str, pd.DataFrame]):
                     )
             ax.set_xticks(range(len(in_order(rows["strategy"]))), in_order(rows["strategy"]), fontsize=7)
             ax.set(title=f"{base}: {setting}", ylabel="mAP" if ax is row[0] else "")
-    from matplotlib.lines import Line2D
-
-    figure.legend(
-        handles=[Line2D([], [], marker=m, ls="", color="grey", label=name) for name, m in METHODS.items()],
-        loc="outside lower center",
-        ncols=4,
-        frameon=False,
-    )
+    legend_below(figure, [handle(name, marker, "grey") for name, marker in METHODS.items()], 4)
     return figure
 
 
 def alignment(tables: dict[str, pd.DataFrame]):
     """Alignment gap, translation accuracy and language identity of the questions' vectors, one seed (alignment)."""
     table = tables["alignment"]
-    names = {
-        "alignment_gap": "cosine of translations minus others",
-        "translation_accuracy": "translation retrieval accuracy",
-        "language_identity": "accuracy of a linear language probe",
-        "uniformity": "uniformity (lower is more uniform)",
-    }
     bases = sorted(table["base"].unique())
-    figure, axes = new_figure(1, len(names), width=2.5, height=2.4)
-    for ax, (measure, title) in zip(axes[0], names.items(), strict=True):
+    figure, axes = new_figure(1, len(VECTORS), width=2.5, height=2.4)
+    for ax, (measure, title) in zip(axes[0], VECTORS.items(), strict=True):
         means = table[table["measure"] == measure].groupby(["base", "strategy"])["value"].mean()
         for i, base in enumerate(bases):
             strategies = in_order(means[base].index)
@@ -217,11 +202,8 @@ def alignment(tables: dict[str, pd.DataFrame]):
         ax.set_xticks(range(len(bases)), bases)
         ax.set_title(title, fontsize=8)
         ax.grid(axis="x", visible=False)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=8, frameon=False, fontsize=7)
+    legend_below(figure, axes[0, 0].get_legend_handles_labels()[0], 8)
     return figure
-
-
-STEPS = ("translated", "accepted", "without leaks", "enough for a batch", "for training")
 
 
 def coverage(tables: dict[str, pd.DataFrame]):
@@ -254,11 +236,10 @@ def lengths(tables: dict[str, pd.DataFrame]):
 def rejections(tables: dict[str, pd.DataFrame]):
     """Pairs refused per language and check (rejections: language, check, pairs)."""
     table = tables["rejections"]
+    if table.empty:
+        return note_figure("No pair was rejected.")
     figure, axes = new_figure(width=7, height=2.6)
     ax = axes[0, 0]
-    if table.empty:
-        ax.text(0.5, 0.5, "no pair was rejected", ha="center", transform=ax.transAxes)
-        return figure
     wide = table.pivot(index="language", columns="check", values="pairs").fillna(0)
     wide.plot.bar(stacked=True, ax=ax, colormap="cividis", width=0.8, rot=0)
     ax.set(xlabel="language", ylabel="rejected texts")
@@ -298,13 +279,12 @@ def batches(tables: dict[str, pd.DataFrame]):
 def losses(tables: dict[str, pd.DataFrame]):
     """Training loss and validation losses over the steps, mean and range over seeds (losses)."""
     table = tables["losses"]
-    titles = {"train": "training batches", "mono": "validation, within a language", "cross": "validation, across languages"}
-    bases, splits = sorted(table["base"].unique()), [split for split in titles if split in set(table["split"])]
+    bases, splits = sorted(table["base"].unique()), [split for split in SPLITS if split in set(table["split"])]
     figure, axes = new_figure(len(bases), len(splits), width=3.3, height=2.2, sharex=True)
     for row, base in zip(axes, bases, strict=True):
         for ax, split in zip(row, splits, strict=True):
             _bands(ax, table[(table["base"] == base) & (table["split"] == split)])
-            ax.set(title=f"{base}: {titles[split]}", xlabel="step", ylabel="InfoNCE loss (nats)")
+            ax.set(title=f"{base}: {SPLITS[split]}", xlabel="step", ylabel="InfoNCE loss (nats)")
     axes[0, 0].legend(frameon=False, fontsize=7)
     return figure
 

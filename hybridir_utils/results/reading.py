@@ -1,52 +1,26 @@
-"""Tables and samples that the notebooks show: what to read of pairs, plans, encoders and evaluations."""
+"""Samples and counts that notebooks 01-03 show: of pairs, batches, encoders and evaluation tasks."""
 
 from __future__ import annotations
 
-import html
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ..base.mapped import chunks, codes
-from ..data.batching import KINDS, BatchPlan
-from ..experiment.evaluation import REFERENCE
-from .style import SHORT_SETTINGS, in_order
+from ..data.batching import KINDS, BatchPlan, language_shares
+from ..experiment.encoders import EncoderKey
+from ..rank.metrics import coverage
+from ..tasks.retrieval_task import RetrievalTask
+from .tables import stack
 
-PRINTED_BY_LANGUAGE = ("mAP", "R@1", "R@10", "nDCG@10", "nDCG@20", "R@100", "Recall@20", "Recall@100")
-SHOWN_CHARACTERS = 2000  # of a text of a pair; a megabyte in one line would make the notebook as long
 QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 
 
-def stack(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """Tables below each other."""
-    return pd.concat(tables, ignore_index=True)
-
-
-def show_pairs(pairs, count: int = 3) -> None:
-    """Display the first `count` ids that stand in every language, each language in its own direction, texts escaped and long ones cut."""
-    from IPython.display import HTML, display
-
-    ids, _ = codes(pairs, "id")
-    languages = np.bincount(ids)  # an id stands once a language
-    widest = np.flatnonzero(languages == languages.max())
-    for chosen in widest[:: max(1, len(languages) // count)][:count]:
-        rows = pairs.select(np.flatnonzero(ids == chosen)).to_pandas().sort_values("language")
-        id_ = rows["id"].iloc[0]
-        body = "".join(
-            f"<tr><th scope='row'>{html.escape(row.language)}</th>"
-            + "".join(
-                f"<td style='text-align:start' dir='auto'>{html.escape(shortened(text))}</td>" for text in (row.question, row.passage)
-            )
-            + "</tr>"
-            for row in rows.itertuples()
-        )
-        head = "<tr><th scope='col'>language</th><th scope='col'>question</th><th scope='col'>passage</th></tr>"
-        display(HTML(f"<p><code>{html.escape(id_)}</code></p><table><thead>{head}</thead><tbody>{body}</tbody></table>"))
-
-
-def shortened(text: str) -> str:
-    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
+def coverage_table(coverage: pd.DataFrame) -> pd.DataFrame:
+    """Pairs by language (rows) after each step of the preparation (columns)."""
+    return coverage.pivot(index="language", columns="step", values="pairs")[list(dict.fromkeys(coverage["step"]))]
 
 
 def rejection_counts(rejections: pd.DataFrame) -> pd.DataFrame:
@@ -78,6 +52,11 @@ def leak_counts(leaks: pd.DataFrame, tasks) -> pd.DataFrame:
         for part in [leaks[(leaks["task"] == task.name) & (leaks["field"] == field)]]
     ]
     return pd.DataFrame(rows).set_index(["task", "field"])
+
+
+def leak_examples(leaks: pd.DataFrame, count: int = 8) -> pd.DataFrame:
+    """The first hits of the leak check, to read."""
+    return leaks[["kind", "language", "field", "similarity", "pair_text", "match_text"]].head(count)
 
 
 def length_quantiles(pairs) -> pd.DataFrame:
@@ -114,65 +93,32 @@ def encoder_size(folder) -> str:
     return f"{modules}, {model.get_embedding_dimension()} wide, {sum(p.numel() for p in model.parameters()):,} parameters"
 
 
-def show_card(folder: Path):
-    """The encoder's card, as Markdown."""
+def show_card(encoders: Mapping[EncoderKey, Path], strategy: str):
+    """The card of the first encoder trained with a strategy, as Markdown."""
     from IPython.display import Markdown
 
-    return Markdown(
-        (Path(folder) / "README.md").read_text(encoding="utf-8").split("---\n", 2)[2].replace("\n# ", "\n### ").replace("\n## ", "\n#### ")
-    )
+    folder = next(folder for key, folder in encoders.items() if key.strategy == strategy)
+    text = (folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)[2]
+    return Markdown(text.replace("\n# ", "\n### ").replace("\n## ", "\n#### "))
 
 
-def reported_scores(scores: pd.DataFrame) -> pd.DataFrame:
-    """What is saved of all scores: every metric's macro average, and by question language those that papers print so."""
-    by_language = scores[(scores["query_language"] != "macro") & scores["metric"].isin(PRINTED_BY_LANGUAGE)]
-    keys = ["base", "strategy", "alpha", "seed", "task", "setting", "query_language", "metric"]
-    means = by_language.groupby(keys, dropna=False, sort=False).agg(value=("value", "mean"), n=("n", "sum")).reset_index()
-    return stack([scores[scores["query_language"] == "macro"], means])
+def reported_cost(cost: pd.DataFrame, steps: int) -> pd.DataFrame:
+    """What is saved of the cost of training: what another machine has alike, so no seconds."""
+    return cost.drop(columns="seconds").assign(steps=steps)
 
 
-def reported_bias(bias: pd.DataFrame) -> pd.DataFrame:
-    """What is saved of all bias measures: the macro averages, and by language those that figures show."""
-    shown = bias["measure"].isin(["same-language share@10", "same-language pool share", "rank distance"])
-    return bias[(bias["query_language"] == "macro") | shown]
+def shares_of(plans: Mapping[str, BatchPlan], pairs) -> pd.DataFrame:
+    """Planned and realised shares of pairs of languages (`batching.language_shares`) of each strategy's plan."""
+    return stack([language_shares(plan, pairs) for plan in plans.values()])
 
 
-def distance_percentiles(questions: pd.DataFrame) -> pd.DataFrame:
-    """Percentiles 0..100 of the rank distance over questions and seeds: task, base, strategy, percentile, rank_distance."""
-    rows = questions.dropna(subset=["rank_distance"])
-    grid = np.arange(0, 101)
-    grouped = rows.groupby(["task", "base", "strategy"], sort=False)["rank_distance"]
-    return stack(
-        [
-            pd.DataFrame(
-                {"task": task, "base": base, "strategy": strategy, "percentile": grid, "rank_distance": np.percentile(values, grid)}
-            )
-            for (task, base, strategy), values in grouped
-        ]
-    )
+def task_sizes(tasks: Mapping[str, RetrievalTask]) -> pd.DataFrame:
+    """Questions, candidates and relevant candidates by language (rows) and task (columns)."""
+    summaries = [task.summary().reset_index(names="language").assign(task=name) for name, task in tasks.items()]
+    return stack(summaries).pivot(index="language", columns="task")
 
 
-def with_undebiased(debiasing: pd.DataFrame, scores: pd.DataFrame, bias: pd.DataFrame) -> pd.DataFrame:
-    """The training-free methods' results with those of the encoders themselves as method `none`."""
-    keys = ["base", "strategy", "alpha", "seed", "task"]
-    present = debiasing[keys].drop_duplicates()
-    plain = scores[(scores["query_language"] == "macro") & (scores["metric"] == "mAP")].merge(present, on=keys)
-    distance = bias[(bias["query_language"] == "macro") & (bias["measure"] == "rank distance")].merge(present, on=keys)
-    distance = distance.assign(setting="multilingual", metric="rank distance")
-    none = stack([plain, distance])[[*keys, "setting", "metric", "value"]].assign(method="none")
-    return stack([debiasing, none])[[*keys, "method", "setting", "metric", "value"]]
-
-
-def debiasing_table(debiasing: pd.DataFrame) -> pd.DataFrame:
-    """mAP per setting and rank distance by base, strategy and method, mean over seeds."""
-    names = debiasing["setting"].map(SHORT_SETTINGS).where(debiasing["metric"] == "mAP", "rank distance")
-    wide = debiasing.assign(column=names).pivot_table(index=["base", "strategy", "method"], columns="column", values="value")
-    methods = ["none", "centring", "lir", "lsar"]
-    order = [
-        (b, s, m)
-        for b in sorted(set(debiasing["base"]) - {REFERENCE})
-        for s in in_order(debiasing["strategy"])
-        for m in methods
-        if (b, s, m) in wide.index
-    ]
-    return wide.loc[order, [*SHORT_SETTINGS.values(), "rank distance"]].round(3)
+def dropped_questions(tasks: Mapping[str, RetrievalTask]) -> pd.DataFrame:
+    """Questions evaluated, and dropped from the runs whose pool does not answer them, by task and setting."""
+    counts = stack([coverage(task).assign(task=name) for name, task in tasks.items()])
+    return counts.groupby(["task", "setting"])[["questions", "dropped"]].sum()

@@ -57,6 +57,19 @@ def note_figure(text: str):
     return figure
 
 
+def handle(label: str, marker: str, colour: str | None, ls: str = "", **look):
+    """An entry of a legend: a marker, or a line where `ls` says so."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], marker=marker, color=colour, ls=ls, label=label, **look)
+
+
+def legend_below(figure, handles: list, columns: int, **options) -> None:
+    """The figure's one legend, below its axes; each label once."""
+    named = {drawn.get_label(): drawn for drawn in handles}
+    figure.legend(handles=list(named.values()), loc="outside lower center", ncols=columns, frameon=False, fontsize=7, **options)
+
+
 def in_order(strategies) -> list[str]:
     """The strategies that occur, in the figures' order."""
     present = set(strategies)

@@ -1,37 +1,174 @@
-"""Result tables for readers, each a function of saved tidy tables."""
+"""Result tables: what of the evaluations is saved (tidy), what readers see of it (wide), and one look for all that is shown."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 import pandas as pd
 
-from ..experiment.evaluation import NOT_TRAINED, REFERENCE
-from ..rank.significance import TESTED, compare
+from ..base.files import fingerprint
+from ..experiment.evaluation import NOT_TRAINED, REFERENCE, Evaluations
+from ..rank.significance import TESTED, clear_direction, compare
 from .paper import TASKS, beside_references, in_our_names, judged, paper_scores
 from .style import SHORT_SETTINGS, in_order
 
 KEYS = ["task", "base", "strategy"]
-BY_LANGUAGE = [*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "Mo. nDCG@10", "rank distance"]
+ENCODER = ["base", "strategy", "alpha", "seed"]
 TEST_KEYS = ["task", "base", "setting", "measure"]
+MEASURE_NAMES = {"AP": "mAP", "rank_distance": "rank distance"}  # of a value per question -> of its mean
+GOALS = re.compile("mAP|R@|Recall@|nDCG@|kept|rank distance")  # columns of which one value is the best
+LOWER_IS_BETTER = ("rank_distance", "rank distance")
+BY_LANGUAGE = [*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "Mo. nDCG@10", "rank distance"]
+PRINTED_BY_LANGUAGE = ("mAP", "R@1", "R@10", "nDCG@10", "nDCG@20", "R@100", "Recall@20", "Recall@100")
+SHOWN_OF_BIAS = ("same-language share@10", "same-language pool share", "rank distance")  # by language; the others as averages alone
 PAPER_TASKS = {"xquad-r": "XQuAD-R", "mlqa-r": "MLQA-R"}  # those of all three settings
+METHODS = ("none", "centring", "lir", "lsar")  # that train nothing
+
+
+# Rows of tidy tables
+
+
+def stack(tables: Sequence[pd.DataFrame], columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Tables below each other, those without rows left out; columns: of the result, also where no table has a row."""
+    filled = [table for table in tables if len(table)]
+    stacked = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(columns))
+    return stacked[list(columns)] if columns else stacked
+
+
+def macro(scores: pd.DataFrame, metric: str = "mAP") -> pd.DataFrame:
+    """The averages over languages, or over pairs of them, of one metric; "" of a table that has no metrics."""
+    rows = scores[scores["query_language"] == "macro"]
+    return rows[rows["metric"] == metric] if metric else rows
+
+
+def of_encoders(table: pd.DataFrame) -> pd.DataFrame:
+    """Without BM25 and random order, which are no encoders."""
+    return table[table["base"] != REFERENCE]
+
+
+def trained(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the encoders that this run trained: no reference, no base before training, no public retriever."""
+    return of_encoders(table)[lambda rows: ~rows["strategy"].isin(NOT_TRAINED)]
+
+
+def ordered(table: pd.DataFrame, tasks: Sequence[str] = ()) -> pd.DataFrame:
+    """Rows in a reader's order: tasks as they come in `tasks`, bases before the references, strategies as in the figures."""
+    bases, strategies, tasks = table.index.unique("base"), in_order(table.index.unique("strategy")), list(dict.fromkeys(tasks))
+    order = {
+        "task": tasks,
+        "base": sorted(bases, key=lambda base: (base == REFERENCE, base)),
+        "strategy": strategies,
+        "method": list(METHODS),
+    }
+    return table.sort_index(key=lambda level: level.map(order[level.name].index) if order.get(level.name) else level)
+
+
+def with_spread(values: pd.Series, digits: int = 3) -> str:
+    """Mean over seeds ± standard deviation; the mean alone of one value."""
+    mean = f"{values.mean():,.{digits}f}"
+    return mean if len(values) < 2 else f"{mean} ± {values.std():,.{digits}f}"
+
+
+# What is saved of a run's evaluations
+
+
+def reported_scores(scores: pd.DataFrame) -> pd.DataFrame:
+    """What is saved of all scores: every metric's macro average, and by question language those that papers print so."""
+    by_language = scores[(scores["query_language"] != "macro") & scores["metric"].isin(PRINTED_BY_LANGUAGE)]
+    keys = [*ENCODER, "task", "setting", "query_language", "metric"]
+    means = by_language.groupby(keys, dropna=False, sort=False).agg(value=("value", "mean"), n=("n", "sum")).reset_index()
+    return pd.concat([macro(scores, ""), means], ignore_index=True)
+
+
+def reported_bias(bias: pd.DataFrame) -> pd.DataFrame:
+    """What is saved of all bias measures: the macro averages, and by language those that figures show."""
+    return bias[(bias["query_language"] == "macro") | bias["measure"].isin(SHOWN_OF_BIAS)]
+
+
+def reported_heat(heat: pd.DataFrame) -> pd.DataFrame:
+    """mAP of question language x answer language of the trained encoders, mean over seeds."""
+    keys = ["base", "strategy", "query_language", "candidate_language"]
+    return trained(heat).groupby(keys)["value"].mean().reset_index()
+
+
+def reported_alignment(alignment: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """base, strategy, measure, value of the alignment of the questions' vectors: of one seed's encoders, and of those that have no seed."""
+    rows = alignment[(alignment["side"] == "question") & alignment["seed"].isin([0, seed])]
+    return rows.groupby(["base", "strategy", "measure"])["value"].mean().reset_index()
+
+
+def distance_percentiles(questions: pd.DataFrame) -> pd.DataFrame:
+    """Percentiles 0..100 of the rank distance over questions and seeds: task, base, strategy, percentile, rank_distance."""
+    grid, rows = np.arange(0, 101), questions.dropna(subset=["rank_distance"])
+    parts = [
+        pd.DataFrame({**dict(zip(KEYS, about, strict=True)), "percentile": grid, "rank_distance": np.percentile(values, grid)})
+        for about, values in rows.groupby(KEYS, sort=False)["rank_distance"]
+    ]
+    return stack(parts)
+
+
+def undebiased_and_debiased(evaluations: Evaluations) -> pd.DataFrame:
+    """ENCODER, task, method, setting, metric, value of the methods that train nothing, with the encoders themselves as method `none`; no
+    rows where no encoder was debiased.
+    """
+    columns = [*ENCODER, "task", "method", "setting", "metric", "value"]
+    if not evaluations.has("debiasing"):
+        return pd.DataFrame(columns=columns)
+    return with_undebiased(*(evaluations.table(part) for part in ("debiasing", "scores", "bias")))[columns]
+
+
+def with_undebiased(debiasing: pd.DataFrame, scores: pd.DataFrame, bias: pd.DataFrame) -> pd.DataFrame:
+    """The results with a method, and those of the same encoders without one."""
+    keys = [*ENCODER, "task"]
+    present = debiasing[keys].drop_duplicates()
+    distance = macro(bias, "")[lambda rows: rows["measure"] == "rank distance"].assign(setting="multilingual", metric="rank distance")
+    plain = pd.concat([macro(scores).merge(present, on=keys), distance.merge(present, on=keys)]).assign(method="none")
+    return pd.concat([debiasing, plain], ignore_index=True)[[*keys, "method", "setting", "metric", "value"]]
+
+
+def test_table(questions: pd.DataFrame, value: str, resamples: int, baseline: str = "hybrid") -> pd.DataFrame:
+    """Paired tests of every trained strategy against `baseline`, a strategy or the untrained base, for each task, base and setting.
+
+    questions: task, base, strategy, seed, setting, group and the column `value`. See significance.compare for the columns. No rows
+    where nothing can be compared.
+    """
+    left_out = [name for name in NOT_TRAINED if name != baseline]
+    rows = of_encoders(questions)[lambda rows: ~rows["strategy"].isin(left_out)].dropna(subset=[value])
+    tables = []
+    for (task, base, setting), part in rows.groupby(["task", "base", "setting"], sort=False):
+        if part["strategy"].nunique() > 1 and baseline in set(part["strategy"]):
+            per = part[["strategy", "seed", "group", value]].rename(columns={value: "value"})
+            tables.append(compare(per, baseline, resamples).assign(task=task, base=base, setting=setting, measure=value))
+    return stack(tables, [*TEST_KEYS, *TESTED])
+
+
+# What readers see
 
 
 def score_table(scores: pd.DataFrame, bias: pd.DataFrame | None = None) -> pd.DataFrame:
     """Mean over seeds (± standard deviation) of the macro mAP in each setting, R@1, R@10, and the rank distance."""
-    macro = scores[scores["query_language"] == "macro"]
-    cells = {f"{short} mAP": _cell(macro, setting, "mAP") for setting, short in SHORT_SETTINGS.items()}
-    cells |= {f"{short} R@1": _cell(macro, setting, "R@1") for setting, short in list(SHORT_SETTINGS.items())[:2]}
-    cells["Mul. R@10"] = _cell(macro, "multilingual", "R@10")
+    cells = {f"{short} mAP": _cells(scores, setting, "mAP") for setting, short in SHORT_SETTINGS.items()}
+    cells |= {f"{short} R@1": _cells(scores, setting, "R@1") for setting, short in list(SHORT_SETTINGS.items())[:2]}
+    cells["Mul. R@10"] = _cells(scores, "multilingual", "R@10")
     if bias is not None:
-        rows = bias[(bias["measure"] == "rank distance") & (bias["query_language"] == "macro")]
-        cells["rank distance"] = rows.groupby(KEYS, sort=False)["value"].agg(lambda v: _with_spread(v, 0))
-    return _ordered(pd.DataFrame(cells), scores["task"])
+        rows = macro(bias, "")[lambda rows: rows["measure"] == "rank distance"]
+        cells["rank distance"] = rows.groupby(KEYS, sort=False)["value"].agg(lambda values: with_spread(values, 0))
+    return ordered(pd.DataFrame(cells), scores["task"])
+
+
+def _cells(scores: pd.DataFrame, setting: str, metric: str) -> pd.Series:
+    rows = macro(scores, metric)
+    return rows[rows["setting"] == setting].groupby(KEYS, sort=False)["value"].agg(with_spread)
 
 
 def metric_table(scores: pd.DataFrame, task: str) -> pd.DataFrame:
     """Macro average over languages or pairs of every metric in each setting, mean over seeds, of one task."""
-    macro = scores[(scores["query_language"] == "macro") & (scores["task"] == task)]
-    wide = macro.pivot_table(index=KEYS, columns=["setting", "metric"], values="value")
-    return _ordered(wide, macro["task"]).round(3)
+    rows = macro(scores, "")
+    wide = rows[rows["task"] == task].pivot_table(index=KEYS, columns=["setting", "metric"], values="value")
+    return ordered(wide, [task]).round(3)
 
 
 def search_table(scores: pd.DataFrame) -> pd.DataFrame:
@@ -39,10 +176,8 @@ def search_table(scores: pd.DataFrame) -> pd.DataFrame:
 
     Empty where a run has none: such tasks have no mAP over full rankings.
     """
-    searched = scores[~scores["task"].isin(scores.loc[scores["metric"] == "mAP", "task"])]
-    macro = searched[searched["query_language"] == "macro"]
-    keys = [*KEYS, "setting", "metric"]
-    return macro.groupby(keys, sort=False)["value"].agg(lambda values: _with_spread(values, 3)).unstack("metric")
+    searched = macro(scores[~scores["task"].isin(scores.loc[scores["metric"] == "mAP", "task"])], "")
+    return searched.groupby([*KEYS, "setting", "metric"], sort=False)["value"].agg(with_spread).unstack("metric")
 
 
 def language_table(scores: pd.DataFrame, task: str, base: str) -> pd.DataFrame:
@@ -54,28 +189,49 @@ def language_table(scores: pd.DataFrame, task: str, base: str) -> pd.DataFrame:
     return wide.loc[order].round(3)
 
 
-def test_table(questions: pd.DataFrame, value: str, resamples: int, baseline: str = "hybrid") -> pd.DataFrame:
-    """Paired tests of every trained strategy against `baseline`, a strategy or the untrained base, for each task, base and setting.
-
-    questions: task, base, strategy, seed, setting, group and the column `value`. See significance.compare for the columns. No rows
-    where nothing can be compared.
-    """
-    left_out = [name for name in NOT_TRAINED if name != baseline]
-    rows = questions[(questions["base"] != REFERENCE) & ~questions["strategy"].isin(left_out)].dropna(subset=[value])
-    tables = []
-    for (task, base, setting), part in rows.groupby(["task", "base", "setting"], sort=False):
-        if part["strategy"].nunique() > 1 and baseline in set(part["strategy"]):
-            per = part[["strategy", "seed", "group", value]].rename(columns={value: "value"})
-            tables.append(compare(per, baseline, resamples).assign(task=task, base=base, setting=setting, measure=value))
-    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*TEST_KEYS, *TESTED])
-    return table[[*TEST_KEYS, *[c for c in table.columns if c not in TEST_KEYS]]]
-
-
 def bias_table(bias: pd.DataFrame, task: str) -> pd.DataFrame:
     """Every measure of language bias, macro average over question languages, mean over seeds, of one task."""
-    rows = bias[(bias["query_language"] == "macro") & (bias["task"] == task)]
-    wide = rows.pivot_table(index=KEYS, columns="measure", values="value", sort=False)
-    return _ordered(wide, rows["task"]).round(3)
+    rows = macro(bias, "")[lambda rows: rows["task"] == task]
+    return ordered(rows.pivot_table(index=KEYS, columns="measure", values="value", sort=False), [task]).round(3)
+
+
+def debiasing_table(debiasing: pd.DataFrame) -> pd.DataFrame:
+    """mAP per setting and rank distance by base, strategy and method, mean over seeds."""
+    rows = of_encoders(debiasing)
+    wide = rows.assign(column=column_names(rows)).pivot_table(index=["base", "strategy", "method"], columns="column", values="value")
+    return ordered(wide).reindex(columns=[*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "rank distance"]).round(3)
+
+
+def column_names(rows: pd.DataFrame, metric: str = "metric") -> pd.Series:
+    """`Mo. mAP`, … of rows with a setting and a metric; the rank distance has one setting."""
+    names = rows[metric].replace(MEASURE_NAMES)
+    return (rows["setting"].map(SHORT_SETTINGS) + " " + names).where(names != "rank distance", names)
+
+
+def difference_table(tests: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(difference from the baseline with its 95 % interval over questions, whether it is clear: `significance.clear_direction`).
+
+    tests: of `test_table`. Rows task, base, strategy and what else tells the tests apart, columns setting and measure.
+    """
+    clear = clear_direction(*(tests[name] for name in ("mean_difference", "p_holm", "seed_low", "seed_high"))) != 0
+    cells = [_difference(row) for row in tests.itertuples()]
+    rows = tests.assign(column=column_names(tests, "measure"), cell=cells, clear=clear)
+    keys = [name for name in (*KEYS, "baseline", "questions") if name in rows and (name == "strategy" or rows[name].nunique() > 1)]
+    columns = rows["column"].unique()
+    wide = [rows.pivot(index=keys, columns="column", values=values)[columns] for values in ("cell", "clear")]
+    order = (
+        pd.MultiIndex.from_frame(rows[keys].drop_duplicates()) if len(keys) > 1 else pd.Index(rows["strategy"].unique(), name="strategy")
+    )
+    cells, clear = (table.reindex(order).rename_axis(columns=None) for table in wide)
+    return cells.fillna(""), clear.eq(True)
+
+
+def _difference(row) -> str:
+    digits = 0 if row.measure in LOWER_IS_BETTER else 3
+    return f"{row.mean_difference:+,.{digits}f} [{row.low:+,.{digits}f}, {row.high:+,.{digits}f}]"
+
+
+# The paper and others beside a run
 
 
 def paper_table(scores: pd.DataFrame, bias: pd.DataFrame) -> pd.DataFrame:
@@ -104,20 +260,15 @@ def paper_by_language(scores: pd.DataFrame, bias: pd.DataFrame) -> pd.DataFrame:
     theirs = in_our_names().rename(columns={"language": "query_language"})
     distances = bias[bias["measure"] == "rank distance"].assign(setting="multilingual", metric="rank distance")
     ours = pd.concat([scores, distances])
-    ours = ours[(ours["query_language"] != "macro") & (ours["base"] != REFERENCE)]
+    ours = of_encoders(ours[ours["query_language"] != "macro"])
     shared = [task for task in TASKS.values() if task in set(ours["task"])] or [*TASKS.values()][:1]
     rows = pd.concat([theirs.assign(encoder="paper, " + theirs["model"]), ours.assign(encoder="ours, " + ours["base"])])
-    rows = rows[rows["task"].isin(shared)].assign(measure=lambda rows: _measure(rows["setting"], rows["metric"]))
+    rows = rows[rows["task"].isin(shared)].assign(measure=column_names)
     rows = rows[rows["measure"].isin(BY_LANGUAGE)].sort_values("task", key=lambda names: names.map(shared.index), kind="stable")
     keys = ["task", "measure", "query_language"]
     wide = rows.pivot_table(index=keys, columns=["encoder", "strategy"], values="value", sort=False)
     order = {"task": shared.index, "measure": BY_LANGUAGE.index}
     return wide.sort_index(key=lambda level: level.map(order[level.name]) if level.name in order else level).round(3)
-
-
-def _measure(setting: pd.Series, metric: pd.Series) -> pd.Series:
-    """`Mo. mAP`, … ; the rank distance has one setting."""
-    return (setting.map(SHORT_SETTINGS) + " " + metric).where(metric != "rank distance", metric)
 
 
 def reference_table(scores: pd.DataFrame) -> pd.DataFrame:
@@ -139,17 +290,57 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(macro: pd.DataFrame, setting: str, metric: str) -> pd.Series:
-    rows = macro[(macro["setting"] == setting) & (macro["metric"] == metric)]
-    return rows.groupby(KEYS, sort=False)["value"].agg(lambda v: _with_spread(v, 3))
+# One look
 
 
-def _with_spread(values: pd.Series, digits: int) -> str:
-    mean = f"{values.mean():,.{digits}f}"
-    return mean if len(values) < 2 else f"{mean} ± {values.std():,.{digits}f}"
+@dataclass(frozen=True)
+class Shown:
+    """A table as notebooks show it: one look, the same bytes each time; `bold` and `grey`: cells that stand out, and that do not count."""
+
+    table: pd.DataFrame
+    bold: pd.DataFrame | None = None
+    grey: pd.DataFrame | None = None
+
+    def __repr__(self) -> str:
+        return self.table.to_string()
+
+    def _repr_html_(self) -> str:
+        from pandas.io.formats.style import Styler
+
+        styler = Styler(self.table, uuid=fingerprint(repr(self))[:8], cell_ids=False, precision=3, thousands=",", na_rep="–", escape="html")
+        for axis in (0, 1):
+            styler = styler.format_index(escape="html", axis=axis)
+        for cells, look in ((self.bold, "font-weight:bold"), (self.grey, "color:#888")):
+            styler = styler if cells is None else styler.apply(lambda _, cells=cells, look=look: np.where(cells, look, ""), axis=None)
+        return styler.set_table_styles(
+            [{"selector": "td", "props": "text-align:right"}, {"selector": "th", "props": "text-align:left"}]
+        ).to_html()
 
 
-def _ordered(table: pd.DataFrame, tasks: pd.Series) -> pd.DataFrame:
-    """Tasks as they come in `tasks`, trained bases before the references, strategies in the figures' order."""
-    tasks, rank = list(dict.fromkeys(tasks)), in_order(table.index.get_level_values("strategy"))
-    return table.loc[sorted(table.index, key=lambda key: (tasks.index(key[0]), key[1] == REFERENCE, key[1], rank.index(key[2])))]
+def shown(table: pd.DataFrame, otherwise: str = "", best: bool = False):
+    """The table to look at, or a sentence on why there is none; best: the best value of each column bold, by task."""
+    from IPython.display import Markdown
+
+    if table.empty and otherwise:
+        return Markdown(f"- {otherwise}")
+    return Shown(table, bold=best_of_columns(table) if best else None)
+
+
+def shown_tests(tests: pd.DataFrame, otherwise: str = "Nothing can be compared."):
+    """`difference_table` to look at: differences that are not clear are grey."""
+    if tests.empty:
+        return shown(tests, otherwise)
+    cells, clear = difference_table(tests)
+    return Shown(cells, grey=~clear)
+
+
+def best_of_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """bool, shaped as the table: the best of each column of GOALS among the rows of its task; cells may be numbers or begin with one."""
+    signs = {column: -1 if any(name in str(column) for name in LOWER_IS_BETTER) else 1 for column in table if GOALS.search(str(column))}
+    numbers = table[list(signs)].map(_number) * list(signs.values())
+    tasks = table.index.get_level_values("task") if "task" in table.index.names else np.zeros(len(table))
+    return numbers.eq(numbers.groupby(tasks).transform("max")).reindex(columns=table.columns, fill_value=False)
+
+
+def _number(cell: object) -> float:
+    return pd.to_numeric(str(cell).split(" ")[0].replace(",", ""), errors="coerce")

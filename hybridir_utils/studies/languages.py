@@ -14,18 +14,20 @@ from ..base.errors import InputError
 from ..base.languages import family_of, script_of
 from ..data.batching import strategy_alpha
 from ..experiment.encoders import EncoderKey, trained_encoders
-from ..experiment.evaluation import NOT_TRAINED, REFERENCE, Evaluations, evaluate
+from ..experiment.evaluation import Evaluations, evaluate
 from ..experiment.preparation import evaluation_tasks, prepare_pairs
 from ..experiment.profile import make_profile
 from ..experiment.run import Run
 from ..provenance.artefacts import recipe_of
-from ..results.findings import verdict
+from ..results.findings import HYBRID, grouped
 from ..results.style import SHORT_SETTINGS, in_order
-from ..results.tables import score_table
-from ..train.methods import DISTILLATION, METHODS, TEACHER, Method, method_of
+from ..results.tables import macro, score_table, stack, trained
+from ..train.methods import DISTILLATION, METHODS, TEACHER, method_of
 
-GROWING = "hybrid"  # the strategy whose cost is followed over sets of languages
-DEBIASED = ("X-X-mono", "hybrid")  # on top of which the methods without training are tried
+DEBIASED = ("X-X-mono", HYBRID)  # on top of which the methods without training are tried
+SEEN, UNSEEN = "trained", "unseen"
+SECONDS = {"preparation_seconds": "preparation", "training_seconds": "training", "evaluation_seconds": "evaluation"}
+GROWTH = ["languages", "seed", "pairs", "candidates", *SECONDS, *SHORT_SETTINGS]
 
 
 def many_run(run: Run, count: int | None = None) -> Run:
@@ -82,56 +84,41 @@ def method_cost(run: Run) -> pd.DataFrame:
 
 
 def growth(run: Run) -> pd.DataFrame:
-    """What more languages cost, and give: a row per (number of languages, seed) of the hybrid encoder.
+    """What more languages cost, and give: a row per (number of languages, seed) of the hybrid encoder, columns GROWTH.
 
-    run: the profile's. languages, pairs, candidates, preparation_seconds (translate, check, drop leaks), training_seconds,
-    evaluation_seconds (encode, rank and measure the pool of all these languages), and mAP in each setting on the languages of the
-    smallest set, which all sets hold. Raises InputError when a count is larger than the number of languages.
+    run: the profile's. Seconds: to prepare the pairs (translate, check, drop leaks), to train, and to encode, rank and measure the pool
+    of all these languages; mAP in each setting on the languages of the smallest set, which all sets hold. No rows where the profile asks
+    for no `many_counts`. Raises InputError when a count is larger than the number of languages.
     """
     counts = [count for count in run.profile.many_counts if count]
     available = len(run.profile.many_languages or run.profile.languages)
     if counts and max(counts) > available:
         raise InputError(f"many_counts asks for {max(counts)} languages, and there are {available}. Lower it, or add to many_languages.")
-    common = many_run(run, min(counts)) if counts else None
-    return (
-        pd.concat([_grown(many_run(run, count), count, common) for count in sorted(counts)], ignore_index=True)
-        if counts
-        else pd.DataFrame()
-    )
+    return stack([_grown(many_run(run, count), count, many_run(run, min(counts))) for count in sorted(counts)], GROWTH)
 
 
 def growth_keys(run: Run) -> list[EncoderKey]:
     """The encoders whose cost is followed over sets of languages. `run` is a `many_run` over one of the sets."""
     p = run.profile
-    return [EncoderKey(p.bases[0], GROWING, strategy_alpha(GROWING, p.alpha), seed) for seed in p.seeds]
+    return [EncoderKey(p.bases[0], HYBRID, p.alpha, seed) for seed in p.seeds]
 
 
 def _grown(run: Run, count: int, common: Run) -> pd.DataFrame:
-    prepared, p = prepare_pairs(run), run.profile
+    prepared, (task,) = prepare_pairs(run), run.profile.tasks
     encoders = trained_encoders(run, keys=growth_keys(run))
     own, shared = evaluate(run, encoders, aligned=False), evaluate(common, encoders, aligned=False)
-    scores = shared.table("scores", strategy=GROWING).query("query_language == 'macro' and metric == 'mAP'")
-    wide = scores.pivot_table(index="seed", columns="setting", values="value")
-    candidates = len(evaluation_tasks(run)[p.tasks[0]].candidates)
+    wide = macro(shared.table("scores", strategy=HYBRID)).pivot_table(index="seed", columns="setting", values="value")
+    about = {"languages": count, "pairs": len(prepared.train), "candidates": len(evaluation_tasks(run)[task].candidates)}
     rows = []
     for key, folder in encoders.items():
-        evaluation = own.folders[key, p.tasks[0]]
-        rows.append(
-            {
-                "languages": count,
-                "seed": key.seed,
-                "pairs": len(prepared.train),
-                "candidates": candidates,
-                "preparation_seconds": recipe_of(prepared.folder)["seconds"],
-                "training_seconds": recipe_of(folder)["seconds"],
-                "evaluation_seconds": recipe_of(evaluation)["seconds"],
-                **wide.loc[key.seed].to_dict(),
-            }
-        )
+        seconds = [recipe_of(place)["seconds"] for place in (prepared.folder, folder, own.folders[key, task])]
+        rows.append(about | {"seed": key.seed} | dict(zip(SECONDS, seconds, strict=True)) | wide.loc[key.seed].to_dict())
     return pd.DataFrame(rows)
 
 
-SEEN, UNSEEN = "trained", "unseen"
+def growth_table(grown: pd.DataFrame) -> pd.DataFrame:
+    """`growth` by number of languages, mean over seeds."""
+    return grown.astype(float).groupby("languages").mean().drop(columns="seed").round(3)
 
 
 def language_list(profile, patterns: tuple[str, ...]) -> pd.DataFrame:
@@ -153,14 +140,15 @@ def language_list(profile, patterns: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def counted(languages: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """How many and which of the `language_list`, by some of its columns."""
+    return languages.groupby(list(columns))["language"].agg(["size", " ".join])
+
+
 def method_list(methods: tuple[str, ...]) -> pd.DataFrame:
     """What each method trains on, in which batches, and where it was published."""
-    rows = [{"method": name, "batches": method_of(name).strategy, **_about(method_of(name))} for name in methods]
-    return pd.DataFrame(rows).set_index("method")
-
-
-def _about(method: Method) -> dict[str, str]:
-    return {"pairs and loss": method.what, "source": method.source}
+    rows = [(method.strategy, method.what, method.source) for method in map(method_of, methods)]
+    return pd.DataFrame(rows, columns=["batches", "pairs and loss", "source"], index=pd.Index(methods, name="method"))
 
 
 def method_table(scores: pd.DataFrame, bias: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
@@ -178,7 +166,7 @@ def by_language(scores: pd.DataFrame, languages: pd.DataFrame) -> pd.DataFrame:
     return means.rename(columns={"query_language": "language"}).merge(languages, on="language")
 
 
-def grouped(table: pd.DataFrame, column: str, setting: str) -> pd.DataFrame:
+def by_group(table: pd.DataFrame, column: str, setting: str) -> pd.DataFrame:
     """Mean mAP of one setting by family, script, training or texts: groups as rows with their number of languages, methods as columns."""
     rows = table[table["setting"] == setting]
     wide = rows.pivot_table(index=column, columns="strategy", values="value")[in_order(rows["strategy"])]
@@ -186,31 +174,19 @@ def grouped(table: pd.DataFrame, column: str, setting: str) -> pd.DataFrame:
     return wide.round(3)
 
 
-def trained_only(table: pd.DataFrame) -> pd.DataFrame:
-    """Without the lines that are no encoder."""
-    return table[table["base"] != REFERENCE]
-
-
 def on_methods(scores: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
     """The best method of each setting, and which methods hybrid is ahead of, behind, or level with (paired tests, Holm over methods)."""
-    macro = scores[(scores["query_language"] == "macro") & (scores["metric"] == "mAP") & (scores["base"] != "reference")]
-    means = macro[~macro["strategy"].isin(NOT_TRAINED)].groupby(["setting", "strategy"])["value"].mean()
+    means = trained(macro(scores)).groupby(["setting", "strategy"])["value"].mean()
     sentences = []
     for setting, short in SHORT_SETTINGS.items():
-        if setting not in means.index:
-            continue
-        best = means[setting].idxmax()
-        told = f"{short}: {best} is highest ({means[setting][best]:.3f}); hybrid has {means[setting].get('hybrid', float('nan')):.3f}."
-        sentences.append(told + _against_hybrid(tests, setting))
+        if setting in means.index:
+            best, own = means[setting].idxmax(), means[setting].get(HYBRID, float("nan"))
+            against = grouped(tests[tests["setting"] == setting])
+            sentences.append(
+                f"{short}: {best} is highest ({means[setting][best]:.3f}); hybrid has {own:.3f}."
+                + (f" Hybrid is {against}." if against else "")
+            )
     return sentences + _on_seeds(tests)
-
-
-def _against_hybrid(tests: pd.DataFrame, setting: str) -> str:
-    rows = tests[tests["setting"] == setting] if len(tests) else tests
-    groups = {}
-    for row in rows.itertuples():
-        groups.setdefault(verdict(row), []).append(f"{row.strategy} ({-row.mean_difference:+.3f})")
-    return "".join(f" Hybrid is {words} {', '.join(names)}." for words, names in sorted(groups.items()))
 
 
 def _on_seeds(tests: pd.DataFrame) -> list[str]:
@@ -220,11 +196,11 @@ def _on_seeds(tests: pd.DataFrame) -> list[str]:
 
 
 def on_languages(table: pd.DataFrame) -> list[str]:
-    """Seen against unseen languages, and the families where hybrid is furthest ahead of and behind X-Y (`many_tables.by_language`)."""
+    """Seen against unseen languages, and the families where hybrid is furthest ahead of and behind X-Y (`by_language`)."""
     sentences = []
     means = table.groupby(["strategy", "setting", "training"])["value"].mean()
     for setting, short in SHORT_SETTINGS.items():
-        wanted = (("hybrid", setting, SEEN), ("hybrid", setting, UNSEEN), ("untrained", setting, UNSEEN))
+        wanted = ((HYBRID, setting, SEEN), (HYBRID, setting, UNSEEN), ("untrained", setting, UNSEEN))
         seen, unseen, before = (means.get(key) for key in wanted)
         if seen is not None and unseen is not None:
             sentences.append(
@@ -259,10 +235,7 @@ def on_cost(cost: pd.DataFrame, growth: pd.DataFrame) -> list[str]:
         return sentences
     means, fastest = (growth.groupby("languages").agg(how, numeric_only=True) for how in ("mean", "min"))
     first, last, early, late = means.iloc[0], means.iloc[-1], fastest.iloc[0], fastest.iloc[-1]
-    times = ", ".join(
-        f"{name} {late[column] / early[column]:.1f} x"
-        for name, column in (("preparation", "preparation_seconds"), ("training", "training_seconds"), ("evaluation", "evaluation_seconds"))
-    )
+    times = ", ".join(f"{name} {late[column] / early[column]:.1f} x" for column, name in SECONDS.items())
     moved = ", ".join(f"{short} {first[s]:.3f} to {last[s]:.3f}" for s, short in SHORT_SETTINGS.items() if s in means)
     return [
         *sentences,

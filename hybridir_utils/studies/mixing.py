@@ -1,4 +1,7 @@
-"""Study S2 (notebook 05): encoders over a grid of α, the share of monolingual batches, and over schedules; and their evaluations."""
+"""Study S2 (notebook 05): encoders over a grid of α, the share of monolingual batches, and over schedules; tables, and what they say.
+
+The reference is the grid's α nearest to the profile's; every other mix is tested against it.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,20 @@ from ..base.errors import InputError
 from ..data.batching import SCHEDULES, strategy_alpha
 from ..data.register import is_search_task
 from ..experiment.encoders import EncoderKey, trained_encoders
-from ..experiment.evaluation import NOT_TRAINED, REFERENCE, Evaluations, evaluate
+from ..experiment.evaluation import Evaluations, evaluate
 from ..experiment.profile import Profile
 from ..experiment.run import Run
 from ..rank import best_level, retention
-from ..results.findings import LEVEL, verdict
+from ..results.findings import AHEAD, BEHIND, verdict
 from ..results.style import SHORT_SETTINGS
-from ..results.tables import test_table
+from ..results.tables import LOWER_IS_BETTER, column_names, macro, stack, test_table, trained, with_spread
 
 ENDS = {0.0: "X-Y", 1.0: "X-X-mono"}  # what hybrid batches are at the ends of the grid, and what notebook 02 calls them
+STABLE = (0.4, 0.6)  # where the paper calls the method stable (arXiv 2408.10536, §3)
+DISTANCE, KEPT = "rank distance", "kept"
+COLUMNS = ["base", "strategy", "alpha", "seed", "task", "setting", "metric", "value"]
+BEST = ["base", "task", "goal", "alpha", *best_level.COLUMNS[1:]]
+KEPT_COLUMNS = ["base", "in_domain_task", "task", "setting", *retention.COLUMNS]
 
 
 def grid(profile: Profile) -> list[float]:
@@ -83,19 +91,13 @@ def shifted_tasks(profile: Profile) -> tuple[str, ...]:
     return tuple(task for task in profile.shifted_tasks if task in mixing_tasks(profile) and not is_search_task(profile.tasks[0]))
 
 
-COLUMNS = ["base", "strategy", "alpha", "seed", "task", "setting", "metric", "value"]
-DISTANCE, KEPT = "rank distance", "kept"
-BEST = ["base", "task", "goal", "alpha", *best_level.COLUMNS[1:]]
-
-
 def mixing_table(evaluations: Evaluations, shifted: tuple[str, ...] = ()) -> pd.DataFrame:
     """COLUMNS: macro mAP of each setting and the rank distance of every encoder of the study, and on shifted tasks the share kept.
 
     metric `kept`: mAP divided by that of the same encoder on the first of the evaluated tasks. No rank distance for tasks in one language.
     """
-    scores, bias = _of_study(evaluations.table("scores")), _of_study(evaluations.table("bias"))
-    scores = scores[(scores["query_language"] == "macro") & (scores["metric"] == "mAP")]
-    bias = bias[(bias["query_language"] == "macro") & (bias["measure"] == DISTANCE) & bias["task"].isin(multilingual_tasks(scores))]
+    scores, bias = macro(trained(evaluations.table("scores"))), macro(trained(evaluations.table("bias")), "")
+    bias = bias[(bias["measure"] == DISTANCE) & bias["task"].isin(multilingual_tasks(scores))]
     bias = bias.assign(setting="multilingual", metric=DISTANCE)
     table = pd.concat([scores[COLUMNS], bias[COLUMNS]], ignore_index=True)
     keys = ["base", "strategy", "alpha", "seed", "setting"]
@@ -116,7 +118,7 @@ def mixing_questions(evaluations: Evaluations) -> pd.DataFrame:
 
     rank_distance is empty where a question has one relevant candidate, and in tasks in one language.
     """
-    rows = _of_study(evaluations.table("questions"))
+    rows = trained(evaluations.table("questions"))
     measured = (rows["rank_distance"] > 0) & rows["task"].isin(multilingual_tasks(rows))
     rows = rows.assign(strategy=_labels(rows), rank_distance=rows["rank_distance"].where(measured))
     return rows[["base", "strategy", "alpha", "seed", "task", "setting", "group", "AP", "rank_distance"]]
@@ -124,21 +126,19 @@ def mixing_questions(evaluations: Evaluations) -> pd.DataFrame:
 
 def mixing_tests(questions: pd.DataFrame, reference: str, resamples: int) -> pd.DataFrame:
     """Paired tests (`tables.test_table`) of every mix against the reference, mAP by setting, then rank distance."""
-    tables = [test_table(questions, value, resamples, reference) for value in ("AP", "rank_distance")]
-    return pd.concat([table for table in tables if len(table)], ignore_index=True)
+    return stack([test_table(questions, value, resamples, reference) for value in ("AP", "rank_distance")])
 
 
 def kept_table(questions: pd.DataFrame, shifted: tuple[str, ...], reference: str, resamples: int) -> pd.DataFrame:
-    """Accuracy kept (`retention.retention`) on each shifted task and setting: base, in_domain_task, task, setting, then its columns.
+    """KEPT_COLUMNS: accuracy kept (`retention.retention`) on each shifted task and setting.
 
     No rows where no shifted task is named, or where it shares no setting with the first task.
     """
-    columns = ["base", "in_domain_task", "task", "setting", *retention.COLUMNS]
-    tables = [pd.DataFrame(columns=columns)]
-    for base, first, task, setting, seen, news in _shifts(questions, shifted):
-        found = retention.retention(seen, news, reference, resamples)
-        tables.append(found.assign(base=base, in_domain_task=first, task=task, setting=setting)[columns])
-    return pd.concat(tables[1:] or tables, ignore_index=True)
+    tables = [
+        retention.retention(seen, news, reference, resamples).assign(base=base, in_domain_task=first, task=task, setting=setting)
+        for base, first, task, setting, seen, news in _shifts(questions, shifted)
+    ]
+    return stack(tables, KEPT_COLUMNS)
 
 
 def best_table(questions: pd.DataFrame, shifted: tuple[str, ...], resamples: int) -> pd.DataFrame:
@@ -159,30 +159,20 @@ def best_table(questions: pd.DataFrame, shifted: tuple[str, ...], resamples: int
 
 def mix_summary(table: pd.DataFrame) -> pd.DataFrame:
     """Mean over seeds (± standard deviation) of every measure: tasks and mixes as rows."""
-    names = table["setting"].map(SHORT_SETTINGS) + " " + table["metric"]
-    rows = table.assign(measure=names.where(table["metric"] != DISTANCE, DISTANCE), mix=_labels(table))
-    cells = rows.groupby(["task", "mix", "measure"], sort=False)["value"].agg(["mean", "std", "size"]).reset_index()
-    digits = [0 if measure == DISTANCE else 3 for measure in cells["measure"]]
-    cells["cell"] = [
-        f"{mean:,.{d}f}" + (f" ± {std:,.{d}f}" if size > 1 else "")
-        for mean, std, size, d in zip(cells["mean"], cells["std"], cells["size"], digits, strict=True)
-    ]
-    wide = cells.pivot(index=["task", "mix"], columns="measure", values="cell")
+    rows = table.assign(measure=column_names(table), mix=_labels(table))
+    cells = {
+        key: with_spread(values, 0 if key[-1] == DISTANCE else 3)
+        for key, values in rows.groupby(["task", "mix", "measure"], sort=False)["value"]
+    }
+    wide = pd.Series(cells).rename_axis(["task", "mix", "measure"]).unstack("measure")
     order = [key for key in product(rows["task"].unique(), rows["mix"].unique()) if key in wide.index]
-    return wide.loc[order, rows["measure"].unique()].fillna("")
+    return wide.loc[order, rows["measure"].unique()].rename_axis(columns=None).fillna("")
 
 
-def tests_summary(tests: pd.DataFrame) -> pd.DataFrame:
-    """Difference from the reference by task and mix (rows) and measure (columns); * where p_holm < .05 and the seeds agree on the sign."""
-    names = tests["setting"].map(SHORT_SETTINGS) + " mAP"
-    rows = tests.assign(measure=names.where(tests["measure"] == "AP", DISTANCE))
-    rows["cell"] = [
-        f"{row.mean_difference:+,.{0 if row.measure == DISTANCE else 3}f}{'' if verdict(row) == LEVEL else ' *'}"
-        for row in rows.itertuples()
-    ]
-    wide = rows.pivot(index=["task", "strategy"], columns="measure", values="cell")
-    order = [key for key in product(rows["task"].unique(), rows["strategy"].unique()) if key in wide.index]
-    return wide.loc[order, rows["measure"].unique()].rename_axis(index={"strategy": "mix"}).fillna("")
+def kept_summary(kept: pd.DataFrame) -> pd.DataFrame:
+    """What `kept_table` found, in three digits: tasks, settings and mixes as rows."""
+    columns = ["kept", "kept_low", "kept_high", "difference", "p_holm", "seed_low", "seed_high"]
+    return kept.set_index(["task", "setting", "strategy"])[columns].astype(float).round(3)
 
 
 def best_summary(best: pd.DataFrame) -> pd.DataFrame:
@@ -191,13 +181,13 @@ def best_summary(best: pd.DataFrame) -> pd.DataFrame:
     for (task, goal), part in best.groupby(["task", "goal"], sort=False):
         chosen = part[part["alpha"] == part["best"]].iloc[0]
         among = ", ".join(f"{alpha:g}" for alpha in part.loc[part["among_best"], "alpha"])
-        about = {"recommended α": chosen["alpha"], "value": round(chosen["value"], 3), "95 % interval": _interval(chosen)}
+        about = {
+            "recommended α": chosen["alpha"],
+            "value": round(chosen["value"], 3),
+            "95 % interval": f"{chosen['low']:g} to {chosen['high']:g}",
+        }
         rows[task, goal] = about | {"wins": f"{chosen['wins']:.0%}", "not clearly worse": among, "questions": chosen["n_groups"]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["task", "goal"])
-
-
-def _interval(row: pd.Series) -> str:
-    return f"{row['low']:g} to {row['high']:g}"
 
 
 def _labels(table: pd.DataFrame) -> np.ndarray:
@@ -205,11 +195,6 @@ def _labels(table: pd.DataFrame) -> np.ndarray:
     number = table.groupby(["strategy", "alpha"], sort=False).ngroup()
     mixes = table[["strategy", "alpha"]].drop_duplicates()
     return np.array([mix_label(*mix) for mix in mixes.itertuples(index=False, name=None)], dtype=object)[number]
-
-
-def _of_study(table: pd.DataFrame) -> pd.DataFrame:
-    """Without the lines that were not trained."""
-    return table[(table["base"] != REFERENCE) & ~table["strategy"].isin(NOT_TRAINED)]
 
 
 def _shifts(questions: pd.DataFrame, shifted: tuple[str, ...]) -> Iterator[tuple]:
@@ -224,20 +209,17 @@ def _shifts(questions: pd.DataFrame, shifted: tuple[str, ...]) -> Iterator[tuple
                     yield base, first, task, setting, parts[base, first, setting], parts[base, task, setting]
 
 
-STABLE = (0.4, 0.6)  # where the paper calls the method stable (arXiv 2408.10536, §3)
-
-
 def on_stability(table: pd.DataFrame, tests: pd.DataFrame, reference: float) -> list[str]:
     """How far each measure moves for α from 0.4 to 0.6 and over the whole grid, and whether a test tells it from the reference there."""
     grid = table[~table["strategy"].isin(SCHEDULES) & (table["metric"] != KEPT)]
-    inside = grid["alpha"].between(*STABLE)
-    if grid.loc[inside, "alpha"].nunique() < 2 or not STABLE[0] <= reference <= STABLE[1]:
+    inside = sorted(set(grid.loc[grid["alpha"].between(*STABLE), "alpha"]))
+    if len(inside) < 2 or not STABLE[0] <= reference <= STABLE[1]:
         return ["Whether α is stable from 0.4 to 0.6, as the paper says, is not tested: the grid needs the reference and one more α there."]
     sentences, moved, shares = [], [], []
-    for task in grid["task"].unique():
-        spans = {measure: _span(part) for measure, part in _measures(grid[grid["task"] == task])}
+    for task, rows in grid.groupby("task", sort=False):
+        spans = _spans(rows)
         shares += [within / whole for within, whole in spans.values() if whole]
-        clear = _clear(tests[tests["task"] == task], [f"α = {alpha:g}" for alpha in sorted(set(grid.loc[inside, "alpha"]))])
+        clear = _clear(tests[tests["task"] == task], [f"α = {alpha:g}" for alpha in inside])
         moved += [task] if clear else []
         told = (
             f"clearly different from α = {reference:g}: {', '.join(clear)}" if clear else f"nothing differs clearly from α = {reference:g}"
@@ -251,42 +233,48 @@ def on_stability(table: pd.DataFrame, tests: pd.DataFrame, reference: float) -> 
     return [*sentences, f'The paper\'s "stable for 0.4 to 0.6" {held}{size}.']
 
 
-def _measures(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    for setting, short in SHORT_SETTINGS.items():
-        for metric in ("mAP", DISTANCE):
-            part = rows[(rows["setting"] == setting) & (rows["metric"] == metric)]
-            if len(part):
-                yield (DISTANCE if metric == DISTANCE else f"{short} {metric}"), part
-
-
-def _span(part: pd.DataFrame) -> tuple[float, float]:
-    """Highest minus lowest mean over seeds, of the α from 0.4 to 0.6 and of all."""
-    means = part.groupby("alpha")["value"].mean()
+def _spans(rows: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """Measure -> highest minus lowest mean over seeds, of the α from 0.4 to 0.6 and of all."""
+    means = rows.assign(measure=column_names(rows)).groupby(["measure", "alpha"], sort=False)["value"].mean().unstack("measure")
     inside = means[(means.index >= STABLE[0]) & (means.index <= STABLE[1])]
-    return inside.max() - inside.min(), means.max() - means.min()
+    spans = pd.concat([part.max() - part.min() for part in (inside, means)], axis=1)
+    return {measure: (within, whole) for measure, within, whole in spans.itertuples(name=None)}
 
 
 def _number(value: float, measure: str) -> str:
     return f"{value:,.0f}" if measure == DISTANCE else f"{value:.3f}"
 
 
-def _clear(tests: pd.DataFrame, mixes: list[str], better: bool | None = None) -> list[str]:
-    """`measure mix (difference)` of the tested rows that are clearly different, or only of the better or worse ones."""
-    found = []
-    for row in tests[tests["strategy"].isin(mixes)].itertuples():
-        lower_is_better = row.measure == "rank_distance"
-        is_better = (verdict(row) == "behind") != lower_is_better  # the reference is behind
-        if verdict(row) in ("ahead of", "behind") and better in (None, is_better):
-            found.append(f"{_goal(row)} of {row.strategy} ({_signed(row.mean_difference, lower_is_better)})")
-    return found
+def _clear(tests: pd.DataFrame, mixes: list[str], verdicts: tuple[str, ...] = (AHEAD, BEHIND)) -> list[str]:
+    """`measure mix (difference)` of the tested rows of some mixes in which the reference has one of the verdicts."""
+    rows = tests[tests["strategy"].isin(mixes)].assign(goal=lambda rows: column_names(rows, "measure"))
+    return [f"{row.goal} of {row.strategy} ({_signed(row)})" for row in rows.itertuples() if verdict(row) in verdicts]
 
 
-def _goal(row) -> str:
-    return DISTANCE if row.measure == "rank_distance" else f"{SHORT_SETTINGS[row.setting]} mAP"
+def _signed(row) -> str:
+    return f"{row.mean_difference:+,.0f} ranks" if row.measure in LOWER_IS_BETTER else f"{row.mean_difference:+.3f}"
 
 
-def _signed(difference: float, ranks: bool) -> str:
-    return f"{difference:+,.0f} ranks" if ranks else f"{difference:+.3f}"
+def on_pareto(mixing: pd.DataFrame) -> list[str]:
+    """The mixes that no other beats in both monolingual and cross-lingual mAP, by task."""
+    table, sentences = mixing[mixing["metric"] == "mAP"], []
+    for task in dict.fromkeys(table.loc[table["setting"] == "cross-lingual", "task"]):
+        wide = table[table["task"] == task].pivot_table(index=["strategy", "alpha"], columns="setting", values="value")
+        points = wide[["monolingual", "cross-lingual"]]
+        front = points[pareto_front(points)].sort_values("monolingual")
+        told = [
+            f"{mix_label(strategy, alpha)} ({mono:.3f}, {cross:.3f})"
+            for (strategy, alpha), (mono, cross) in zip(front.index, front.to_numpy(), strict=True)
+        ]
+        sentences.append(f"{task}, mixes on the front (Mo. mAP, Cr. mAP): {', '.join(told)}.")
+    return sentences or ["No task in two languages, so no cross-lingual mAP."]
+
+
+def pareto_front(points: pd.DataFrame) -> pd.Series:
+    """[rows] bool: no other point is at least as high in every column and higher in one."""
+    values = points.to_numpy()
+    beaten = [((values >= own).all(1) & (values > own).any(1)).any() for own in values]
+    return ~pd.Series(beaten, index=points.index)
 
 
 def on_best(best: pd.DataFrame) -> list[str]:
@@ -312,53 +300,51 @@ def on_schedules(tests: pd.DataFrame, reference: float) -> list[str]:
     sentences, ahead = [], []
     for schedule in [name for name in SCHEDULES if name in set(tests["strategy"])]:
         rows = tests[tests["strategy"] == schedule]
-        better, worse = ([f"{task} {told}" for task, told in _by_task(rows, schedule, side)] for side in (True, False))
-        ahead += [schedule] if better else []
-        told = "".join(f" clearly {word}: {', '.join(found)};" for word, found in (("better", better), ("worse", worse)) if found)
-        level = len(rows) - len(better) - len(worse)
+        found = {word: list(_by_task(rows, schedule, verdict_)) for word, verdict_ in (("better", BEHIND), ("worse", AHEAD))}
+        ahead += [schedule] if found["better"] else []
+        told = "".join(f" clearly {word}: {', '.join(places)};" for word, places in found.items() if places)
+        level = len(rows) - sum(map(len, found.values()))
         sentences.append(
             f"{schedule} against the constant mix, α = {reference:g}:{told} no clear difference in {level} of {len(rows)} measures."
         )
     if not sentences:
         return ["No schedule was trained: whether an order beats the constant mix is not measured here."]
-    beats = (
-        f"Clearly better than the constant mix in some measure: {', '.join(ahead)}"
-        if ahead
-        else "No schedule beats the constant mix in any measure"
-    )
+    some = f"Clearly better than the constant mix in some measure: {', '.join(ahead)}"
+    beats = some if ahead else "No schedule beats the constant mix in any measure"
     return [*sentences, f"{beats} (paired tests, corrected over all mixes)."]
 
 
-def _by_task(rows: pd.DataFrame, schedule: str, better: bool) -> Iterator[tuple[str, str]]:
+def _by_task(rows: pd.DataFrame, schedule: str, verdict_: str) -> Iterator[str]:
     for task, part in rows.groupby("task", sort=False):
-        for told in _clear(part, [schedule], better):
-            yield task, told.replace(f" of {schedule}", "")
+        yield from (f"{task} {told}".replace(f" of {schedule}", "") for told in _clear(part, [schedule], (verdict_,)))
 
 
 def on_kept(kept: pd.DataFrame, reference: float) -> list[str]:
     """What share of the in-domain accuracy each end keeps under shift, and which mixes keep clearly more or less than the reference."""
     sentences, moved = [], []
-    for (first, task), rows in kept.groupby(["in_domain_task", "task"], sort=False):
-        for setting, part in rows.groupby("setting", sort=False):
-            grid = part[~part["strategy"].isin(SCHEDULES)].set_index("strategy")
-            tested = part.rename(columns={"difference": "mean_difference"}).dropna(subset=["p_holm"]).assign(measure=KEPT)
-            sides = {word: _kept_clearly(tested, words) for word, words in (("more", "behind"), ("less", "ahead of"))}
-            told = "".join(f"; clearly {word} than α = {reference:g}: {', '.join(found)}" for word, found in sides.items() if found)
-            moved += [f"{SHORT_SETTINGS[setting]} of {task}"] if told else []
-            low, high, there = grid["kept"].idxmin(), grid["kept"].idxmax(), grid["shifted"]
-            sentences.append(
-                f"{SHORT_SETTINGS[setting]} mAP kept on {task} (share of {first}): {grid['kept'][low]:.3f} ({low}) to "
-                f"{grid['kept'][high]:.3f} "
-                f"({high}){told or '; no mix is clearly different from the reference'}. Highest mAP there: {there.idxmax()} "
-                f"({there.max():.3f}{f'; {high} has {there[high]:.3f}' if high != there.idxmax() else ''})."
-            )
+    for (first, task, setting), rows in kept.groupby(["in_domain_task", "task", "setting"], sort=False):
+        told = _kept_clearly(rows, reference)
+        moved += [f"{SHORT_SETTINGS[setting]} of {task}"] if told else []
+        grid = rows[~rows["strategy"].isin(SCHEDULES)].set_index("strategy")
+        there = grid["shifted"]
+        low, high, best = grid["kept"].idxmin(), grid["kept"].idxmax(), there.idxmax()
+        sentences.append(
+            f"{SHORT_SETTINGS[setting]} mAP kept on {task} (share of {first}): {grid['kept'][low]:.3f} ({low}) to {grid['kept'][high]:.3f} "
+            f"({high}){told or '; no mix is clearly different from the reference'}. Highest mAP there: {best} "
+            f"({there[best]:.3f}{f'; {high} has {there[high]:.3f}' if high != best else ''})."
+        )
     if moved:
         return [*sentences, f"The mix does change how much accuracy is kept under shift: {', '.join(moved)}."]
     return [*sentences, "No mix keeps clearly more or less accuracy than the reference."] if sentences else []
 
 
-def _kept_clearly(tested: pd.DataFrame, words: str) -> list[str]:
-    return [f"{row.strategy} ({row.mean_difference:+.3f})" for row in tested.itertuples() if verdict(row) == words]
+def _kept_clearly(rows: pd.DataFrame, reference: float) -> str:
+    sides = {word: [row for row in rows.itertuples() if verdict(row) == found] for word, found in (("more", BEHIND), ("less", AHEAD))}
+    return "".join(
+        f"; clearly {word} than α = {reference:g}: {', '.join(f'{row.strategy} ({row.difference:+.3f})' for row in found)}"
+        for word, found in sides.items()
+        if found
+    )
 
 
 def left_out(profile: Profile, table: pd.DataFrame) -> list[str]:

@@ -1,39 +1,30 @@
-"""Figures of notebook 05: measures against α, monolingual against cross-lingual accuracy, and the best α of every goal."""
+"""Figures of the studies (notebooks 05-09), each a function of result tables by name; the register of figures names them."""
 
 from __future__ import annotations
+
+import textwrap
+from itertools import cycle
 
 import pandas as pd
 
 from ..data.batching import SCHEDULES
-from ..rank.alignment import ALL_PAIRS, MEASURES, PAIR_KINDS
-from ..results.style import COLOURS, SHORT_SETTINGS, in_order, new_figure, note_figure
-from .mixing import DISTANCE, KEPT
+from ..rank.alignment import MEASURES
+from ..results.style import COLOURS, SHORT_SETTINGS, VERDICT_COLOURS, handle, in_order, legend_below, new_figure, note_figure
+from ..results.tables import macro
+from .claims.tests import SYMBOLS
+from .mixing import DISTANCE, ENDS, KEPT, pareto_front
+from .questions import COMPARED, KINDS
 from .shift import alignment_kept
 
-
-def on_pareto(mixing: pd.DataFrame) -> list[str]:
-    """The mixes that no other beats in both monolingual and cross-lingual mAP, by task."""
-    table, sentences = mixing[mixing["metric"] == "mAP"], []
-    for task in dict.fromkeys(table.loc[table["setting"] == "cross-lingual", "task"]):
-        wide = table[table["task"] == task].pivot_table(index=["strategy", "alpha"], columns="setting", values="value")
-        points = wide[["monolingual", "cross-lingual"]]
-        front = points[pareto_front(points)].sort_values("monolingual")
-        told = [
-            f"{_mix(strategy, alpha)} ({mono:.3f}, {cross:.3f})"
-            for (strategy, alpha), (mono, cross) in zip(front.index, front.to_numpy(), strict=True)
-        ]
-        sentences.append(f"{task}, mixes on the front (Mo. mAP, Cr. mAP): {', '.join(told)}.")
-    return sentences or ["No task in two languages, so no cross-lingual mAP."]
-
-
-def _mix(strategy: str, alpha: float) -> str:
-    return strategy if strategy in SCHEDULES else f"α = {alpha:g}"
-
-
 MARKERS = dict(zip(SCHEDULES, ("^", "v", "D"), strict=True))
-MIX = {0.0: "X-Y", 1.0: "X-X-mono"}  # names of the ends of the grid; what lies between is hybrid
+BASE_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 UNITS = {"mAP": "{} mAP", KEPT: "{} kept (share)", DISTANCE: "rank distance (ranks)"}
 BESIDE = 1.12  # where the first schedule stands on the axis of α
+TITLES = {"alignment_gap": "alignment gap", "translation_accuracy": "translation retrieval accuracy"}
+LINES = {"untrained": "-.", "BM25": "--", "random": ":"}
+SHOWN = ("X-X-mono", "X-Y", "hybrid", "distillation")  # more lines than these hide each other
+STEPS = {"preparation_seconds": ("preparing pairs", "s"), "training_seconds": ("training", "o"), "evaluation_seconds": ("evaluating", "^")}
+LABEL_WIDTH = 70  # characters of a line of a claim's statement
 
 
 def curves(tables: dict[str, pd.DataFrame]):
@@ -54,7 +45,7 @@ def curves(tables: dict[str, pd.DataFrame]):
             ax.set_title(f"{_short(task)} / {_short(rows[0][0])}" if metric == KEPT else _short(task), fontsize=7.5)
             ax.set(xlabel="α, share of monolingual batches", ylabel=UNITS[measure].format(short))
             ax.xaxis.set_tick_params(labelbottom=True)
-    _legend(figure, table, f"seeds: {table['seed'].nunique()}")
+    _mix_legend(figure, table, f"seeds: {table['seed'].nunique()}")
     return figure
 
 
@@ -69,7 +60,7 @@ def _curve(ax, part: pd.DataFrame) -> None:
     ax.fill_between(by_alpha.mean().index, by_alpha.min(), by_alpha.max(), color=COLOURS["hybrid"], alpha=0.2, lw=0)
     ax.plot(by_alpha.mean().index, by_alpha.mean(), "-", color=COLOURS["hybrid"], lw=1.2, zorder=1)
     for alpha, mean in by_alpha.mean().items():
-        ax.plot(alpha, mean, "o", ms=4, color=COLOURS[MIX.get(alpha, "hybrid")])
+        ax.plot(alpha, mean, "o", ms=4, color=COLOURS[ENDS.get(alpha, "hybrid")])
     for place, schedule in enumerate(name for name in SCHEDULES if name in set(ordered["strategy"])):
         values, x = ordered[ordered["strategy"] == schedule]["value"], BESIDE + 0.1 * place
         ax.plot([x, x], [values.min(), values.max()], "-", color=COLOURS[schedule], lw=1)
@@ -81,17 +72,12 @@ def _curve(ax, part: pd.DataFrame) -> None:
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".5", ".75", "1"])
 
 
-def _legend(figure, table: pd.DataFrame, note: str) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [Line2D([], [], marker="o", color=COLOURS["hybrid"], label="hybrid, constant α")]
-    handles += [Line2D([], [], marker="o", ls="", color=COLOURS[name], label=f"α = {end:g}: {name}") for end, name in MIX.items()]
-    present = table[table["strategy"].isin(SCHEDULES)]
-    for schedule in [name for name in SCHEDULES if name in set(present["strategy"])]:
-        label = f"{schedule}, α = {present['alpha'].iloc[0]:g}"
-        handles.append(Line2D([], [], marker=MARKERS[schedule], ls="", color=COLOURS[schedule], label=label))
-    columns = int(figure.get_figwidth() // 1.6)
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=7, title=note, title_fontsize=7)
+def _mix_legend(figure, table: pd.DataFrame, note: str) -> None:
+    handles = [handle("hybrid, constant α", "o", COLOURS["hybrid"], ls="-")]
+    handles += [handle(f"α = {end:g}: {name}", "o", COLOURS[name]) for end, name in ENDS.items()]
+    alphas = table[table["strategy"].isin(SCHEDULES)].groupby("strategy")["alpha"].first()
+    handles += [handle(f"{name}, α = {alphas[name]:g}", MARKERS[name], COLOURS[name]) for name in SCHEDULES if name in alphas]
+    legend_below(figure, handles, int(figure.get_figwidth() // 1.6), title=note, title_fontsize=7)
 
 
 def pareto(tables: dict[str, pd.DataFrame]):
@@ -99,15 +85,12 @@ def pareto(tables: dict[str, pd.DataFrame]):
     table = tables["mixing"].query("metric == 'mAP'")
     tasks = list(dict.fromkeys(table.loc[table["setting"] == "cross-lingual", "task"]))
     if not tasks:
-        figure, axes = new_figure(1, 1, width=4, height=0.6)
-        axes[0, 0].text(0.5, 0.5, "no task in two languages, so no cross-lingual mAP", ha="center", va="center")
-        axes[0, 0].set_axis_off()
-        return figure
+        return note_figure("No task in two languages, so no cross-lingual mAP.")
     figure, axes = new_figure(1, len(tasks), width=4, height=3.2)
     for ax, task in zip(axes[0], tasks, strict=True):
         _trade_off(ax, table[table["task"] == task])
         ax.set(title=_short(task), xlabel="Mo. mAP, macro average", ylabel="Cr. mAP, macro average")
-    _legend(figure, table, f"seeds: {table['seed'].nunique()}; grey line: Pareto front")
+    _mix_legend(figure, table, f"seeds: {table['seed'].nunique()}; grey line: Pareto front")
     return figure
 
 
@@ -117,7 +100,7 @@ def _trade_off(ax, table: pd.DataFrame) -> None:
     front = pareto_front(points["mean"])
     ax.plot(*points["mean"][front].sort_values("monolingual").to_numpy().T, "-", color="grey", lw=1, zorder=0)
     for (strategy, alpha), (x, y) in points["mean"].iterrows():
-        name = strategy if strategy in SCHEDULES else MIX.get(alpha, "hybrid")
+        name = strategy if strategy in SCHEDULES else ENDS.get(alpha, "hybrid")
         ends = [points[side].loc[strategy, alpha] for side in ("min", "max")]
         ax.plot([ends[0].iloc[0], ends[1].iloc[0]], [y, y], "-", color=COLOURS[name], lw=0.7)
         ax.plot([x, x], [ends[0].iloc[1], ends[1].iloc[1]], "-", color=COLOURS[name], lw=0.7)
@@ -128,13 +111,6 @@ def _trade_off(ax, table: pd.DataFrame) -> None:
                 f"{alpha:g}", (x, y), xytext=(5 * side, 4 * side), textcoords="offset points", fontsize=7, va="center",
                 ha="left" if side > 0 else "right", bbox={"fc": "white", "ec": "none", "pad": 0.4, "alpha": 0.7},
             )  # fmt: skip
-
-
-def pareto_front(points: pd.DataFrame) -> pd.Series:
-    """[rows] bool: no other point is at least as high in every column and higher in one."""
-    values = points.to_numpy()
-    beaten = [((values >= own).all(1) & (values > own).any(1)).any() for own in values]
-    return ~pd.Series(beaten, index=points.index)
 
 
 def recommended(tables: dict[str, pd.DataFrame]):
@@ -153,9 +129,12 @@ def recommended(tables: dict[str, pd.DataFrame]):
         ax.set(xlabel="α, share of monolingual batches", xlim=(-0.05, 1.05))
         ax.set_yticks(range(len(goals)), goals)
         ax.set_ylim(len(goals) - 0.4, -0.6)
-    figure.legend(
-        handles=_recommendation_handles(), loc="outside lower center", ncols=int(3.9 * len(tasks) // 2.5), frameon=False, fontsize=7
-    )
+    handles = [
+        handle("best α", "o", "black", ms=4),
+        handle("95 % of resamples of questions and seeds", "", COLOURS["hybrid"], ls="-", lw=5, alpha=0.35),
+        handle("not clearly worse than the best", "o", "grey", ms=7, mfc="none"),
+    ]
+    legend_below(figure, handles, int(3.9 * len(tasks) // 2.5))
     return figure
 
 
@@ -166,26 +145,11 @@ def _recommendation(ax, place: int, rows: pd.DataFrame) -> None:
     ax.plot(first["best"], place, "o", ms=4, color="black")
 
 
-def _recommendation_handles() -> list:
-    from matplotlib.lines import Line2D
-
-    return [
-        Line2D([], [], marker="o", ls="", ms=4, color="black", label="best α"),
-        Line2D([], [], color=COLOURS["hybrid"], lw=5, alpha=0.35, label="95 % of resamples of questions and seeds"),
-        Line2D([], [], marker="o", ls="", ms=7, mfc="none", mec="grey", label="not clearly worse than the best"),
-    ]
-
-
-NO_SHIFT = "This run evaluates no shifted task: nothing to compare."
-TITLES = {"alignment_gap": "alignment gap", "translation_accuracy": "translation retrieval accuracy"}
-BASE_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-
-
 def kept(tables: dict[str, pd.DataFrame]):
     """mAP under shift / mAP in domain by base and strategy, bars: 95 % over parallel questions; line: BM25 (shift)."""
     table = tables["shift"].dropna(subset=["kept"])
     if table.empty:
-        return note_figure(NO_SHIFT)
+        return note_figure("This run evaluates no shifted task: nothing to compare.")
     tasks = list(dict.fromkeys(table["task"]))
     figure, axes = new_figure(len(tasks), len(SHORT_SETTINGS), width=3.1, height=2.5, sharey="row", sharex=True)
     for row, task in zip(axes, tasks, strict=True):
@@ -198,9 +162,8 @@ def kept(tables: dict[str, pd.DataFrame]):
             ax.set_ylabel("mAP kept (shifted / in domain)" if ax is row[0] else "")
             ax.grid(axis="x", visible=False)
         row[0].set_ylim(bottom=0)
-    named = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    labels = in_order(named)
-    figure.legend([named[label] for label in labels], labels, loc="outside lower center", ncols=8, frameon=False, fontsize=7)
+    named = {label: drawn for ax in axes.flat for drawn, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    legend_below(figure, [named[label] for label in in_order(named)], 8)
     return figure
 
 
@@ -231,7 +194,9 @@ def alignment(tables: dict[str, pd.DataFrame]):
             _against_home(ax, part, bases)
             ax.set_title(f"{task}\n{TITLES[measure]} of {side}s", fontsize=8)
             ax.set(xlabel=f"in domain ({home})", ylabel="under shift" if ax is row[0] else "")
-    _shift_legend(figure, in_order(moved["strategy"]), bases)
+    handles = [handle(name, "o", COLOURS.get(name), mec="black", mew=0.4) for name in in_order(moved["strategy"])]
+    handles += [handle(f"from {base}", marker, "grey") for marker, base in zip(cycle(BASE_MARKERS), bases, strict=False)]
+    legend_below(figure, [*handles, handle("nothing lost", "", "grey", ls="-", lw=0.8)], 5)
     return figure
 
 
@@ -247,23 +212,10 @@ def _against_home(ax, part: pd.DataFrame, bases: list[str]) -> None:
     ax.set(xlim=limits[0], ylim=limits[1])
 
 
-def _shift_legend(figure, strategies: list[str], bases: list[str]) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [Line2D([], [], marker="o", ls="", color=COLOURS.get(name), mec="black", mew=0.4, label=name) for name in strategies]
-    marks = [BASE_MARKERS[i % len(BASE_MARKERS)] for i in range(len(bases))]
-    handles += [Line2D([], [], marker=mark, ls="", color="grey", label=f"from {base}") for mark, base in zip(marks, bases, strict=True)]
-    handles.append(Line2D([], [], color="grey", lw=0.8, label="nothing lost"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=7)
-
-
-COMPARED = ("X-Y", "X-X-mono", "untrained")  # with hybrid, pair by pair
-
-
 def recall(tables: dict[str, pd.DataFrame]):
     """Recall@k of every strategy by kind of language pair: a dot a seed, a bar for the mean (question_recall)."""
     table = tables["question_recall"]
-    bases, kinds = sorted(table["base"].unique()), [kind for kind in (ALL_PAIRS, *PAIR_KINDS) if kind in set(table["setting"])]
+    bases, kinds = sorted(table["base"].unique()), [kind for kind in KINDS if kind in set(table["setting"])]
     strategies = in_order(table["strategy"])
     figure, axes = new_figure(len(bases), len(MEASURES), width=1.5 + 0.8 * len(kinds), height=2.4, sharey="row", sharex=True)
     for row, base in zip(axes, bases, strict=True):
@@ -276,7 +228,7 @@ def recall(tables: dict[str, pd.DataFrame]):
             ax.set(xlabel="pairs of languages", ylabel="Recall@k, macro average" if ax is row[0] else "")
             ax.grid(axis="x", visible=False)
         row[0].set_ylim(0, min(1.02, 1.1 * table[table["base"] == base]["value"].max()))
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=8, frameon=False, fontsize=7)
+    legend_below(figure, axes[0, 0].get_legend_handles_labels()[0], 8)
     return figure
 
 
@@ -314,19 +266,9 @@ def pairs(tables: dict[str, pd.DataFrame]):
     return figure
 
 
-LINES = {"untrained": "-.", "BM25": "--", "random": ":"}
-SHOWN = ("X-X-mono", "X-Y", "hybrid", "distillation")  # more lines than these hide each other
-
-STEPS = {
-    "preparation_seconds": ("preparing pairs", "s"),
-    "training_seconds": ("training", "o"),
-    "evaluation_seconds": ("evaluating", "^"),
-}
-
-
 def methods(tables: dict[str, pd.DataFrame]):
     """mAP of every method in each setting: a dot a seed, a bar for the mean, lines for what was not trained (many_scores)."""
-    table = tables["many_scores"].query("query_language == 'macro' and metric == 'mAP'")
+    table = macro(tables["many_scores"])
     names = [name for name in in_order(table["strategy"]) if name not in LINES][::-1]
     figure, axes = new_figure(1, 3, width=3.1, height=0.24 * len(names) + 1.1, sharey=True)
     for ax, (setting, short) in zip(axes[0], SHORT_SETTINGS.items(), strict=True):
@@ -341,7 +283,7 @@ def methods(tables: dict[str, pd.DataFrame]):
         ax.set(title=f"{short} ({n} {'pairs' if short == 'Cr.' else 'languages'})", xlabel="mAP, macro average", xlim=(0, 1.02))
         ax.grid(axis="y", visible=False)
     axes[0, 0].set_yticks(range(len(names)), names)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=7)
+    legend_below(figure, axes[0, 0].get_legend_handles_labels()[0], 3)
     return figure
 
 
@@ -381,7 +323,7 @@ def cost(tables: dict[str, pd.DataFrame]):
     """mAP in the mixed pool and across languages against training seconds; a dot a method: mAP as mean over seeds, time of the fastest
     seed, as a worker's first training also reads and tokenises (many_scores, many_cost).
     """
-    scores = tables["many_scores"].query("query_language == 'macro' and metric == 'mAP'")
+    scores = macro(tables["many_scores"])
     seconds = tables["many_cost"].groupby("strategy")["seconds"].min()
     figure, axes = new_figure(1, 2, width=3.9, height=3.0, sharex=True)
     for ax, setting in zip(axes[0], ("cross-lingual", "multilingual"), strict=True):
@@ -389,21 +331,18 @@ def cost(tables: dict[str, pd.DataFrame]):
         for name in in_order(seconds.index):
             ax.plot(seconds[name], means[name], "o", color=COLOURS.get(name), ms=6, mec="black", mew=0.4, label=name)
         ax.set(xlabel="training, seconds (fastest seed)", ylabel=f"{SHORT_SETTINGS[setting]} mAP", ylim=(0, None), xlim=(0, None))
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize=7)
+    legend_below(figure, axes[0, 0].get_legend_handles_labels()[0], 5)
     return figure
 
 
 def growth(tables: dict[str, pd.DataFrame]):
     """Seconds of each step, and hybrid's mAP on the languages that all sets hold, by number of languages (many_growth)."""
     table = tables["many_growth"]
+    if table.empty:
+        return note_figure("The profile asks for no `many_counts`.")
     figure, axes = new_figure(1, 2, width=3.7, height=2.7)
-    steps = {
-        "preparation_seconds": ("preparing pairs", "s"),
-        "training_seconds": ("training", "o"),
-        "evaluation_seconds": ("evaluating", "^"),
-    }
     means, fastest = (table.groupby("languages").agg(how, numeric_only=True) for how in ("mean", "min"))
-    for column, (name, marker) in steps.items():
+    for column, (name, marker) in STEPS.items():
         axes[0, 0].plot(fastest.index, fastest[column], f"{marker}-", color="0.25", mfc="white", label=name)
     axes[0, 0].set(xlabel="languages", ylabel="seconds (fastest seed)", ylim=(0, None), xticks=list(means.index))
     axes[0, 0].legend(frameon=False, fontsize=7)
@@ -416,3 +355,31 @@ def growth(tables: dict[str, pd.DataFrame]):
     )
     axes[0, 1].legend(frameon=False, fontsize=7)
     return figure
+
+
+def verdicts(tables: dict[str, pd.DataFrame]):
+    """Claims x sources, a coloured cell with symbol and word each (claims)."""
+    table = tables["claims"]
+    sources, numbers = list(dict.fromkeys(table["source"])), sorted(table["claim"].unique())
+    figure, axes = new_figure(width=4.8 + 1.35 * len(sources), height=0.6 + 0.42 * len(numbers))
+    ax = axes[0, 0]
+    for row in table.itertuples():
+        x, y = sources.index(row.source), numbers.index(row.claim)
+        ax.add_patch(_cell(x, y, VERDICT_COLOURS[row.verdict]))
+        ax.text(x, y, f"{SYMBOLS[row.verdict]} {row.verdict}", ha="center", va="center", fontsize=7)
+    statements = table.drop_duplicates("claim").set_index("claim")["statement"]
+    ax.set_yticks(range(len(numbers)), [textwrap.fill(f"{number}. {statements[number]}", LABEL_WIDTH) for number in numbers], fontsize=7)
+    ax.set_xticks(range(len(sources)), [textwrap.fill(source, 16) for source in sources], fontsize=8)
+    ax.set(xlim=(-0.5, len(sources) - 0.5), ylim=(len(numbers) - 0.5, -0.5))
+    ax.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
+    ax.set_xlabel("judged from the tables of", fontsize=8)
+    ax.xaxis.set_label_position("top")
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
+    return figure
+
+
+def _cell(x: int, y: int, colour: str):
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=colour, edgecolor="none")

@@ -1,4 +1,4 @@
-"""Study S3 (notebook 07): every encoder of a run on the parallel questions that the profile names."""
+"""Study S3 (notebook 07): every encoder of a run on the parallel questions that the profile names; tables, and what they say."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ from ..data.register import Request, data_fingerprint, read_questions
 from ..encode.encoding import encode_rows, open_encoder
 from ..encode.opening import Opening
 from ..experiment.encoders import EncoderKey, trained_encoders
-from ..experiment.evaluation import NOT_TRAINED, UNTRAINED, Evaluations, encoder_origin, encoder_places, evaluation_name, opening_of
+from ..experiment.evaluation import (
+    NOT_TRAINED,
+    UNTRAINED,
+    Evaluations,
+    encoder_origin,
+    encoder_places,
+    evaluate,
+    evaluation_name,
+    opening_of,
+)
 from ..experiment.run import Run
 from ..provenance.artefacts import artefact, artefact_path, is_whole, note_used
 from ..rank.alignment import (
@@ -27,29 +36,21 @@ from ..rank.alignment import (
     recall_by_question,
     translation_ranks,
 )
-from ..results.findings import grouped, verdict
+from ..results.findings import AHEAD, BEHIND, HYBRID, grouped, verdict
 from ..results.style import in_order
-from ..results.tables import test_table
+from ..results.tables import ordered, search_table, stack, test_table, with_spread
 from ..tasks.parallel_texts import ParallelQuestions
 
-
-def on_pairs(pairs: pd.DataFrame) -> list[str]:
-    """Hybrid's Recall@1 minus another strategy's over all pairs of languages: the mean and the extremes."""
-    wide = pairs.set_index(["base", "query_language", "candidate_language", "strategy"])["value"].unstack()
-    if HYBRID not in wide:
-        return ["This run has no hybrid strategy to compare."]
-    sentences = []
-    for base, part in wide.dropna(subset=[HYBRID]).groupby("base"):
-        part = part.droplevel("base")
-        others = [name for name in ("X-Y", "X-X-mono", "untrained") if name in part]
-        told = [f"{other} {_differences(part[HYBRID] - part[other])}" for other in others]
-        sentences.append(f"From {base}, Recall@1 of hybrid minus that of {'; '.join(told)}.")
-    return sentences
-
-
-def _differences(values: pd.Series) -> str:
-    low, high = (" → ".join(place) for place in (values.idxmin(), values.idxmax()))
-    return f"{values.mean():+.3f} on average, {values.min():+.3f} ({low}) to {values.max():+.3f} ({high})"
+ROOM = "questions"  # of the artefacts
+PASSAGES = "mkqa"
+ENCODER = ["base", "strategy", "alpha", "seed", "task"]
+KINDS = (ALL_PAIRS, *PAIR_KINDS)
+KIND_WORDS = dict(zip(PAIR_KINDS, ("both languages trained", "one language untrained", "both languages untrained"), strict=True))
+MAIN = MEASURES[0]
+OBJECTIVES = {"X-X-mono": "the monolingual objective alone", "X-Y": "the cross-lingual objective alone", HYBRID: "both in one mix"}
+COMPARED = ("X-Y", "X-X-mono", UNTRAINED)  # with hybrid, pair by pair
+CHANGE = {AHEAD: "falls", BEHIND: "rises"}  # of the untrained base against a strategy
+NO_CHANGE = "does not clearly change"
 
 
 def question_task(run: Run) -> str:
@@ -95,9 +96,6 @@ def _folder(run: Run, key: EncoderKey, task: str, recipe: dict) -> Path:
     return artefact_path(run.artefacts / ROOM, evaluation_name(key, task), recipe, _evaluate)
 
 
-ROOM = "questions"
-
-
 def run_job(root: str, name: str, recipe: dict, encoder: str, means: dict) -> str:
     """Make the artefact of a recipe (see questions.evaluate_questions) below the run's artefacts; returns its folder.
 
@@ -120,11 +118,6 @@ def _evaluate(out: Path, recipe: dict, encoder: str, means: dict) -> None:
     pair_recall(ranks).to_parquet(out / "recall.parquet", index=False)
     recall_by_question(ranks, recipe["trained"]).to_parquet(out / "questions.parquet", index=False)
     alignment_scores(vectors, texts["group"], texts["language"], seed=0).to_parquet(out / "alignment.parquet", index=False)
-
-
-ENCODER = ["base", "strategy", "alpha", "seed", "task"]
-KINDS = (ALL_PAIRS, *PAIR_KINDS)
-MAIN = MEASURES[0]
 
 
 def apart(rows: pd.DataFrame) -> pd.DataFrame:
@@ -151,12 +144,9 @@ def pair_means(recall: pd.DataFrame) -> pd.DataFrame:
 
 def recall_wide(means: pd.DataFrame) -> pd.DataFrame:
     """For readers: Recall@k by kind of language pair, mean over seeds ± standard deviation."""
-    cells = means.groupby(["base", "strategy", "setting", "metric"], sort=False)["value"].agg(["mean", "std", "size"])
-    texts = [f"{row.mean:.3f}" + (f" ± {row.std:.3f}" if row.size > 1 else "") for row in cells.rename(columns=str).itertuples()]
-    wide = pd.Series(texts, index=cells.index).unstack(["setting", "metric"])
-    rank = in_order(means["strategy"])
-    order = sorted(wide.index, key=lambda key: (key[0], rank.index(key[1])))
-    return wide.loc[order, [(kind, metric) for kind in KINDS for metric in MEASURES if (kind, metric) in wide]]
+    cells = means.groupby(["base", "strategy", "setting", "metric"], sort=False)["value"].agg(with_spread)
+    wide = cells.unstack(["setting", "metric"])
+    return ordered(wide)[[(kind, metric) for kind in KINDS for metric in MEASURES if (kind, metric) in wide]]
 
 
 def question_tests(questions: pd.DataFrame, resamples: int) -> pd.DataFrame:
@@ -170,8 +160,12 @@ def question_tests(questions: pd.DataFrame, resamples: int) -> pd.DataFrame:
     runs = trained[["base", "seed"]].drop_duplicates()
     before = questions[questions["strategy"] == UNTRAINED].drop(columns="seed").merge(runs, on="base")
     rows = apart(pd.concat([trained, before], ignore_index=True))
-    tables = [test_table(rows, value, resamples, baseline) for baseline in (UNTRAINED, "hybrid") for value in MEASURES]
-    return pd.concat(tables, ignore_index=True)
+    return stack([test_table(rows, value, resamples, baseline) for baseline in (UNTRAINED, HYBRID) for value in MEASURES])
+
+
+def main_tests(tests: pd.DataFrame) -> pd.DataFrame:
+    """Those of MAIN."""
+    return tests[tests["measure"] == MAIN]
 
 
 def alignment_means(alignment: pd.DataFrame, trained: Collection[str]) -> pd.DataFrame:
@@ -187,23 +181,18 @@ def alignment_means(alignment: pd.DataFrame, trained: Collection[str]) -> pd.Dat
 
 def alignment_wide(means: pd.DataFrame) -> pd.DataFrame:
     """For readers: mean over seeds of every measure, by kind of language pair where it is one of pairs."""
-    wide = means.pivot_table(index=["base", "strategy"], columns=["measure", "setting"], values="value", sort=False)
-    rank = in_order(means["strategy"])
-    return wide.loc[sorted(wide.index, key=lambda key: (key[0], rank.index(key[1])))].round(3)
+    return ordered(means.pivot_table(index=["base", "strategy"], columns=["measure", "setting"], values="value", sort=False)).round(3)
 
 
-PASSAGES = "mkqa"
-HYBRID = "hybrid"
-OBJECTIVES = {"X-X-mono": "the monolingual objective alone", "X-Y": "the cross-lingual objective alone", HYBRID: "both in one mix"}
-CHANGE = {"ahead of": "falls", "behind": "rises"}  # of the untrained base against a strategy
-NO_CHANGE = "does not clearly change"
-KIND_WORDS = dict(zip(PAIR_KINDS, ("both languages trained", "one language untrained", "both languages untrained"), strict=True))
+def passage_table(run: Run) -> pd.DataFrame:
+    """Recall of passages (`tables.search_table`); no rows where the run has no task PASSAGES."""
+    return search_table(evaluate(run).table("scores", task=PASSAGES)) if PASSAGES in run.profile.tasks else pd.DataFrame()
 
 
 def on_recall(means: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
     """Recall@1 over all pairs of languages: against the untrained base with each objective, and hybrid against each strategy alone."""
     sentences = []
-    rows = tests[(tests["measure"] == MAIN) & (tests["setting"] == ALL_PAIRS)]
+    rows = main_tests(tests)[lambda rows: rows["setting"] == ALL_PAIRS]
     values = means[(means["metric"] == MAIN) & (means["setting"] == ALL_PAIRS)].groupby(["base", "strategy"])["value"].mean()
     for base, part in rows.groupby("base", sort=False):
         before = part[part["baseline"] == UNTRAINED]
@@ -242,21 +231,16 @@ def _on_mix(base: str, part: pd.DataFrame) -> str:
         return ""
     both = {verdict(row) for row in against.itertuples()}
     answer = {
-        frozenset({"ahead of"}): "the two objectives help each other",
-        frozenset({"behind"}): "the two objectives hinder each other",
-        frozenset({"ahead of", "behind"}): "the mix lies between the two objectives",
+        frozenset({AHEAD}): "the two objectives help each other",
+        frozenset({BEHIND}): "the two objectives hinder each other",
+        frozenset({AHEAD, BEHIND}): "the mix lies between the two objectives",
     }.get(frozenset(both), "the mix is not clearly apart from both")
-    return f"From {base}, hybrid is {grouped(against, _difference)}: {answer}."
-
-
-def _difference(row) -> str:
-    """Hybrid minus another strategy, from a row of that strategy minus hybrid."""
-    return f"{-row.mean_difference:+.3f}"
+    return f"From {base}, hybrid is {grouped(against)}: {answer}."
 
 
 def on_languages(tests: pd.DataFrame, languages: Collection[str], trained: Collection[str]) -> list[str]:
     """The same by kind of language pair: trained and untrained languages apart."""
-    rows = tests[(tests["measure"] == MAIN) & (tests["setting"] != ALL_PAIRS)]
+    rows = main_tests(tests)[lambda rows: rows["setting"] != ALL_PAIRS]
     untrained = [language for language in languages if language not in set(trained)]
     if rows.empty:
         known = {0: "both languages in training", len(languages): "no language in training"}.get(len(untrained), "one language in training")
@@ -267,16 +251,35 @@ def on_languages(tests: pd.DataFrame, languages: Collection[str], trained: Colle
             of_kind = part[part["setting"] == kind]
             before, mixed = (of_kind[of_kind["baseline"] == baseline] for baseline in (UNTRAINED, HYBRID))
             changes = ", ".join(f"{row.strategy} {change(row)} ({row.mean_difference:+.3f})" for row in _in_order(before))
-            against = grouped(mixed, _difference)
+            against = grouped(mixed)
             sentences.append(f"From {base}, {KIND_WORDS[kind]}: {changes}." + (f" Hybrid is {against}." if against else ""))
     return sentences
+
+
+def on_pairs(pairs: pd.DataFrame) -> list[str]:
+    """Hybrid's Recall@1 minus another strategy's over all pairs of languages: the mean and the extremes."""
+    wide = pairs.set_index(["base", "query_language", "candidate_language", "strategy"])["value"].unstack()
+    if HYBRID not in wide:
+        return ["This run has no hybrid strategy to compare."]
+    sentences = []
+    for base, part in wide.dropna(subset=[HYBRID]).groupby("base"):
+        part = part.droplevel("base")
+        others = [name for name in COMPARED if name in part]
+        told = [f"{other} {_extremes(part[HYBRID] - part[other])}" for other in others]
+        sentences.append(f"From {base}, Recall@1 of hybrid minus that of {'; '.join(told)}.")
+    return sentences
+
+
+def _extremes(values: pd.Series) -> str:
+    low, high = (" → ".join(place) for place in (values.idxmin(), values.idxmax()))
+    return f"{values.mean():+.3f} on average, {values.min():+.3f} ({low}) to {values.max():+.3f} ({high})"
 
 
 def on_alignment(means: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
     """Whether the vectors' own alignment moves as the recall does."""
     rows = means[(means["setting"] == ALL_PAIRS) & (means["measure"] == "alignment_gap")]
     values = rows.groupby(["base", "strategy"])["value"].mean()
-    changed = tests[(tests["measure"] == MAIN) & (tests["setting"] == ALL_PAIRS) & (tests["baseline"] == UNTRAINED)]
+    changed = main_tests(tests)[lambda rows: (rows["setting"] == ALL_PAIRS) & (rows["baseline"] == UNTRAINED)]
     clear = [row for row in changed.itertuples() if change(row) != NO_CHANGE]
     agree = [row for row in clear if (values[row.base, row.strategy] > values[row.base, UNTRAINED]) == (row.mean_difference > 0)]
     sentences = []

@@ -1,36 +1,41 @@
-"""Tables of notebook 06: accuracy and alignment in domain and under shift, trained and unseen languages."""
+"""Studies S0 and S1 (notebook 06): accuracy and alignment in domain and under shift, trained and unseen languages; and what they say."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
-from ..experiment.evaluation import NOT_TRAINED, REFERENCE, UNTRAINED
+from ..experiment.evaluation import REFERENCE, UNTRAINED
 from ..rank.metrics import MEAN_NAMES
 from ..rank.retention import COLUMNS, retention
-from ..rank.significance import seed_interval
-from ..results.findings import LEVEL, grouped
+from ..rank.significance import TESTED, clear_direction, seed_interval
+from ..results.findings import AHEAD, BEHIND, HYBRID, UNCLEAR, grouped
 from ..results.style import SHORT_SETTINGS, in_order
-from ..results.tables import test_table
+from ..results.tables import TEST_KEYS, ordered, stack, test_table, trained
 from ..tasks.retrieval_task import RetrievalTask
 
-HYBRID = "hybrid"
 ENCODER = ["base", "strategy", "seed"]
-KEPT_MEASURES = ("alignment_gap", "translation_accuracy")  # those of which a share can be kept
+CASE = ["task", "base", "side", "measure"]  # of alignment
+MEASURES = {"alignment_gap": "alignment gap", "translation_accuracy": "translation accuracy"}  # those of which a share can be kept
+MAIN, CROSS = "translation_accuracy", "cross-lingual"
 TRAINED, UNSEEN = "trained", "unseen"
+MORE = {AHEAD: "more than", BEHIND: "less than", UNCLEAR: UNCLEAR}
 
 
-def languages_of(tasks: Mapping[str, RetrievalTask], wanted: Sequence[str]) -> pd.DataFrame:
-    """By task: questions, candidates, languages, and the wanted languages that it lacks."""
+def languages_of(tasks: Mapping[str, RetrievalTask], compared: Sequence[str], wanted: Sequence[str]) -> pd.DataFrame:
+    """By compared task: questions, candidates, languages, and the wanted languages that it lacks."""
     rows = [
-        (name, len(task.queries), len(task.candidates), " ".join(task.languages), _lacking(task, wanted)) for name, task in tasks.items()
+        (name, len(task.queries), len(task.candidates), " ".join(task.languages), " ".join(_lacking(task, wanted)))
+        for name, task in tasks.items()
+        if name in compared
     ]
     return pd.DataFrame(rows, columns=["task", "questions", "candidates", "languages", "lacking"]).set_index("task")
 
 
-def _lacking(task: RetrievalTask, wanted: Sequence[str]) -> str:
-    return " ".join(language for language in wanted if language not in task.languages)
+def _lacking(task: RetrievalTask, wanted: Sequence[str]) -> list[str]:
+    return [language for language in wanted if language not in task.languages]
 
 
 def kept_table(questions: pd.DataFrame, in_domain: str, shifted: Sequence[str], resamples: int) -> pd.DataFrame:
@@ -39,23 +44,15 @@ def kept_table(questions: pd.DataFrame, in_domain: str, shifted: Sequence[str], 
     The untrained base stands among the strategies; public retrievers and BM25, which have nothing to be compared with, are their own
     baseline. questions: task, base, strategy, seed, setting, group, AP. No rows for a task that is searched to a depth: it has no AP.
     """
-    rows, tables = questions[questions["strategy"] != "random"].dropna(subset=["AP"]), []
+    rows = questions[questions["strategy"] != "random"].dropna(subset=["AP"]).rename(columns={"AP": "value"})
+    parts, tables = dict(iter(rows.groupby(["task", "base", "setting"], sort=False))), []
     for task in shifted:
-        for (base, setting), home in rows[rows["task"] == in_domain].groupby(["base", "setting"], sort=False):
-            away = rows[(rows["task"] == task) & (rows["base"] == base) & (rows["setting"] == setting)]
-            if len(away):
+        for (home_task, base, setting), home in parts.items():
+            away = parts.get((task, base, setting))
+            if home_task == in_domain and away is not None:
                 baseline = HYBRID if HYBRID in set(home["strategy"]) else home["strategy"].iloc[0]
-                kept = retention(_values(home), _values(away), baseline, resamples)
-                tables.append(kept.assign(task=task, base=base, setting=setting))
-    return pd.concat(tables, ignore_index=True)[["task", "base", "setting", *COLUMNS]] if tables else _no_rows("base", "setting", *COLUMNS)
-
-
-def _values(questions: pd.DataFrame) -> pd.DataFrame:
-    return questions[["strategy", "seed", "group", "AP"]].rename(columns={"AP": "value"})
-
-
-def _no_rows(*columns: str) -> pd.DataFrame:
-    return pd.DataFrame(columns=["task", *columns])
+                tables.append(retention(home, away, baseline, resamples).assign(task=task, base=base, setting=setting))
+    return stack(tables, ["task", "base", "setting", *COLUMNS])
 
 
 def kept_wide(kept: pd.DataFrame) -> pd.DataFrame:
@@ -66,9 +63,8 @@ def kept_wide(kept: pd.DataFrame) -> pd.DataFrame:
         setting=kept["setting"].map(SHORT_SETTINGS),
     )
     wide = cells.pivot(index=["task", "base", "strategy"], columns="setting", values=["mAP", "kept"]).swaplevel(axis=1)
-    rank, tasks = in_order(kept["strategy"]), list(dict.fromkeys(kept["task"]))
-    order = sorted(wide.index, key=lambda key: (tasks.index(key[0]), key[1] == REFERENCE, key[1], rank.index(key[2])))
-    return wide.reindex(order)[[(short, cell) for short in SHORT_SETTINGS.values() for cell in ("mAP", "kept") if (short, cell) in wide]]
+    columns = [(short, cell) for short in SHORT_SETTINGS.values() for cell in ("mAP", "kept") if (short, cell) in wide]
+    return ordered(wide, kept["task"])[columns]
 
 
 def shift_tests(questions: pd.DataFrame, shifted: Sequence[str], unseen: Collection[str], resamples: int) -> pd.DataFrame:
@@ -81,8 +77,7 @@ def shift_tests(questions: pd.DataFrame, shifted: Sequence[str], unseen: Collect
         for name, part in {"all": rows, UNSEEN: rows[rows["query_language"].isin(list(unseen))]}.items():
             if len(part):
                 tables.append(test_table(part, _measure(rows), resamples).assign(questions=name))
-    tables = [table for table in tables if len(table)]
-    return pd.concat(tables, ignore_index=True) if tables else _no_rows("base", "setting", "measure", "strategy", "questions")
+    return stack(tables, [*TEST_KEYS, *TESTED, "questions"])
 
 
 def _measure(rows: pd.DataFrame) -> str:
@@ -100,20 +95,18 @@ def alignment_means(alignment: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFra
 
 def alignment_wide(means: pd.DataFrame) -> pd.DataFrame:
     """For readers: mean over seeds of every measure; rows side, base, strategy, columns measure and task."""
-    keys = ["side", "base", "strategy"]
-    wide = means.pivot_table(index=keys, columns=["measure", "task"], values="value", sort=False)
-    rank = in_order(means["strategy"])
-    return wide.loc[sorted(wide.index, key=lambda key: (key[0], key[1], rank.index(key[2])))].round(3)
+    wide = means.pivot_table(index=["side", "base", "strategy"], columns=["measure", "task"], values="value", sort=False)
+    return ordered(wide).round(3)
 
 
 def alignment_kept(means: pd.DataFrame, in_domain: str, shifted: Sequence[str]) -> pd.DataFrame:
     """Alignment of each encoder in domain and under shift, and kept = shifted / in_domain.
 
-    task, base, strategy, seed, side, measure (KEPT_MEASURES), in_domain, shifted, kept; NaN where the alignment in domain is not positive.
+    task, base, strategy, seed, side, measure (MEASURES), in_domain, shifted, kept; NaN where the alignment in domain is not positive.
     A side whose texts are the same in both, as the sample's questions are, is not shifted and has no rows.
     """
     keys = [*ENCODER, "side", "measure"]
-    rows = means[means["measure"].isin(KEPT_MEASURES)]
+    rows = means[means["measure"].isin(MEASURES)]
     home = rows[rows["task"] == in_domain].set_index(keys)["value"].rename("in_domain")
     away = rows[rows["task"].isin(list(shifted))].set_index(["task", *keys])["value"].rename("shifted")
     both = away.reset_index().merge(home.reset_index(), on=keys)[["task", *keys, "in_domain", "shifted"]]
@@ -127,18 +120,15 @@ def alignment_differences(kept: pd.DataFrame) -> pd.DataFrame:
 
     task, base, side, measure, strategy, kept, hybrid, difference, n_seeds, seed_low, seed_high, note.
     """
-    rows, keys = [], ["task", "base", "side", "measure"]
-    trained = kept[~kept["strategy"].isin(NOT_TRAINED)].dropna(subset=["kept"])
-    for about, part in trained.groupby(keys, sort=False):
+    rows = []
+    for about, part in trained(kept).dropna(subset=["kept"]).groupby(CASE, sort=False):
         per_seed = part.set_index(["strategy", "seed"])["kept"]
         means = per_seed.groupby("strategy").mean()
         for strategy in in_order(set(means.index) - {HYBRID}) if HYBRID in means else []:
             values = {"kept": means[strategy], HYBRID: means[HYBRID], "difference": means[strategy] - means[HYBRID]}
-            rows.append(
-                {**dict(zip(keys, about, strict=True)), "strategy": strategy, **values, **seed_interval(per_seed, strategy, HYBRID)}
-            )
-    columns = [*keys, "strategy", "kept", HYBRID, "difference", "n_seeds", "seed_low", "seed_high", "note"]
-    return pd.DataFrame(rows, columns=columns)
+            about_ = dict(zip(CASE, about, strict=True)) | {"strategy": strategy}
+            rows.append(about_ | values | seed_interval(per_seed, strategy, HYBRID))
+    return pd.DataFrame(rows, columns=[*CASE, "strategy", "kept", HYBRID, "difference", "n_seeds", "seed_low", "seed_high", "note"])
 
 
 def survival(kept: pd.DataFrame, questions: pd.DataFrame, in_domain: str) -> pd.DataFrame:
@@ -148,11 +138,9 @@ def survival(kept: pd.DataFrame, questions: pd.DataFrame, in_domain: str) -> pd.
     """
     cross = questions[questions["setting"] == "cross-lingual"].groupby(["task", *ENCODER])["AP"].mean()
     accuracy = (cross / cross[in_domain].reindex(cross.index.droplevel("task")).to_numpy()).rename("accuracy").reset_index()
-    trained = kept[~kept["strategy"].isin(NOT_TRAINED)]
-    both = trained.merge(accuracy, on=["task", *ENCODER]).dropna(subset=["kept", "accuracy"])
-    groups = both.groupby(["task", "base", "side", "measure"], sort=False)
-    rows = [(*about, _spearman(part["kept"], part["accuracy"]), len(part)) for about, part in groups]
-    return pd.DataFrame(rows, columns=["task", "base", "side", "measure", "correlation", "n"])
+    both = trained(kept).merge(accuracy, on=["task", *ENCODER]).dropna(subset=["kept", "accuracy"])
+    rows = [(*about, _spearman(part["kept"], part["accuracy"]), len(part)) for about, part in both.groupby(CASE, sort=False)]
+    return pd.DataFrame(rows, columns=[*CASE, "correlation", "n"])
 
 
 def _spearman(one: pd.Series, other: pd.Series) -> float:
@@ -166,11 +154,9 @@ def language_kinds(scores: pd.DataFrame, tasks: Sequence[str], unseen: Collectio
     task, base, strategy, setting, question, pool (`all` in the mixed pool), value, sd (over seeds), n_seeds, pairs.
     """
     rows = scores[(scores["metric"] == "mAP") & (scores["query_language"] != "macro") & scores["task"].isin(list(tasks))]
-    kind = {language: UNSEEN if language in set(unseen) else TRAINED for language in set(rows["query_language"])}
-    rows = rows.assign(
-        question=rows["query_language"].map(kind),
-        pool=rows["candidate_language"].map(lambda code: code if code == "all" else UNSEEN if code in set(unseen) else TRAINED),
-    )
+    kinds = dict.fromkeys(unseen, UNSEEN) | {"all": "all"}
+    sides = {"question": "query_language", "pool": "candidate_language"}
+    rows = rows.assign(**{side: rows[column].map(kinds).fillna(TRAINED) for side, column in sides.items()})
     keys = ["task", "base", "strategy", "setting", "question", "pool"]
     per_seed = rows.groupby([*keys, "seed"], sort=False)["value"].agg(["mean", "size"])
     grouped = per_seed.groupby(keys, sort=False)
@@ -179,21 +165,16 @@ def language_kinds(scores: pd.DataFrame, tasks: Sequence[str], unseen: Collectio
 
 
 def language_kinds_wide(kinds: pd.DataFrame) -> pd.DataFrame:
-    """For readers: mAP of trained strategies, columns setting and question → pool language."""
-    rows = kinds[(kinds["base"] != REFERENCE) | (kinds["strategy"] == "BM25")]
+    """For readers: mAP of trained strategies, columns setting and question → pool language; no rows without unseen languages."""
+    rows = kinds if UNSEEN in set(kinds["question"]) else kinds[:0]
+    rows = rows[(rows["base"] != REFERENCE) | (rows["strategy"] == "BM25")]
     rows = rows.assign(languages=rows["question"] + " → " + rows["pool"], setting=rows["setting"].map(SHORT_SETTINGS))
     wide = rows.pivot_table(index=["task", "base", "strategy"], columns=["setting", "languages"], values="value", sort=False)
     return wide.round(3)
 
 
-MORE = {"ahead of": "more than", "behind": "less than"}
-MEASURES = {"alignment_gap": "alignment gap", "translation_accuracy": "translation accuracy"}
-MAIN = "translation_accuracy"
-CROSS = "cross-lingual"
-
-
 def on_tasks(languages: pd.DataFrame, shifted: Sequence[str]) -> list[str]:
-    """What is compared with what, and what cannot be: no shifted task, or languages that a task lacks (`shift_tables.languages_of`)."""
+    """What is compared with what, and what cannot be: no shifted task, or languages that a task lacks (`languages_of`)."""
     if not len(shifted):
         return ["The run has no shifted task: name one or more of its `tasks`, after the first, in `shifted_tasks`."]
     lacking = languages[languages["lacking"] != ""]["lacking"]
@@ -207,7 +188,7 @@ def on_tasks(languages: pd.DataFrame, shifted: Sequence[str]) -> list[str]:
 def on_kept(kept: pd.DataFrame) -> list[str]:
     """S0: hybrid's share of accuracy kept beside each other strategy's, per shifted task and base; and which tasks are easier anyway."""
     sentences = []
-    for (task, base), part in _trained(kept).groupby(["task", "base"], sort=False):
+    for (task, base), part in trained(kept).groupby(["task", "base"], sort=False):
         settings = [(short, part[part["setting"] == setting].set_index("strategy")) for setting, short in SHORT_SETTINGS.items()]
         told = [_kept(short, rows) for short, rows in settings if HYBRID in rows.index and pd.notna(rows.loc[HYBRID, "kept"])]
         if told:
@@ -216,7 +197,7 @@ def on_kept(kept: pd.DataFrame) -> list[str]:
 
 
 def _kept(short: str, rows: pd.DataFrame) -> str:
-    own, others = rows.loc[HYBRID], rows.drop(index=HYBRID).rename(columns={"difference": "mean_difference"}).reset_index()
+    own, others = rows.loc[HYBRID], rows.drop(index=HYBRID).reset_index()
     told = f"{own['kept']:.0%} of its {short} mAP ({own['in_domain']:.3f} → {own['shifted']:.3f})"
     return f"{told}, {grouped(others, lambda row: f'{row.kept:.0%}', MORE)}" if len(others) else told
 
@@ -240,7 +221,7 @@ def on_shifted_tests(tests: pd.DataFrame) -> list[str]:
         told = []
         for questions, rows in part.groupby("questions", sort=False):
             where = "" if questions == "all" else "on questions in unseen languages "
-            told.append(where + grouped(rows, lambda row: f"{-row.mean_difference:+.3f}"))
+            told.append(where + grouped(rows))
         measure = MEAN_NAMES.get(part["measure"].iloc[0], part["measure"].iloc[0])
         sentences.append(f"{task}, from {base}: in Cr. {measure}, hybrid is {'; '.join(told)}.")
     return sentences
@@ -273,10 +254,20 @@ def _hybrid_keeps(differences: pd.DataFrame) -> str:
     """More or less than each other strategy, where the interval over seeds says so."""
     if differences["seed_low"].isna().any():
         return " (one seed: which strategy keeps more cannot be concluded)"
-    words = {"more than": differences["seed_high"] < 0, "less than": differences["seed_low"] > 0}
-    words[LEVEL] = ~(words["more than"] | words["less than"])
-    told = [f"{name} {', '.join(differences['strategy'][rows])}" for name, rows in words.items() if rows.any()]
-    return f" (hybrid's share, by the interval over seeds: {', '.join(told)})" if told else ""
+    told = _grouped_by_seeds(differences)
+    return f" (hybrid's share, by the interval over seeds: {told})" if told else ""
+
+
+def _grouped_by_seeds(differences: pd.DataFrame) -> str:
+    """`more than A, B, less than C`: hybrid's share against others', of `alignment_differences`."""
+    direction = _direction(differences)
+    found = {word: differences["strategy"][direction == sign] for word, sign in ((AHEAD, -1), (BEHIND, 1), (UNCLEAR, 0))}
+    return ", ".join(f"{MORE[word]} {', '.join(names)}" for word, names in found.items() if len(names))
+
+
+def _direction(differences: pd.DataFrame) -> np.ndarray:
+    """Whether a strategy clearly keeps more (1) or less (-1) alignment than hybrid: there is no test over questions, only seeds."""
+    return clear_direction(differences["difference"], None, differences["seed_low"], differences["seed_high"])
 
 
 def on_survival(differences: pd.DataFrame, survival: pd.DataFrame) -> list[str]:
@@ -284,9 +275,9 @@ def on_survival(differences: pd.DataFrame, survival: pd.DataFrame) -> list[str]:
     told = []
     for other in in_order(set(differences["strategy"])):
         rows = differences[differences["strategy"] == other].dropna(subset=["seed_low"])
+        direction = _direction(rows)
         if len(rows):
-            more, less = (rows["seed_high"] < 0).sum(), (rows["seed_low"] > 0).sum()
-            told.append(f"{other}'s in {more} of {len(rows)} cases and less in {less}")
+            told.append(f"{other}'s in {(direction < 0).sum()} of {len(rows)} cases and less in {(direction > 0).sum()}")
     about = "a case is a shifted task, a base, a side and a measure; by intervals over seeds"
     count = [f"Hybrid's alignment is clearly more robust than {', '.join(told)} ({about})."]
     correlated = survival.dropna(subset=["correlation"])
@@ -311,7 +302,7 @@ def on_languages(kinds: pd.DataFrame, unseen: Sequence[str]) -> list[str]:
             "Every language of this run is a training language; notebook 08 holds languages out (`many_unseen`), as does a profile's "
             "`unseen_languages`."
         ]
-    cross = _trained(kinds)[lambda rows: rows["setting"] == CROSS]
+    cross = trained(kinds)[lambda rows: rows["setting"] == CROSS]
     cross = cross.assign(held_out=(cross[["question", "pool"]] == UNSEEN).any(axis=1), total=cross["value"] * cross["pairs"])
     sums = cross.groupby(["base", "task", "strategy", "held_out"], sort=False)[["total", "pairs"]].sum()
     wide = (sums["total"] / sums["pairs"]).unstack("held_out").rename(columns={False: TRAINED, True: UNSEEN})
@@ -339,7 +330,3 @@ def on_seeds(seeds: Sequence[int]) -> list[str]:
     if len(seeds) > 1:
         return []
     return ["One seed: the paired tests say how sure the differences between these encoders are, not whether other training runs agree."]
-
-
-def _trained(table: pd.DataFrame) -> pd.DataFrame:
-    return table[(table["base"] != REFERENCE) & ~table["strategy"].isin(NOT_TRAINED)]

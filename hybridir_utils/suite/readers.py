@@ -13,7 +13,7 @@ from ..base.files import file_safe, write_text_atomically
 from ..experiment.run import Run
 from ..results.figures import provenance, read_result
 from ..results.tables import bias_table, markdown, paper_table, score_table
-from ..studies.claims.claims import claims_markdown, evidence_markdown
+from ..studies.claims.judging import claims_markdown, evidence_markdown
 
 BLOCK = re.compile(r"(<!-- numbers: (\S+) (\S+)([^\n]*?) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
 SCORES = ["Mo. mAP", "Cr. mAP", "Mul. mAP", "rank distance"]

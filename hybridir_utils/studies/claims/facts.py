@@ -17,7 +17,7 @@ from ...experiment.evaluation import NOT_TRAINED, REFERENCE
 from ...experiment.preparation import PreparedPairs, evaluation_tasks, tested_texts
 from ...experiment.run import Run
 from ...provenance.artefacts import artefact
-from ...rank.significance import holm
+from ...rank.significance import LEVEL, holm
 from ...results.reading import leak_counts
 from ...results.style import SHORT_SETTINGS
 from ...tasks.retrieval_task import RetrievalTask
@@ -25,9 +25,12 @@ from .sources import Source
 from .tests import Verdict, decided, undecided
 
 LAREQA = {"xquad-r": ("XQuAD-R", 11), "mlqa-r": ("MLQA-R", 7)}  # task -> the paper's name and its number of languages
-LEVEL = 0.05
 WIDEST = 0.3  # of the interval of the share of monolingual batches
 LEAST_ACCEPTED = 0.5  # of the translations into a language
+MONO, CROSS, NEITHER = "monolingual batches", "cross-lingual batches", "batches of neither kind"
+ALL = "all batches"
+MIXTURE_COLUMNS = ["share", "of", "planned", "realised", "count", "batches", "low", "high", "p", "p_holm"]
+COUNT_COLUMNS = ["task", "language", "questions", "translated", "answered", "answered_elsewhere", "candidates"]
 
 
 def leak_recheck(left: pd.DataFrame, dropped: pd.DataFrame, tasks: list, texts: int) -> pd.DataFrame:
@@ -183,12 +186,6 @@ def _in_english_only(name: str) -> bool:
     return name == "worldfacts" or (name in TRAINING_SETS and set(TRAINING_SETS[name].languages) == {"en"})
 
 
-MONO, CROSS, NEITHER = "monolingual batches", "cross-lingual batches", "batches of neither kind"
-ALL = "all batches"
-MIXTURE_COLUMNS = ["share", "of", "planned", "realised", "count", "batches", "low", "high", "p", "p_holm"]
-COUNT_COLUMNS = ["task", "language", "questions", "translated", "answered", "answered_elsewhere", "candidates"]
-
-
 def mixture(run: Run, prepared: PreparedPairs) -> pd.DataFrame:
     """Shares of the hybrid batches over the plans of all seeds, counted from their rows; no rows where the profile trains no hybrid.
 
@@ -243,6 +240,11 @@ def leaks_left(run: Run, prepared: PreparedPairs) -> pd.DataFrame:
     return pd.read_parquet(folder / "leaks.parquet")
 
 
+def leaks_rechecked(run: Run, prepared: PreparedPairs) -> pd.DataFrame:
+    """`leak_recheck` of the pairs that training reads."""
+    return leak_recheck(leaks_left(run, prepared), prepared.leaks, tested_texts(run), len(prepared.train))
+
+
 def task_counts(run: Run) -> pd.DataFrame:
     """COUNT_COLUMNS, a row a language, of the tasks that are ranked in full, named as in the profile.
 
@@ -250,6 +252,12 @@ def task_counts(run: Run) -> pd.DataFrame:
     candidate in their own language; answered_elsewhere, in another one.
     """
     return pd.concat([_counts(task).assign(task=name) for name, task in evaluation_tasks(run).items()], ignore_index=True)[COUNT_COLUMNS]
+
+
+def counts_by_task(counts: pd.DataFrame) -> pd.DataFrame:
+    """`task_counts` over all languages of a task, and how many there are."""
+    sums = {name: (name, "sum") for name in COUNT_COLUMNS[2:]}
+    return counts.groupby("task", sort=False).agg(languages=("language", "nunique"), **sums)
 
 
 def _counts(task: RetrievalTask) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from math import isnan
 
 from ...experiment.evaluation import REFERENCE
 from ...results.style import SHORT_SETTINGS
@@ -13,6 +14,10 @@ from .tests import AHEAD, BEHIND, LINES, NOT_SUPPORTED, UNCLEAR, Comparison, Ver
 LEAST_REDUCTION = 0.1  # of the rank distance
 LEAST_KEPT = 0.8  # of the trained languages' mAP, by unseen ones
 BASELINES = ("X-X-mono", "X-Y")
+MOST_TOLD = 2  # comparisons that do not hold, told one by one
+FAILING = {AHEAD: "ahead by less than asked", BEHIND: BEHIND, UNCLEAR: UNCLEAR}
+METRIC = {"AP": "mAP", "nDCG@10": "nDCG@10"}
+PUBLISHED_ONCE = "One training run a model is published: what another would give is not known."
 
 
 def pure_batches(source: Source) -> Verdict:
@@ -73,7 +78,7 @@ def _above_lines(source: Source) -> tuple[bool | None, str]:
         return None, "No hybrid encoder was evaluated on a set that is free of the training sets' sources."
     if one := one_seed(found, source):
         return None, one
-    return all(c.outcome() == AHEAD for c in found), as_text(found, source, lambda c: c.outcome() == AHEAD)
+    return all(c.outcome == AHEAD for c in found), as_text(found, source, lambda c: c.outcome == AHEAD)
 
 
 def _unseen_near(source: Source) -> tuple[bool | None, str]:
@@ -109,48 +114,38 @@ def _judged(
     if lacking := [name for name in strategies if name not in compared]:
         return undecided(f"No test with {' and '.join(lacking)} in the settings of this claim.")
 
-    one = one_seed(found, source)
-    alone = source.published or bool(one)
-
     def holds(c: Comparison) -> bool:
-        return c.outcome(alone) == AHEAD and enough(c)
+        return c.outcome == AHEAD and enough(c)
 
-    evidence = as_text(found, source, holds, alone) + beside
-    return undecided(f"{one} By these tests alone: {evidence}") if one else decided(all(map(holds, found)), evidence)
-
-
-MOST_TOLD = 2  # comparisons that do not hold, told one by one
-FAILING = {AHEAD: "ahead by less than asked", BEHIND: BEHIND, UNCLEAR: UNCLEAR}
-METRIC = {"AP": "mAP", "nDCG@10": "nDCG@10"}
-PUBLISHED_ONCE = "One training run a model is published: what another would give is not known."
+    evidence = as_text(found, source, holds) + beside
+    if one := one_seed(found, source):
+        return undecided(f"{one} By these tests alone: {evidence}")
+    return decided(all(map(holds, found)), evidence)
 
 
-def as_text(found: list[Comparison], source: Source, holds: Callable[[Comparison], bool], alone: bool = False) -> str:
-    """How many hold, those that do not (the furthest first), the weakest of those that do, and what the tests are over.
-
-    alone: outcomes by the tests alone, without an interval over seeds.
-    """
+def as_text(found: list[Comparison], source: Source, holds: Callable[[Comparison], bool]) -> str:
+    """How many hold, those that do not (the furthest first), the weakest of those that do, and what the tests are over."""
     good, failing = ([c for c in sorted(found, key=lambda c: c.gain) if bool(holds(c)) is side] for side in (True, False))
-    words = Counter(c.outcome(alone) for c in failing)
+    words = Counter(c.outcome for c in failing)
     others = ", ".join(f"{n} {FAILING[word]}" for word, n in sorted(words.items()))
     parts = [f"{len(good)} of {len(found)} comparisons hold{f'; {others}' if failing else ''}."]
-    lines = [line(c, source, alone) for c in failing[:MOST_TOLD]] + ["…"] * (len(failing) > MOST_TOLD)
+    lines = [line(c, source) for c in failing[:MOST_TOLD]] + ["…"] * (len(failing) > MOST_TOLD)
     parts += [f"Do not hold: {'; '.join(lines)}."] if failing else []
-    parts += [f"Smallest that holds: {line(good[0], source, alone)}."] if good else []
+    parts += [f"Smallest that holds: {line(good[0], source)}."] if good else []
     groups = " or ".join(f"{n:,}" for n in sorted({c.groups for c in found}))
     seeds = PUBLISHED_ONCE if source.published else f"Seeds: {min(c.seeds for c in found)}."
     return " ".join([*parts, f"Paired tests over {groups} {'languages' if source.published else 'parallel questions'}.", seeds])
 
 
-def line(c: Comparison, source: Source, alone: bool) -> str:
+def line(c: Comparison, source: Source) -> str:
     """One comparison: place, both means, outcome, and the test's numbers."""
     means = ", ".join(f"{strategy} {value}" for strategy in (c.better, c.worse) if (value := _mean(source, c, strategy)))
-    return f"{c.place}: {means}, {c.outcome(alone)} ({c.numbers})"
+    return f"{c.place}: {means}, {c.outcome} ({c.numbers})"
 
 
 def one_seed(found: list[Comparison], source: Source) -> str:
     """Why one seed is not enough; "" for more, and for published numbers, of which there are no more."""
-    if source.published or all(c.seeds > 1 for c in found):
+    if source.published or not any(isnan(c.seed_low) for c in found):
         return ""
     return "One seed: the tests say nothing about other training runs, so whether a difference is the strategy's cannot be concluded."
 
@@ -183,8 +178,8 @@ def reductions_as_text(source: Source, places: list[tuple[str, str]], others: tu
     parts = []
     for other in others:
         shares = {place: reduction(source, *place, other) for place in places}
-        told_ = ", ".join(f"{task} from {base} {round(-share, 3) + 0.0:+.1%}" for (task, base), share in shares.items() if share == share)
-        parts += [f" Against {other}'s rank distance: {told_}."] if told_ else []
+        told = ", ".join(f"{task} from {base} {round(-share, 3) + 0.0:+.1%}" for (task, base), share in shares.items() if share == share)
+        parts += [f" Against {other}'s rank distance: {told}."] if told else []
     return "".join(parts)
 
 
@@ -193,7 +188,5 @@ def x_x_as_text(source: Source) -> str:
     rows = source.tables["scores"]
     rows = rows[(rows["strategy"] == "X-X") & (rows["query_language"] == "macro") & (rows["metric"] == "mAP")]
     means = rows.groupby(["task", "base", "setting"], sort=False)["value"].mean().unstack().reindex(columns=list(SHORT_SETTINGS)[:2])
-    told_ = [
-        f"{task} from {base} {mono:.3f} and {cross:.3f}" for (task, base), (mono, cross) in zip(means.index, means.values, strict=True)
-    ]
-    return f" X-X beside them (Mo. and Cr. mAP): {', '.join(told_)}." if told_ else ""
+    told = [f"{task} from {base} {mono:.3f} and {cross:.3f}" for (task, base), (mono, cross) in zip(means.index, means.values, strict=True)]
+    return f" X-X beside them (Mo. and Cr. mAP): {', '.join(told)}." if told else ""

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from ...experiment.evaluation import REFERENCE, UNTRAINED
-from ...rank.significance import TESTED, compare
+from ...rank.significance import TESTED, clear_direction, compare
 from ...results.style import SHORT_SETTINGS
-from ...results.tables import TEST_KEYS, test_table
+from ...results.tables import LOWER_IS_BETTER, TEST_KEYS, stack, test_table
 
-LEVEL = 0.05
 AHEAD, BEHIND, UNCLEAR = "ahead", "behind", "not clearly different"
+SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE = "supported", "not supported", "not testable here"
+SYMBOLS = {SUPPORTED: "✓", NOT_SUPPORTED: "✗", NOT_TESTABLE: "–"}
 LINES = ("BM25", UNTRAINED)  # what zero-shot retrieval is held against
 LANGUAGE_COLUMNS = [*TEST_KEYS, "query_language", *TESTED]
 
@@ -29,7 +30,7 @@ def claim_tests(questions: pd.DataFrame, resamples: int) -> pd.DataFrame:
     parts = [test_table(pure, "AP", resamples, baseline="X-X-mono")]
     if "nDCG@10" in questions:
         parts.append(test_table(questions, "nDCG@10", resamples))
-    return _stacked(parts, [*TEST_KEYS, *TESTED])
+    return stack(parts, [*TEST_KEYS, *TESTED])
 
 
 def language_tests(questions: pd.DataFrame, tasks: Iterable[str], resamples: int) -> pd.DataFrame:
@@ -49,7 +50,7 @@ def language_tests(questions: pd.DataFrame, tasks: Iterable[str], resamples: int
             task, setting, language = place
             about = {"task": task, "base": base, "setting": setting, "measure": "AP", "query_language": language}
             parts.append(compare(_against_lines(hybrid, line), "hybrid", resamples).assign(**about))
-    return _stacked(parts, LANGUAGE_COLUMNS)
+    return stack(parts, LANGUAGE_COLUMNS)
 
 
 def _against_lines(hybrid: pd.DataFrame, line: pd.DataFrame) -> pd.DataFrame:
@@ -58,9 +59,10 @@ def _against_lines(hybrid: pd.DataFrame, line: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([hybrid, repeated])[["strategy", "seed", "group", "AP"]].rename(columns={"AP": "value"})
 
 
-def _stacked(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
-    filled = [part for part in parts if len(part)]
-    return pd.concat(filled, ignore_index=True)[columns] if filled else pd.DataFrame(columns=columns)
+def below_hybrid(tests: pd.DataFrame) -> pd.DataFrame:
+    """In how many languages a line is below hybrid, and the largest p, by task, base, setting and line; of `language_tests`."""
+    rows = tests.assign(lower=tests["mean_difference"] < 0).groupby(["task", "base", "setting", "strategy"], sort=False)
+    return rows.agg(languages=("lower", "size"), below_hybrid=("lower", "sum"), largest_p=("p_holm", "max"))
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,10 @@ class Comparison:
     seed_high: float
     language: str = ""
 
-    def outcome(self, alone: bool = False) -> str:
-        """ahead or behind: p below LEVEL and an interval over seeds that excludes 0; alone: by the p-value alone, where there is none."""
-        for word, sign, bound in ((AHEAD, 1, self.seed_low), (BEHIND, -1, -self.seed_high)):
-            if sign * self.gain > 0 and self.p < LEVEL and (alone or bound > 0):
-                return word
-        return UNCLEAR
+    @property
+    def outcome(self) -> str:
+        """AHEAD, BEHIND or UNCLEAR, by `significance.clear_direction`."""
+        return {1: AHEAD, -1: BEHIND, 0: UNCLEAR}[int(clear_direction(self.gain, self.p, self.seed_low, self.seed_high))]
 
     @property
     def numbers(self) -> str:
@@ -118,16 +118,12 @@ def comparisons(tests: pd.DataFrame, better: str, worse: str, settings: Iterable
 
 
 def _comparison(row, better: str, worse: str) -> Comparison:
-    sign = (1 if row.strategy == better else -1) * (-1 if row.measure == "rank_distance" else 1)
+    sign = (1 if row.strategy == better else -1) * (-1 if row.measure in LOWER_IS_BETTER else 1)
     low, high = sorted([sign * row.low, sign * row.high])
     seed_low, seed_high = sorted([sign * row.seed_low, sign * row.seed_high])
     place = (row.task, row.base, row.setting, row.measure, better, worse)
     values = (sign * row.mean_difference, low, high, row.p_holm, sign * row.effect_size, int(row.n_groups), int(row.n_seeds))
     return Comparison(*place, *values, seed_low, seed_high, getattr(row, "query_language", ""))
-
-
-SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE = "supported", "not supported", "not testable here"
-SYMBOLS = {SUPPORTED: "✓", NOT_SUPPORTED: "✗", NOT_TESTABLE: "–"}
 
 
 class Verdict(NamedTuple):

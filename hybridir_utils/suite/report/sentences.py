@@ -8,13 +8,23 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ...experiment.profile import Profile
-from ...results.figure_numbers import on_alignment as on_vectors
-from ...results.figure_numbers import on_heat, on_language_share, on_lengths, on_map, on_query_languages
-from ...results.findings import on_batches, on_bias, on_debiasing, on_losses, on_preparation, on_scores
-from ...studies.claims.claims import on_claims
+from ...results.findings import (
+    on_batches,
+    on_bias,
+    on_debiasing,
+    on_heat,
+    on_language_share,
+    on_lengths,
+    on_losses,
+    on_map,
+    on_preparation,
+    on_query_languages,
+    on_scores,
+    on_vectors,
+)
+from ...studies.claims.judging import on_claims
 from ...studies.languages import on_cost, on_languages, on_methods
-from ...studies.mixing import on_best, on_schedules, on_stability, reference_alpha
-from ...studies.plots import on_pareto
+from ...studies.mixing import on_best, on_pareto, on_schedules, on_stability, reference_alpha
 from ...studies.questions import on_pairs, on_recall
 from ...studies.shift import alignment_differences, alignment_kept, on_alignment, on_kept
 
