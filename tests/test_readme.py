@@ -51,37 +51,15 @@ def test_library_example_runs_as_printed(workplace, capsys):
     assert "multilingual" in printed and "mAP" in printed
 
 
-NUMBERS = re.compile(r"<!-- numbers: (\S+) (\S+) ?([^\n]*?) ?-->\n(.*?)<!-- end -->", flags=re.S)  # run, what, which of it, the table
+@pytest.mark.parametrize("page", [README, README.parent / "data" / "results" / "README.md"], ids=["README", "results"])
+def test_numbers_of_the_pages_are_the_committed_results(page):
+    from hybridir_utils.suite.readers import BLOCK, filled
 
-
-def blocks() -> list:
-    return [pytest.param(*block, id=" ".join(block[:3])) for page in PAGES for block in NUMBERS.findall(page.read_text(encoding="utf-8"))]
-
-
-def test_pages_hold_the_numbers_of_scores_and_claims():
-    assert {tuple(block.values[:2]) for block in blocks()} >= {("sample", "scores"), ("sample", "claims"), ("xquad", "scores")}
-
-
-@pytest.mark.parametrize(("run", "what", "which", "printed"), blocks())
-def test_numbers_of_the_pages_are_the_committed_results(run, what, which, printed):
-    assert printed == {"scores": score_block, "claims": claims_block}[what](run, *which.split())
-
-
-def score_block(run: str, task: str, *bases: str) -> str:
-    """The table of one task, of some bases and what is compared with them."""
-    from hybridir_utils.results.tables import markdown, score_table
-
-    rows = score_table(saved(run, "scores"), saved(run, "bias")).loc[task]
-    there = rows.index.get_level_values("base").isin([*bases, "reference"])
-    return markdown(rows.loc[there, ["Mo. mAP", "Cr. mAP", "Mul. mAP", "rank distance"]])
-
-
-def claims_block(run: str, *sources: str) -> str:
-    """The verdicts, from some sources or from all."""
-    from hybridir_utils.studies.claims.claims import claims_markdown
-
-    claims = saved(run, "claims")
-    return claims_markdown(claims[claims["source"].isin(sources or set(claims["source"]))])
+    text = page.read_text(encoding="utf-8")
+    assert {what for _, _, what, *_ in BLOCK.findall(text)} == {"scores", "claims"}
+    assert filled(text, saved) == text
+    other = filled(text, lambda run, table: saved(run, table).replace({"verdict": "supported"}, "not supported").assign(value=0.5))
+    assert "✓ supported" not in other and other.count("0.500 |") > 10
 
 
 def saved(run: str, table: str):

@@ -53,7 +53,7 @@ def write_tables(run: Run) -> list[Path]:
 def filled(page: str, read: Callable[[str, str], pd.DataFrame]) -> str:
     """A page whose blocks `<!-- numbers: RUN WHAT … -->` to `<!-- end -->` hold what the tables say now.
 
-    WHAT: `scores TASK [BASE …]` or `claims`. read: the saved table of a run, by both names. Raises InputError for another block.
+    WHAT: `scores TASK [BASE …]` or `claims [SOURCE …]`. read: the saved table of a run, by both names. Raises InputError for another block.
     """
     return BLOCK.sub(
         lambda found: f"{found[1]}{readme_block(found[3], found[4].split(), lambda table: read(found[2], table))}{found[5]}", page
@@ -61,11 +61,12 @@ def filled(page: str, read: Callable[[str, str], pd.DataFrame]) -> str:
 
 
 def readme_block(what: str, which: list[str], read: Read) -> str:
-    """The Markdown table of a block; which: task and bases of the scores, all bases where none is named."""
-    if what == "claims" and not which:
-        return claims_markdown(read("claims"))
+    """The Markdown table of a block; which: task and bases of the scores, or sources of the claims; all where none is named."""
+    if what == "claims":
+        claims = read("claims")
+        return claims_markdown(claims[claims["source"].isin(which or claims["source"])])
     if what != "scores" or not which:
-        raise InputError(f"numbers: {what} {' '.join(which)}: expected `scores TASK [BASE …]` or `claims`.")
+        raise InputError(f"numbers: {what} {' '.join(which)}: expected `scores TASK [BASE …]` or `claims [SOURCE …]`.")
     rows = score_table(read("scores"), read("bias")).loc[which[0]]
     bases = rows.index.get_level_values("base")
     return markdown(rows.loc[bases.isin([*(which[1:] or bases), REFERENCE]), SCORES])
