@@ -18,6 +18,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
 ALL = "*"
+FACE = "library"  # the module whose names the package itself offers
 
 Place = tuple[str, str]  # (module as a dotted path below the package, definition), or (module, ALL)
 
@@ -104,14 +105,18 @@ def _defined(statement: ast.stmt) -> list[str]:
 
 def package_imports(tree: ast.AST, module: str = "") -> dict[str, Place]:
     """Name -> what an import of the package binds it to, anywhere in the tree: `from .x import y`, `from ..room.x import y`,
-    `from . import x`, `from ..room import x`, and the same from `hybridir_utils`. module: the tree's own, where it is one of the package.
+    `from . import x`, `from ..room import x`, and the same from `hybridir_utils`, which itself stands for FACE (`import hybridir_utils as
+    hy`). module: the tree's own, where it is one of the package.
     """
     bound, known = {}, modules()
     for node in _import_statements(tree):
-        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").split(".")[0] == PACKAGE.name):
+        if isinstance(node, ast.Import):
+            bound |= {alias.asname or alias.name: (FACE, ALL) for alias in node.names if alias.name == PACKAGE.name and FACE in known}
+        elif isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").split(".")[0] == PACKAGE.name):
             source = _imported_from(node, module)
             for alias in node.names:
                 place = (source, alias.name) if source in known else (f"{source}.{alias.name}".lstrip("."), ALL)
+                place = (FACE, alias.name) if not source and place[0] not in known else place
                 bound |= {alias.asname or alias.name: place} if place[0] in known else {}
     return bound
 

@@ -1,0 +1,142 @@
+"""The package's face: `import hybridir_utils as hy`."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hybridir_utils as hy
+from hybridir_utils import library
+from hybridir_utils.base.errors import InputError, UnknownName
+from hybridir_utils.provenance.code_use import package_imports, used_code, used_places
+from hybridir_utils.rank import bias, metrics, ranking
+from hybridir_utils.tasks.beir import write_beir
+from hybridir_utils.tasks.retrieval_task import RetrievalTask
+from hybridir_utils.tasks.searched_task import Search, SearchTask
+
+LAZY = "import sys, hybridir_utils as hy; print(hy.__version__, *dir(hy)); print(*sys.modules)"
+
+
+@pytest.fixture(scope="module")
+def task() -> RetrievalTask:
+    """Eight parallel questions in two languages, each with its answer in both."""
+    rows = [(f"{language}{n}", f"q{n}", language, f"{language} {n}") for language in ("de", "en") for n in range(8)]
+    texts = pd.DataFrame(rows, columns=["id", "group", "language", "text"])
+    relevance = texts.merge(texts, on="group", suffixes=("_q", "_c"))[["id_q", "id_c"]].set_axis(["query", "candidate"], axis=1)
+    return RetrievalTask("made-up", texts, texts, relevance)
+
+
+def vectors(task: RetrievalTask, noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Questions and candidates near the direction of their group: the less noise, the better the encoder."""
+    rng, group = np.random.default_rng(seed), pd.factorize(task.queries["group"])[0]
+    return tuple((np.eye(8)[group] + noise * rng.normal(size=(16, 8))).astype(np.float32) for _ in range(2))
+
+
+def test_importing_the_package_loads_no_library_and_names_its_functions():
+    done = subprocess.run([sys.executable, "-c", LAZY], capture_output=True, text=True, check=True)
+    names, loaded = (line.split() for line in done.stdout.splitlines())
+    assert set(hy.__all__) <= set(names) and names[0] == hy.__version__
+    assert not {"torch", "pandas", "numpy", "datasets", "scipy"} & {name.split(".")[0] for name in loaded}
+
+
+def test_every_name_of_the_face_is_the_librarys_and_documented():
+    typed = next(node for node in ast.parse(Path(hy.__file__).read_text(encoding="utf-8")).body if isinstance(node, ast.If)).body[0]
+    assert [alias.name for alias in typed.names] == hy.__all__ == library.__all__
+    for name in hy.__all__:
+        assert getattr(hy, name) is getattr(library, name) and len(getattr(hy, name).__doc__.split()) > 8, name
+        assert name in hy.__doc__ or name == "Evaluation"
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        hy.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "import hybridir_utils as hy\nhy.rank_task(model, task)",
+        "import hybridir_utils\nhybridir_utils.rank_task(model, task)",
+        "from hybridir_utils import rank_task\nrank_task(model, task)",
+    ],
+)
+def test_code_behind_the_face_is_followed(cell):
+    tree = ast.parse(cell)
+    places = used_places([tree], package_imports(tree))
+    assert places == {("library", "rank_task")}
+    used = {f"{path.stem}.{name}" for path, names in used_code(places).items() for name in names}
+    assert {"ranking.rank_task", "ranking._top", "encoding.encode_task"} <= used and "training.train_encoder" not in used
+
+
+def test_an_evaluation_holds_the_measures_of_one_ranking(task):
+    given = vectors(task, 0.3)
+    ranks, found = hy.rank_task(given, task), hy.evaluate(given, task)
+    expected = metrics.per_query(ranking.rank_task(ranking.dot_scores(*given), task), task)
+    pd.testing.assert_frame_equal(found.questions, expected)
+    pd.testing.assert_frame_equal(found.scores, hy.scores(ranks, task))
+    pd.testing.assert_frame_equal(found.bias, bias.bias_scores(ranks, task))
+    table, macro = found.table(), found.scores[found.scores["query_language"] == "macro"].set_index(["setting", "metric"])["value"]
+    assert list(table.index) == ["Mo.", "Cr.", "Mul."]
+    assert table.loc["Cr.", "mAP"] == macro["cross-lingual", "mAP"] and table.loc["Mul.", "R@10"] == macro["multilingual", "R@10"]
+    distance = found.bias.set_index(["measure", "query_language"])["value"]["rank distance", "macro"]
+    assert table.loc["Mul.", "rank distance"] == distance and np.isnan(table.loc["Mo.", "rank distance"])
+    assert f"{distance:,.3f}" in found._repr_html_() and f"{distance:,.3f}" in repr(found) and "nan" not in repr(found).lower()
+
+
+def test_a_monolingual_task_has_one_row_less_and_no_distance(task):
+    german = task.queries[task.queries["language"] == "de"]
+    own = task.relevance[task.relevance.isin(set(german["id"])).all(axis=1)]
+    alone = RetrievalTask("alone", german, german, own)
+    table = hy.evaluate(tuple(side[:8] for side in vectors(task, 0.3)), alone).table()
+    assert list(table.index) == ["Mo.", "Mul."] and "rank distance" not in table.columns
+
+
+def test_tasks_come_from_folders_and_names(task, tmp_path):
+    write_beir(task, tmp_path / "pool")
+    assert hy.read_task(tmp_path / "pool").relevance.shape == task.relevance.shape
+    (tmp_path / "squad").mkdir()
+    (tmp_path / "squad" / "en.json").write_text(
+        '{"data": [{"title": "t", "paragraphs": [{"context": "Vienna is old. Graz is green.", "qas": '
+        '[{"id": "1", "question": "What is old?", "answers": [{"text": "Vienna", "answer_start": 0}]}]}]}]}'
+    )
+    assert len(hy.read_task(str(tmp_path / "squad")).candidates) == 2
+    assert len(hy.read_task("worldfacts-test").languages) == 11
+    assert hy.read_task("worldfacts-test", ["de", "en"]).languages == ("de", "en")
+    with pytest.raises(UnknownName, match=r"worldfacts-tset.*worldfacts-test"):
+        hy.read_task("worldfacts-tset")
+    with pytest.raises(InputError, match="leave `languages` out"):
+        hy.read_task(tmp_path / "pool", ["de"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"no <language>\.json"):
+        hy.read_task(tmp_path / "empty")
+
+
+def test_what_cannot_be_ranked_is_refused(task):
+    queries, candidates = vectors(task, 0.3)
+    with pytest.raises(InputError, match=r"16 queries and 16 candidates, but vectors for \[16, 15\]"):
+        hy.rank_task((queries, candidates[1:]), task)
+    search = Search("en", "en", "c", task.queries[task.queries["language"] == "en"], answers={"en0": ["x"]})
+    with pytest.raises(InputError, match="searched to a depth"):
+        hy.evaluate((queries, candidates), SearchTask("large", ("Recall@20",), (search,), open_corpus=lambda name: None))
+
+
+def test_comparison_tests_encoders_over_the_same_questions(task):
+    good, bad = (([hy.evaluate(vectors(task, noise, seed), task) for seed in (1, 2)]) for noise in (0.05, 1.5))
+    table = hy.compare({"good": good, "bad": bad}, baseline="bad").set_index("setting")
+    means = [np.mean([each.table().loc["Mul.", "mAP"] for each in found]) for found in (good, bad)]
+    assert list(table.index) == ["monolingual", "cross-lingual", "multilingual"] and set(table["strategy"]) == {"good"}
+    assert table["mean_difference"]["multilingual"] == pytest.approx(means[0] - means[1])
+    assert (table["p_holm"] < 0.05).all() and (table["n_seeds"] == 2).all()
+    assert (hy.compare({"a": good[0], "b": good[0]}, "a")["mean_difference"] == 0).all()
+    with pytest.raises(UnknownName, match=r"metric.*R@1"):
+        hy.compare({"a": good[0], "b": bad[0]}, "a", "R@11")
+    with pytest.raises(InputError, match="different tasks"):
+        hy.compare({"a": good[0], "b": hy.Evaluation("other", bad[0].questions, bad[0].scores, bad[0].bias)}, "a")
+
+
+def test_an_unknown_training_setting_is_refused_with_the_nearest():
+    with pytest.raises(UnknownName, match=r"learning_rat.*learning_rate"):
+        hy.train_encoder("nowhere", None, None, learning_rat=1)
