@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 
 from ..base.files import replacing
@@ -49,6 +51,42 @@ def new_figure(rows: int = 1, columns: int = 1, width: float = 3.2, height: floa
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
+def panels(rows: Iterable, columns: Iterable, **options) -> tuple:
+    """(figure, [(axes, row, column), …]): one axes for each pair, row by row; options: of `new_figure`."""
+    pairs, columns = list(rows), list(columns)
+    figure, axes = new_figure(len(pairs), len(columns), **options)
+    return figure, list(zip(axes.flat, *zip(*product(pairs, columns), strict=True), strict=True))
+
+
+def label(ax, xlabel: str, ylabel: str, title: str) -> None:
+    """Name the axes and the panel, in small print; the first column's y axis speaks for its row."""
+    ax.set(xlabel=xlabel, ylabel=ylabel if ax.get_subplotspec().is_first_col() else "")
+    ax.set_title(title, fontsize=8)
+
+
+def heat(ax, wide, name: str, **options) -> None:
+    """A heat map of a table; the last column has the bar, called `name`, for its row."""
+    import seaborn as sns
+
+    is_last = ax.get_subplotspec().is_last_col()
+    sns.heatmap(wide, ax=ax, square=True, cbar=is_last, cbar_kws={"label": name, "shrink": 0.7}, **options)
+    ax.tick_params(labelsize=6, labelrotation=0)
+    ax.grid(False)
+
+
+def bars(ax, table, by: str, groups: list[str]) -> None:
+    """A bar for the mean of each strategy and a dot for each value, side by side in each of the groups of a column."""
+    strategies = in_order(table["strategy"])
+    width = 0.8 / len(strategies)
+    parts = dict(iter(table.groupby([by, "strategy"])["value"]))
+    for (i, group), (j, strategy) in product(enumerate(groups), enumerate(strategies)):
+        values, x, colour = parts.get((group, strategy), []), i - 0.4 + (j + 0.5) * width, COLOURS.get(strategy)
+        ax.bar(x, values.mean() if len(values) else 0, width * 0.92, color=colour, alpha=0.55, label=strategy if i == 0 else None)
+        ax.plot([x] * len(values), values, "o", ms=2.2, color=colour, mec="black", mew=0.3)
+    ax.set_xticks(range(len(groups)), groups)
+    ax.grid(axis="x", visible=False)
+
+
 def note_figure(text: str):
     """A figure that says why there is nothing to draw."""
     figure, axes = new_figure(width=6, height=0.8)
@@ -64,10 +102,10 @@ def handle(label: str, marker: str, colour: str | None, ls: str = "", **look):
     return Line2D([], [], marker=marker, color=colour, ls=ls, label=label, **look)
 
 
-def legend_below(figure, handles: list, columns: int, **options) -> None:
-    """The figure's one legend, below its axes; each label once."""
-    named = {drawn.get_label(): drawn for drawn in handles}
-    figure.legend(handles=list(named.values()), loc="outside lower center", ncols=columns, frameon=False, fontsize=7, **options)
+def legend_below(figure, handles, columns: int, **options) -> None:
+    """The figure's one legend, below its axes; handles: its entries, or the axes that has them."""
+    entries = handles if isinstance(handles, list) else handles.get_legend_handles_labels()[0]
+    figure.legend(handles=entries, loc="outside lower center", ncols=columns, frameon=False, fontsize=7, **options)
 
 
 def in_order(strategies) -> list[str]:

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import textwrap
-from itertools import cycle
+from itertools import cycle, product
 
 import pandas as pd
 
 from ..data.batching import SCHEDULES
+from ..experiment.evaluation import REFERENCE
 from ..rank.alignment import MEASURES
-from ..results.style import COLOURS, SHORT_SETTINGS, VERDICT_COLOURS, handle, in_order, legend_below, new_figure, note_figure
-from ..results.tables import macro
+from ..results.findings import HYBRID
+from ..results.style import (
+    COLOURS,
+    SHORT_SETTINGS,
+    VERDICT_COLOURS,
+    bars,
+    handle,
+    heat,
+    in_order,
+    label,
+    legend_below,
+    new_figure,
+    note_figure,
+    panels,
+)
+from ..results.tables import macro, of_encoders
 from .claims.tests import SYMBOLS
 from .mixing import DISTANCE, ENDS, KEPT, pareto_front
 from .questions import COMPARED, KINDS
@@ -150,20 +165,18 @@ def kept(tables: dict[str, pd.DataFrame]):
     table = tables["shift"].dropna(subset=["kept"])
     if table.empty:
         return note_figure("This run evaluates no shifted task: nothing to compare.")
-    tasks = list(dict.fromkeys(table["task"]))
-    figure, axes = new_figure(len(tasks), len(SHORT_SETTINGS), width=3.1, height=2.5, sharey="row", sharex=True)
-    for row, task in zip(axes, tasks, strict=True):
-        for ax, setting in zip(row, SHORT_SETTINGS, strict=True):
-            part = table[(table["task"] == task) & (table["setting"] == setting)]
-            _intervals(ax, part[part["base"] != "reference"])
-            for value in part[part["base"] == "reference"]["kept"]:
-                ax.axhline(value, color=COLOURS["BM25"], ls="--", lw=1, label="BM25")
-            ax.set_title(f"{task}: {setting}\n{part['n_groups'].max():.0f} parallel questions in both tasks", fontsize=8)
-            ax.set_ylabel("mAP kept (shifted / in domain)" if ax is row[0] else "")
-            ax.grid(axis="x", visible=False)
-        row[0].set_ylim(bottom=0)
-    named = {label: drawn for ax in axes.flat for drawn, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    legend_below(figure, [named[label] for label in in_order(named)], 8)
+    figure, drawn = panels(dict.fromkeys(table["task"]), SHORT_SETTINGS, width=3.1, height=2.5, sharey="row", sharex=True)
+    for ax, task, setting in drawn:
+        part = table[(table["task"] == task) & (table["setting"] == setting)]
+        _intervals(ax, of_encoders(part))
+        for value in part[part["base"] == REFERENCE]["kept"]:
+            ax.axhline(value, color=COLOURS["BM25"], ls="--", lw=1, label="BM25")
+        title = f"{task}: {setting}\n{part['n_groups'].max():.0f} parallel questions in both tasks"
+        label(ax, "", "mAP kept (shifted / in domain)", title)
+        ax.grid(axis="x", visible=False)
+        ax.set_ylim(bottom=0)
+    entries = {entry.get_label(): entry for ax, *_ in drawn for entry in ax.get_legend_handles_labels()[0]}
+    legend_below(figure, [entries[name] for name in in_order(entries)], 8)
     return figure
 
 
@@ -185,15 +198,11 @@ def alignment(tables: dict[str, pd.DataFrame]):
     moved = alignment_kept(means, home, shifted)
     if moved.empty:
         return note_figure("No texts of a shifted task whose alignment could be compared.")
-    panels = [(side, measure) for side in dict.fromkeys(moved["side"]) for measure in TITLES]
-    tasks, bases = list(dict.fromkeys(moved["task"])), sorted(moved["base"].unique())
-    figure, axes = new_figure(len(tasks), len(panels), width=3.1, height=2.6)
-    for row, task in zip(axes, tasks, strict=True):
-        for ax, (side, measure) in zip(row, panels, strict=True):
-            part = moved[(moved["task"] == task) & (moved["side"] == side) & (moved["measure"] == measure)]
-            _against_home(ax, part, bases)
-            ax.set_title(f"{task}\n{TITLES[measure]} of {side}s", fontsize=8)
-            ax.set(xlabel=f"in domain ({home})", ylabel="under shift" if ax is row[0] else "")
+    bases = sorted(moved["base"].unique())
+    figure, drawn = panels(dict.fromkeys(moved["task"]), product(dict.fromkeys(moved["side"]), TITLES), width=3.1, height=2.6)
+    for ax, task, (side, measure) in drawn:
+        _against_home(ax, moved[(moved["task"] == task) & (moved["side"] == side) & (moved["measure"] == measure)], bases)
+        label(ax, f"in domain ({home})", "under shift", f"{task}\n{TITLES[measure]} of {side}s")
     handles = [handle(name, "o", COLOURS.get(name), mec="black", mew=0.4) for name in in_order(moved["strategy"])]
     handles += [handle(f"from {base}", marker, "grey") for marker, base in zip(cycle(BASE_MARKERS), bases, strict=False)]
     legend_below(figure, [*handles, handle("nothing lost", "", "grey", ls="-", lw=0.8)], 5)
@@ -215,54 +224,35 @@ def _against_home(ax, part: pd.DataFrame, bases: list[str]) -> None:
 def recall(tables: dict[str, pd.DataFrame]):
     """Recall@k of every strategy by kind of language pair: a dot a seed, a bar for the mean (question_recall)."""
     table = tables["question_recall"]
-    bases, kinds = sorted(table["base"].unique()), [kind for kind in KINDS if kind in set(table["setting"])]
-    strategies = in_order(table["strategy"])
-    figure, axes = new_figure(len(bases), len(MEASURES), width=1.5 + 0.8 * len(kinds), height=2.4, sharey="row", sharex=True)
-    for row, base in zip(axes, bases, strict=True):
-        for ax, metric in zip(row, MEASURES, strict=True):
-            part = table[(table["base"] == base) & (table["metric"] == metric)]
-            _bars(ax, part, kinds, strategies)
-            pairs = [int(part[part["setting"] == kind]["n"].max()) if kind in set(part["setting"]) else 0 for kind in kinds]
-            ax.set_xticks(range(len(kinds)), [f"{kind}\nn = {n}" for kind, n in zip(kinds, pairs, strict=True)], fontsize=6.5)
-            ax.set_title(f"{metric}, from {base}", fontsize=8)
-            ax.set(xlabel="pairs of languages", ylabel="Recall@k, macro average" if ax is row[0] else "")
-            ax.grid(axis="x", visible=False)
-        row[0].set_ylim(0, min(1.02, 1.1 * table[table["base"] == base]["value"].max()))
-    legend_below(figure, axes[0, 0].get_legend_handles_labels()[0], 8)
+    kinds = [kind for kind in KINDS if kind in set(table["setting"])]
+    size = {"width": 1.5 + 0.8 * len(kinds), "height": 2.4}
+    figure, drawn = panels(sorted(table["base"].unique()), MEASURES, **size, sharey="row", sharex=True)
+    for ax, base, metric in drawn:
+        rows = table[table["base"] == base]
+        part = rows[rows["metric"] == metric]
+        bars(ax, part, "setting", kinds)
+        n = part.groupby("setting")["n"].max().reindex(kinds, fill_value=0)
+        ax.set_xticks(range(len(kinds)), [f"{kind}\nn = {n[kind]:.0f}" for kind in kinds], fontsize=6.5)
+        ax.set_ylim(0, min(1.02, 1.1 * rows["value"].max()))
+        label(ax, "pairs of languages", "Recall@k, macro average", f"{metric}, from {base}")
+    legend_below(figure, drawn[0][0], 8)
     return figure
-
-
-def _bars(ax, part: pd.DataFrame, kinds: list[str], strategies: list[str]) -> None:
-    width = 0.8 / len(strategies)
-    for j, strategy in enumerate(strategies):
-        for i, kind in enumerate(kinds):
-            values = part[(part["strategy"] == strategy) & (part["setting"] == kind)]["value"]
-            x = i - 0.4 + (j + 0.5) * width
-            ax.bar(x, values.mean(), width * 0.92, color=COLOURS.get(strategy), alpha=0.55, label=strategy if i == 0 else None)
-            ax.plot([x] * len(values), values, "o", ms=2.2, color=COLOURS.get(strategy), mec="black", mew=0.3)
 
 
 def pairs(tables: dict[str, pd.DataFrame]):
     """Recall@1 of hybrid minus another strategy's or the untrained base's, by question language and pool language (question_pairs)."""
-    import seaborn as sns
-
     table = tables["question_pairs"]
     others = [name for name in COMPARED if name in set(table["strategy"])]
-    if "hybrid" not in set(table["strategy"]) or not others:
+    if HYBRID not in set(table["strategy"]) or not others:
         return note_figure("This run has no hybrid strategy to compare.")
-    bases = sorted(table[table["strategy"] == "hybrid"]["base"].unique())
-    figure, axes = new_figure(len(bases), len(others), width=2.9, height=2.6, sharex=True, sharey=True)
+    bases = sorted(table[table["strategy"] == HYBRID]["base"].unique())
     wide = table.set_index(["base", "strategy", "query_language", "candidate_language"])["value"].sort_index()
-    found = {(base, other): (wide[base, "hybrid"] - wide[base, other]).unstack() for base in bases for other in others}
+    found = {(base, other): (wide[base, HYBRID] - wide[base, other]).unstack() for base in bases for other in others}
     most = max(cells.abs().max(axis=None) for cells in found.values()) or 1.0
-    for row, base in zip(axes, bases, strict=True):
-        for ax, other in zip(row, others, strict=True):
-            bar = {"cbar": ax is row[-1], "cbar_kws": {"label": "Recall@1, difference", "shrink": 0.8}}
-            sns.heatmap(found[base, other], ax=ax, vmin=-most, vmax=most, cmap="PuOr", square=True, **bar)
-            ax.set_title(f"hybrid − {other}, from {base}", fontsize=8)
-            ax.set(xlabel="language of the pool", ylabel="language of the question" if ax is row[0] else "")
-            ax.tick_params(labelsize=6, labelrotation=0)
-            ax.grid(False)
+    figure, drawn = panels(bases, others, width=2.9, height=2.6, sharex=True, sharey=True)
+    for ax, base, other in drawn:
+        heat(ax, found[base, other], "Recall@1, difference", vmin=-most, vmax=most, cmap="PuOr")
+        label(ax, "language of the pool", "language of the question", f"hybrid − {other}, from {base}")
     return figure
 
 
@@ -283,7 +273,7 @@ def methods(tables: dict[str, pd.DataFrame]):
         ax.set(title=f"{short} ({n} {'pairs' if short == 'Cr.' else 'languages'})", xlabel="mAP, macro average", xlim=(0, 1.02))
         ax.grid(axis="y", visible=False)
     axes[0, 0].set_yticks(range(len(names)), names)
-    legend_below(figure, axes[0, 0].get_legend_handles_labels()[0], 3)
+    legend_below(figure, axes[0, 0], 3)
     return figure
 
 
@@ -305,7 +295,7 @@ def languages(tables: dict[str, pd.DataFrame]):
         _family_bands(ax, order)
     axes[-1, 0].set_xticks(range(len(place)), list(place), fontsize=6, rotation=90)
     axes[-1, 0].set_xlabel("question language, by family; hollow: unseen in training")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(names), frameon=False, fontsize=7)
+    legend_below(figure, axes[0, 0], len(names))
     return figure
 
 
@@ -331,7 +321,7 @@ def cost(tables: dict[str, pd.DataFrame]):
         for name in in_order(seconds.index):
             ax.plot(seconds[name], means[name], "o", color=COLOURS.get(name), ms=6, mec="black", mew=0.4, label=name)
         ax.set(xlabel="training, seconds (fastest seed)", ylabel=f"{SHORT_SETTINGS[setting]} mAP", ylim=(0, None), xlim=(0, None))
-    legend_below(figure, axes[0, 0].get_legend_handles_labels()[0], 5)
+    legend_below(figure, axes[0, 0], 5)
     return figure
 
 
