@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -120,6 +120,13 @@ def grouped(rows: pd.DataFrame, number: Callable = gain, words: Mapping[str, str
     for row in rows.itertuples():
         found[verdict(row)].append(f"{row.strategy} ({number(row)})")
     return ", ".join(f"{(words or {}).get(name, name)} {', '.join(others)}" for name, others in found.items() if others)
+
+
+def on_seeds(seeds: Sequence[int]) -> list[str]:
+    """What one seed leaves open."""
+    if len(seeds) > 1:
+        return []
+    return ["One seed was trained: tests and intervals are over questions; whether another training run agrees cannot be concluded."]
 
 
 def against_paper(scores: pd.DataFrame) -> list[str]:

@@ -119,14 +119,6 @@ def read_published(path: Path) -> pd.DataFrame:
     return table
 
 
-def by_language(table: pd.DataFrame) -> pd.DataFrame:
-    """The paper's value and ours side by side, a row per (task, model, setting, metric, language), strategies as columns."""
-    wide = table.pivot_table(
-        index=["task", "model", "setting", "metric", "query_language"], columns="strategy", values=["published", "ours"], sort=False
-    )
-    return wide.swaplevel(axis=1).sort_index(axis=1, level=0, sort_remaining=False)
-
-
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Averages over languages with their verdicts, and how many single languages are OK, near and off."""
     keys = ["task", "model", "base", "strategy", "setting", "metric"]

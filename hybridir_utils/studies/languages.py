@@ -186,13 +186,7 @@ def on_methods(scores: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
                 f"{short}: {best} is highest ({means[setting][best]:.3f}); hybrid has {own:.3f}."
                 + (f" Hybrid is {against}." if against else "")
             )
-    return sentences + _on_seeds(tests)
-
-
-def _on_seeds(tests: pd.DataFrame) -> list[str]:
-    if len(tests) and (tests["n_seeds"] < 2).any():
-        return ["One seed was trained: whether these differences outlast another training run cannot be concluded."]
-    return []
+    return sentences
 
 
 def on_languages(table: pd.DataFrame) -> list[str]:

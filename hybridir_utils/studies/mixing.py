@@ -20,7 +20,7 @@ from ..experiment.evaluation import Evaluations, evaluate
 from ..experiment.profile import Profile
 from ..experiment.run import Run
 from ..rank import best_level, retention
-from ..results.findings import AHEAD, BEHIND, verdict
+from ..results.findings import AHEAD, BEHIND, on_seeds, verdict
 from ..results.style import SHORT_SETTINGS
 from ..results.tables import LOWER_IS_BETTER, column_names, macro, stack, test_table, trained, with_spread
 
@@ -360,10 +360,7 @@ def left_out(profile: Profile, table: pd.DataFrame) -> list[str]:
         sentences.append(
             "No shifted task of this run goes with its first task: accuracy kept under domain shift is left out (`shifted_tasks`)."
         )
-    if len(profile.seeds) < 2:
-        sentences.append(
-            "One seed was trained: tests and intervals are over questions; whether another training run agrees cannot be concluded."
-        )
+    sentences += on_seeds(profile.seeds)
     if reference_alpha(profile) != profile.alpha:
         sentences.append(f"The grid has no α = {profile.alpha:g}; α = {reference_alpha(profile):g}, the nearest, is the reference.")
     comparisons = len({(key.strategy, key.alpha) for key in mixing_keys(profile)}) - 1

@@ -295,13 +295,6 @@ def on_alignment(means: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def on_seeds(tests: pd.DataFrame) -> list[str]:
-    """What one seed leaves open."""
-    if len(tests) and (tests["n_seeds"] < 2).all():
-        return ["One seed: whether other training runs would rise or fall alike cannot be concluded."]
-    return []
-
-
 def on_passages(run: Run) -> str:
     """How to get the passage recall that this run lacks."""
     tasks = json.dumps([*run.profile.tasks, PASSAGES])

@@ -323,10 +323,3 @@ def _best(values: pd.Series) -> str:
         return "none"
     best = f"{values.idxmax()} {values.max():.3f}"
     return f"hybrid {values[HYBRID]:.3f} (best: {best})" if HYBRID in values and values.idxmax() != HYBRID else f"best: {best}"
-
-
-def on_seeds(seeds: Sequence[int]) -> list[str]:
-    """What one seed leaves open."""
-    if len(seeds) > 1:
-        return []
-    return ["One seed: the paired tests say how sure the differences between these encoders are, not whether other training runs agree."]
