@@ -23,7 +23,7 @@ from hybridir_utils.encode.corpora import ShardFolder, shard_name
 from hybridir_utils.experiment.profile import load_profile
 from hybridir_utils.experiment.run import SET_VARIABLE, open_run, read_settings, save_table
 from hybridir_utils.experiment.stamps import STAMPS, check_one_origin
-from hybridir_utils.provenance.artefacts import RECORD, artefact, is_whole, recipe_of
+from hybridir_utils.provenance.artefacts import RECORD, Artefact, is_whole, recipe_of
 from hybridir_utils.provenance.fingerprints import sealed
 from hybridir_utils.results.figures import read_result
 from hybridir_utils.results.paper import read_published
@@ -166,7 +166,7 @@ def _mkqa_questions(folder: Path):
 
 
 def _made(folder: Path) -> Path:
-    return artefact(folder, "thing", {"a": [1, "ä"]}, did_you_mean, lambda out: (out / "text.txt").write_text("x"))
+    return Artefact(folder, "thing", {"a": [1, "ä"]}, did_you_mean).make(lambda out: (out / "text.txt").write_text("x"))
 
 
 def _artefact(folder: Path):

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from hybridir_utils.encode.opening import Opening, open_model
-from hybridir_utils.experiment import encoders
-from hybridir_utils.experiment.encoders import run_job, validation_plans
+from hybridir_utils.experiment import training_job
+from hybridir_utils.experiment.training_job import encoder_artefact, train_one, validation_plans
 from hybridir_utils.provenance.artefacts import recipe_of
 from hybridir_utils.train.trainer import PlanTrainer
 from hybridir_utils.train.training import TrainingSettings
@@ -56,16 +56,16 @@ def stop_at(step, monkeypatch):
 def test_a_stopped_run_goes_on_from_its_checkpoint_and_then_removes_it(root, monkeypatch, tmp_path_factory):
     with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
         stop_at(7, stopped)
-        run_job(str(root), "e", recipe())
+        train_one(encoder_artefact(root, "e", recipe()))
     (kept,) = (root / "checkpoints").iterdir()
     assert {path.name for path in kept.iterdir()} == {"checkpoint-3", "checkpoint-6"} and not list((root / "encoders").glob("e-*"))
     steps, usual = [], PlanTrainer.training_step
     monkeypatch.setattr(PlanTrainer, "training_step", lambda self, *rest: steps.append(self.state.global_step) or usual(self, *rest))
-    folder = run_job(str(root), "e", recipe())
+    folder = train_one(encoder_artefact(root, "e", recipe()))
     assert steps == [6, 7, 8] and not list((root / "checkpoints").iterdir())
     again = tmp_path_factory.mktemp("again") / "root"
     shutil.copytree(root, again, ignore=shutil.ignore_patterns("encoders"))
-    unbroken = run_job(str(again), "e", recipe())
+    unbroken = train_one(encoder_artefact(again, "e", recipe()))
     one, other = (open_model(place).state_dict() for place in (folder, unbroken))
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
@@ -74,23 +74,21 @@ def test_less_memory_goes_on_from_the_same_checkpoint_another_rate_does_not(root
     """After `out of memory` the advice is a lower mini_batch_size; what was trained is not lost by taking it."""
     with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
         stop_at(7, stopped)
-        run_job(str(root), "e", recipe())
+        train_one(encoder_artefact(root, "e", recipe()))
     for changes, expected in (({"learning_rate": 2e-3}, 0), ({"mini_batch_size": 2, "gradient_checkpointing": True}, 6)):
         steps, usual = [], PlanTrainer.training_step
         with monkeypatch.context() as counted:
             counted.setattr(
                 PlanTrainer, "training_step", lambda self, *rest, s=steps, u=usual: s.append(self.state.global_step) or u(self, *rest)
             )
-            run_job(str(root), "e", recipe(**changes))
+            train_one(encoder_artefact(root, "e", recipe(**changes)))
         assert steps[0] == expected
 
 
 def test_folder_and_card_of_an_encoder(root):
-    from pathlib import Path
-
     from sentence_transformers import SentenceTransformer
 
-    folder = Path(run_job(str(root), "e", recipe()))
+    folder = train_one(encoder_artefact(root, "e", recipe()))
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert not [name for name in files if name.endswith((".bin", ".pt", ".pth", ".pkl"))]
     assert {"model.safetensors", "modules.json", "plan.parquet", "loss.csv", "card.json", "README.md"} <= files
@@ -104,14 +102,14 @@ def test_folder_and_card_of_an_encoder(root):
 
 
 def test_a_card_scores_whole_groups_of_validation_pairs_up_to_a_number(root, monkeypatch, tiny_pairs):
-    monkeypatch.setattr(encoders, "VALIDATION_QUESTIONS", 5)
-    task = encoders._validation_task.__wrapped__(root / "pairs" / "p")
+    monkeypatch.setattr(training_job, "VALIDATION_QUESTIONS", 5)
+    task = training_job._validation_task.__wrapped__(root / "pairs" / "p")
     first = list(dict.fromkeys(tiny_pairs["id"]))
     sizes = np.cumsum([tiny_pairs["id"].count(id_) for id_ in first])
     kept = first[: int(np.argmax(sizes >= 5)) + 1]
     assert set(task.queries["group"]) == set(kept) and len(task.queries) == sizes[len(kept) - 1] < len(tiny_pairs)
-    monkeypatch.setattr(encoders, "VALIDATION_QUESTIONS", 10**6)
-    assert len(encoders._validation_task.__wrapped__(root / "pairs" / "p").queries) == len(tiny_pairs)
+    monkeypatch.setattr(training_job, "VALIDATION_QUESTIONS", 10**6)
+    assert len(training_job._validation_task.__wrapped__(root / "pairs" / "p").queries) == len(tiny_pairs)
 
 
 def test_validation_in_one_language_has_no_cross_batches(tiny_pairs):

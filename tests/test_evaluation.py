@@ -35,7 +35,7 @@ def jobs(monkeypatch) -> list:
     done = []
 
     def here(run_job, jobs, workers, label):
-        done.extend(job[1] for job in jobs)
+        done.extend(job[0].name for job in jobs)
         return [run_job(*job) for job in jobs]
 
     monkeypatch.setattr(evaluation, "run_jobs", here)

@@ -13,11 +13,11 @@ from made_up_suite import add_code, edit, edit_module, notebook
 
 from hybridir_utils.base import files
 from hybridir_utils.encode import catalogue
-from hybridir_utils.experiment.encoders import base_artefact, encoder_artefact, encoder_keys, encoder_recipes
+from hybridir_utils.experiment.encoders import base_artefact, encoder_artefacts, encoder_keys
 from hybridir_utils.experiment.preparation import pairs_artefact
 from hybridir_utils.experiment.run import open_run, save_table
 from hybridir_utils.provenance import artefacts
-from hybridir_utils.provenance.artefacts import RECORD, artefact, artefact_path, changed_modules, changed_values
+from hybridir_utils.provenance.artefacts import RECORD, changed_modules, changed_values
 from hybridir_utils.provenance.fingerprints import sealed, versions
 from hybridir_utils.results import paper
 from hybridir_utils.results.figures import read_result
@@ -215,11 +215,10 @@ def study(tmp_path, monkeypatch):
     def opened(make: bool = False, **changes):
         run = open_run("sample", **TINY | changes)
         pairs = pairs_artefact(run)
-        bases = [base_artefact(run, base, artefact_path(*pairs).name) for base in ("unaligned", "aligned")]
-        recipes = encoder_recipes(run, encoder_keys(run))
-        encoders = [encoder_artefact(run.artefacts, key.name, recipe) for key, recipe in recipes.items()]
-        for about in [pairs, *bases, *encoders] if make else ():
-            record = artefact(*about, lambda out: (out / "content").write_text("x")) / RECORD
+        bases = [base_artefact(run, base, pairs.path.name) for base in ("unaligned", "aligned")]
+        encoders = encoder_artefacts(run, encoder_keys(run)).values()
+        for made in [pairs, *bases, *encoders] if make else ():
+            record = made.make(lambda out: (out / "content").write_text("x")) / RECORD
             values = {key: value for key, value in json.loads(record.read_text()).items() if key != "record"}
             record.write_text(json.dumps(sealed(values | {"seconds": 10.0})))
         return run

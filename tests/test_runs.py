@@ -23,7 +23,7 @@ from hybridir_utils.base.errors import Busy, InputError, did_you_mean
 from hybridir_utils.base.files import fingerprint, folder_fingerprint
 from hybridir_utils.base.parallel import run_jobs
 from hybridir_utils.provenance import artefacts
-from hybridir_utils.provenance.artefacts import RECORD, artefact, artefact_path, hold, is_whole, recipe_of
+from hybridir_utils.provenance.artefacts import RECORD, Artefact, hold, is_whole, recipe_of
 from hybridir_utils.provenance.fingerprints import code_fingerprint
 
 MODULE = did_you_mean  # any small function of the package stands for the code that makes the artefact
@@ -50,24 +50,24 @@ def visible(folder: Path) -> list[str]:
 
 def test_made_once_and_found_again(tmp_path):
     calls = []
-    first = artefact(tmp_path, "thing", {"a": 1}, MODULE, filled("x", calls))
-    again = artefact(tmp_path, "thing", {"a": 1}, MODULE, filled("y", calls))
-    assert first == again == artefact_path(tmp_path, "thing", {"a": 1}, MODULE)
+    first = Artefact(tmp_path, "thing", {"a": 1}, MODULE).make(filled("x", calls))
+    again = Artefact(tmp_path, "thing", {"a": 1}, MODULE).make(filled("y", calls))
+    assert first == again == Artefact(tmp_path, "thing", {"a": 1}, MODULE).path
     assert len(calls) == 1 and (again / "part" / "text.txt").read_text() == "x"
     assert visible(tmp_path) == [first.name]
 
 
 def test_another_recipe_is_another_folder(tmp_path):
-    folders = {artefact(tmp_path, "thing", {"a": a}, MODULE, filled(str(a))) for a in (1, 2)}
+    folders = {Artefact(tmp_path, "thing", {"a": a}, MODULE).make(filled(str(a))) for a in (1, 2)}
     assert len(folders) == 2 and all(is_whole(folder) for folder in folders)
 
 
 def test_key_order_of_a_recipe_does_not_count(tmp_path):
-    assert artefact_path(tmp_path, "t", {"a": 1, "b": 2}, MODULE) == artefact_path(tmp_path, "t", {"b": 2, "a": 1}, MODULE)
+    assert Artefact(tmp_path, "t", {"a": 1, "b": 2}, MODULE).path == Artefact(tmp_path, "t", {"b": 2, "a": 1}, MODULE).path
 
 
 def test_the_record_says_where_it_came_from(tmp_path):
-    record = recipe_of(artefact(tmp_path, "thing", {"a": [1, "ä"]}, MODULE, filled("x")))
+    record = recipe_of(Artefact(tmp_path, "thing", {"a": [1, "ä"]}, MODULE).make(filled("x")))
     assert record["name"] == "thing" and record["recipe"] == {"a": [1, "ä"]}
     assert record["code"] == code_fingerprint(MODULE) and record["versions"]["numpy"][0].isdigit()
     assert list(record["files"]) == ["part/text.txt"] and len(record["files"]["part/text.txt"]) == 64
@@ -76,9 +76,9 @@ def test_the_record_says_where_it_came_from(tmp_path):
 
 @pytest.mark.parametrize("versions", [{"numpy": "1"}, {"numpy": "2"}])
 def test_other_versions_of_the_libraries_are_another_artefact(tmp_path, monkeypatch, versions):
-    before = artefact_path(tmp_path, "thing", {}, MODULE)
+    before = Artefact(tmp_path, "thing", {}, MODULE).path
     monkeypatch.setattr(artefacts, "versions", lambda: versions)
-    assert artefact_path(tmp_path, "thing", {}, MODULE) != before
+    assert Artefact(tmp_path, "thing", {}, MODULE).path != before
 
 
 def damage_truncate(file: Path) -> None:
@@ -94,10 +94,10 @@ def damage_flip(file: Path) -> None:
 @pytest.mark.parametrize("damage", [damage_truncate, damage_flip, Path.unlink], ids=["truncated", "flipped", "deleted"])
 @pytest.mark.parametrize("name", ["part/text.txt", RECORD])
 def test_a_damaged_file_is_found_and_made_again(tmp_path, damage, name):
-    folder = artefact(tmp_path, "thing", {}, MODULE, filled("good"))
+    folder = Artefact(tmp_path, "thing", {}, MODULE).make(filled("good"))
     damage(folder / name)
     assert not is_whole(folder)
-    assert artefact(tmp_path, "thing", {}, MODULE, filled("good")) == folder
+    assert Artefact(tmp_path, "thing", {}, MODULE).make(filled("good")) == folder
     assert is_whole(folder) and (folder / "part" / "text.txt").read_text() == "good"
 
 
@@ -107,27 +107,27 @@ def test_a_failing_maker_leaves_nothing(tmp_path):
         raise ValueError("in the middle")
 
     with pytest.raises(ValueError, match="in the middle"):
-        artefact(tmp_path, "thing", {}, MODULE, fails)
+        Artefact(tmp_path, "thing", {}, MODULE).make(fails)
     assert not [path for path in tmp_path.rglob("*") if path.name == "text.txt"] and not visible(tmp_path)
-    assert is_whole(artefact(tmp_path, "thing", {}, MODULE, filled("x")))
+    assert is_whole(Artefact(tmp_path, "thing", {}, MODULE).make(filled("x")))
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from hybridir_utils.base.errors import did_you_mean
-from hybridir_utils.provenance.artefacts import artefact
+from hybridir_utils.provenance.artefacts import Artefact
 def make(folder):
     (folder / "half.txt").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
-artefact(Path(sys.argv[1]), "thing", {}, did_you_mean, make)
+Artefact(Path(sys.argv[1]), "thing", {}, did_you_mean).make(make)
 """
 
 
 def test_a_killed_maker_leaves_nothing_that_looks_done_and_the_next_run_clears_up(tmp_path):
     assert child(KILLED, tmp_path).wait() == -signal.SIGKILL
-    assert not visible(tmp_path) and not is_whole(artefact_path(tmp_path, "thing", {}, MODULE))
-    folder = artefact(tmp_path, "thing", {}, MODULE, filled("x"))
+    assert not visible(tmp_path) and not is_whole(Artefact(tmp_path, "thing", {}, MODULE).path)
+    folder = Artefact(tmp_path, "thing", {}, MODULE).make(filled("x"))
     assert is_whole(folder) and visible(tmp_path) == [folder.name]
     assert not list(tmp_path.rglob("half.txt")), "the killed attempt's files stay on the disk"
 
@@ -136,12 +136,12 @@ WAITING = """
 import sys
 from pathlib import Path
 from hybridir_utils.base.errors import did_you_mean
-from hybridir_utils.provenance.artefacts import artefact
+from hybridir_utils.provenance.artefacts import Artefact
 def make(folder):
     print("making", flush=True)
     sys.stdin.read()
     (folder / "by.txt").write_text("the other")
-artefact(Path(sys.argv[1]), "thing", {}, did_you_mean, make)
+Artefact(Path(sys.argv[1]), "thing", {}, did_you_mean).make(make)
 """
 
 
@@ -149,8 +149,8 @@ SECOND = """
 import sys
 from pathlib import Path
 from hybridir_utils.base.errors import did_you_mean
-from hybridir_utils.provenance.artefacts import artefact
-print(artefact(Path(sys.argv[1]), "thing", {}, did_you_mean, lambda folder: (folder / "by.txt").write_text("the second")))
+from hybridir_utils.provenance.artefacts import Artefact
+print(Artefact(Path(sys.argv[1]), "thing", {}, did_you_mean).make(lambda folder: (folder / "by.txt").write_text("the second")))
 """
 
 
@@ -184,7 +184,7 @@ def test_the_lock_of_a_killed_process_does_not_stay(tmp_path):
     other.stdout.readline()
     other.kill()
     other.communicate()
-    assert is_whole(artefact(tmp_path, "thing", {}, MODULE, filled("mine")))
+    assert is_whole(Artefact(tmp_path, "thing", {}, MODULE).make(filled("mine")))
 
 
 def test_a_lock_is_free_again_after_an_error(tmp_path):
@@ -201,7 +201,7 @@ REFUSED = {errno.EACCES: "Check the permissions", errno.EROFS: "Check the permis
 @pytest.mark.parametrize("number", REFUSED, ids=errno.errorcode.get)
 def test_a_folder_that_takes_no_files_is_named_with_what_to_do(tmp_path, monkeypatch, number, call):
     """As root the system refuses nothing, so its refusal is put in the place of the call that makes or renames the folder."""
-    earlier = artefact(tmp_path, "earlier", {}, MODULE, filled("x"))
+    earlier = Artefact(tmp_path, "earlier", {}, MODULE).make(filled("x"))
     original = getattr(os, call)
 
     def refuse(path, *arguments, **options):
@@ -211,7 +211,7 @@ def test_a_folder_that_takes_no_files_is_named_with_what_to_do(tmp_path, monkeyp
 
     monkeypatch.setattr(os, call, refuse)
     with pytest.raises(InputError) as caught:
-        artefact(tmp_path, "thing", {}, MODULE, filled("y"))
+        Artefact(tmp_path, "thing", {}, MODULE).make(filled("y"))
     message = str(caught.value)
     assert str(tmp_path) in message and "thing-" in message and os.strerror(number) in message
     assert REFUSED[number] in message and "HYBRIDIR_OUTPUT" in message
@@ -221,7 +221,7 @@ def test_a_folder_that_takes_no_files_is_named_with_what_to_do(tmp_path, monkeyp
 def test_an_output_folder_that_is_a_file_is_named(tmp_path):
     (tmp_path / "file").write_text("I was here first")
     with pytest.raises(InputError, match=r"file.*cannot be written"):
-        artefact(tmp_path / "file" / "pairs", "thing", {}, MODULE, filled("x"))
+        Artefact(tmp_path / "file" / "pairs", "thing", {}, MODULE).make(filled("x"))
     assert (tmp_path / "file").read_text() == "I was here first"
 
 
@@ -233,7 +233,7 @@ def test_errors_that_are_not_about_writing_stay_what_they_are(tmp_path, error):
         raise error
 
     with pytest.raises(type(error)) as caught:
-        artefact(tmp_path, "thing", {}, MODULE, fails)
+        Artefact(tmp_path, "thing", {}, MODULE).make(fails)
     assert caught.value is error
 
 
@@ -272,11 +272,11 @@ def fill_table(folder: Path) -> None:
 
 @pytest.mark.parametrize("fill", [fill_text, fill_array, fill_weights, fill_table])
 def test_a_full_disk(tiny_disk, fill):
-    earlier = artefact(tiny_disk, "earlier", {}, MODULE, filled("x"))
+    earlier = Artefact(tiny_disk, "earlier", {}, MODULE).make(filled("x"))
     with pytest.raises(InputError, match=r"No space left on device.*Free some space.*Earlier results are untouched"):
-        artefact(tiny_disk, "thing", {}, MODULE, fill)
+        Artefact(tiny_disk, "thing", {}, MODULE).make(fill)
     assert is_whole(earlier) and visible(tiny_disk) == [earlier.name]
-    assert is_whole(artefact(tiny_disk, "thing", {}, MODULE, filled("y")))
+    assert is_whole(Artefact(tiny_disk, "thing", {}, MODULE).make(filled("y")))
 
 
 def test_fingerprints_of_folders_see_names_and_bytes(tmp_path):
@@ -419,5 +419,5 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
 
 
 def test_records_are_json_that_people_can_read(tmp_path):
-    text = (artefact(tmp_path, "thing", {"b": "ü"}, MODULE, filled("x")) / RECORD).read_text(encoding="utf-8")
+    text = (Artefact(tmp_path, "thing", {"b": "ü"}, MODULE).make(filled("x")) / RECORD).read_text(encoding="utf-8")
     assert "ü" in text and text.count("\n") > 10 and list(json.loads(text)) == sorted(json.loads(text))

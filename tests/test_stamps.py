@@ -16,7 +16,7 @@ from hybridir_utils.experiment.profile import MEANS, load_profile
 from hybridir_utils.experiment.run import open_run, save_table
 from hybridir_utils.experiment.stamps import STAGES, STAMPS, check_one_origin, is_current, read_stamps, stamp
 from hybridir_utils.provenance import reads
-from hybridir_utils.provenance.artefacts import artefact
+from hybridir_utils.provenance.artefacts import Artefact
 from hybridir_utils.provenance.code_use import used_code
 from hybridir_utils.suite import staleness
 from hybridir_utils.suite.running import notebooks
@@ -68,7 +68,7 @@ def test_a_value_that_can_change_a_result_makes_a_stamp_old_and_no_other_does(ru
 )  # fmt: skip
 def test_a_table_is_stamped_with_the_code_of_the_stages_it_hangs_on_and_is_old_when_that_is_edited(run, monkeypatch, rooms, stages):
     for room in rooms:
-        artefact(run.artefacts / room, room, {}, did_you_mean, lambda out: (out / "a").write_text("b"))
+        Artefact(run.artefacts / room, room, {}, did_you_mean).make(lambda out: (out / "a").write_text("b"))
     save_table(run, "table", TABLE)
     own = read_stamps(run.results)["table"]
     assert set(own["code"]) == set(list(STAGES)[:stages])
@@ -80,10 +80,10 @@ def test_a_table_is_stamped_with_the_code_of_the_stages_it_hangs_on_and_is_old_w
 
 def test_tables_before_an_edited_stage_agree_with_those_after_it(run, monkeypatch):
     """What `run` leaves as it is, because the edit does not concern it, must not be refused by what it runs again."""
-    artefact(run.artefacts / "pairs", "pairs", {}, did_you_mean, lambda out: (out / "a").write_text("b"))
+    Artefact(run.artefacts / "pairs", "pairs", {}, did_you_mean).make(lambda out: (out / "a").write_text("b"))
     edited(monkeypatch)
     save_table(run, "coverage", TABLE)
-    artefact(run.artefacts / "evaluations", "e", {}, did_you_mean, lambda out: (out / "a").write_text("b"))
+    Artefact(run.artefacts / "evaluations", "e", {}, did_you_mean).make(lambda out: (out / "a").write_text("b"))
     save_table(run, "scores", TABLE)
     edited(monkeypatch, "evaluation")
     save_table(run, "bias", TABLE)
@@ -164,7 +164,7 @@ def test_a_stamp_says_for_what_the_table_was_made_and_from_what(run, monkeypatch
     monkeypatch.setattr(reads, "_used", {})
     monkeypatch.setattr(stamps, "commit", lambda: "c0ffee+changes")
     monkeypatch.setenv(reads.ORIGIN, json.dumps({"notebook": "03_retrieval_evaluation"}))
-    made = artefact(run.artefacts / "pairs", "pairs", {}, did_you_mean, lambda out: (out / "a").write_text("b"))
+    made = Artefact(run.artefacts / "pairs", "pairs", {}, did_you_mean).make(lambda out: (out / "a").write_text("b"))
     changed = open_run("sample", alpha=0.3)
     save_table(changed, "scores", TABLE)
     found = read_stamps(changed.results)["scores"]

@@ -21,7 +21,7 @@ from hybridir_utils.base import files
 from hybridir_utils.base.errors import Busy, UnknownName, did_you_mean
 from hybridir_utils.base.files import file_fingerprint
 from hybridir_utils.experiment.run import open_run, run_folder, save_table
-from hybridir_utils.provenance.artefacts import artefact, recipe_of
+from hybridir_utils.provenance.artefacts import Artefact, recipe_of
 from hybridir_utils.provenance.code_use import ALL
 from hybridir_utils.provenance.fingerprints import module_fingerprints
 from hybridir_utils.results.figures import draw, read_result
@@ -296,7 +296,9 @@ def test_a_figure_table_or_copy_that_is_not_as_written_is_made_again(workplace, 
 
 def test_artefacts_are_told_by_their_records_and_stay_the_makers(workplace, executions):
     folder, run = workplace
-    make = partial(artefact, run.artefacts / "encoders", "x", {"a": 1}, did_you_mean, lambda out: (out / "model").write_text("weights"))
+    make = partial(
+        Artefact(run.artefacts / "encoders", "x", {"a": 1}, did_you_mean).make, lambda out: (out / "model").write_text("weights")
+    )
     executions.work = {"01_first": make, "02_second": make}
     run_suite(run, say=silent)
     first, second = (read_record(Step(folder / name, run).record) for name in ("01_first.ipynb", "02_second.ipynb"))

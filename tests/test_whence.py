@@ -17,7 +17,7 @@ from hybridir_utils.base.files import file_fingerprint
 from hybridir_utils.experiment import stamps
 from hybridir_utils.experiment.run import open_run, run_command, save_table
 from hybridir_utils.provenance import fingerprints
-from hybridir_utils.provenance.artefacts import RECORD, artefact
+from hybridir_utils.provenance.artefacts import RECORD, Artefact
 from hybridir_utils.results.figures import draw, read_result
 from hybridir_utils.results.style import note_figure, save_figure
 from hybridir_utils.suite.readers import write_tables
@@ -53,7 +53,9 @@ def suite_run(workplace, executions, monkeypatch):
 
     def work() -> None:
         read_result(run, "leaks")
-        artefact(run.artefacts / "pairs", "pairs", {"seed": 1, "data": "d" * 64}, did_you_mean, lambda out: (out / "a").write_text("b"))
+        Artefact(run.artefacts / "pairs", "pairs", {"seed": 1, "data": "d" * 64}, did_you_mean).make(
+            lambda out: (out / "a").write_text("b")
+        )
         save_table(run, "scores", TABLES["scores"])
         draw(run, "03_scores")
 
@@ -134,7 +136,9 @@ def test_an_artefact_tells_its_recipe_and_what_it_was_made_from(suite_run):
     found = provenance_of(folder)
     assert (found.kind, found.state, found.notebook, found.command) == ("artefact", AS_RECORDED, "03_retrieval_evaluation", COMMAND)
     assert found.recipe["seed"] == 1 and found.inputs == (Input("data", "d" * 64, UNCHECKED),) and found.commit == fingerprints.commit()
-    encoder = artefact(suite_run.artefacts / "encoders", "x", {"pairs": folder.name}, did_you_mean, lambda out: (out / "w").write_text("1"))
+    encoder = Artefact(suite_run.artefacts / "encoders", "x", {"pairs": folder.name}, did_you_mean).make(
+        lambda out: (out / "w").write_text("1")
+    )
     assert provenance_of(encoder / "w").inputs == (Input(f"pairs/{folder.name}", file_fingerprint(folder / RECORD), AS_RECORDED),)
     assert provenance_of(encoder).command == "", "made by no run"
     (folder / "a").write_text("c")

@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-import resource
-import shutil
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import partial
 from itertools import product
-from math import isnan
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from datasets import Dataset
 
-from ..base.distributed import first_process_first, join, launch, processes, rank, wait
+from ..base.distributed import first_process_first, launch, processes
 from ..base.errors import MissingInput
-from ..base.files import file_safe, fingerprint
-from ..base.mapped import codes, keep_rows
+from ..base.files import file_safe
 from ..base.parallel import ready_workers, run_jobs
-from ..data.batching import SCHEDULES, STRATEGIES, BatchPlan, plan_batches, strategy_alpha
-from ..data.pairs import read_split
-from ..data.parallel_index import ParallelIndex
+from ..data.batching import SCHEDULES, STRATEGIES, plan_batches, strategy_alpha
 from ..encode.catalogue import place_of
-from ..encode.encoding import encode_task
-from ..encode.opening import Opening, origin
-from ..provenance.artefacts import artefact, artefact_path, is_whole, note_used, recipe_of
-from ..rank.metrics import per_query, scores
-from ..rank.ranking import dot_scores, rank_task
-from ..tasks.retrieval_task import RetrievalTask, task_from_pairs
-from ..train.methods import DISTILLATION, TEACHER, distil, method_of
-from ..train.training import MEMORY_ONLY, TrainingSettings, save_encoder, train_encoder
+from ..encode.opening import origin
+from ..provenance.artefacts import Artefact, is_whole, recipe_of
+from ..train.methods import DISTILLATION, TEACHER
+from ..train.training import TrainingSettings
+from .making import make_missing, make_one
 from .preparation import PreparedPairs, pairs_artefact, prepare_pairs
 from .profile import OWN_BASES, Profile
 from .run import Run
+from .training_job import encoder_artefact, train_one, train_together
 
 
 @dataclass(frozen=True)
@@ -80,44 +69,42 @@ def trained_encoders(run: Run, make: bool = True, keys: Sequence[EncoderKey] | N
     keys = encoder_keys(run) if keys is None else keys
     if teachers := [teacher_of(key) for key in keys if key.strategy == DISTILLATION]:
         trained_encoders(run, make, teachers)
-    recipes = encoder_recipes(run, keys)
-    folders = {key: artefact_path(*encoder_artefact(run.artefacts, key.name, recipe)) for key, recipe in recipes.items()}
-    missing = [key for key, folder in folders.items() if not is_whole(folder)]
-    if missing and not make:
+    train_all = partial(_train_all, run) if make else partial(_refuse, run, len(keys))
+    return make_missing(encoder_artefacts(run, keys), lambda key: (), train_all)
+
+
+def encoder_artefacts(run: Run, keys: Sequence[EncoderKey]) -> dict[EncoderKey, Artefact]:
+    """Every encoder as it would be made, found without making any or what it starts from."""
+    pairs = pairs_artefact(run).path.name
+    return {key: encoder_artefact(run.artefacts, key.name, _recipe(run, key, pairs)) for key in keys}
+
+
+def _train_all(run: Run, jobs: list[tuple]) -> None:
+    if processes() > 1:
+        train_together(jobs)
+    elif jobs and run.profile.processes > 1:
+        launch(train_together, (jobs,), run.profile.processes)
+    else:
+        run_jobs(train_one, jobs, run.profile.jobs, "training")
+
+
+def _refuse(run: Run, count: int, jobs: list[tuple]) -> None:
+    if jobs:
         raise MissingInput(
-            f"{len(missing)} of {len(folders)} encoders are not trained yet, {missing[0].name} among them. "
+            f"{len(jobs)} of {count} encoders are not trained yet, {jobs[0][0].name} among them. "
             f"Run notebook 02_hybrid_batch_training, or: python -m hybridir_utils run --profile {run.source} --only 02"
         )
-    _train_all([(str(run.artefacts), key.name, recipes[key]) for key in missing], run)
-    note_used(folders.values())
-    return folders
 
 
-def encoder_recipes(run: Run, keys: Sequence[EncoderKey]) -> dict[EncoderKey, dict]:
-    """What decides each encoder, found without making any or what it starts from."""
-    pairs = artefact_path(*pairs_artefact(run)).name
-    bases = {base: base_place(run, base, pairs) for base in {key.base for key in keys}}
-    return {key: _recipe(run, key, pairs, bases[key.base]) for key in keys}
-
-
-def _train_all(jobs: list[tuple], run: Run) -> None:
-    if processes() > 1:
-        run_together(jobs)
-    elif jobs and run.profile.processes > 1:
-        launch(run_together, (jobs,), run.profile.processes)
-    else:
-        run_jobs(run_job, jobs, run.profile.jobs, "training")
-
-
-def _recipe(run: Run, key: EncoderKey, pairs: str, base: Path | str) -> dict:
-    p = run.profile
+def _recipe(run: Run, key: EncoderKey, pairs: str) -> dict:
+    p, base = run.profile, base_place(run, key.base, pairs)
     settings, sizes = (p.model_dump(include=set(names)) for names in (TrainingSettings.model_fields, ("steps", "batch_size")))
     own = not isinstance(base, str)
     about = {"base_folder": base.name if own else base, "base_origin": base.name if own else origin(base), "pairs": pairs}
     recipe = {**asdict(key), **about, "settings": settings, "opening": p.opening.model_dump(), **sizes}
     if key.strategy == DISTILLATION:
         teacher = teacher_of(key)
-        recipe["teacher"] = artefact_path(*encoder_artefact(run.artefacts, teacher.name, _recipe(run, teacher, pairs, base))).name
+        recipe["teacher"] = encoder_artefact(run.artefacts, teacher.name, _recipe(run, teacher, pairs)).path.name
     return recipe
 
 
@@ -128,23 +115,21 @@ def teacher_of(key: EncoderKey) -> EncoderKey:
 
 def common_places(run: Run) -> list[Path]:
     """Where the training pairs and the suite's own bases lie, whether they are there or not: what runs that agree in them share."""
-    pairs = artefact_path(*pairs_artefact(run))
-    return [pairs, *(artefact_path(*base_artefact(run, base, pairs.name)) for base in run.profile.bases if base in OWN_BASES)]
+    pairs = pairs_artefact(run).path
+    return [pairs, *(base_artefact(run, base, pairs.name).path for base in run.profile.bases if base in OWN_BASES)]
 
 
 def base_place(run: Run, base: str, pairs: str) -> Path | str:
     """Folder (or hub name) of a base; of the suite's own, where it lies or would lie. pairs: name of the pairs' artefact."""
-    return artefact_path(*base_artefact(run, base, pairs)) if base in OWN_BASES else place_of(base)
+    return base_artefact(run, base, pairs).path if base in OWN_BASES else place_of(base)
 
 
-def base_artefact(run: Run, base: str, pairs: str) -> tuple[Path, str, dict, Callable]:
-    """Room, name, recipe and maker of one of the suite's own bases."""
+def base_artefact(run: Run, base: str, pairs: str) -> Artefact:
+    """One of the suite's own bases."""
     p, room = run.profile, run.artefacts / "bases"
     start = {"pairs": pairs, "vocabulary": p.vocabulary, "dimension": p.dimension, "seed": 0}
-    if base == "unaligned":
-        return room, base, start, _make_unaligned
-    unaligned = artefact_path(room, "unaligned", start, _make_unaligned).name
-    return room, base, {"start": unaligned, **_alignment(p)}, _make_aligned
+    unaligned = Artefact(room, "unaligned", start, _make_unaligned)
+    return unaligned if base == "unaligned" else Artefact(room, base, {"start": unaligned.path.name, **_alignment(p)}, _make_aligned)
 
 
 def _alignment(p: Profile) -> dict:
@@ -156,9 +141,8 @@ def _alignment(p: Profile) -> dict:
 def _base(run: Run, base: str, prepared: PreparedPairs) -> Path | str:
     if base not in OWN_BASES:
         return place_of(base)
-    room, name, recipe, maker = base_artefact(run, base, prepared.folder.name)
     start = () if base == "unaligned" else (_base(run, "unaligned", prepared),)
-    return artefact(room, name, recipe, maker, lambda out: maker(out, recipe, prepared.train, run.profile.languages, *start))
+    return make_one(base_artefact(run, base, prepared.folder.name), prepared.train, run.profile.languages, *start)
 
 
 def _make_unaligned(out: Path, recipe: dict, pairs: Dataset, languages: Sequence[str]) -> None:
@@ -172,11 +156,6 @@ def _make_aligned(out: Path, recipe: dict, pairs: Dataset, languages: Sequence[s
     from ..train.base_encoders import make_aligned
 
     make_aligned(out, unaligned, pairs, languages, **{key: value for key, value in recipe.items() if key != "start"})
-
-
-def encoder_artefact(root: Path, name: str, recipe: dict) -> tuple[Path, str, dict, Callable]:
-    """Room, name, recipe and maker of a trained encoder below a run's artefacts."""
-    return root / "encoders", name, recipe, _make
 
 
 def loss_curves(encoders: dict[EncoderKey, Path]) -> pd.DataFrame:
@@ -197,115 +176,3 @@ def plans(run: Run, prepared: PreparedPairs, seed: int):
         for s in STRATEGIES
         if s in p.strategies
     }
-
-
-VALIDATION_STEPS = 4
-VALIDATION_BATCH = 64
-VALIDATION_QUESTIONS = 2000  # scored for an encoder's card: in fifty languages, all would take as long as the training
-
-
-def run_job(root: str, name: str, recipe: dict) -> str:
-    """Make the encoder artefact of a recipe (see encoders.trained_encoders) below the run's artefacts; returns its folder.
-
-    Where several processes train together, every one calls this, and the first writes. Checkpoints lie in `checkpoints/` beside the
-    artefacts until the encoder is finished, so that a killed run goes on from the last.
-    """
-    root = Path(root)
-    checkpoints = root / "checkpoints" / f"{name}-{_checkpoint_fingerprint(recipe)[:10]}"
-    if rank() == 0:
-        folder = artefact(*encoder_artefact(root, name, recipe), lambda out: _make(root, out, recipe, checkpoints))
-        shutil.rmtree(checkpoints, ignore_errors=True)
-        return str(folder)
-    _train(root, recipe, checkpoints)
-    return str(artefact_path(*encoder_artefact(root, name, recipe)))
-
-
-def run_together(jobs: list[tuple]) -> None:
-    """Make one artefact after the other, all processes of the launcher training each together."""
-    join()
-    for job in jobs:
-        run_job(*job)
-    wait()  # the first process still writes when the others are done
-
-
-def _checkpoint_fingerprint(recipe: dict) -> str:
-    """Of what the weights depend on: with a lower mini_batch_size, say, a run that had no memory goes on from its checkpoint."""
-    settings = {key: value for key, value in recipe["settings"].items() if key not in MEMORY_ONLY}
-    return fingerprint({**recipe, "settings": settings})
-
-
-def _make(root: Path, out: Path, recipe: dict, checkpoints: Path) -> None:
-    started = time.perf_counter()
-    model, history, plan, train = _train(root, recipe, checkpoints)
-    cost = {"seconds": round(time.perf_counter() - started, 1), "peak memory in GB": round(_peak_memory() / 1e9, 2)}
-    plan.save(out / "plan.parquet")
-    task = _validation_task(root / "pairs" / recipe["pairs"])
-    save_encoder(model, out, _card(recipe, train, plan, history, model, task, cost), history)
-
-
-def _train(root: Path, recipe: dict, checkpoints: Path):
-    """(model, loss history, plan, training pairs)."""
-    train, validation = (read_split(root / "pairs" / recipe["pairs"], split) for split in ("train", "validation"))
-    method = method_of(recipe["strategy"])
-    train = method.pairs(train, recipe["seed"])
-    alpha = 0.5 if isnan(recipe["alpha"]) else recipe["alpha"]  # nan where a strategy has no mix
-    plan = plan_batches(train, method.strategy, alpha=alpha, **{key: recipe[key] for key in ("steps", "batch_size", "seed")})
-    own, plain = root / "bases" / recipe["base_folder"], recipe["strategy"] in STRATEGIES
-    settings = TrainingSettings(**recipe["settings"] | ({} if plain else {"patience": 0, **method.settings}))
-    base = own if own.is_dir() else recipe["base_folder"]
-    options = {"opening": Opening(**recipe["opening"]), "checkpoints": checkpoints if settings.checkpoint_every else None}
-    if recipe["strategy"] == DISTILLATION:
-        trained = distil(base, root / "encoders" / recipe["teacher"], train, plan, settings, **options)
-    else:  # the validation loss of another kind of pair compares with nothing
-        trained = train_encoder(base, train, plan, settings, validation_plans(validation) if plain else None, **options)
-    return *trained, plan, train
-
-
-@lru_cache(maxsize=1)
-def _validation_task(pairs: Path) -> RetrievalTask:
-    """The first pairs in all their languages, VALIDATION_QUESTIONS or a few more. One process trains many encoders on the same pairs."""
-    validation = read_split(pairs, "validation")
-    ids = codes(validation, "id")[0]  # numbered in the order in which they come
-    kept = np.searchsorted(np.cumsum(np.bincount(ids)), VALIDATION_QUESTIONS) + 1
-    return task_from_pairs("validation", keep_rows(validation, ids < kept))
-
-
-def _peak_memory() -> int:
-    """Bytes: of the GPU where there is one, else of this process."""
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def validation_plans(validation) -> dict:
-    """Fixed batches on which every strategy's loss is comparable: mono, and cross where the pairs stand in several languages.
-
-    The data sets count as one, few pairs being held out.
-    """
-    index = ParallelIndex(validation.remove_columns("source").add_column("source", ["validation"] * len(validation)))
-    kinds = {"mono": "X-X-mono", "cross": "X-Y"} if index.count.max() > 1 else {"mono": "X-X-mono"}
-    size = max(2, min([VALIDATION_BATCH, *(stream.passages for kind in kinds for stream in index.streams(kind))]))
-    common = {"steps": VALIDATION_STEPS, "batch_size": size, "seed": 0}
-    return {kind: (validation, plan_batches(index, strategy, **common)) for kind, strategy in kinds.items()}
-
-
-def _card(recipe: dict, train, plan: BatchPlan, history, model, task: RetrievalTask, cost: dict) -> dict:
-    vectors = encode_task(model, task)
-    table = scores(per_query(rank_task(dot_scores(vectors.queries, vectors.candidates), task), task))
-    macro = table[table["query_language"] == "macro"]
-    languages = sorted(train.unique("language"))
-    return {
-        "title": f"{recipe['strategy']} from {recipe['base_folder']}, seed {recipe['seed']}",
-        "data": {"pairs": len(train), "sources": ", ".join(sorted(train.unique("source"))), "languages": " ".join(languages)},
-        "plan": {"strategy": plan.strategy, "alpha": plan.alpha, "steps": plan.steps, "batch size": plan.batch_size, "seed": plan.seed},
-        "base": {"origin": recipe["base_origin"], **recipe["opening"]},
-        "training": {**recipe["settings"], "last training loss": _last_loss(history), **cost},
-        "scores": {"validation questions": len(task.queries)}
-        | {f"validation {row.setting} {row.metric}": round(row.value, 4) for row in macro.itertuples() if row.metric in ("mAP", "R@1")},
-    }
-
-
-def _last_loss(history) -> float:
-    return round(float(history[history["split"] == "train"]["loss"].iloc[-1]), 4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import nan
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from ..data.register import Request, data_fingerprint, is_search_task, read_task
 from ..encode.catalogue import place_of, prompts_of
 from ..encode.encoding import TaskVectors, encode_task, open_encoder
 from ..encode.opening import Opening, origin
-from ..provenance.artefacts import artefact, artefact_path, is_whole, note_used
+from ..provenance.artefacts import Artefact
 from ..rank.alignment import ALIGNMENT_COLUMNS, alignment_scores
 from ..rank.bias import bias_scores, rank_distances
 from ..rank.debiasing import DEBIASERS
@@ -28,6 +28,7 @@ from ..rank.search_evaluation import encoder_ranker, evaluate_search
 from ..tasks.parallel_texts import SIDES, parallel_rows
 from ..tasks.retrieval_task import RetrievalTask
 from .encoders import EncoderKey, base_encoders, encoder_keys, trained_encoders
+from .making import make_missing, make_one
 from .profile import OWN_BASES, Profile
 from .run import Run
 
@@ -80,16 +81,13 @@ def evaluate(
     data = {task: data_fingerprint((task,), run.profile.data_dir) for task in tasks or run.profile.tasks}  # hashes the files: once a task
     origins = {key: place if key.base == REFERENCE else encoder_origin(run, place) for key, place in places.items()}
     asked = [(key, task) for key in places for task in data if key.base != REFERENCE or not is_search_task(task)]
-    recipes = {(key, task): _recipe(run, key, origins[key], task, data[task], aligned) for key, task in asked}
-    room = run.artefacts / "evaluations"
-    folders = {k: artefact_path(room, evaluation_name(*k), recipe, _evaluate) for k, recipe in recipes.items()}
-    means = run.profile.model_dump(include={"data_dir", "batch_tokens", "shard_size", "scheduler"})
-    jobs = [
-        (str(run.artefacts), evaluation_name(*k), recipes[k], places[k[0]], means) for k, folder in folders.items() if not is_whole(folder)
-    ]
-    run_jobs(run_job, jobs, run.profile.jobs, "evaluating")
-    note_used(folders.values())
-    return Evaluations(folders)
+    room, wanted = run.artefacts / "evaluations", {}
+    for key, task in asked:
+        recipe = _recipe(run, key, origins[key], task, data[task], aligned)
+        wanted[key, task] = Artefact(room, evaluation_name(key, task), recipe, _evaluate)
+    means = run.profile.model_dump(include={"data_dir", "batch_tokens", "shard_size", "scheduler"}) | {"vectors": run.artefacts / "vectors"}
+    run_all = partial(run_jobs, make_one, workers=run.profile.jobs, label="evaluating")
+    return Evaluations(make_missing(wanted, lambda asked: (places[asked[0]], means), run_all))
 
 
 def encoder_places(run: Run, trained: dict[EncoderKey, Path]) -> dict[EncoderKey, str]:
@@ -151,19 +149,12 @@ SHOWN = 10  # length of the ranked lists kept for reading
 MAPPED_GROUPS = 25  # parallel questions on the 2-D map
 
 
-def run_job(root: str, name: str, recipe: dict, encoder: str, means: dict) -> str:
-    """Make the evaluation artefact of a recipe (see evaluation.evaluate) below the run's artefacts; returns its folder.
-
-    encoder: the folder (or hub name) to open, or a key of REFERENCES. means: what the result does not depend on: the profile's
-    data_dir, batch_tokens, shard_size, scheduler.
+def _evaluate(out: Path, recipe: dict, encoder: str, means: dict) -> None:
+    """Measure an encoder as its recipe says. encoder: the folder (or hub name) to open, or a key of REFERENCES. means: what the result does
+    not depend on: data_dir, batch_tokens, shard_size and scheduler of the profile, and where the vectors of large corpora lie.
     """
-    room = Path(root)
-    return str(artefact(room / "evaluations", name, recipe, _evaluate, lambda out: _evaluate(out, room, recipe, encoder, means)))
-
-
-def _evaluate(out: Path, root: Path, recipe: dict, encoder: str, means: dict) -> None:
     if is_search_task(recipe["task"]):
-        _searched(out, root, recipe, encoder, means)
+        _searched(out, recipe, encoder, means)
         return
     task = _task(recipe["task"], Request.of(recipe, data_dir=means["data_dir"]))
     if encoder in REFERENCES:
@@ -187,12 +178,12 @@ def _task(name: str, request: Request) -> RetrievalTask:
     return read_task(name, request)
 
 
-def _searched(out: Path, root: Path, recipe: dict, encoder: str, means: dict) -> None:
+def _searched(out: Path, recipe: dict, encoder: str, means: dict) -> None:
     """Scores of a task whose pools are searched to a depth; the corpora's vectors stay, in shards, beside the evaluations."""
     task = read_task(recipe["task"], Request.of(recipe, data_dir=means["data_dir"]))
     options = {"precision": recipe["precision"], "vector_precision": recipe["vector_precision"], "batch_tokens": means["batch_tokens"]}
     options |= {"shard_size": means["shard_size"], "scheduler": means["scheduler"]}
-    rank = encoder_ranker(encoder, root / "vectors" / file_safe(recipe["task"]), opening=Opening(**recipe["opening"]), **options)
+    rank = encoder_ranker(encoder, means["vectors"] / file_safe(recipe["task"]), opening=Opening(**recipe["opening"]), **options)
     per = evaluate_search(task, rank, recipe["depth"])
     scores(per).to_parquet(out / "scores.parquet", index=False)
     per.to_parquet(out / "questions.parquet", index=False)

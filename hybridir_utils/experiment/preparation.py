@@ -23,10 +23,11 @@ from ..data.quality import accepted, rejected
 from ..data.register import data_fingerprint, is_search_task, languages_of, read_questions, read_task, set_records
 from ..data.translation import CachedTranslator, MemoryTranslator, translate_pairs
 from ..encode.opening import origin
-from ..provenance.artefacts import artefact
+from ..provenance.artefacts import Artefact
 from ..tasks.parallel_texts import ParallelQuestions
 from ..tasks.retrieval_task import RetrievalTask
 from ..tasks.searched_task import SearchTask
+from .making import make_one
 from .profile import Profile
 from .run import Run
 from .sources import source_pairs
@@ -56,15 +57,15 @@ class PreparedPairs:
 
 def prepare_pairs(run: Run) -> PreparedPairs:
     """The profile's parallel pairs; made when they are not there yet, else read. Both are memory-mapped."""
-    folder = artefact(*pairs_artefact(run), lambda out: _make(run, out))
+    folder = make_one(pairs_artefact(run), run)
     tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
     splits = {split: read_split(folder, split) for split in ("train", "validation")}
     return PreparedPairs(**splits, **tables, folder=folder)
 
 
-def pairs_artefact(run: Run) -> tuple[Path, str, dict, Callable]:
-    """Room, name, recipe and maker of the artefact that `prepare_pairs` makes."""
-    return run.artefacts / "pairs", "pairs", _recipe(run.profile), _make
+def pairs_artefact(run: Run) -> Artefact:
+    """What `prepare_pairs` makes."""
+    return Artefact(run.artefacts / "pairs", "pairs", _recipe(run.profile), _make)
 
 
 def _recipe(profile: Profile) -> dict:
@@ -77,7 +78,7 @@ def _recipe(profile: Profile) -> dict:
     return recipe | {"data": data_fingerprint(profile.pair_sets + profile.test_sets, profile.data_dir)}
 
 
-def _make(run: Run, out: Path) -> None:
+def _make(out: Path, recipe: dict, run: Run) -> None:
     profile, work = run.profile, out / "work"
     train, validation = _parallel_pairs(run, work)
     steps = {"translated": counts(train, "language")}

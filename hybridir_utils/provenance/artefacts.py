@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 
@@ -30,42 +31,92 @@ from .fingerprints import code_fingerprint, commit, is_sealed, module_fingerprin
 
 RECORD = "artefact.json"
 DIGITS = 10  # of the fingerprint in a folder's name
+MOST = 3  # changed modules named one by one
+SHORT = 48  # characters of a changed value
+ABSENT = object()
 
 
-def artefact(folder: Path, name: str, recipe: dict, maker: Callable, make: Callable[[Path], None]) -> Path:
-    """Folder of the artefact `name`; `make(temporary folder)` fills it unless it is there, whole and up to date.
-
-    folder: the room of its kind. recipe: JSON-able values that decide the content. maker: the function whose code, with all that it
-    reaches, makes it. While another process makes the same one, this one waits, says so once on stderr, and takes what that one made.
-    Raises InputError on a full or read-only disk.
+@dataclass(frozen=True)
+class Artefact:
+    """An artefact, made or not. room: the folder of its kind. recipe: JSON-able values that decide its content. maker: the function
+    whose code, with all that it reaches, makes it.
     """
-    final = artefact_path(folder, name, recipe, maker)
-    if not is_whole(final):
-        with writing(final), hold(final, wait=True):
-            if not is_whole(final):
-                _make(final, name, recipe, maker, make)
-    reads.used(final / RECORD)
-    return final
 
+    room: Path
+    name: str
+    recipe: dict
+    maker: Callable
 
-def _make(final: Path, name: str, recipe: dict, maker: Callable, make: Callable[[Path], None]) -> None:
-    temporary = final.with_name(f".{final.name}.part")  # what a killed process left under this name goes first
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    started = time.monotonic()
-    try:
-        make(temporary)
-        _record(temporary, name, recipe, maker, time.monotonic() - started)
-        shutil.rmtree(final, ignore_errors=True)
-        temporary.rename(final)
-    finally:
+    @property
+    def path(self) -> Path:
+        """Where it lies or would lie."""
+        return Path(self.room) / f"{self.name}-{self.fingerprint[:DIGITS]}"
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint({"recipe": self.recipe, "code": code_fingerprint(self.maker), "versions": versions()})
+
+    def is_whole(self) -> bool:
+        """Whether it is finished and every file still has the hash it was written with."""
+        return is_whole(self.path)
+
+    def make(self, fill: Callable[[Path], None]) -> Path:
+        """Its folder; `fill(temporary folder)` makes it unless it is there, whole and up to date.
+
+        While another process makes the same one, this one waits, says so once on stderr, and takes what that one made. Raises InputError
+        on a full or read-only disk.
+        """
+        final = self.path
+        if not is_whole(final):
+            with writing(final), hold(final, wait=True):
+                if not is_whole(final):
+                    self._fill(final, fill)
+        reads.used(final / RECORD)
+        return final
+
+    def _fill(self, final: Path, fill: Callable[[Path], None]) -> None:
+        temporary = final.with_name(f".{final.name}.part")  # what a killed process left under this name goes first
         shutil.rmtree(temporary, ignore_errors=True)
-    reads.wrote(final / RECORD)
+        temporary.mkdir(parents=True)
+        started = time.monotonic()
+        try:
+            fill(temporary)
+            self._record(temporary, time.monotonic() - started)
+            shutil.rmtree(final, ignore_errors=True)
+            temporary.rename(final)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        reads.wrote(final / RECORD)
 
+    def _record(self, folder: Path, seconds: float) -> None:
+        files = {str(p.relative_to(folder)): file_fingerprint(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+        record = {
+            "name": self.name,
+            "recipe": self.recipe,
+            "fingerprint": self.fingerprint,
+            "code": code_fingerprint(self.maker),
+            "modules": module_fingerprints(place_of(self.maker)),
+            "versions": versions(),
+            "commit": commit(),
+            "origin": reads.origin(),
+            "seconds": round(seconds, 2),
+            "files": files,
+        }
+        (folder / RECORD).write_text(json.dumps(sealed(record), indent=1, ensure_ascii=False, sort_keys=True), encoding="utf-8")
 
-def artefact_path(folder: Path, name: str, recipe: dict, maker: Callable) -> Path:
-    """Where the artefact of this recipe lies or would lie."""
-    return Path(folder) / f"{name}-{_recipe_fingerprint(recipe, maker)[:DIGITS]}"
+    def reasons(self) -> list[str]:
+        """Why it would be made, compared with the likest of its name; none where it is there (its bytes are not looked at)."""
+        records, final = records_of(self.room, self.name), self.path
+        if final in records:
+            gone = [file for file in records[final]["files"] if not (final / file).is_file()]
+            return [f"{file} missing" for file in gone[:1]]
+        if final.is_dir():
+            return [f"{RECORD} missing or altered"]
+        return min((self._changes(old) for old in records.values()), key=len, default=["never made"])
+
+    def _changes(self, old: dict) -> list[str]:
+        code = changed_modules(old["modules"], module_fingerprints(place_of(self.maker)))
+        return changed_values(old["recipe"], self.recipe) + code + changed_versions(old["versions"], versions())
 
 
 def is_whole(folder: Path) -> bool:
@@ -83,27 +134,8 @@ def recipe_of(folder: Path) -> dict:
 
 
 def note_used(folders: Iterable[Path]) -> None:
-    """Note that the finished ones of these artefacts are read, which `artefact` does by itself for what it returns."""
+    """Note that the finished ones of these artefacts are read, which `Artefact.make` does by itself for what it returns."""
     reads.used(*(Path(folder) / RECORD for folder in folders if (Path(folder) / RECORD).is_file()))
-
-
-def why_made(folder: Path, name: str, recipe: dict, maker: Callable) -> list[str]:
-    """Why `artefact` would make this one, compared with the likest of its name; none where it is there (its bytes are not looked at)."""
-    records = records_of(folder, name)
-    final = artefact_path(folder, name, recipe, maker)
-    if final in records:
-        gone = [file for file in records[final]["files"] if not (final / file).is_file()]
-        return [f"{file} missing" for file in gone[:1]]
-    if final.is_dir():
-        return [f"{RECORD} missing or altered"]
-    if not records:
-        return ["never made"]
-    return min((_changes(old, recipe, maker) for old in records.values()), key=len)
-
-
-def _changes(old: dict, recipe: dict, maker: Callable) -> list[str]:
-    code = changed_modules(old["modules"], module_fingerprints(place_of(maker))) if "modules" in old else ["code changed"]
-    return changed_values(old["recipe"], recipe) + code + changed_versions(old["versions"], versions())
 
 
 def records_of(folder: Path, name: str) -> dict[Path, dict]:
@@ -117,27 +149,6 @@ def records_of(folder: Path, name: str) -> dict[Path, dict]:
         except (OSError, InputError):
             continue
     return found
-
-
-def _record(folder: Path, name: str, recipe: dict, maker: Callable, seconds: float) -> None:
-    files = {str(p.relative_to(folder)): file_fingerprint(p) for p in sorted(folder.rglob("*")) if p.is_file()}
-    record = {
-        "name": name,
-        "recipe": recipe,
-        "fingerprint": _recipe_fingerprint(recipe, maker),
-        "code": code_fingerprint(maker),
-        "modules": module_fingerprints(place_of(maker)),
-        "versions": versions(),
-        "commit": commit(),
-        "origin": reads.origin(),
-        "seconds": round(seconds, 2),
-        "files": files,
-    }
-    (folder / RECORD).write_text(json.dumps(sealed(record), indent=1, ensure_ascii=False, sort_keys=True), encoding="utf-8")
-
-
-def _recipe_fingerprint(recipe: dict, maker: Callable) -> str:
-    return fingerprint({"recipe": recipe, "code": code_fingerprint(maker), "versions": versions()})
 
 
 @contextmanager
@@ -173,11 +184,6 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:  # it has just ended
         return ""
-
-
-MOST = 3  # modules named one by one
-SHORT = 48  # characters of a value
-ABSENT = object()
 
 
 def changed_values(old: Mapping, new: Mapping, kind: str = "") -> list[str]:

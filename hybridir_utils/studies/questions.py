@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +13,7 @@ from ..base.parallel import run_jobs
 from ..data.register import Request, data_fingerprint, read_questions
 from ..encode.encoding import encode_rows, open_encoder
 from ..encode.opening import Opening
-from ..experiment.encoders import EncoderKey, trained_encoders
+from ..experiment.encoders import trained_encoders
 from ..experiment.evaluation import (
     NOT_TRAINED,
     UNTRAINED,
@@ -24,8 +24,9 @@ from ..experiment.evaluation import (
     evaluation_name,
     opening_of,
 )
+from ..experiment.making import make_missing, make_one
 from ..experiment.run import Run
-from ..provenance.artefacts import artefact, artefact_path, is_whole, note_used
+from ..provenance.artefacts import Artefact
 from ..rank.alignment import (
     ALL_PAIRS,
     MEASURES,
@@ -83,25 +84,10 @@ def evaluate_questions(run: Run) -> Evaluations:
     recipes = {
         key: {**about, "encoder": encoder_origin(run, place), "opening": opening_of(p, key).model_dump()} for key, place in places.items()
     }
-    folders = {key: _folder(run, key, task, recipe) for key, recipe in recipes.items()}
-    means = p.model_dump(include={"data_dir", "batch_tokens"})
-    missing = [key for key, folder in folders.items() if not is_whole(folder)]
-    jobs = [(str(run.artefacts), evaluation_name(key, task), recipes[key], places[key], means) for key in missing]
-    run_jobs(run_job, jobs, p.jobs, "questions")
-    note_used(folders.values())
-    return Evaluations({(key, task): folder for key, folder in folders.items()})
-
-
-def _folder(run: Run, key: EncoderKey, task: str, recipe: dict) -> Path:
-    return artefact_path(run.artefacts / ROOM, evaluation_name(key, task), recipe, _evaluate)
-
-
-def run_job(root: str, name: str, recipe: dict, encoder: str, means: dict) -> str:
-    """Make the artefact of a recipe (see questions.evaluate_questions) below the run's artefacts; returns its folder.
-
-    encoder: the folder or hub name to open. means: data_dir and batch_tokens, which change no result.
-    """
-    return str(artefact(Path(root) / ROOM, name, recipe, _evaluate, lambda out: _evaluate(out, recipe, encoder, means)))
+    room, means = run.artefacts / "questions", p.model_dump(include={"data_dir", "batch_tokens"})
+    wanted = {(key, task): Artefact(room, evaluation_name(key, task), recipe, _evaluate) for key, recipe in recipes.items()}
+    run_all = partial(run_jobs, make_one, workers=p.jobs, label="questions")
+    return Evaluations(make_missing(wanted, lambda asked: (places[asked[0]], means), run_all))
 
 
 @lru_cache(maxsize=1)

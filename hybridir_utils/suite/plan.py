@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from ..experiment.encoders import EncoderKey, base_artefact, encoder_artefact, encoder_keys, encoder_recipes, teacher_of
+from ..experiment.encoders import EncoderKey, base_artefact, encoder_artefacts, encoder_keys, teacher_of
 from ..experiment.preparation import pairs_artefact
 from ..experiment.profile import OWN_BASES
 from ..experiment.run import Run
-from ..provenance.artefacts import artefact_path, records_of, why_made
+from ..provenance.artefacts import Artefact, records_of
 from ..studies.languages import growth_keys, many_run, method_keys
 from ..studies.mixing import mixing_keys
 from ..train.methods import DISTILLATION
@@ -166,25 +166,23 @@ STARTS |= dict.fromkeys(("base_folder", "base_origin"), "another base")
 
 def _of_study(run: Run, keys: list[EncoderKey]) -> list[Training]:
     keys = [*(teacher_of(key) for key in keys if key.strategy == DISTILLATION), *keys]
-    recipes = encoder_recipes(run, keys)
     starts, records = _starts(run, keys), list(records_of(run.artefacts / "encoders", "*").values())
-    return [_training(run.artefacts, key.name, recipe, starts, records) for key, recipe in recipes.items()]
+    return [_training(encoder, starts, records) for encoder in encoder_artefacts(run, keys).values()]
 
 
-def _training(root: Path, name: str, recipe: dict, starts: dict[str, list[str]], records: list[dict]) -> Training:
-    about = encoder_artefact(root, name, recipe)
-    reasons = [_explained(reason, recipe, starts) for reason in why_made(*about)]
-    return Training(name, artefact_path(*about), tuple(dict.fromkeys(reasons)), _seconds(name, recipe, records))
+def _training(encoder: Artefact, starts: dict[str, list[str]], records: list[dict]) -> Training:
+    reasons = [_explained(reason, encoder.recipe, starts) for reason in encoder.reasons()]
+    return Training(encoder.name, encoder.path, tuple(dict.fromkeys(reasons)), _seconds(encoder.name, encoder.recipe, records))
 
 
 def _starts(run: Run, keys: list[EncoderKey]) -> dict[str, list[str]]:
     """Name of the pairs' and each base's artefact -> why it would be made."""
     pairs = pairs_artefact(run)
-    name = artefact_path(*pairs).name
-    found, bases = {name: why_made(*pairs)}, {key.base for key in keys} & set(OWN_BASES)
+    name = pairs.path.name
+    found, bases = {name: pairs.reasons()}, {key.base for key in keys} & set(OWN_BASES)
     for base in OWN_BASES[::-1] if bases else ():  # the aligned one starts from the other
-        about = base_artefact(run, base, name)
-        found[artefact_path(*about).name] = [_explained(reason, about[2], found) for reason in why_made(*about)]
+        made = base_artefact(run, base, name)
+        found[made.path.name] = [_explained(reason, made.recipe, found) for reason in made.reasons()]
     return found
 
 

@@ -16,7 +16,7 @@ from ...experiment.encoders import plans
 from ...experiment.evaluation import NOT_TRAINED, REFERENCE
 from ...experiment.preparation import PreparedPairs, evaluation_tasks, tested_texts
 from ...experiment.run import Run
-from ...provenance.artefacts import artefact
+from ...provenance.artefacts import Artefact
 from ...rank.significance import LEVEL, holm
 from ...results.reading import leak_counts
 from ...results.style import SHORT_SETTINGS
@@ -236,7 +236,7 @@ def leaks_left(run: Run, prepared: PreparedPairs) -> pd.DataFrame:
         pd.concat(found, ignore_index=True).to_parquet(out / "leaks.parquet", index=False)
 
     recipe = {"pairs": prepared.folder.name, "tests": run.profile.test_sets, "near_duplicate": run.profile.near_duplicate}
-    folder = artefact(run.artefacts / "pairs", "leaks-left", recipe, leaks, make)
+    folder = Artefact(run.artefacts / "pairs", "leaks-left", recipe, leaks).make(make)
     return pd.read_parquet(folder / "leaks.parquet")
 
 
