@@ -40,7 +40,7 @@ def test_encoders_of_notebook_02_are_found_again(tmp_path, monkeypatch):
     pairs = type("Pairs", (), {"folder": tmp_path / "pairs"})
     monkeypatch.setattr(encoders, "prepare_pairs", lambda run: pairs)
     monkeypatch.setattr(encoders, "base_encoders", lambda run: dict.fromkeys(run.profile.bases, tmp_path / "base"))
-    monkeypatch.setattr(encoders, "_train_all", lambda jobs, run: None)
+    monkeypatch.setattr(encoders, "_train_all", lambda run, jobs: None)
     run = open_run("sample")
     own, study = (encoders.trained_encoders(run, keys=keys) for keys in (encoder_keys(run), mixing_keys(run.profile)))
     shared = set(own) & set(study)

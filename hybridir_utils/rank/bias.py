@@ -21,6 +21,7 @@ PEER@k                  p-value of a Kruskal-Wallis test on the ranks of relevan
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ from scipy.special import chdtrc
 
 from ..base.errors import InputError
 from ..tasks.retrieval_task import RetrievalTask
-from .ranking import Ranks
+from .ranking import Ranks, working_threads
 
 OVERLAP_CELLS = 2**19  # bounds the tables of MRC@k to a few MiB
 COLUMNS = ["measure", "query_language", "value", "n"]
@@ -190,19 +191,21 @@ def _kruskal_p(values: np.ndarray, sample: np.ndarray) -> float:
 def _agreement(ranks: Ranks, task: RetrievalTask, k: int) -> pd.DataFrame:
     """Measure 6: per question language, the mean over all pairs of lists with a parallel question in another language."""
     groups = _parallel_questions(task)
-    top = ranks.top[:, :k]
-    total, n = np.zeros((2, len(task.languages)))
     step = max(1, OVERLAP_CELLS // (groups.shape[1] ** 2 * k))
-    for start in range(0, len(groups), step):
-        part = groups[start : start + step]
-        language = np.where(part >= 0, task.query_language[part], -1)
-        other = (language[:, :, None] != language[:, None, :]) & (part[:, :, None] >= 0) & (part[:, None, :] >= 0)
-        correlation = np.where(other, _spearman(top[part]), 0)
-        present = part >= 0
-        total += np.bincount(language[present], correlation.sum(axis=2)[present], minlength=len(total))
-        n += np.bincount(language[present], other.sum(axis=2)[present], minlength=len(total))
+    with working_threads() as run:
+        parts = run(partial(_agreements, ranks.top[:, :k], task), (groups[start : start + step] for start in range(0, len(groups), step)))
+        total, n = sum(parts, start=np.zeros((2, len(task.languages))))
     kept = np.flatnonzero(n)
     return pd.DataFrame({"value": total[kept] / n[kept], "n": n[kept].astype(int)}, index=kept)
+
+
+def _agreements(top: np.ndarray, task: RetrievalTask, groups: np.ndarray) -> np.ndarray:
+    """[2, languages]: sum of the correlations of each question language's lists with those of others, and how many these are."""
+    present = groups >= 0
+    language = np.where(present, task.query_language[groups], -1)
+    other = (language[:, :, None] != language[:, None, :]) & present[:, :, None] & present[:, None, :]
+    sums = np.where(other, _spearman(top[groups]), 0).sum(axis=2), other.sum(axis=2)
+    return np.stack([np.bincount(language[present], values[present], minlength=len(task.languages)) for values in sums])
 
 
 def _parallel_questions(task: RetrievalTask) -> np.ndarray:
@@ -241,9 +244,11 @@ def _overlaps(lists: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     ordered = np.sort(lists.reshape(n_groups, size).astype(np.int64) * size + np.arange(size), axis=1)
     candidate, place = np.divmod(ordered, size)
     column = np.cumsum(np.diff(candidate, axis=1, prepend=candidate[:, :1]) > 0, axis=1)
-    table = np.zeros((n_groups, 2, n_lists, column.max(initial=0) + 1))
+    exact = np.float32 if k**3 < 2**24 else np.float64  # all sums are whole numbers up to k³
+    table = np.zeros((n_groups, 2, n_lists, column.max(initial=0) + 1), exact)  # is it there, at which rank
     group, (member, position) = np.arange(n_groups)[:, None], np.divmod(place, k)
     table[group, 0, member, column] = 1
     table[group, 1, member, column] = position + 1
-    there, rank = table[:, 0], table[:, 1]
-    return there @ there.transpose(0, 2, 1), rank @ there.transpose(0, 2, 1), rank @ rank.transpose(0, 2, 1)
+    both = table.reshape(n_groups, 2 * n_lists, -1)
+    products = (both @ both.transpose(0, 2, 1)).astype(np.float64)
+    return products[:, :n_lists, :n_lists], products[:, n_lists:, :n_lists], products[:, n_lists:, n_lists:]

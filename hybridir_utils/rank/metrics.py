@@ -92,9 +92,10 @@ def coverage(task: RetrievalTask) -> pd.DataFrame:
     n = len(task.languages)
     asked = np.bincount(task.query_language, minlength=n)
     query, candidate = task.relevant_pairs.T
-    answered = np.unique(query * n + task.candidate_language[candidate])
-    kept = np.bincount(task.query_language[answered // n] * n + answered % n, minlength=n * n).reshape(n, n)
-    kept_mixed = np.bincount(task.query_language[np.unique(query)], minlength=n)
+    answered = np.zeros((len(task.query_language), n), dtype=bool)
+    answered[query, task.candidate_language[candidate]] = True
+    kept = np.stack([answered[task.query_language == x].sum(axis=0) for x in range(n)])
+    kept_mixed = np.bincount(task.query_language[answered.any(axis=1)], minlength=n)
     rows = [
         (SETTINGS[int(x != y)], task.languages[x], task.languages[y], kept[x, y], asked[x] - kept[x, y])
         for x in np.flatnonzero(asked)

@@ -1,9 +1,9 @@
 """One pass of score blocks over a retrieval task: the rank of every relevant candidate and the top of every list.
 
 Every measure of `metrics` and `bias` is a function of these ranks, so texts are encoded once and scores computed once.
-A block is sorted within each language and then as a whole; two binary searches per relevant candidate count the higher
-and the equal scores. Sorting costs less than comparing each relevant score with all candidates as soon as a question
-has several relevant candidates, and its cost does not grow with their number.
+Within its language, a relevant candidate is compared with all. In the mixed pool, two binary searches in the ordered scores count the
+higher and the equal ones: sorting costs less than comparing as soon as a question has several relevant candidates, and ordering the
+best alone costs half of it, which is enough for a question whose relevant candidates are all among them.
 
 Ties (PAPER §3): a relevant candidate's rank is 1 + the number of candidates that score higher, which is the best case;
 relevant candidates that tie with each other take successive ranks. `Places` also gives the worst case.
@@ -12,8 +12,9 @@ relevant candidates that tie with each other take successive ranks. `Places` als
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from itertools import pairwise
@@ -122,10 +123,8 @@ def rank_task(
         raise InputError(f"depth is {depth} and block {block}; both must be at least 1.")
     work = partial(_rank_block, score_block, task, task.relevant_pairs, min(depth, n_candidates))
     starts = range(0, n_queries, block)
-    # One BLAS thread per worker: the products of one block then overlap with the counting of another.
-    threads = threads or _blas_threads()
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-        parts = list(pool.map(work, starts, (min(start + block, n_queries) for start in starts)))
+    with working_threads(threads) as run:
+        parts = list(run(work, starts, (min(start + block, n_queries) for start in starts)))
     return Ranks(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Ranks)))
 
 
@@ -136,7 +135,9 @@ def rows_per_block(n_candidates: int) -> int:
 
 def _places(run: np.ndarray, score: np.ndarray, above: np.ndarray, tied: np.ndarray) -> Places:
     """run: [R] non-decreasing number of the question and pool; score, above, tied: [R] as in `Ranks`."""
-    order = np.lexsort((-score, run))
+    key = np.empty(len(run), np.complex128)  # ordered by the real part, then by the other; as runs come in order, a stable sort is quick
+    key.real, key.imag = run, -score
+    order = np.argsort(key, kind="stable")
     run, score, position = run[order], score[order], np.arange(len(order))
     run_starts = np.r_[True, run[1:] != run[:-1]]
     tie_starts = run_starts | np.r_[True, score[1:] != score[:-1]]
@@ -154,18 +155,45 @@ def _rank_block(score_block: ScoreBlock, task: RetrievalTask, pairs: np.ndarray,
     scores = np.asarray(score_block(start, stop))
     _check_block(scores, task, start, stop)
     query, candidate = pairs[slice(*np.searchsorted(pairs[:, 0], [start, stop]))].T
-    row, score = query - start, scores[query - start, candidate]
+    row, score, language = query - start, scores[query - start, candidate], task.candidate_language[candidate]
     bounds = np.searchsorted(task.candidate_language, np.arange(len(task.languages) + 1))
-    language = task.candidate_language[candidate]
-
-    ordered = scores.copy()
-    for begin, end in pairwise(bounds):
-        ordered[:, begin:end].sort(axis=1)
-    above_own, tied_own = _above_and_tied(ordered, row, bounds[language], bounds[language + 1], score)
-    ordered.sort(axis=1)
+    own = partial(_in_own_language, scores, bounds=bounds)
+    above_own = own(np.greater, row, score, language)
+    ordered, begin = _ascending(scores, row, score, above_own, depth)
     _check_nan(ordered, task, start)
-    above_all, tied_all = _above_and_tied(ordered, row, np.zeros_like(row), np.full_like(row, scores.shape[1]), score)
+    above_all, tied_all = _above_and_tied(ordered, row, begin[row], np.full_like(row, scores.shape[1]), score)
+    tied_own, ties = np.zeros_like(tied_all), np.flatnonzero(tied_all)
+    tied_own[ties] = own(np.equal, row[ties], score[ties], language[ties]) - 1
     return Ranks(query, candidate, language, score, above_own, tied_own, above_all, tied_all, _top(scores, ordered, depth))
+
+
+def _in_own_language(
+    scores: np.ndarray, compare: np.ufunc, row: np.ndarray, score: np.ndarray, language: np.ndarray, bounds: np.ndarray
+) -> np.ndarray:
+    """[relevant candidates] how many of the row's candidates of the same language compare (candidate's score, its score)."""
+    count, every = np.empty(len(row), np.int32), np.arange(len(scores))
+    for number, (begin, end) in enumerate(pairwise(bounds)):
+        chosen = np.flatnonzero(language == number)
+        for part in np.array_split(chosen, -(-len(chosen) // len(scores))) if len(chosen) else ():  # as much memory as the block, at most
+            pool = scores[:, begin:end] if np.array_equal(row[part], every) else scores[row[part], begin:end]
+            count[part] = np.count_nonzero(compare(pool, score[part, None]), axis=1)
+    return count
+
+
+def _ascending(scores: np.ndarray, row: np.ndarray, score: np.ndarray, above_own: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """(scores in ascending order from column begin on, [rows] begin): from the `depth` best on where these hold all that is relevant to the
+    row, and what follows them scores less, else from the first; no earlier score is higher. NaN comes last.
+    """
+    begin, cut = np.zeros(len(scores), np.int64), scores.shape[1] - depth
+    if cut < 1 or np.count_nonzero(above_own >= depth) > len(row) / 10:
+        return np.sort(scores, axis=1), begin
+    ordered = np.partition(scores, cut - 1, axis=1)
+    ordered[:, cut:].sort(axis=1)
+    deep = ordered[:, cut - 1] == ordered[:, cut]
+    deep[row[score < ordered[row, cut]]] = True
+    ordered[deep] = np.sort(ordered[deep], axis=1)
+    begin[~deep] = cut
+    return ordered, begin
 
 
 def _above_and_tied(ordered: np.ndarray, row: np.ndarray, begin: np.ndarray, end: np.ndarray, score: np.ndarray):
@@ -211,15 +239,24 @@ def _finite(kind: str, vectors: np.ndarray) -> np.ndarray:
 
 
 def _repeated_rows(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that repeat an earlier row, and the first row each of them repeats."""
-    codes, _ = pd.factorize(np.array([hashlib.blake2b(vector, digest_size=16).hexdigest() for vector in vectors]))
+    """Rows that repeat an earlier row, and the first row each of them repeats; only those that begin alike are looked at whole."""
+    start = np.ascontiguousarray(vectors[:, :2]).view(np.int64 if vectors.shape[1] > 1 else np.int32)[:, 0]
+    _, code, count = np.unique(start, return_inverse=True, return_counts=True)
+    alike = np.flatnonzero(count[code] > 1)
+    codes, _ = pd.factorize(np.array([hashlib.blake2b(vectors[row], digest_size=16).hexdigest() for row in alike], dtype=object))
     _, first = np.unique(codes, return_index=True)
-    copies = np.flatnonzero(first[codes] != np.arange(len(codes)))
-    return copies, first[codes[copies]]
+    originals = alike[first[codes]]
+    return alike[originals != alike], originals[originals != alike]
 
 
-def _blas_threads() -> int:
-    return min(MOST_WORKERS, max((library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"), default=1))
+@contextmanager
+def working_threads(count: int | None = None) -> Iterator[Callable]:
+    """A map over `count` threads (as many as BLAS may use, at most MOST_WORKERS) with one BLAS thread each: the products of one part
+    then overlap with the counting of another.
+    """
+    allowed = max((library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"), default=1)
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(count or min(MOST_WORKERS, allowed)) as pool:
+        yield pool.map
 
 
 def _check_block(scores: np.ndarray, task: RetrievalTask, start: int, stop: int) -> None:
