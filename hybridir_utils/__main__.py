@@ -172,8 +172,8 @@ def _translate(options) -> int:
 def _train(options) -> int:
     from .base.distributed import rank
     from .experiment.encoders import trained_encoders
-    from .experiment.readiness import check_places
     from .experiment.run import origin_of
+    from .experiment.sources import check_places
     from .provenance import reads
 
     run = _open(options)

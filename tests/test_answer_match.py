@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridir_utils.base.files import read_jsonl
-from hybridir_utils.tasks.large_sets import has_answer, tokens, usable
+from hybridir_utils.tasks.searched_sets import has_answer, tokens, usable
 
 NFC, NFD = (lambda text, form=form: unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
 

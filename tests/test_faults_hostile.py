@@ -31,8 +31,8 @@ from hybridir_utils.rank.ranking import dot_scores, rank_task
 from hybridir_utils.results import reading
 from hybridir_utils.results.browsing import browse, side_by_side
 from hybridir_utils.tasks.beir import read_beir, write_beir
-from hybridir_utils.tasks.large_sets import mkqa_task
 from hybridir_utils.tasks.retrieval_task import task_from_pairs
+from hybridir_utils.tasks.searched_sets import mkqa_task
 from hybridir_utils.train.training import TrainingSettings, train_encoder
 
 MEGABYTE = "fire " * 200_000

@@ -12,9 +12,8 @@ import pytest
 import tiny_mt
 
 from hybridir_utils.base.errors import InputError, UnknownName
-from hybridir_utils.data import mt, mt_models
-from hybridir_utils.data.mt import ModelTranslator, open_translator
-from hybridir_utils.data.mt_models import TRANSLATORS, language_tokens
+from hybridir_utils.data import mt
+from hybridir_utils.data.mt import TRANSLATORS, ModelTranslator, language_tokens, open_translator
 from hybridir_utils.data.sections import section_languages
 from hybridir_utils.data.translation import CachedTranslator
 
@@ -262,7 +261,7 @@ def test_the_catalogue_states_licences_and_the_default_is_free():
 
 
 def test_a_model_a_pair_is_cached_under_that_models_name(tmp_path, monkeypatch):
-    from hybridir_utils.data.mt_models import KnownTranslator
+    from hybridir_utils.data.mt import KnownTranslator
 
     for source, target in (("en", "de"), ("en", "th")):
         folder = tmp_path / f"opus-{source}-{target}"
@@ -278,7 +277,7 @@ def test_a_model_a_pair_is_cached_under_that_models_name(tmp_path, monkeypatch):
         note="",
         pairs={"x-y": "z"},
     )
-    monkeypatch.setitem(mt_models.TRANSLATORS, "opus", known)
+    monkeypatch.setitem(mt.TRANSLATORS, "opus", known)
     translator = open_translator("opus")
     cached = CachedTranslator(translator, tmp_path / "cache.sqlite")
     german, thai = (cached.translate(["The old house"], "en", target) for target in ("de", "th"))

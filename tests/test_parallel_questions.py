@@ -10,9 +10,8 @@ import pytest
 from hybridir_utils.base.errors import InputError, UnknownName
 from hybridir_utils.data.leakage import evaluated_texts
 from hybridir_utils.data.register import Request, data_fingerprint, read_questions
-from hybridir_utils.tasks.parallel_sets import mkqa_questions
-from hybridir_utils.tasks.parallel_texts import ParallelQuestions, parallel_rows, questions_of
-from hybridir_utils.tasks.retrieval_task import RetrievalTask, task_from_pairs
+from hybridir_utils.tasks.public_sets import mkqa_questions
+from hybridir_utils.tasks.retrieval_task import ParallelQuestions, RetrievalTask, parallel_rows, task_from_pairs
 
 LANGUAGES = {"en": "question", "zh_cn": "问题", "km": "សំណួរ"}
 
@@ -91,7 +90,7 @@ def test_a_question_that_stands_twice_in_a_language():
 
 def test_any_tasks_questions_can_be_asked_in_some_of_its_languages(tiny_pairs):
     task = task_from_pairs("tiny", tiny_pairs)
-    asked = questions_of(task)
+    asked = ParallelQuestions(task.name, task.queries)
     assert asked.languages == task.languages and len(asked.texts) == len(task.queries)
     assert asked.only(["th", "de"]).languages == ("de", "th") and asked.only([]).languages == asked.languages
     with pytest.raises(UnknownName, match="unknown language of tiny 'fr'"):
@@ -111,7 +110,7 @@ def test_a_task_without_translations_is_refused_where_a_study_needs_them():
     queries = texts([(f"q{n}", f"q{n}", ("en", "de")[n % 2], f"text {n}") for n in range(6)])
     task = RetrievalTask("pool", queries, queries.assign(id="d" + queries["id"]), pd.DataFrame({"query": ["q1"], "candidate": ["dq1"]}))
     with pytest.raises(InputError, match="pool: no two languages share two questions"):
-        questions_of(task)
+        ParallelQuestions(task.name, task.queries)
     assert parallel_rows(task, "question").empty and parallel_rows(task, "passage").empty
 
 

@@ -5,7 +5,7 @@ import pytest
 from hub_sets import write_parts
 
 from hybridir_utils.base.errors import InputError, UnknownName
-from hybridir_utils.tasks.parallel_sets import belebele_codes, belebele_task, ntrex_codes, ntrex_task
+from hybridir_utils.tasks.public_sets import belebele_codes, belebele_task, ntrex_codes, ntrex_task
 
 CODES = {"ar": "arb_Arab", "de": "deu_Latn", "zh": "zho_Hans"}
 

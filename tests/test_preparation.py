@@ -12,7 +12,7 @@ from hub_folders import squad
 
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.data import quality
-from hybridir_utils.data.mt_models import model_places
+from hybridir_utils.data.mt import model_places
 from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, pairs_from_rows, read_pairs_jsonl
 from hybridir_utils.data.quality import rejected
 from hybridir_utils.experiment import preparation
@@ -315,7 +315,7 @@ KILLED_AT_THE_LAST_TABLE = """
 import os, signal, sys
 from hybridir_utils.experiment import preparation
 from hybridir_utils.experiment.run import open_run
-from hybridir_utils.data.mt_models import model_places
+from hybridir_utils.data.mt import model_places
 preparation._coverage = lambda steps: os.kill(os.getpid(), signal.SIGKILL)
 preparation.prepare_pairs(open_run(sys.argv[1]))
 """

@@ -14,7 +14,7 @@ from hybridir_utils.base.errors import InputError
 from hybridir_utils.data.register import Request, read_task
 from hybridir_utils.rank.metrics import scores
 from hybridir_utils.rank.search_evaluation import answered_measures, encoder_ranker, evaluate_search, judged_measures, vector_ranker
-from hybridir_utils.tasks.large_sets import has_answer
+from hybridir_utils.tasks.searched_sets import has_answer
 from hybridir_utils.tasks.searched_task import Search, SearchTask
 
 WIDTH = len(FACTS)

@@ -62,7 +62,7 @@ def test_a_set_without_an_expected_column_is_refused(name, tmp_path):
         else:
             text = read_text(path).replace(f'"{column}"', f'"{column}s"').encode()
             path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
-    with pytest.raises(InputError, match=rf"{name}: its rows have no column '{column}' .did you mean '{column}s'.*Found: "):
+    with pytest.raises(InputError, match=rf"{name}: no column '{column}' .did you mean '{column}s'.*Found: "):
         hub_pairs(name, data_dir=str(tmp_path))
 
 

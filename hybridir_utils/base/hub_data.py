@@ -19,7 +19,7 @@ from datasets import Dataset, load_dataset
 from .catalogue import Entry
 from .errors import InputError, UnknownName, did_you_mean
 from .files import data_folder, file_fingerprint, fingerprint
-from .hub import hub_errors, split_place
+from .hub import files_of, hub_errors
 
 READERS = {"parquet": "parquet", "jsonl": "json", "json": "json", "csv": "csv", "tsv": "csv"}
 CARD = "README.md"  # its YAML head says which files are which config and split
@@ -63,14 +63,18 @@ def load_set(
     patterns = [files] if files else _card_files(name, repo, config, split, revision, data_dir)
     paths = matching(name, set_folder(name, repo, patterns, revision, data_dir), patterns, repo, revision)
     rows = _read(name, paths, header)
+    check_columns(name, rows, columns, f"{repo}@{revision}")
+    return rows.select_columns(list(columns)) if columns else rows
+
+
+def check_columns(where: str, rows: Dataset, columns: Sequence[str], place: str) -> None:
+    """Raise InputError, with the nearest name, where a set lacks one of the columns. place: whose layout is expected."""
     missing = [column for column in columns if column not in rows.column_names]
     if missing:
         raise InputError(
-            f"{name}: its rows have no column {missing[0]!r}{did_you_mean(missing[0], rows.column_names)} Found: "
-            f"{', '.join(rows.column_names)}; expected: {', '.join(columns)}. Take the revision that data/training_sets.toml or the "
-            "task names, or lay the local folder out as on the hub."
+            f"{where}: no column {missing[0]!r}{did_you_mean(missing[0], rows.column_names)} Found: {', '.join(rows.column_names)}; "
+            f"expected: {', '.join(columns)}. Take the layout of {place}."
         )
-    return rows.select_columns(list(columns)) if columns else rows
 
 
 def set_folder(name: str, repo: str, patterns: Sequence[str], revision: str | None = None, data_dir: str = "") -> Path:
@@ -174,32 +178,6 @@ def _check_width(name: str, paths: list[Path], header: Sequence[str]) -> None:
             )
 
 
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-CONFIGURATIONS = ("config.json", "modules.json")  # of transformers, of sentence-transformers
-CONVERSION = ("Adding `safetensors` variant of this model", "SFconvertbot")  # title and author of the pull request that transformers takes
-
-NO_CONFIGURATION = "no config.json there. Check the name, or save the whole model again."
-NO_WEIGHTS = (
-    "no weights in safetensors there, and weights in pickle files are not opened. Name a revision that has them (NAME@refs/pr/N, where the "
-    "hub's conversion bot added them), or convert the model and give its folder."
-)
-
-
-def model_fault(name: str) -> str:
-    """Why the model of a folder or hub name (`NAME@REVISION`) cannot be opened, with what to do; "" where it has what is needed.
-
-    It needs a configuration, and weights in safetensors of its first module. A folder is listed; the hub is asked for access and for the
-    names of the files, and where it does not answer the cache is listed.
-    """
-    try:
-        files = files_of(name)
-        if not files & set(CONFIGURATIONS):
-            return f"{name}: {NO_CONFIGURATION}"
-        return "" if any(_is_first_weights(file) for file in files) or _is_converted(name) else f"{name}: {NO_WEIGHTS}"
-    except InputError as error:
-        return str(error)
-
-
 def set_fault(name: str, repo: str, patterns: Sequence[str], revision: str, data_dir: str = "") -> str:
     """Why the files of a data set (`hub_data.load_set`) are not where they are read from, with what to do; "" where they are there."""
     try:
@@ -215,45 +193,3 @@ def set_fault(name: str, repo: str, patterns: Sequence[str], revision: str, data
         return str(error)
     missing = [pattern for pattern in patterns if not fnmatch.filter(files, pattern)]
     return f"{place}: no file {missing[0]}; the set {name!r} is laid out otherwise now. Name another revision." if missing else ""
-
-
-def files_of(name: str, kind: str = "model") -> set[str]:
-    """Names of the files in a folder, or of a repository at a revision; of its copy in the cache where the hub does not answer.
-
-    kind: `model` or `dataset`. Raises InputError as `hub_errors`: not there, gated, out of reach.
-    """
-    from huggingface_hub import HfApi, constants, snapshot_download
-
-    place, revision = split_place(name)
-    if Path(place).is_dir():
-        return _files(Path(place))
-    with hub_errors(name):
-        if constants.is_offline_mode():
-            return _files(Path(snapshot_download(place, repo_type=kind, revision=revision, local_files_only=True)))
-        HfApi().auth_check(place, repo_type=kind)
-        return set(HfApi().list_repo_files(place, repo_type=kind, revision=revision))
-
-
-def _files(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-
-
-def _is_first_weights(file: str) -> bool:
-    """Whether weights of the first module: they lie in the folder itself, or in one that sentence-transformers numbers 0."""
-    folder, _, base = file.rpartition("/")
-    return base in WEIGHTS and (not folder or folder.startswith("0_"))
-
-
-def _is_converted(name: str) -> bool:
-    """Whether transformers would take the hub's own conversion: of the main branch, from its bot's pull request, if that is up to date."""
-    from huggingface_hub import HfApi, constants
-
-    place, revision = split_place(name)
-    if Path(place).is_dir() or revision not in (None, "main") or constants.is_offline_mode():
-        return False
-    from transformers.safetensors_conversion import previous_pr
-
-    title, bot = CONVERSION
-    with hub_errors(name):
-        found = previous_pr(HfApi(), place, title, token=None)
-    return found is not None and found.author == bot

@@ -27,8 +27,7 @@ from scipy import sparse
 
 from ..base.errors import InputError
 from ..base.mapped import codes, holds, keep_rows
-from ..tasks.parallel_texts import ParallelQuestions
-from ..tasks.retrieval_task import RetrievalTask
+from ..tasks.retrieval_task import ParallelQuestions, RetrievalTask
 from ..tasks.searched_task import Search, SearchTask, corpus_rows
 
 SHINGLE = 5  # characters

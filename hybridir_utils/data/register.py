@@ -19,12 +19,10 @@ from ..base.files import WORLDFACTS, data_folder, file_fingerprint, fingerprint,
 from ..base.languages import XQUAD_R_LANGUAGES
 from ..base.mapped import codes, keep_rows
 from ..tasks.beir import read_beir
-from ..tasks.large_sets import miracl_task, mkqa_task, neuclir_task
 from ..tasks.mteb_tasks import mteb_set, mteb_task
-from ..tasks.parallel_sets import belebele_codes, belebele_task, mkqa_questions, ntrex_codes, ntrex_task
-from ..tasks.parallel_texts import ParallelQuestions, questions_of
-from ..tasks.public_sets import EVALUATION_SETS, EvaluationSet
-from ..tasks.retrieval_task import RetrievalTask
+from ..tasks.public_sets import EVALUATION_SETS, EvaluationSet, belebele_codes, belebele_task, mkqa_questions, ntrex_codes, ntrex_task
+from ..tasks.retrieval_task import ParallelQuestions, RetrievalTask
+from ..tasks.searched_sets import miracl_task, mkqa_task, neuclir_task
 from ..tasks.searched_task import SearchTask
 from ..tasks.squad import MLQA_LANGUAGES, mlqa_r, squad_folder, xquad_r
 from . import worldfacts
@@ -220,7 +218,7 @@ def read_questions(name: str, request: Request = Request()) -> ParallelQuestions
     Raises InputError where a task's questions are not parallel, UnknownName for a language they are not in.
     """
     found = _entry("question task", {each: TASKS[each] for each in task_names("ranked", "questions")}, name).read(name, request)
-    return found if isinstance(found, ParallelQuestions) else questions_of(found).only(request.question_languages)
+    return found if isinstance(found, ParallelQuestions) else ParallelQuestions(found.name, found.queries).only(request.question_languages)
 
 
 def languages_of(name: str, data_dir: str = "") -> tuple[str, ...]:

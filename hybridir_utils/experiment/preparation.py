@@ -24,8 +24,7 @@ from ..data.register import data_fingerprint, is_search_task, languages_of, read
 from ..data.translation import CachedTranslator, MemoryTranslator, translate_pairs
 from ..encode.opening import origin
 from ..provenance.artefacts import Artefact
-from ..tasks.parallel_texts import ParallelQuestions
-from ..tasks.retrieval_task import RetrievalTask
+from ..tasks.retrieval_task import ParallelQuestions, RetrievalTask
 from ..tasks.searched_task import SearchTask
 from .making import make_one
 from .profile import Profile
@@ -261,7 +260,7 @@ def translating_model(profile: Profile) -> dict:
     """
     if profile.translator == "memory":
         return {"name": "memory"}
-    from ..data.mt_models import TRANSLATORS, model_places
+    from ..data.mt import TRANSLATORS, model_places
 
     known = TRANSLATORS.get(profile.translator)
     models = {place: _commit(place) for place in model_places(profile.translator, profile.languages)}

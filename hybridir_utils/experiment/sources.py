@@ -1,15 +1,24 @@
-"""What a profile's pair sets give to train on: a part of each drawn, and some answer passages held out for validation."""
+"""What a profile names: the training pairs of its sets, drawn and held out; and whether all of it lies where it is read from, asked before
+a run of days starts, so that every fault is told at once.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import pyarrow.compute as pc
 
+from ..base.errors import HybridIRError, InputError
+from ..base.hub import model_fault
 from ..base.mapped import codes, keep_rows
+from ..data.mt import model_places
 from ..data.pairs import join_pairs
 from ..data.public_layouts import drawn_size
-from ..data.register import pair_set
-from .profile import Profile
+from ..data.register import Request, data_fault, pair_set
+from ..encode.catalogue import place_of
+from .profile import OWN_BASES, Profile
 
 VALIDATION_SHARE = 0.04
 VALIDATION_MOST = 5000  # passages; more of a large set only slow the training down
@@ -53,3 +62,46 @@ def hold_out(pairs, seed: int, share: float = VALIDATION_SHARE):
     held = np.zeros(len(names), dtype=bool)
     held[chosen[: min(max(1, round(share * len(names))), VALIDATION_MOST)]] = True
     return keep_rows(pairs, ~held[numbers]), keep_rows(pairs, held[numbers])
+
+
+def check_places(profile: Profile) -> None:
+    """Raise InputError, naming every fault, unless all models and data sets of the profile are there, on the hub or in a folder.
+
+    Of a model, configuration and weights are asked for; of a set, its files. What the suite makes itself and local folders cost nothing.
+    """
+    if faults := place_faults(profile):
+        raise InputError("found before anything was started:\n" + as_text(faults))
+
+
+def place_faults(profile: Profile) -> list[str]:
+    """Every fault of the profile's models and sets, a sentence each with what to do."""
+    return [fault for ask in (*_models(profile), *_sets(profile)) if (fault := _told(ask))]
+
+
+def _models(profile: Profile) -> Iterator[Callable[[], str]]:
+    """What tells the fault of each base, retriever and translation model."""
+    encoders = [name for name in (*profile.bases, *profile.retrievers, profile.many_base) if name and name not in OWN_BASES]
+    translators = [] if profile.translator == "memory" else model_places(profile.translator, profile.languages)
+    return (partial(model_fault, place) for place in dict.fromkeys([*map(place_of, encoders), *translators]))
+
+
+def _sets(profile: Profile) -> Iterator[Callable[[], str]]:
+    """What tells the fault of each pair set, validation set and task."""
+    english = Request(("en",), data_dir=profile.data_dir)
+    return (partial(data_fault, name, english if name in profile.validation_sets else profile.request) for name in profile.data_names)
+
+
+def _told(ask: Callable[[], str]) -> str:
+    try:
+        return ask()
+    except HybridIRError as error:
+        return str(error)
+
+
+def as_text(faults: Iterable[str]) -> str:
+    """A line for each kind of fault; the names that have it in common stand together."""
+    by_advice = {}
+    for fault in dict.fromkeys(faults):
+        *name, advice = fault.split(": ", 1)
+        by_advice.setdefault(advice, []).extend(name)
+    return "\n".join(f"- {', '.join(names)}{': ' if names else ''}{advice}" for advice, names in by_advice.items())

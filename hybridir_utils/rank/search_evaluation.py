@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..base.errors import InputError
-from ..tasks.large_sets import token_text, usable
+from ..tasks.searched_sets import token_text, usable
 from ..tasks.searched_task import Search, SearchTask, corpus_rows, relevant_rows
 
 if TYPE_CHECKING:

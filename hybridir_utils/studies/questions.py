@@ -40,7 +40,7 @@ from ..rank.alignment import (
 from ..results.findings import AHEAD, BEHIND, HYBRID, grouped, verdict
 from ..results.style import in_order
 from ..results.tables import ordered, search_table, stack, test_table, with_spread
-from ..tasks.parallel_texts import ParallelQuestions
+from ..tasks.retrieval_task import ParallelQuestions
 
 ROOM = "questions"  # of the artefacts
 PASSAGES = "mkqa"

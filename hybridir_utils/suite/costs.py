@@ -9,14 +9,14 @@ import pandas as pd
 
 from ..base.errors import HybridIRError, InputError, UnknownName
 from ..base.files import PUBLISHED
-from ..data.mt_models import TRANSLATORS
+from ..data.mt import TRANSLATORS
 from ..data.public_layouts import drawn_size
 from ..data.public_pairs import TRAINING_SETS
 from ..data.register import is_search_task
 from ..encode.catalogue import ENCODERS
 from ..experiment.profile import OWN_BASES, Profile
-from ..experiment.readiness import as_text, place_faults
 from ..experiment.run import Run
+from ..experiment.sources import as_text, place_faults
 from ..studies.mixing import further_keys
 from ..tasks.mteb_tasks import PREFIX, mteb_sizes
 

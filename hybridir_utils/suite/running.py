@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 
 from ..base.errors import HybridIRError, UnknownName
 from ..base.files import NOTEBOOKS, file_fingerprint, fingerprint, need_checkout, output_root, read_json, writing
-from ..experiment.readiness import check_places
 from ..experiment.run import Run, origin_of, settings_of
+from ..experiment.sources import check_places
 from ..provenance import reads
 from ..provenance.artefacts import hold, recipe_of
 from ..provenance.code_use import PACKAGE

@@ -1,7 +1,10 @@
-"""Evaluation sets (`data/evaluation_sets.toml`): on the hub at a pinned revision, or in a local folder laid out as there."""
+"""Evaluation sets (`data/evaluation_sets.toml`), on the hub at a pinned revision or in a local folder; and the readers of parallel ones,
+which are ranked in full: Belebele, NTREX news, MKQA's questions.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,13 +12,19 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ..base.catalogue import Catalogue
-from ..base.errors import InputError, did_you_mean
-from ..base.hub_data import HubSet, load_set, set_folder
+from ..base.errors import InputError
+from ..base.files import data_folder, read_jsonl, read_text
+from ..base.hub_data import HubSet, check_columns, load_set, set_folder
+from ..base.languages import our_code, pick_languages
+from .retrieval_task import TEXT_COLUMNS, ParallelQuestions, RetrievalTask
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-QRELS = {"query-id": "query", "corpus-id": "candidate", "score": "relevance"}
+BELEBELE = ("link", "question_number", "flores_passage", "question")
+# NTREX has one file a language: of the regional ones the plain file, and of those without a plain one the first choice of most sets.
+LEFT_OUT = ("eng-GB", "eng-IN", "eng-US", "fra-CA", "por-BR", "spa-MX", "srp-Latn", "zho-TW")
+NO_TEXT = ("document_ids",)
 
 
 class EvaluationSet(HubSet):
@@ -45,24 +54,111 @@ def set_part(entry: EvaluationSet, config: str, columns: Sequence[str], data_dir
     part = load_set(entry.name, entry.hub, config, entry.split, entry.revision, data_dir=data_dir)
     if "_id" in part.column_names and "id" not in part.column_names:
         part = part.rename_column("_id", "id")
-    missing = [column for column in columns if column not in part.column_names]
-    if missing:
-        raise InputError(
-            f"{entry.name}, {config}: no column {missing[0]!r}{did_you_mean(missing[0], part.column_names)} Found: "
-            f"{', '.join(part.column_names)}; expected: {', '.join(columns)}. Take the layout of {entry.hub}@{entry.revision}."
-        )
+    check_columns(f"{entry.name}, {config}", part, columns, f"{entry.hub}@{entry.revision}")
     return part
 
 
-def read_questions(entry: EvaluationSet, subset: str, language: str, data_dir: str = "") -> pd.DataFrame:
-    """Questions of a subset: columns id, group, language, text. Ids of other languages' questions mean other questions."""
-    frame = set_part(entry, f"{subset}-queries", ("id", "text"), data_dir).select_columns(["id", "text"]).to_pandas()
-    frame["id"] = frame["id"].astype(str)
-    return frame.assign(group=language + ":" + frame["id"], language=language)[["id", "group", "language", "text"]]
+def belebele_codes() -> dict[str, str]:
+    """Our code -> Belebele's (`ar` -> `arb_Arab`), one each."""
+    codes = EVALUATION_SETS["belebele"].languages
+    variants = Counter(our_code(code, single=True) for code in codes)
+    return {our_code(code, single=variants[our_code(code, single=True)] == 1): code for code in codes}
 
 
-def read_qrels(entry: EvaluationSet, subset: str, data_dir: str = "") -> pd.DataFrame:
-    """Judgements of a subset: columns query, candidate, relevance (int)."""
-    part = set_part(entry, f"{subset}-qrels", tuple(QRELS), data_dir).select_columns(list(QRELS))
-    frame = part.to_pandas().rename(columns=QRELS)
-    return frame.astype({"query": str, "candidate": str, "relevance": int})
+def belebele_task(languages: Sequence[str] = (), data_dir: str = "") -> RetrievalTask:
+    """The task in the given languages; none: all 122, of which the 13 M relevant pairs take some GB. Raises UnknownName, InputError."""
+    codes = belebele_codes()
+    picked = pick_languages("Belebele", languages, tuple(codes))
+    rows = pd.concat([_belebele_rows(codes[language], language, data_dir) for language in picked], ignore_index=True)
+    rows["query_group"] = rows["link"] + "#" + rows["question_number"].astype(str)
+    queries = _texts(rows, "query_group", "question")
+    candidates = _texts(rows.drop_duplicates(["language", "link"]), "link", "flores_passage")
+    wanted = pd.DataFrame({"query": queries["id"], "group": rows["link"]})
+    relevance = wanted.merge(candidates[["group", "id"]], on="group").rename(columns={"id": "candidate"})
+    return RetrievalTask("Belebele", queries, candidates, relevance[["query", "candidate"]])
+
+
+def _belebele_rows(code: str, language: str, data_dir: str) -> pd.DataFrame:
+    part = set_part(EVALUATION_SETS["belebele"], code, BELEBELE, data_dir)
+    return part.select_columns(list(BELEBELE)).to_pandas().assign(language=language)
+
+
+def _texts(rows: pd.DataFrame, group: str, text: str) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {"id": rows["language"] + ":" + rows[group], "group": rows[group], "language": rows["language"], "text": rows[text]}
+    )
+    return frame[TEXT_COLUMNS]
+
+
+def ntrex_task(languages: Sequence[str] = (), data_dir: str = "") -> RetrievalTask:
+    """The task in the given languages; none: all there are (120, of which the 13 M relevant pairs alone take some GB).
+
+    Reads `<code>.txt` and `document_ids.txt` of `ntrex-news` below data_dir or HYBRIDIR_DATA. Raises UnknownName for a language
+    without a file, InputError when the files are not aligned or a line is empty.
+    """
+    folder = data_folder("ntrex-news", data_dir)
+    documents = _lines(folder / "document_ids.txt")
+    codes = ntrex_codes(folder)
+    picked = pick_languages("NTREX", languages, tuple(codes))
+    rows = pd.concat([_ntrex_rows(folder / f"{codes[code]}.txt", code, documents) for code in picked], ignore_index=True)
+    first = rows["line"].isin(_first_lines(documents))
+    queries, candidates = rows[first].assign(group=rows["document"]), rows[~first].assign(group=rows["line"].astype(str))
+    relevance = queries[["id", "document"]].merge(candidates[["id", "document"]], on="document", suffixes=("_query", "_candidate"))
+    relevance = relevance.rename(columns={"id_query": "query", "id_candidate": "candidate"})[["query", "candidate"]]
+    return RetrievalTask("NTREX", queries[TEXT_COLUMNS], candidates[TEXT_COLUMNS], relevance)
+
+
+def ntrex_codes(folder: Path) -> dict[str, str]:
+    """Our code -> the file's name without `.txt`, one file a language."""
+    stems = sorted(path.stem for path in Path(folder).glob("*.txt"))
+    return {our_code(stem, single=True): stem for stem in stems if stem not in (*LEFT_OUT, *NO_TEXT)}
+
+
+def _ntrex_rows(path: Path, language: str, documents: list[str]) -> pd.DataFrame:
+    lines = _lines(path)
+    if len(lines) != len(documents):
+        raise InputError(f"{path}: {len(lines)} lines, but document_ids.txt has {len(documents)}; the lines of all files must match.")
+    empty = [number for number, line in enumerate(lines, start=1) if not line.strip()]
+    if empty:
+        raise InputError(f"{path}, line {empty[0]}: empty; a sentence is expected in every line.")
+    numbers = range(len(lines))
+    return pd.DataFrame(
+        {"id": [f"{language}:{n}" for n in numbers], "line": numbers, "document": documents, "language": language, "text": lines}
+    )
+
+
+def _first_lines(documents: list[str]) -> list[int]:
+    return [n for n, document in enumerate(documents) if n == 0 or documents[n - 1] != document]
+
+
+def _lines(path: Path) -> list[str]:
+    """Lines cut at line feeds alone: other separators of Unicode belong to the texts."""
+    return read_text(path).removesuffix("\n").split("\n")
+
+
+def mkqa_questions(languages: Sequence[str] = (), data_dir: str = "") -> ParallelQuestions:
+    """The questions in the given languages; none: all that the folder has a file for.
+
+    Reads `<code>.jsonl` of `mkqa-questions` below data_dir or HYBRIDIR_DATA (`zh_cn.jsonl` is zh): a line has `id`, whose part before the
+    first `_` is the question's in all languages, and `question`. Raises InputError for a missing folder, a folder without files, a
+    malformed line, an id that stands twice or ids that no other language has, UnknownName for a language without a file.
+    """
+    folder = data_folder("mkqa-questions", data_dir)
+    paths = {our_code(path.stem, single=True): path for path in sorted(folder.glob("*.jsonl"))}
+    if not paths:
+        raise InputError(f"{folder}: no <language>.jsonl in it; data/README.md gives the command that puts the questions there.")
+    picked = pick_languages("MKQA's questions", languages, tuple(paths))
+    return ParallelQuestions("mkqa-questions", pd.concat([_questions(paths[language], language) for language in picked], ignore_index=True))
+
+
+def _questions(path: Path, language: str) -> pd.DataFrame:
+    rows, seen = [], {}
+    for number, row in read_jsonl(path, required=("id", "question")):
+        group, text = str(row["id"]).partition("_")[0], row["question"]
+        if not isinstance(text, str) or not text.strip():
+            raise InputError(f"{path}, line {number}: 'question' must be a text that is not empty, found {text!r}.")
+        if group in seen:
+            raise InputError(f"{path}, line {number}: question {group!r} stands in line {seen[group]} already; keep one of them.")
+        seen[group] = number
+        rows.append((f"{language}:{group}", group, language, text))
+    return pd.DataFrame(rows, columns=TEXT_COLUMNS)

@@ -14,8 +14,8 @@ import pandas as pd
 from ...base.errors import InputError
 from ...base.files import fingerprint, output_root, write_csv, write_json
 from ...experiment.encoders import common_places
-from ...experiment.readiness import check_places
 from ...experiment.run import Run, Setting, changes_of, open_run, read_settings, run_folder
+from ...experiment.sources import check_places
 from ...experiment.stamps import is_current, read_stamps
 from ...provenance.artefacts import is_whole
 from ...results.figures import read_result

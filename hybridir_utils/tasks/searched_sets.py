@@ -1,4 +1,4 @@
-"""Public sets with large pools, searched to a depth: MIRACL, MKQA, NeuCLIR."""
+"""Public sets with large pools, searched to a depth: MIRACL, MKQA, NeuCLIR; and whether a passage holds one of MKQA's answers."""
 
 from __future__ import annotations
 
@@ -16,24 +16,12 @@ import pandas as pd
 from ..base.errors import InputError
 from ..base.files import parse_json, read_text
 from ..base.languages import our_code, pick_languages
-from .public_sets import EVALUATION_SETS, EvaluationSet, read_qrels, read_questions, set_file, set_part
+from .public_sets import EVALUATION_SETS, EvaluationSet, set_file, set_part
+from .retrieval_task import TEXT_COLUMNS
 from .searched_task import Search, SearchTask, passages
 
-NAMES = {"miracl": "MIRACL", "miracl-full": "MIRACL (full)"}
-
-
-def miracl_task(name: str, languages: Sequence[str] = (), data_dir: str = "") -> SearchTask:
-    """The task `miracl` or `miracl-full`; no languages: all 18. Raises UnknownName for a language MIRACL lacks, and InputError."""
-    entry = EVALUATION_SETS[name]
-    picked = pick_languages(NAMES[name], languages, entry.languages)
-    searches = [Search(code, code, code, read_questions(entry, code, code, data_dir), read_qrels(entry, code, data_dir)) for code in picked]
-    return SearchTask(NAMES[name], ("nDCG@10", "R@100"), tuple(searches), partial(_miracl_corpus, entry, data_dir))
-
-
-def _miracl_corpus(entry: EvaluationSet, data_dir: str, language: str):
-    return passages(set_part(entry, f"{language}-corpus", ("id", "text"), data_dir))
-
-
+MIRACL = {"miracl": "MIRACL", "miracl-full": "MIRACL (full)"}
+QRELS = {"query-id": "query", "corpus-id": "candidate", "score": "relevance"}
 ARCHIVE = "MKQA_test-data.zip"
 CORPUS_NAME = "nq"
 
@@ -43,6 +31,33 @@ SAME = {
     " ": "\x0b\x0c\x85", "": "\x01\x02\x03\x04\x05\x06\x07\x08\x0e\x0f\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\xad",
 }  # fmt: skip
 MARKS = str.maketrans({character: mark for mark, characters in SAME.items() for character in characters})
+BREAK = "\x1f"  # a control character, which no token holds
+
+
+def miracl_task(name: str, languages: Sequence[str] = (), data_dir: str = "") -> SearchTask:
+    """The task `miracl` or `miracl-full`; no languages: all 18. Raises UnknownName for a language MIRACL lacks, and InputError."""
+    entry = EVALUATION_SETS[name]
+    picked = pick_languages(MIRACL[name], languages, entry.languages)
+    searches = [Search(code, code, code, _questions(entry, code, code, data_dir), _judgements(entry, code, data_dir)) for code in picked]
+    return SearchTask(MIRACL[name], ("nDCG@10", "R@100"), tuple(searches), partial(_miracl_corpus, entry, data_dir))
+
+
+def _miracl_corpus(entry: EvaluationSet, data_dir: str, language: str):
+    return passages(set_part(entry, f"{language}-corpus", ("id", "text"), data_dir))
+
+
+def _questions(entry: EvaluationSet, subset: str, language: str, data_dir: str = "") -> pd.DataFrame:
+    """Questions of a subset: columns id, group, language, text. Ids of other languages' questions mean other questions."""
+    frame = set_part(entry, f"{subset}-queries", ("id", "text"), data_dir).select_columns(["id", "text"]).to_pandas()
+    frame["id"] = frame["id"].astype(str)
+    return frame.assign(group=language + ":" + frame["id"], language=language)[TEXT_COLUMNS]
+
+
+def _judgements(entry: EvaluationSet, subset: str, data_dir: str = "") -> pd.DataFrame:
+    """Judgements of a subset: columns query, candidate, relevance (int)."""
+    part = set_part(entry, f"{subset}-qrels", tuple(QRELS), data_dir).select_columns(list(QRELS))
+    frame = part.to_pandas().rename(columns=QRELS)
+    return frame.astype({"query": str, "candidate": str, "relevance": int})
 
 
 def mkqa_task(languages: Sequence[str] = (), data_dir: str = "") -> SearchTask:
@@ -67,7 +82,7 @@ def uniform(text: str) -> str:
 def _search(archive: Path, language: str, code: str) -> Search:
     rows = [(str(row["id"]), row["question"], [answer for answer in row["answers"] if answer]) for row in _rows(archive, f"{code}.jsonl")]
     frame = pd.DataFrame([row[:2] for row in rows], columns=["id", "text"]).assign(language=language)
-    queries = frame.assign(group=frame["id"])[["id", "group", "language", "text"]]
+    queries = frame.assign(group=frame["id"])[TEXT_COLUMNS]
     return Search(language, "en", CORPUS_NAME, queries, answers={id_: answers for id_, _, answers in rows if usable(answers)})
 
 
@@ -114,7 +129,7 @@ def _neuclir_corpus(data_dir: str, code: str):
 
 def _topics(path: Path) -> pd.DataFrame:
     frame = _table(path, "\t", ["id", "text"])
-    return frame.assign(group=frame["id"], language="en")[["id", "group", "language", "text"]]
+    return frame.assign(group=frame["id"], language="en")[TEXT_COLUMNS]
 
 
 def _qrels(path: Path) -> pd.DataFrame:
@@ -133,9 +148,6 @@ def _table(path: Path, separator: str | None, names: list[str]) -> pd.DataFrame:
     if odd:
         raise InputError(f"{path}, line {odd[0]}: expected {len(names)} columns ({', '.join(names)}), found {len(odd[1])}.")
     return pd.DataFrame([[field.strip() for field in row] for _, row in rows], columns=names, dtype=str)
-
-
-BREAK = "\x1f"  # a control character, which no token holds
 
 
 def tokens(text: str) -> list[str]:
