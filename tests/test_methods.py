@@ -64,7 +64,7 @@ def test_names_are_switched_whole_and_the_longest_first():
 def test_a_name_is_switched_about_as_often_as_it_should_be():
     rng, found = np.random.default_rng(0), lexicon(("de", "fr"))
     texts = [switch("Germany", found, rng) for _ in range(2000)]
-    assert abs(np.mean([text != "Germany" for text in texts]) - pair_views.SHARE) < 0.05
+    assert abs(np.mean([text != "Germany" for text in texts]) - pair_views.SWITCHED) < 0.05
     assert {"Deutschland", "Allemagne"} <= set(texts)
 
 

@@ -20,6 +20,7 @@ from hybridir_utils.data.pairs import (
     read_pairs_jsonl,
     read_split,
 )
+from hybridir_utils.data.quality import rejected
 from hybridir_utils.data.sections import read_sections, section_languages
 
 LONG = "This sentence is long enough to be kept as a passage of its own. "
@@ -115,6 +116,13 @@ def test_a_saved_split_is_memory_mapped_and_follows_its_file(tmp_path):
     write_parquet(second, folder / "train.parquet")
     os.utime(folder / "train.parquet", (1, 1))
     assert read_split(folder, "train")[:] == second[:]
+
+
+def test_a_translation_without_a_text_is_joined_and_refused_by_the_quality_checks():
+    english = pairs_from_rows([("a", "a", "en", "Why is it so?", "It is so.", "s")])
+    german = Dataset.from_dict({name: [value] for name, value in (english[0] | {"language": "de", "question": ""}).items()})
+    found = rejected(join_pairs([english, german]))
+    assert found[["language", "field", "check"]].to_numpy().tolist() == [["de", "question", "empty"], ["de", "passage", "copied"]]
 
 
 def test_hard_negatives_are_taken_along(tmp_path):

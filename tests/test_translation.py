@@ -162,7 +162,7 @@ def test_a_full_disk_is_told_and_what_is_done_is_kept(tmp_path, monkeypatch):
 SLOW_RUN = """
     import sys, time
     from pathlib import Path
-    from hybridir_utils.translate import translation
+    from hybridir_utils.data import translation
 
     translation.BATCH = 5
     cache, log = Path(sys.argv[1]), Path(sys.argv[2])
@@ -305,7 +305,7 @@ def test_progress_counts_the_characters_of_every_language_and_names_the_pair(pai
 
         __enter__, __exit__ = lambda self: self, lambda self, *_: None
 
-    monkeypatch.setattr("tqdm.tqdm", Bar)
+    monkeypatch.setattr(translation, "tqdm", Bar)
     cached = CachedTranslator(Counting(), tmp_path / "cache.sqlite")
     translate_pairs(pairs, cached, ["de", "fr"])
     characters = sum(len(text) for column in ("question", "passage") for text in pairs[column])

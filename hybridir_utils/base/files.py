@@ -98,6 +98,13 @@ def read_jsonl(path: Path, required: Iterable[str] = ()) -> Iterator[tuple[int, 
         yield number, row
 
 
+def need_texts(row: dict, keys: Iterable[str], where: str, empty: bool = False) -> None:
+    """Raise InputError where a key's value is no text, or a blank one that may not be `empty`. where: file and line."""
+    for key in keys:
+        if not isinstance(row[key], str) or not (empty or row[key].strip()):
+            raise InputError(f"{where}: {key!r} must be a text{'' if empty else ' that is not empty'}, found {row[key]!r}.")
+
+
 def parse_json(text: str, path: Path | str, first_line: int = 1) -> Any:
     """The JSON value of a text that stands in a file from a line on. Raises InputError naming file, line and column.
 

@@ -8,6 +8,41 @@ from functools import cache
 from .errors import UnknownName
 
 XQUAD_R_LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
+# Script or region that a language is written in when its code alone is given; any other stays in our code (`zh-Hant`, `ar-Latn`).
+USUAL = {
+    "ar": "Arab", "az": "Latn", "bn": "Beng", "ckb": "Arab", "hi": "Deva", "ne": "Deva", "sd": "Arab", "si": "Sinh", "sn": "Latn",
+    "sr": "Cyrl", "tg": "Cyrl", "ur": "Arab", "zh": "Hans",
+}  # fmt: skip
+REGION_SCRIPT = {"CN": "Hans"}
+FAMILIES = {
+    "Germanic": "af da de en fo is lb nb nl nn no sv yi",
+    "Romance": "ca es fr gl it oc pt ro",
+    "Slavic": "be bg bs cs hr mk pl ru sk sl sr uk",
+    "Baltic": "lt lv",
+    "Celtic": "br cy ga gd",
+    "Greek": "el",
+    "Armenian": "hy",
+    "Albanian": "sq",
+    "Indo-Iranian": "as bn ckb dv fa gu hi ku mr ne or pa ps sd si tg ur",
+    "Uralic": "et fi hu se",
+    "Turkic": "az ba kk ky tk tr tt ug uz",
+    "Afro-Asiatic": "am ar ha he kab mt om so ti",
+    "Atlantic-Congo": "bem ee ig lg nso ny nd rw sn ss st sw tn ts ve wo xh yo zu",
+    "Dravidian": "kn ml ta te",
+    "Austroasiatic": "km vi",
+    "Austronesian": "fil fj id jv mg mi ms sm to ty",
+    "Kra-Dai": "lo th",
+    "Sino-Tibetan": "bo dz my yue zh",
+    "Hmong-Mien": "hmn",
+    "Mongolic": "mn",
+    "Japonic": "ja",
+    "Koreanic": "ko",
+    "Kartvelian": "ka",
+    "Basque": "eu",
+    "constructed": "eo",
+    "creole": "pcm",
+}
+OTHER = "other"
 
 
 @cache
@@ -42,14 +77,6 @@ def pick_languages(task: str, wanted: Iterable[str], there: Sequence[str]) -> tu
     return wanted or tuple(there)
 
 
-# Script or region that a language is written in when its code alone is given; any other stays in our code (`zh-Hant`, `ar-Latn`).
-USUAL = {
-    "ar": "Arab", "az": "Latn", "bn": "Beng", "ckb": "Arab", "hi": "Deva", "ne": "Deva", "sd": "Arab", "si": "Sinh", "sn": "Latn",
-    "sr": "Cyrl", "tg": "Cyrl", "ur": "Arab", "zh": "Hans",
-}  # fmt: skip
-REGION_SCRIPT = {"CN": "Hans"}
-
-
 @cache
 def our_code(code: str, single: bool = False) -> str:
     """Our code of a language tag with `-` or `_`: two letters where CLDR's aliases know them (`pes` -> `fa`, `tgl` -> `fil`).
@@ -67,37 +94,6 @@ def our_code(code: str, single: bool = False) -> str:
     if not variant or single or variant == USUAL.get(language):
         return language
     return f"{language}-{variant}"
-
-
-FAMILIES = {
-    "Germanic": "af da de en fo is lb nb nl nn no sv yi",
-    "Romance": "ca es fr gl it oc pt ro",
-    "Slavic": "be bg bs cs hr mk pl ru sk sl sr uk",
-    "Baltic": "lt lv",
-    "Celtic": "br cy ga gd",
-    "Greek": "el",
-    "Armenian": "hy",
-    "Albanian": "sq",
-    "Indo-Iranian": "as bn ckb dv fa gu hi ku mr ne or pa ps sd si tg ur",
-    "Uralic": "et fi hu se",
-    "Turkic": "az ba kk ky tk tr tt ug uz",
-    "Afro-Asiatic": "am ar ha he kab mt om so ti",
-    "Atlantic-Congo": "bem ee ig lg nso ny nd rw sn ss st sw tn ts ve wo xh yo zu",
-    "Dravidian": "kn ml ta te",
-    "Austroasiatic": "km vi",
-    "Austronesian": "fil fj id jv mg mi ms sm to ty",
-    "Kra-Dai": "lo th",
-    "Sino-Tibetan": "bo dz my yue zh",
-    "Hmong-Mien": "hmn",
-    "Mongolic": "mn",
-    "Japonic": "ja",
-    "Koreanic": "ko",
-    "Kartvelian": "ka",
-    "Basque": "eu",
-    "constructed": "eo",
-    "creole": "pcm",
-}
-OTHER = "other"
 
 
 @cache

@@ -17,6 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from datasets import Dataset
 
 from ..base.errors import InputError, UnknownName
 from ..base.mapped import codes
@@ -27,6 +31,7 @@ SCHEDULES = ("mono-first", "cross-first", "annealed")  # hybrid with the same nu
 STRATEGIES = {"En-En": "en", "X-X": "mixed", "X-X-mono": "mono", "X-Y": "cross", "hybrid": None} | dict.fromkeys(SCHEDULES)
 SAVED_SLOTS = 1_000_000  # of a plan in one row group
 PILE = 10_000  # ids taken off a shuffled pile at once
+NO_PASSAGE = -1  # label of a slot without a hard negative
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,6 @@ class BatchPlan:
 
     def table(self, start: int = 0, stop: int | None = None):
         """pyarrow.Table with a row per (step, slot) of the steps [start, stop): step, slot, kind, question_row, passage_row."""
-        import pyarrow as pa
-
         steps = np.arange(self.steps, dtype=np.int32)[start:stop]
         step = np.repeat(steps, self.batch_size)
         slot = np.tile(np.arange(self.batch_size, dtype=np.int32), len(steps))
@@ -79,8 +82,6 @@ class BatchPlan:
 
     def save(self, path: Path) -> None:
         """Write the table as Parquet, about SAVED_SLOTS at a time."""
-        import pyarrow.parquet as pq
-
         block = max(1, SAVED_SLOTS // self.batch_size)  # steps: a row group holds whole ones
         with pq.ParquetWriter(path, self.table(0, 0).schema) as writer:
             for start in range(0, self.steps, block):
@@ -89,8 +90,6 @@ class BatchPlan:
     @classmethod
     def load(cls, path: Path) -> BatchPlan:
         """Read what `save` wrote, row group by row group."""
-        import pyarrow.parquet as pq
-
         with pq.ParquetFile(path) as file:
             about = {key.decode(): value.decode() for key, value in file.schema_arrow.metadata.items()}
             batch_size = 1 + file.read_row_group(0, ["slot"])["slot"].to_numpy().max()
@@ -256,9 +255,6 @@ def _stream_shares(index: ParallelIndex, stream: Stream) -> np.ndarray:
     return shares / len(stream.ids)
 
 
-NO_PASSAGE = -1
-
-
 def in_plan_order(pairs, plan: BatchPlan, negatives: bool = True):
     """datasets.Dataset with the plan's slots in order: question, passage, hard negative where `pairs` has any, and label.
 
@@ -267,8 +263,6 @@ def in_plan_order(pairs, plan: BatchPlan, negatives: bool = True):
     whose numbers agree where the ids do, NO_PASSAGE for none; the loss leaves such a slot out. Texts are looked up when a batch is
     asked for, so a plan of any length costs eight bytes a slot.
     """
-    from datasets import Dataset
-
     negatives = negatives and has_negatives(pairs)
     sides = {"question": "question", "passage": "passage", **({"negative": "passage"} if negatives else {})}
     parts = {part: pairs.select_columns([part]) for part in sides}
@@ -289,8 +283,6 @@ def has_negatives(pairs) -> bool:
 
 def _passage_numbers(pairs, negatives: bool) -> np.ndarray:
     """[rows, 1 or 2] number of the row's passage and, with negatives, of its hard negative's passage."""
-    import pyarrow.compute as pc
-
     numbers, names = codes(pairs, "passage_id")
     if not negatives:
         return numbers[:, None]

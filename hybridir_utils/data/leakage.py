@@ -22,6 +22,7 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import regex
 from datasets import Dataset
 from scipy import sparse
 
@@ -42,6 +43,7 @@ MATCH_COLUMNS = ("kind", "pair", "match", "similarity", "pair_text", "match_text
 KNOWN_COLUMNS = ["id", "language", "text"]  # of the texts that the evaluation holds
 LEAK_COLUMNS = ["kind", "language", "pair", "field", "match", "similarity", "pair_text", "match_text"]
 
+_MARKS = regex.compile(r"[^\p{L}\p{M}\p{N}]+")  # punctuation, symbols, separators, control characters
 _POWERS = np.array([pow(0x9E3779B97F4A7C15, power, 2**64) for power in range(1, SHINGLE + 1)], dtype=np.uint64)
 
 
@@ -106,19 +108,7 @@ def normalise(text: str) -> str:
     A text of symbols only is kept as it is.
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return " ".join(folded.translate(_BLANKS).split()) or folded
-
-
-class _Blanks(dict):
-    """Code point -> " " for punctuation, symbols, separators and control characters, else the character; filled as they come."""
-
-    def __missing__(self, code: int) -> str:
-        character = chr(code)
-        self[code] = " " if unicodedata.category(character)[0] in "PSZC" else character
-        return self[code]
-
-
-_BLANKS = _Blanks()
+    return _MARKS.sub(" ", folded).strip() or folded
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from ..base.distributed import join, on_each
 from ..base.errors import InputError, UnknownName
 from ..base.files import folder_fingerprint
 from ..base.hub import hub_errors, split_revision
-from ..base.languages import known_languages
+from ..base.languages import OTHER, known_languages, script_of
 from ..base.memory import TokenBudget, token_batches
 from ..tasks.sentences import sentence_spans
 from .translation import Translator
@@ -112,12 +112,10 @@ def same_language(code: str, spelling: str | None) -> bool:
 
 def _spellings(code: str) -> Iterator[str]:
     """Code, then its aliases, each with its script before without: `zh_Hans`, `zh`, `cmn_Hans`, `cmn`, `zho_Hans`, …"""
-    from babel.core import get_global
-
-    likely = get_global("likely_subtags").get(code, "")
-    script = likely.split("_")[1] if "_" in likely else ""
+    script = script_of(code)
+    forms = _SCRIPTS.get(script, [] if script == OTHER else [script])
     for name in (code, *_MORE.get(code, ()), *_aliases().get(code, ())):
-        yield from (f"{name}_{form}" for form in _SCRIPTS.get(script, [script] if script else []))
+        yield from (f"{name}_{form}" for form in forms)
         yield name
 
 

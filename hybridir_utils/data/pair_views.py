@@ -1,4 +1,5 @@
-"""Other pairs made of parallel pairs, for the methods that hybrid batches are compared with: translations, a text twice, two crops.
+"""Other pairs made of parallel pairs, for the methods that hybrid batches are compared with: a text twice, two crops, names switched
+into other languages.
 
 Each function takes parallel pairs (datasets.Dataset) and a seed and returns pairs of the same columns and ids, so that a batch plan
 can be drawn over them and no batch holds two views of one passage as negatives of each other.
@@ -20,6 +21,9 @@ from .worldnames import name_of, named_items
 
 LEAST, MOST = 0.3, 0.8  # share of a passage that a crop keeps; passages here have a sentence or a few, not Contriever's 256 tokens
 FEW_WORDS = 6  # a text with fewer blanks is cropped by characters: Chinese, Japanese, Thai …
+SWITCHED = 0.5  # probability that a name is switched, as in the paper
+COPIES = 4  # switched versions of each English pair
+SHORTEST = 3  # letters of an English name; shorter ones are ordinary words too often
 
 
 def passage_twice(pairs, seed: int = 0):
@@ -52,11 +56,6 @@ def _viewed(table: pa.Table, views: Callable) -> pa.Table:
     return pa.table({name: texts.get(name, table[name]) for name in table.column_names}, schema=table.schema)
 
 
-SHARE = 0.5  # probability that a name is switched, as in the paper
-COPIES = 4  # switched versions of each English pair
-SHORTEST = 3  # letters of an English name; shorter ones are ordinary words too often
-
-
 def code_switched(pairs, seed: int = 0):
     """COPIES of each English pair, each with the names in question and passage switched, every name into a language drawn anew.
 
@@ -83,11 +82,11 @@ def code_switched(pairs, seed: int = 0):
 
 
 def switch(text: str, found: dict[str, Sequence[str]], rng: np.random.Generator) -> str:
-    """The text with each name of the lexicon, whole words only, put into another language with probability SHARE."""
+    """The text with each name of the lexicon, whole words only, put into another language with probability SWITCHED."""
 
     def draw(match: re.Match) -> str:
         names = found[match.group().lower()]
-        return names[rng.integers(len(names))] if rng.random() < SHARE else match.group()
+        return names[rng.integers(len(names))] if rng.random() < SWITCHED else match.group()
 
     return _pattern(tuple(found)).sub(draw, text)
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, concatenate_datasets
 
 from ..base.errors import InputError
-from ..base.files import file_fingerprint, output_root, read_jsonl
+from ..base.files import file_fingerprint, need_texts, output_root, read_jsonl
 from ..base.languages import check_languages
 from ..base.mapped import CHUNK, chunks, codes, read_parquet, stored
 
@@ -48,11 +48,16 @@ def read_pairs_jsonl(path: Path) -> Dataset:
 
 
 def join_pairs(parts: list[Dataset]) -> Dataset:
-    """One data set of pairs from several, checked as a whole; parts without hard negatives get empty ones when another part has some."""
+    """One data set of pairs from several; parts without hard negatives get empty ones when another part has some.
+
+    Raises InputError when an (id, language) stands twice. Texts may be empty: a translator may return none, which the quality checks find.
+    """
     parts = [part for part in parts if len(part)]
     there = {column for part in parts for column in part.column_names}
     filled = [_with_empty(part, [column for column in NEGATIVE_COLUMNS if column in there]) for part in parts]
-    return check_pairs(concatenate_datasets(filled))
+    joined = concatenate_datasets(filled)
+    _check_once(joined)
+    return joined
 
 
 def read_split(folder: Path, split: str) -> Dataset:
@@ -79,12 +84,8 @@ def _own_rows(path: Path, given: set[str]) -> Iterator[list[str]]:
     for number, row in read_jsonl(path, required=("id", "language", "question", "passage")):
         given.update(column for column in NEGATIVE_COLUMNS if column in row)
         row = {"passage_id": row["id"], "source": path.name.split(".")[0], "negative": "", "negative_id": ""} | row
-        odd = [column for column in PAIR_COLUMNS if not isinstance(row[column], str) or not row[column].strip()]
-        if odd:
-            raise InputError(f"{path}, line {number}: {odd[0]!r} must be a text that is not empty, found {row[odd[0]]!r}.")
-        odd = [column for column in NEGATIVE_COLUMNS if not isinstance(row[column], str)]
-        if odd:
-            raise InputError(f"{path}, line {number}: {odd[0]!r} must be a text, found {row[odd[0]]!r}; leave it out where there is none.")
+        need_texts(row, PAIR_COLUMNS, f"{path}, line {number}")
+        need_texts(row, NEGATIVE_COLUMNS, f"{path}, line {number}", empty=True)
         if row["language"] not in known:
             known.update(check_languages([row["language"]]))
         yield [row[column] for column in PAIR_COLUMNS + NEGATIVE_COLUMNS]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,16 +14,25 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ..base.errors import InputError, UnknownName
+from ..base.languages import OTHER, known_languages, script_of
 from ..base.mapped import chunks, codes, holds, keep_rows
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 CHECKS = ["empty", "copied", "wrong_script", "wrong_language", "length_ratio", "duplicate", "ambiguous_question"]
 REJECTION_COLUMNS = ["id", "language", "field", "check", "detail", "text"]
 SCRIPT_SHARE = 0.3  # of the letters. A Thai sentence keeps more than that beside "EUR" or a product name; an English one has none
 LENGTH_BOUNDS = (0.3, 3.0)  # times the language's median ratio of target to source characters
 LENGTH_SLACK = 10  # characters added to both lengths: "ja" for "Japanese language" says nothing about a sentence
+CHECKED_TOGETHER = 100_000  # pairs; fewer are checked as a whole
+
+# A text is taken for another language from this probability and length on. Of 48,324 texts long enough of XQuAD-R, three parallel sets of
+# documents and the world facts, in 57 languages, 44 fell under it: 37 had been left in English and 4 were in Hindi indeed, and 3 were
+# right (Marathi and Nepali taken for Hindi). At 30 characters a right sentence of the world facts, which is mostly names, falls too.
+# Of texts under a wrong label it finds 93 % in the median language; few where two are close (Malay, Croatian: none; Norwegian: half).
+CONFIDENCE = 0.8
+LONG_ENOUGH = 40  # characters
+
+_NAMES = {"fil": "tl", "nb": "no"}  # py3langid's code where it is not ours
+_MEMBERS = {"ar": ("arz", "ary"), "nb": ("nn",), "no": ("nn",), "nn": ("no",), "zh": ("wuu", "yue")}  # written alike
 
 # ISO 15924 codes that stand for several Unicode scripts, or for a variant of one
 _UNICODE_SCRIPTS = {"Hans": ["Hani"], "Hant": ["Hani"], "Jpan": ["Hani", "Hira", "Kana"], "Kore": ["Hang", "Hani"]}
@@ -34,20 +42,19 @@ _LETTER = regex.compile(r"\p{L}")
 def check_pairs_quality(pairs: Dataset, source: str = "en") -> pd.DataFrame:
     """Rejected texts of parallel pairs, one row per (text, check): id, language, field, check, detail, text.
 
-    pairs: one row per (id, language) with columns id, language, question, passage; field is question or passage.
+    pairs: as `check_pairs` has them, but texts may be empty; field is question or passage.
 
     * empty: no text. Other checks leave such texts alone.
     * copied: equal to the source text (which has letters), in another language than the source.
     * wrong_script: fewer than SCRIPT_SHARE of the letters are in the language's script (CLDR likely subtags).
-    * wrong_language: py3langid is sure of another language (language_id.py says from where on, and how often that is wrong). Texts
+    * wrong_language: py3langid is sure of another language (from CONFIDENCE on). Texts
       that are copied or in the wrong script are not judged again, nor those of `unchecked_languages`.
     * length_ratio: (target + LENGTH_SLACK) / (source + LENGTH_SLACK) characters, divided by the median of the language
       and field, outside LENGTH_BOUNDS.
     * duplicate: question and passage of an earlier id of the same language. ambiguous_question: question of an earlier
       id with another passage, a false negative in any batch that holds both. The first id is kept.
 
-    Raises InputError when a column is missing, an (id, language) stands twice or an id has no row in `source`;
-    UnknownName for a language whose script CLDR does not know.
+    Raises InputError when an id has no row in `source`, UnknownName for a language whose script CLDR does not know.
     """
     texts = _long_form(pairs, source)
     filled = texts[texts["text"] != ""]
@@ -80,15 +87,7 @@ def rejection_counts(rejections: pd.DataFrame) -> pd.DataFrame:
 
 def _long_form(pairs: Dataset, source: str) -> pd.DataFrame:
     """One row per text: id, language, field, text, source_text; texts stripped, null as empty."""
-    columns = ["id", "passage_id", "language", "question", "passage"]
-    missing = [column for column in columns if column not in pairs.column_names]
-    if missing:
-        raise InputError(f"pairs: no column {missing[0]!r}; expected {columns}, found {pairs.column_names}.")
-    frame = pairs.select_columns(columns).to_pandas()
-    repeated = frame.duplicated(["id", "language"])
-    if repeated.any():
-        row = frame[repeated].iloc[0]
-        raise InputError(f"pairs: id {row['id']!r} stands twice in language {row['language']!r}; keep one row per id and language.")
+    frame = pairs.select_columns(["id", "passage_id", "language", "question", "passage"]).to_pandas()
     texts = frame.melt(["id", "passage_id", "language"], ["question", "passage"], var_name="field", value_name="text")
     texts["text"] = texts["text"].fillna("").str.strip()
     originals = texts[texts["language"] == source].drop(columns=["language", "passage_id"]).rename(columns={"text": "source_text"})
@@ -156,22 +155,15 @@ def _repeated_questions(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _scripts(language: str) -> list[str]:
-    """Unicode scripts of a language code such as th, zh or sr_Latn: the script it names, else CLDR's likely one."""
-    from babel.core import get_global
-
-    code, *subtags = language.replace("-", "_").split("_")
-    likely = get_global("likely_subtags")
-    if code not in likely:
-        raise UnknownName("language", language, sorted(known for known in likely if len(known) == 2))
-    script = next((subtag.title() for subtag in subtags if len(subtag) == 4), likely[code].split("_")[1])
+    """Unicode scripts of a language code (`script_of`)."""
+    script = script_of(language)
+    if script == OTHER:
+        raise UnknownName("language", language, sorted(known_languages()))
     return _UNICODE_SCRIPTS.get(script, [script])
 
 
-CHECKED_TOGETHER = 100_000  # pairs; fewer are checked as a whole
-
-
 def rejected(pairs: Dataset) -> pd.DataFrame:
-    """What `quality.check_pairs_quality` refuses, in the same columns; at most CHECKED_TOGETHER rows, or one group of ids that ask the
+    """What `check_pairs_quality` refuses, in the same columns; at most CHECKED_TOGETHER rows, or one group of ids that ask the
     same questions, are in memory at once.
     """
     return pd.concat([check_pairs_quality(pairs.select(rows)) for rows in _checked_together(pairs)], ignore_index=True)
@@ -211,17 +203,6 @@ def _linked(ids: np.ndarray, count: int, questions: np.ndarray) -> np.ndarray:
     return connected_components(coo_array(edges, shape=(count + len(repeated),) * 2), directed=False)[1][:count]
 
 
-# A text is taken for another language from this probability and length on. Of 48,324 texts long enough of XQuAD-R, three parallel sets of
-# documents and the world facts, in 57 languages, 44 fell under it: 37 had been left in English and 4 were in Hindi indeed, and 3 were
-# right (Marathi and Nepali taken for Hindi). At 30 characters a right sentence of the world facts, which is mostly names, falls too.
-# Of texts under a wrong label it finds 93 % in the median language; few where two are close (Malay, Croatian: none; Norwegian: half).
-CONFIDENCE = 0.8
-LONG_ENOUGH = 40  # characters
-
-_NAMES = {"fil": "tl", "nb": "no"}  # py3langid's code where it is not ours
-_MEMBERS = {"ar": ("arz", "ary"), "nb": ("nn",), "no": ("nn",), "nn": ("no",), "zh": ("wuu", "yue")}  # written alike
-
-
 def unchecked_languages(codes: Iterable[str]) -> list[str]:
     """The codes of languages that py3langid does not know, so that no text in them is judged."""
     return [code for code in codes if _name(code) not in _identifier().labels]
@@ -241,7 +222,7 @@ def other_languages(texts: Sequence[str], language: str) -> pd.DataFrame:
 
 
 def _name(code: str) -> str:
-    code = code.replace("-", "_").split("_")[0]
+    code = code.split("-")[0]
     return _NAMES.get(code, code)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from datasets import Dataset
 
 from ..base.errors import InputError
-from ..base.files import read_jsonl
+from ..base.files import need_texts, read_jsonl
 from ..base.languages import check_languages, is_regional
 from ..base.mapped import codes, keep_rows
 from ..tasks.retrieval_task import RetrievalTask, task_from_pairs
@@ -115,9 +115,7 @@ def _read_language(folder: Path, language: str) -> list[dict]:
         raise InputError(f"{folder}: no {language}.jsonl.gz; languages there: {there}.")
     path, rows = folder / f"{names[0]}.jsonl.gz", []
     for number, row in read_jsonl(path, required=("id", "heading", "text")):
-        odd = [key for key, value in row.items() if not isinstance(value, str)]
-        if odd:
-            raise InputError(f"{path}, line {number}: {odd[0]!r} must be a text, found {row[odd[0]]!r}.")
+        need_texts(row, row, f"{path}, line {number}", empty=True)
         rows.append({key: " ".join(value.split()) for key, value in row.items()})
     return rows
 

@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Dataset, concatenate_datasets
+from tqdm import tqdm
 
 from ..base import mapped
 from ..base.distributed import is_main, on_main, processes
 from ..base.errors import Busy, InputError, UnknownName
 from ..base.memory import token_batches
 from .pairs import PAIR_COLUMNS
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from datasets import Dataset
 
 BATCH = 1024  # most texts given to a translator at once, a process; a kill loses at most one such batch
 BATCH_CHARS = 100_000  # most characters of a batch, padding to its longest text counted
@@ -121,8 +121,6 @@ class CachedTranslator:
 
 def _in_batches(translator: Translator, texts: list[str], source: str, target: str) -> Iterator[dict[str, str]]:
     """{text: translation} batch by batch, with a bar that counts characters: the time a text takes goes with its length."""
-    from tqdm import tqdm
-
     lengths, share = [len(text) for text in texts], processes()
     label = f"{source} -> {target}"
     with tqdm(total=sum(lengths), desc=label, unit="char", unit_scale=True, disable=not texts or not is_main(), leave=False) as progress:
@@ -146,9 +144,6 @@ def translate_pairs(pairs: Dataset, translator: Translator, targets: list[str], 
     each language is written to an Arrow file below it and memory-mapped, so that CHUNK pairs are in memory at once, whatever their
     number. Raises InputError when a column is missing, rows are in several languages, or a target repeats or is the source language.
     """
-    from datasets import concatenate_datasets
-    from tqdm import tqdm
-
     language = _source_language(pairs, targets)
     fields = [column for column in TEXT_COLUMNS if column in pairs.column_names]
     parallel, total = [pairs], _characters(pairs, fields) * len(targets)
@@ -161,8 +156,6 @@ def translate_pairs(pairs: Dataset, translator: Translator, targets: list[str], 
 
 
 def _translated_chunks(pairs: Dataset, fields: list[str], translator, source: str, target: str, progress) -> Iterator[pa.Table]:
-    import pyarrow as pa
-
     parts = (
         part.slice(start, CHUNK).combine_chunks()
         for part in mapped.chunks(pairs, pairs.column_names)
@@ -183,8 +176,6 @@ def _translated_chunks(pairs: Dataset, fields: list[str], translator, source: st
 
 def _kept(chunks: Iterator[pa.Table], path: Path | None) -> Dataset:
     """The chunks, which all processes make together, in memory or in the file that the main one writes and all read."""
-    from datasets import Dataset
-
     if path is None:
         return mapped.stored(chunks)
     if is_main():
@@ -196,8 +187,6 @@ def _kept(chunks: Iterator[pa.Table], path: Path | None) -> Dataset:
 
 
 def _characters(pairs: Dataset, columns: list[str]) -> int:
-    import pyarrow.compute as pc
-
     return sum(pc.sum(pc.utf8_length(chunk[column])).as_py() or 0 for chunk in mapped.chunks(pairs, columns) for column in columns)
 
 

@@ -22,7 +22,7 @@ import pandas as pd
 from ..base.errors import InputError, UnknownName
 from ..base.files import WORLDFACTS, fingerprint, folder_fingerprint, read_toml
 from ..provenance.fingerprints import code_fingerprint, versions
-from ..tasks.retrieval_task import RetrievalTask
+from ..tasks.retrieval_task import TEXT_COLUMNS, RetrievalTask
 from .pairs import pairs_from_rows
 from .worldnames import all_facts, name_of
 
@@ -227,11 +227,10 @@ def _task(name: str, held_out, languages, rows) -> RetrievalTask:
     queries = [(f"{language}:{f.id}", f.id, language, question(f, language)) for language in languages for f in held_out]
     candidates = [(f"{language}:{group}", group, language, text) for group, language, text in rows]
     relevance = [(f"{a}:{f.id}", f"{b}:{f.id}") for f in held_out for a in languages for b in languages]
-    columns = ["id", "group", "language", "text"]
     return RetrievalTask(
         name,
-        pd.DataFrame(queries, columns=columns),
-        pd.DataFrame(candidates, columns=columns),
+        pd.DataFrame(queries, columns=TEXT_COLUMNS),
+        pd.DataFrame(candidates, columns=TEXT_COLUMNS),
         pd.DataFrame(relevance, columns=["query", "candidate"]),
     )
 

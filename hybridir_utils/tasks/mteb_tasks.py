@@ -15,6 +15,7 @@ from ..base.hub import hub_errors, split_revision
 from ..base.hub_data import local_folder
 from ..base.languages import our_code, pick_languages
 from .public_sets import EvaluationSet
+from .retrieval_task import TEXT_COLUMNS
 from .searched_task import Search, SearchTask, passages
 
 PREFIX = "mteb:"
@@ -123,7 +124,7 @@ def _search(name: str, subset: str, codes: tuple[str, str], data) -> Search:
     queries = frame.astype({"id": str}).assign(group=subset + ":" + frame["id"].astype(str), language=codes[0])
     rows = [(str(query), str(doc), int(score)) for query, docs in data["relevant_docs"].items() for doc, score in docs.items()]
     qrels = pd.DataFrame(rows, columns=["query", "candidate", "relevance"])
-    return Search(*codes, subset, queries[["id", "group", "language", "text"]], qrels)
+    return Search(*codes, subset, queries[TEXT_COLUMNS], qrels)
 
 
 def _measures(task) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..base.catalogue import Catalogue
 from ..base.errors import InputError
-from ..base.files import data_folder, read_jsonl, read_text
+from ..base.files import data_folder, need_texts, read_jsonl, read_text
 from ..base.hub_data import HubSet, check_columns, load_set, set_folder
 from ..base.languages import our_code, pick_languages
 from .retrieval_task import TEXT_COLUMNS, ParallelQuestions, RetrievalTask
@@ -155,8 +155,7 @@ def _questions(path: Path, language: str) -> pd.DataFrame:
     rows, seen = [], {}
     for number, row in read_jsonl(path, required=("id", "question")):
         group, text = str(row["id"]).partition("_")[0], row["question"]
-        if not isinstance(text, str) or not text.strip():
-            raise InputError(f"{path}, line {number}: 'question' must be a text that is not empty, found {text!r}.")
+        need_texts(row, ["question"], f"{path}, line {number}")
         if group in seen:
             raise InputError(f"{path}, line {number}: question {group!r} stands in line {seen[group]} already; keep one of them.")
         seen[group] = number

@@ -40,7 +40,9 @@ class RetrievalTask:
         order = {language: i for i, language in enumerate(self.languages)}
         for kind in ("queries", "candidates"):
             frame = getattr(self, kind)[TEXT_COLUMNS]
-            _check_rows(self.name, kind, frame)
+            if frame.empty:
+                raise InputError(f"task {self.name}: no {kind}; expected at least one row. Check the folder it was read from.")
+            check_texts(f"task {self.name}", kind, frame)
             frame = frame.iloc[np.argsort(frame["language"].map(order).to_numpy(), kind="stable")]
             object.__setattr__(self, kind, frame.reset_index(drop=True))
         _check_relevance(self)
@@ -200,15 +202,14 @@ def _codes(languages: pd.Series, order: tuple[str, ...]) -> np.ndarray:
     return pd.Categorical(languages, categories=order).codes.astype(np.int64)
 
 
-def _check_rows(name: str, kind: str, frame: pd.DataFrame) -> None:
-    if frame.empty:
-        raise InputError(f"task {name}: no {kind}; expected at least one row. Check the folder it was read from.")
+def check_texts(where: str, kind: str, frame: pd.DataFrame) -> None:
+    """Raise InputError, naming the first, where an id stands twice or a row has no text; kind: what a row is."""
     repeated = frame["id"][frame["id"].duplicated()]
     if len(repeated):
-        raise InputError(f"task {name}: {kind} id {repeated.iloc[0]!r} stands twice; ids must be unique.")
-    empty = frame["id"][frame["text"].isna() | (frame["text"].fillna("").str.strip() == "")]
+        raise InputError(f"{where}: {kind} id {repeated.iloc[0]!r} stands twice; ids must be unique.")
+    empty = frame["id"][frame["text"].fillna("").str.strip() == ""]
     if len(empty):
-        raise InputError(f"task {name}: {kind} {empty.iloc[0]!r} has no text ({len(empty)} such rows); drop or fill them.")
+        raise InputError(f"{where}: {kind} {empty.iloc[0]!r} has no text ({len(empty)} such rows); drop or fill them.")
 
 
 def _check_relevance(task: RetrievalTask) -> None:

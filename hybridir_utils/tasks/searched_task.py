@@ -15,6 +15,7 @@ import pandas as pd
 from ..base.errors import InputError
 from ..base.files import fingerprint
 from ..provenance.fingerprints import code_fingerprint
+from .retrieval_task import check_texts
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -136,12 +137,7 @@ def _check(search: Search) -> None:
     frame = search.queries
     if (search.qrels is None) == (search.answers is None):
         raise InputError(f"{search.label}: a search is judged by qrels or by answers; give one of them.")
-    repeated = frame["id"][frame["id"].duplicated()]
-    if len(repeated):
-        raise InputError(f"{search.label}: question id {repeated.iloc[0]!r} stands twice; ids must be unique.")
-    empty = frame["id"][frame["text"].isna() | (frame["text"].fillna("").str.strip() == "")]
-    if len(empty):
-        raise InputError(f"{search.label}: question {empty.iloc[0]!r} has no text ({len(empty)} such rows).")
+    check_texts(search.label, "question", frame)
     judged = search.qrels["query"] if search.qrels is not None else search.answers
     unknown = set(judged) - set(frame["id"])
     if unknown:

@@ -16,10 +16,36 @@ import pandas as pd
 from ..base.errors import InputError, did_you_mean
 from ..base.files import read_json
 from ..base.languages import XQUAD_R_LANGUAGES, check_languages, pick_languages
-from .retrieval_task import RetrievalTask
+from .retrieval_task import TEXT_COLUMNS, RetrievalTask
 from .sentences import sentence_spans
 
 MLQA_LANGUAGES = ("ar", "de", "en", "es", "hi", "vi", "zh")
+KEYS = {  # of each kind of object: required, optional
+    "file": ({"data"}, {"version"}),
+    "article": ({"paragraphs"}, {"title"}),
+    "paragraph": ({"context", "qas"}, {"sentences", "sentence_breaks", "document_id"}),
+    "question": ({"id", "question", "answers"}, {"is_impossible", "plausible_answers"}),
+    "answer": ({"text", "answer_start"}, {"answer_end"}),
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question and where its answers start: character offsets into the paragraph's context."""
+
+    id: str
+    text: str
+    answer_starts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A context, its questions and, where the file gives them, its sentences with their [start, end) in the context."""
+
+    context: str
+    questions: tuple[Question, ...]
+    sentences: tuple[str, ...] | None
+    breaks: tuple[tuple[int, int], ...] | None
 
 
 def xquad_r(folder: Path, languages: Iterable[str] = ()) -> RetrievalTask:
@@ -73,10 +99,9 @@ def _task(name: str, files: dict[str, list[Paragraph]]) -> RetrievalTask:
             for question in paragraph.questions:
                 queries.append((f"{language}:{question.id}", question.id, language, question.text))
                 answers += [(question.id, ids[position]) for position in _answer_positions(question, breaks)]
-    columns = ["id", "group", "language", "text"]
-    queries = pd.DataFrame(queries, columns=columns)
+    queries = pd.DataFrame(queries, columns=TEXT_COLUMNS)
     relevance = queries.merge(pd.DataFrame(answers, columns=["group", "candidate"]), on="group")[["id", "candidate"]]
-    return RetrievalTask(name, queries, pd.DataFrame(candidates, columns=columns), relevance.rename(columns={"id": "query"}))
+    return RetrievalTask(name, queries, pd.DataFrame(candidates, columns=TEXT_COLUMNS), relevance.rename(columns={"id": "query"}))
 
 
 def _sentences(paragraph: Paragraph, language: str) -> tuple[list[str], list[tuple[int, int]]]:
@@ -89,34 +114,6 @@ def _sentences(paragraph: Paragraph, language: str) -> tuple[list[str], list[tup
 
 def _answer_positions(question: Question, breaks: list[tuple[int, int]]) -> list[int]:
     return [i for i, (a, b) in enumerate(breaks) if any(a <= start < b for start in question.answer_starts)]
-
-
-KEYS = {
-    "file": ({"data"}, {"version"}),
-    "article": ({"paragraphs"}, {"title"}),
-    "paragraph": ({"context", "qas"}, {"sentences", "sentence_breaks", "document_id"}),
-    "question": ({"id", "question", "answers"}, {"is_impossible", "plausible_answers"}),
-    "answer": ({"text", "answer_start"}, {"answer_end"}),
-}
-
-
-@dataclass(frozen=True)
-class Question:
-    """A question and where its answers start: character offsets into the paragraph's context."""
-
-    id: str
-    text: str
-    answer_starts: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Paragraph:
-    """A context, its questions and, where the file gives them, its sentences with their [start, end) in the context."""
-
-    context: str
-    questions: tuple[Question, ...]
-    sentences: tuple[str, ...] | None
-    breaks: tuple[tuple[int, int], ...] | None
 
 
 def read_squad_json(path: Path) -> list[Paragraph]:
