@@ -240,6 +240,16 @@ def test_comparisons_take_the_claims_direction_whichever_strategy_is_the_baselin
     assert replace(one, seed_low=np.nan, seed_high=np.nan).outcome == BEHIND, "one seed contradicts nothing; the rules ask for two"
 
 
+def test_what_an_unclear_comparison_leaves_open_is_told():
+    (one, *_) = comparisons(paired_tests(questions(), "AP", 100), "X-Y", "hybrid", ["multilingual"])
+    level = replace(one, gain=0.001, low=-0.003, high=0.005, seed_low=-0.004, seed_high=0.006)
+    assert level.unclear_as_text(0.01) == "practically equal: within 0.01 by two one-sided tests"
+    assert level.unclear_as_text(0.004) == "could have shown 0.006"
+    assert replace(level, measure="rank_distance", low=-30, high=50).unclear_as_text(100) == "could have shown 56 ranks"
+    found = verdict(8, source(moved("hybrid", 0, 0.80, "xlm-r")))
+    assert re.search(r"not clearly different \([^)]*; (practically equal|could have shown 0\.0)", found.evidence), found.evidence
+
+
 def test_lines_without_training_are_tested_language_by_language_over_hybrids_seeds():
     table = language_tests(questions(), ["xquad-r"], 100)
     assert set(table["task"]) == {"xquad-r"} and set(table["strategy"]) == {"BM25", "untrained"} and set(table["baseline"]) == {"hybrid"}
@@ -308,7 +318,7 @@ def test_known_contradictions_of_the_paper_are_found(papers):
     assert "miracl from XLM-R, Mo.: hybrid 0.405, X-X-mono 0.415" in verdict(8, xlmr).evidence
     assert "Against X-Y's rank distance: xquad-r from XLM-R -3.0%, mlqa-r from XLM-R +0.2%" in verdict(9, xlmr).evidence
     bound = 2 / 2**7
-    assert all(c.p >= bound - 0.005 for c in comparisons(xlmr.tables["tests"], "hybrid", "X-Y") if c.groups == 7), (
+    assert all(c.p >= bound - 0.005 for c in comparisons(xlmr.tables["tests"], "hybrid", "X-Y") if c.n_groups == 7), (
         "seven languages say no more"
     )
 

@@ -134,6 +134,7 @@ class Profile(BaseModel):
 
     depth: Annotated[int, Field(ge=100)] = 100  # length of the ranked lists kept for the measures at k, whose largest k is 100
     resamples: Count = 2000  # of the paired tests
+    equivalence_margin: Share = 0.01  # of mAP: two strategies whose difference is surely smaller count as practically equal
     compare_with: tuple[str, ...] = ()  # notebook 09: runs of the output folder that are judged beside the references in data/results
 
     @property

@@ -12,6 +12,7 @@ from .sources import Source
 from .tests import AHEAD, BEHIND, LINES, NOT_SUPPORTED, UNCLEAR, Comparison, Verdict, comparisons, decided, undecided
 
 LEAST_REDUCTION = 0.1  # of the rank distance
+MARGIN = 0.01  # of mAP or nDCG@10, where a source names none: differences below it count for nothing in practice
 LEAST_KEPT = 0.8  # of the trained languages' mAP, by unseen ones
 BASELINES = ("X-X-mono", "X-Y")
 MOST_TOLD = 2  # comparisons that do not hold, told one by one
@@ -132,15 +133,16 @@ def as_text(found: list[Comparison], source: Source, holds: Callable[[Comparison
     lines = [line(c, source) for c in failing[:MOST_TOLD]] + ["…"] * (len(failing) > MOST_TOLD)
     parts += [f"Do not hold: {'; '.join(lines)}."] if failing else []
     parts += [f"Smallest that holds: {line(good[0], source)}."] if good else []
-    groups = " or ".join(f"{n:,}" for n in sorted({c.groups for c in found}))
-    seeds = PUBLISHED_ONCE if source.published else f"Seeds: {min(c.seeds for c in found)}."
+    groups = " or ".join(f"{n:,}" for n in sorted({c.n_groups for c in found}))
+    seeds = PUBLISHED_ONCE if source.published else f"Seeds: {min(c.n_seeds for c in found)}."
     return " ".join([*parts, f"Paired tests over {groups} {'languages' if source.published else 'parallel questions'}.", seeds])
 
 
 def line(c: Comparison, source: Source) -> str:
     """One comparison: place, both means, outcome, and the test's numbers."""
     means = ", ".join(f"{strategy} {value}" for strategy in (c.better, c.worse) if (value := _mean(source, c, strategy)))
-    return f"{c.place}: {means}, {c.outcome} ({c.numbers})"
+    more = f"; {c.unclear_as_text(source.parameters.get('equivalence_margin', MARGIN))}" if c.outcome == UNCLEAR else ""
+    return f"{c.place}: {means}, {c.outcome} ({c.numbers}{more})"
 
 
 def one_seed(found: list[Comparison], source: Source) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ...experiment.evaluation import REFERENCE, UNTRAINED
-from ...rank.significance import TESTED, clear_direction, compare
+from ...rank.significance import TESTED, clear_direction, compare, practically_equal, smallest_detectable
 from ...results.style import SHORT_SETTINGS
 from ...results.tables import LOWER_IS_BETTER, TEST_KEYS, stack, test_table
 
@@ -80,8 +80,8 @@ class Comparison:
     high: float
     p: float  # Holm-corrected over the strategies that were compared with one baseline
     effect: float
-    groups: int
-    seeds: int
+    n_groups: int
+    n_seeds: int
     seed_low: float
     seed_high: float
     language: str = ""
@@ -100,6 +100,14 @@ class Comparison:
         lower = "lower by " if self.measure == "rank_distance" else ""
         effect = "" if np.isnan(self.effect) else f", d {self.effect:.2f}"
         return f"{lower}{gain} [{low}, {high}]{seeds}, p {self.p:.2g}{effect}"
+
+    def unclear_as_text(self, margin: float) -> str:
+        """What a difference that is not clear leaves open: nothing beyond the margin, or all that it could not have shown."""
+        ranks = self.measure in LOWER_IS_BETTER
+        if not ranks and practically_equal(self, margin):
+            return f"practically equal: within {margin:g} by two one-sided tests"
+        least = smallest_detectable(self)
+        return f"could have shown {f'{least:,.0f} ranks' if ranks else f'{least:.3f}'}"
 
     @property
     def place(self) -> str:
