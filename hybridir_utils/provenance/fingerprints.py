@@ -49,12 +49,12 @@ def module_fingerprints(*places: Place) -> dict[str, str]:
 
 
 CHANGES = "+changes"
-RESULTS = (":!data/results", ":!figures")  # what runs write
+RESULTS = (":!data/results", ":!figures")  # what `run --write-back` writes, itself with the commit in it
 
 
 @cache
 def commit() -> str:
-    """The checkout's commit, with "+changes" where files of it differ; "" where the package lies in no checkout."""
+    """The checkout's commit, with "+changes" where files of it differ; "" where the package lies in no checkout (of a wheel)."""
     if _git("rev-parse", "--show-toplevel") != str(ROOT):  # a package installed below somebody else's checkout
         return ""
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *RESULTS)
