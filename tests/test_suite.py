@@ -30,7 +30,6 @@ from hybridir_utils.suite.child import Ended
 from hybridir_utils.suite.records import FAILED, KILLED, OK, TIMEOUT, read_record
 from hybridir_utils.suite.running import NotebookFailed, Step, declared_values, run_suite
 from hybridir_utils.suite.staleness import parameter_names, parts_of
-from hybridir_utils.suite.writeback import cleaned
 
 
 def calls() -> list[list[str]]:
@@ -233,40 +232,6 @@ def test_an_output_folder_that_cannot_be_written_is_named(workplace, monkeypatch
     out.write_text("a file where the folder should be")
     with pytest.raises(InputError, match=r"cannot be written.*HYBRIDIR_OUTPUT"):
         run_suite(workplace[1], say=silent)
-
-
-def executed_copy() -> nbformat.NotebookNode:
-    book = nbformat.v4.new_notebook()
-    book.metadata = {"papermill": {"start_time": "now"}, "kernelspec": {"name": "other"}, "widgets": {"state": {}}}
-    code = nbformat.v4.new_code_cell
-    book.cells = [
-        nbformat.v4.new_markdown_cell("# Title", metadata={"papermill": {}}),
-        code("alpha = 0.5", metadata={"tags": ["parameters"], "papermill": {"duration": 1}}, execution_count=5),
-        code("alpha = 0.5", metadata={"tags": ["injected-parameters"]}, execution_count=6),
-        code(
-            "print(1); 2",
-            execution_count=9,
-            outputs=[
-                nbformat.v4.new_output("stream", name="stderr", text="100%|####|"),
-                nbformat.v4.new_output("display_data", data={"application/vnd.jupyter.widget-view+json": {}, "text/plain": "0%"}),
-                nbformat.v4.new_output("stream", name="stdout", text="1\n"),
-                nbformat.v4.new_output("execute_result", data={"text/plain": "2"}, execution_count=9),
-            ],
-        ),
-    ]
-    return book
-
-
-def test_written_back_notebooks_have_outputs_but_nothing_that_changes_from_run_to_run():
-    book = cleaned(executed_copy())
-    nbformat.validate(book)
-    assert [cell["source"] for cell in book.cells] == ["# Title", "alpha = 0.5", "print(1); 2"]
-    assert [cell.get("execution_count") for cell in book.cells] == [None, 1, 2]
-    assert [dict(cell["metadata"]) for cell in book.cells] == [{}, {"tags": ["parameters"]}, {}]
-    assert [output["output_type"] for output in book.cells[2]["outputs"]] == ["stream", "execute_result"]
-    assert book.cells[2]["outputs"][1]["execution_count"] == 2
-    assert set(book.metadata) == {"kernelspec", "language_info"}
-    assert nbformat.writes(book) == nbformat.writes(cleaned(executed_copy())) == nbformat.writes(cleaned(book))
 
 
 def test_the_suites_own_notebooks_are_found_in_order():

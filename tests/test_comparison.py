@@ -1,0 +1,128 @@
+"""A run beside the reference: equal, within the spread over seeds, or differing, and the verdicts that changed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hybridir_utils.experiment import run as runs
+from hybridir_utils.experiment.run import open_run, save_table
+from hybridir_utils.suite.comparison import DIFFERS, EQUAL, WITHIN, Comparison, TableDifference, as_text, changed_verdicts, compare_tables
+from hybridir_utils.suite.comparison import compare_with_reference as compare
+
+SCORES = pd.DataFrame(
+    {
+        "strategy": ["hybrid"] * 3 + ["X-Y"] * 3,
+        "seed": [1, 2, 3] * 2,
+        "value": [0.50, 0.52, 0.54, 0.10, 0.10, 0.10],
+        "seconds": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+        "n": 7,
+    }
+)
+TESTS = pd.DataFrame(
+    {
+        "strategy": ["X-Y", "X-X"],
+        "baseline": "hybrid",
+        "mean_difference": [-0.20, 0.10],
+        "low": [-0.3, 0.0],
+        "high": [-0.1, 0.2],
+        "p": [0.001, 0.04],
+        "p_holm": [0.002, 0.04],
+        "n_groups": 9,
+        "seed_low": [-0.25, 0.05],
+        "seed_high": [-0.15, 0.15],
+        "note": np.nan,
+    }
+)
+
+
+def moved(table: pd.DataFrame, row: int, column: str, by: float) -> pd.DataFrame:
+    return table.assign(**{column: table[column].astype(float).where(table.index != row, table[column] + by)})
+
+
+@pytest.mark.parametrize(
+    ("new", "state", "largest"),
+    [
+        (SCORES, EQUAL, 0.0),
+        (SCORES.assign(seconds=99.0), EQUAL, 0.0),
+        (moved(SCORES, 0, "value", 0.039), WITHIN, 0.039),
+        (moved(SCORES, 0, "value", 0.05), DIFFERS, 0.05),
+        (moved(SCORES, 4, "value", 0.004), WITHIN, 0.004),
+        (moved(SCORES, 4, "value", 0.03), DIFFERS, 0.03),
+        (moved(SCORES, 3, "n", 1.0), DIFFERS, 1.0),
+        (moved(SCORES, 2, "value", np.nan), DIFFERS, np.inf),
+        (SCORES.replace("X-Y", "X-X"), DIFFERS, 0.0),
+        (SCORES.head(5), DIFFERS, 0.0),
+        (SCORES.assign(more=1), DIFFERS, 0.0),
+    ],
+    ids=["same", "times", "in its range", "beyond it", "a rounding", "no spread", "a count", "a gap", "a name", "a row", "a column"],
+)  # fmt: skip
+def test_a_table_with_seeds_may_move_by_their_range(new, state, largest):
+    found = compare_tables("scores", SCORES, new)
+    assert found.state == state and found.largest == pytest.approx(largest)
+
+
+def test_the_value_furthest_beyond_its_spread_is_named():
+    found = compare_tables("scores", SCORES, moved(moved(SCORES, 0, "value", 0.06), 4, "value", 0.05))
+    assert found == TableDifference("scores", DIFFERS, pytest.approx(0.05), "value of X-Y 2"), "0.06 is less beyond the range of hybrid"
+
+
+def test_tests_may_move_by_their_interval_over_seeds_and_their_words_are_no_numbers():
+    assert compare_tables("tests", TESTS, moved(TESTS, 0, "mean_difference", 0.09).assign(note="another")).state == WITHIN
+    assert compare_tables("tests", TESTS, moved(TESTS, 0, "mean_difference", 0.11)).state == DIFFERS
+
+
+def test_a_verdict_that_changed_is_named_before_and_after():
+    assert list(changed_verdicts("tests", TESTS, moved(TESTS, 0, "mean_difference", 0.01))) == []
+    now = moved(moved(TESTS, 1, "p_holm", 0.02), 0, "seed_high", 0.2)
+    assert list(changed_verdicts("tests", TESTS, now)) == [
+        "tests, X-Y hybrid: ahead of → not clearly different from", "tests, X-X hybrid: behind → not clearly different from",
+    ]  # fmt: skip
+    claims = pd.DataFrame({"claim": [1, 2], "source": "sample", "verdict": ["supported", "supported"], "evidence": "0.5"})
+    now = claims.assign(verdict=["supported", "not supported"], evidence="0.6")
+    assert list(changed_verdicts("claims", claims, now)) == ["claims, claim 2 sample: supported → not supported"]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run whose reference is the same two tables."""
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path / "out"))
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    run = open_run("sample")
+    for name, table in (("scores", SCORES), ("tests", TESTS)):
+        save_table(run, name, table)
+    (tmp_path / "data" / "results").mkdir(parents=True)
+    run.results.rename(runs.reference_tables("sample"))
+    return run
+
+
+def test_a_run_that_is_the_reference_again_reads_reproduced(run):
+    save_table(run, "scores", moved(SCORES, 0, "value", 0.02))
+    save_table(run, "tests", TESTS)
+    found = compare(run)
+    assert found.reproduced
+    assert as_text(found) == (
+        "reproduced: of 2 tables 1 equal, 1 within the spread; largest difference 0.02 (scores: value of hybrid 1); no verdict changed"
+    )
+
+
+def test_all_that_differs_is_named(run):
+    save_table(run, "scores", moved(SCORES, 3, "value", 0.3))
+    save_table(run, "check", TESTS)
+    lines = as_text(compare(run)).splitlines()
+    assert lines == [
+        "not the reference: of 2 tables 2 differs",
+        "  scores: 0.3 in value of X-Y 1",
+        "  tests: the run has no such table",
+        "  no verdict changed",
+    ]
+
+
+def test_a_changed_verdict_alone_is_no_reproduction():
+    assert not Comparison((TableDifference("claims", EQUAL),), ("claims, claim 2: a → b",)).reproduced
+
+
+def test_without_a_reference_or_tables_of_its_own_there_is_nothing_to_compare(run):
+    save_table(changed := open_run("sample", alpha=0.3), "scores", SCORES)
+    assert compare(changed) is None and compare(runs.saved_run(run)) is None
