@@ -93,14 +93,14 @@ def _run(options) -> int:
 
 
 def _run_notebooks(run, options) -> int:
-    from .suite.comparison import as_text, compare_with_reference
+    from .suite.comparison import compare_with_reference
     from .suite.progress import run_shown
     from .suite.readers import summarise
 
     run_shown(run, options.start_at, options.only, options.timeout)
     print(summarise(run))
     if found := compare_with_reference(run):
-        print(as_text(found))
+        print(*found.lines(), sep="\n  ")
     if options.write_back:
         from .suite.writeback import write_back
 

@@ -8,7 +8,7 @@ import pytest
 
 from hybridir_utils.experiment import run as runs
 from hybridir_utils.experiment.run import open_run, save_table
-from hybridir_utils.suite.comparison import DIFFERS, EQUAL, WITHIN, Comparison, TableDifference, as_text, changed_verdicts, compare_tables
+from hybridir_utils.suite.comparison import DIFFERS, EQUAL, WITHIN, Comparison, TableDifference, changed_verdicts, compare_tables
 from hybridir_utils.suite.comparison import compare_with_reference as compare
 
 SCORES = pd.DataFrame(
@@ -63,6 +63,11 @@ def test_a_table_with_seeds_may_move_by_their_range(new, state, largest):
     assert found.state == state and found.largest == pytest.approx(largest)
 
 
+def test_other_mixes_of_a_strategy_are_no_spread():
+    mixes = SCORES.assign(strategy="hybrid", alpha=[0.5, 0.5, 0.5, np.nan, np.nan, np.nan])
+    assert compare_tables("mixing", mixes, moved(mixes, 3, "value", 0.1)).state == DIFFERS
+
+
 def test_the_value_furthest_beyond_its_spread_is_named():
     found = compare_tables("scores", SCORES, moved(moved(SCORES, 0, "value", 0.06), 4, "value", 0.05))
     assert found == TableDifference("scores", DIFFERS, pytest.approx(0.05), "value of X-Y 2"), "0.06 is less beyond the range of hybrid"
@@ -102,20 +107,19 @@ def test_a_run_that_is_the_reference_again_reads_reproduced(run):
     save_table(run, "tests", TESTS)
     found = compare(run)
     assert found.reproduced
-    assert as_text(found) == (
+    assert found.lines() == [
         "reproduced: of 2 tables 1 equal, 1 within the spread; largest difference 0.02 (scores: value of hybrid 1); no verdict changed"
-    )
+    ]
 
 
 def test_all_that_differs_is_named(run):
     save_table(run, "scores", moved(SCORES, 3, "value", 0.3))
     save_table(run, "check", TESTS)
-    lines = as_text(compare(run)).splitlines()
-    assert lines == [
-        "not the reference: of 2 tables 2 differs",
-        "  scores: 0.3 in value of X-Y 1",
-        "  tests: the run has no such table",
-        "  no verdict changed",
+    assert compare(run).lines() == [
+        "not the reference: of 2 tables 2 differing",
+        "scores: 0.3 in value of X-Y 1",
+        "tests: the run has no such table",
+        "no verdict changed",
     ]
 
 

@@ -236,7 +236,7 @@ def test_a_run_that_reads_the_reference_saves_nothing_into_it(reference, monkeyp
     assert not runs.saved_run(open_run("sample")).committed, "a run's own tables are never mixed with the reference's"
 
 
-@pytest.mark.parametrize("block", ["sample scores", "sample bias", "sample claims now"])
+@pytest.mark.parametrize("block", ["sample scores", "sample bias"])
 def test_a_block_of_unknown_numbers_is_refused(block):
     with pytest.raises(InputError, match="expected `scores TASK"):
         readers.filled(f"<!-- numbers: {block} -->\n<!-- end -->", lambda run, table: made_up_tables()[table])

@@ -12,9 +12,10 @@ import pandas as pd
 from ..experiment.run import Run, reference_tables
 from ..results.findings import verdict
 
-EQUAL, WITHIN, DIFFERS = "equal", "within the spread", "differs"
+EQUAL, WITHIN, DIFFERS = "equal", "within the spread", "differing"
 SMALL = 0.01  # of what a column spans: so far a value may move whose spread over seeds is not known, or is nothing
 TESTED = ["mean_difference", "p_holm", "seed_low", "seed_high"]  # what `findings.verdict` reads
+NAMING = ("seed", "alpha", "step", "steps", "percentile", "languages", "claim")  # numbers that say which row it is
 IN_WORDS = ("evidence", "command", "note")  # sentences around numbers that stand in other columns, and how the run was called
 
 
@@ -38,6 +39,17 @@ class Comparison:
     @property
     def reproduced(self) -> bool:
         return not self.verdicts and not any(table.state == DIFFERS for table in self.tables)
+
+    def lines(self) -> list[str]:
+        """What a person reads: one line where the reference is reproduced, else each table that differs, and each verdict."""
+        states = {state: [table for table in self.tables if table.state == state] for state in (EQUAL, WITHIN, DIFFERS)}
+        counts = ", ".join(f"{len(tables)} {state}" for state, tables in states.items() if tables)
+        if not self.reproduced:
+            others = [f"{table.table}: {f'{table.largest:.3g} in ' if table.largest else ''}{table.where}" for table in states[DIFFERS]]
+            return [f"not the reference: of {len(self.tables)} tables {counts}", *others, *(self.verdicts or ("no verdict changed",))]
+        largest = max(states[WITHIN], key=lambda table: table.largest, default=None)
+        about = f"; largest difference {largest.largest:.2g} ({largest.table}: {largest.where})" if largest else ""
+        return [f"reproduced: of {len(self.tables)} tables {counts}{about}; no verdict changed"]
 
 
 def compare_with_reference(run: Run) -> Comparison | None:
@@ -72,7 +84,7 @@ def compare_tables(name: str, old: pd.DataFrame, new: pd.DataFrame) -> TableDiff
         return TableDifference(name, DIFFERS, where=f"{len(new)} rows of {len(list(new))} columns, expected {len(old)} of {len(list(old))}")
     if old.equals(new):
         return TableDifference(name, EQUAL)
-    numbers = [column for column in old if pd.api.types.is_float_dtype(old[column]) or _is_counted(old, column)]
+    numbers = [column for column in old if pd.api.types.is_numeric_dtype(old[column]) and column not in NAMING]
     others = old.drop(columns=numbers).astype(str) != new.drop(columns=numbers).astype(str)
     if others.any(axis=None):
         row, column = np.argwhere(others.to_numpy())[0]
@@ -85,19 +97,6 @@ def compare_tables(name: str, old: pd.DataFrame, new: pd.DataFrame) -> TableDiff
     return TableDifference(name, state, float(moved[row, column]), f"{numbers[column]} of {_row(new, row, numbers)}")
 
 
-def _is_counted(table: pd.DataFrame, column: str) -> bool:
-    """Whether whole numbers are results and not what names the row."""
-    return pd.api.types.is_integer_dtype(table[column]) and column not in (
-        "seed",
-        "step",
-        "steps",
-        "percentile",
-        "languages",
-        "claim",
-        "alpha",
-    )
-
-
 def _row(table: pd.DataFrame, row: int, numbers: list[str]) -> str:
     return " ".join(str(value) for key, value in table.drop(columns=numbers).iloc[row].items() if value == value) or f"row {row + 1}"
 
@@ -106,8 +105,8 @@ def _spread(old: pd.DataFrame, numbers: list[str]) -> pd.DataFrame:
     values = old[numbers].astype(float)
     spread = pd.DataFrame(np.broadcast_to(SMALL * (values.max() - values.min()).to_numpy(), values.shape), old.index, numbers)
     if "seed" in old:
-        keys = [column for column in old if column not in numbers and column != "seed"] or [np.zeros(len(old))]
-        groups = values.groupby(keys if isinstance(keys[0], np.ndarray) else [old[key] for key in keys], dropna=False, sort=False)
+        names = [old[column] for column in old if column not in numbers and column != "seed"]
+        groups = values.groupby(names or [pd.Series(0, old.index)], dropna=False, sort=False)
         spread = np.maximum(spread, groups.transform("max") - groups.transform("min"))
     if {"seed_low", "seed_high"} <= set(old):
         width = (old["seed_high"] - old["seed_low"]).fillna(0.0)
@@ -131,16 +130,3 @@ def _verdicts(table: pd.DataFrame) -> dict[tuple, str]:
         return {}
     keys = [column for column in table if not pd.api.types.is_float_dtype(table[column]) and column not in ("n_groups", "n_seeds", "note")]
     return {tuple(row[key] for key in keys): verdict(row) for _, row in table.iterrows()}
-
-
-def as_text(found: Comparison) -> str:
-    """The comparison in lines that a person reads: one where the reference is reproduced."""
-    states = {state: [table for table in found.tables if table.state == state] for state in (EQUAL, WITHIN, DIFFERS)}
-    counts = ", ".join(f"{len(tables)} {state}" for state, tables in states.items() if tables)
-    largest = max(states[WITHIN], key=lambda table: table.largest, default=None)
-    about = f"; largest difference {largest.largest:.2g} ({largest.table}: {largest.where})" if largest else ""
-    if found.reproduced:
-        return f"reproduced: of {len(found.tables)} tables {counts}{about}; no verdict changed"
-    lines = [f"not the reference: of {len(found.tables)} tables {counts}"]
-    lines += [f"  {table.table}: {f'{table.largest:.3g} in ' if table.largest else ''}{table.where}" for table in states[DIFFERS]]
-    return "\n".join([*lines, *(f"  {line}" for line in found.verdicts or ("no verdict changed",))])

@@ -19,6 +19,7 @@ from ...experiment.stamps import is_current, read_stamps
 from ...results.figures import read_result
 from ...studies.claims.claims import CLAIMS, NOTES
 from ...studies.claims.tests import SYMBOLS
+from ..comparison import compare_with_reference
 from ..running import Step, notebooks
 from .parts import NotebookPart, notebook_part
 from .tables import page_tables
@@ -78,6 +79,7 @@ def facts(run: Run, parts: Sequence[NotebookPart]) -> dict:
         "differences": _differences(run),
         "parameters": {key: as_text(value) for key, value in run.profile.model_dump(mode="json").items()},
         "earlier": _earlier(run),
+        "beside": found.lines() if (found := compare_with_reference(run)) else [],
         **_claims(run),
     }
 
