@@ -22,7 +22,7 @@ from hybridir_utils.experiment.preparation import fill_translations, prepare_pai
 from hybridir_utils.experiment.run import save_table
 from hybridir_utils.provenance.artefacts import hold
 from hybridir_utils.results.figures import draw
-from hybridir_utils.suite import running
+from hybridir_utils.suite import child, running
 from hybridir_utils.suite.records import OK, read_record
 from hybridir_utils.suite.running import Step, run_suite
 
@@ -109,7 +109,7 @@ def test_a_finished_run_is_read_on_a_disk_that_cannot_be_written_to(run, disk):
 def test_an_executed_notebook_that_finds_no_room_is_no_finished_one(run, disk, tmp_path, monkeypatch):
     """With a kernel, whose outputs cannot be saved: the record does not say "ok", and the copy of the run before stays."""
     monkeypatch.setattr(running, "NOTEBOOKS", tmp_path)
-    monkeypatch.setattr(running, "watch", running.watch)
+    monkeypatch.setattr(running, "watch", child.watch)
     (step,) = [Step(notebook(tmp_path, "01_first", "print('x' * 400_000)"), run)]
     before = step.executed.read_bytes()
     with full(disk, 65536), pytest.raises(HybridIRError, match="01_first"):
