@@ -112,6 +112,7 @@ def packaged_tokenizer(encoder: FourBitEncoder):
 
     special = encoder.special
     tokenizer = Tokenizer(models.Unigram(list(zip(encoder.pieces, encoder.scores, strict=True)), special["unk"], byte_fallback=False))
+    tokenizer.add_special_tokens([encoder.pieces[number] for number in sorted(special.values())])
     apart = normalizers.Replace(Regex(f"(?<=.)(?={JOINED})"), DROPPED)
     mapped = normalizers.Precompiled(_compiled(encoder.mapping))
     tokenizer.normalizer = normalizers.Sequence([apart, mapped, normalizers.Replace(Regex(" {2,}"), " ")])
