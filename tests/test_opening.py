@@ -102,7 +102,8 @@ def test_the_catalogue_names_what_is_opened():
     assert prompts_of("labse") is None and prompts_of("st:x") is None
     assert {known.paper for known in ENCODERS.values()} == {"", "mBERT", "XLM-R", "LaBSE"}
     for name, known in ENCODERS.items():
-        assert known.licence and known.parameters > 1e8 and (len(known.revision) == 40 or known.revision == "main"), name
+        assert known.licence and known.parameters > 1e8, name
+        assert bool(known.package) != bool(known.hub and (len(known.revision) == 40 or known.revision == "main")), name
 
 
 def test_flash_attention_without_its_package_says_so(bert):

