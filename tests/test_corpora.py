@@ -11,7 +11,7 @@ from hub_sets import write_parts
 
 from hybridir_utils.base.errors import HybridIRError, InputError, UnknownName
 from hybridir_utils.base.languages import XQUAD_R_LANGUAGES
-from hybridir_utils.data import public_layouts
+from hybridir_utils.data import pairs as pairs_module
 from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, pairs_from_rows
 from hybridir_utils.data.register import (
     HUB_PAIR_SETS,
@@ -146,10 +146,17 @@ def test_at_most_so_many_ids_of_each_set(public, tmp_path):
 
 
 def test_the_same_share_of_each_set(tmp_path, monkeypatch):
-    monkeypatch.setattr(public_layouts, "SMALL", 10)
+    monkeypatch.setattr(pairs_module, "SMALL", 10)
     for n, drawn in ((80, 20), (40, 10), (8, 8)):
         name = own_pairs(tmp_path / f"{n}.jsonl", ["en", "de"], n)
         assert sum(len(set(side["id"])) for side in source_pairs(profile(pair_sets=[name], pair_share=0.25))) == drawn
+
+
+def test_the_share_of_a_public_set_is_drawn_once(public, monkeypatch):
+    monkeypatch.setattr(pairs_module, "SMALL", 0)
+    for name in ("squad", "mmarco"):
+        whole, half = (source_pairs(profile(pair_sets=[name], languages=["en"], data_dir=public, pair_share=share)) for share in (1.0, 0.5))
+        assert sum(map(len, half)) == round(sum(map(len, whole)) / 2)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -11,6 +11,7 @@ from hub_folders import CONTEXT, MAKERS, MARCO_TRIPLES, make_folders, parquet
 
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.base.files import read_text
+from hybridir_utils.data import pairs as pairs_module
 from hybridir_utils.data import public_layouts, public_pairs
 from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, check_pairs
 from hybridir_utils.data.public_layouts import answer_groups, stretch_at
@@ -188,12 +189,12 @@ def test_at_most_so_many_ids_drawn_by_the_seed(name, folders):
     ],
 )
 def test_a_share_of_every_set_leaves_their_proportions(count, limits, drawn):
-    assert public_layouts.drawn_size(count, **limits) == drawn
+    assert pairs_module.drawn_size(count, **limits) == drawn
 
 
 @pytest.mark.parametrize("name", ["mmarco", "squad"])
 def test_a_share_of_the_ids_is_drawn(name, folders, monkeypatch):
-    monkeypatch.setattr(public_layouts, "SMALL", 2)
+    monkeypatch.setattr(pairs_module, "SMALL", 2)
     every = rows(name, folders)["id"].nunique()
     assert rows(name, folders, share=0.5)["id"].nunique() == round(every / 2) < every
 

@@ -18,10 +18,11 @@ from datasets import Dataset, concatenate_datasets
 from ..base.errors import InputError
 from ..base.files import file_fingerprint, need_texts, output_root, read_jsonl
 from ..base.languages import check_languages
-from ..base.mapped import CHUNK, chunks, codes, read_parquet, stored
+from ..base.mapped import CHUNK, chunks, codes, keep_rows, read_parquet, stored
 
 PAIR_COLUMNS = ["id", "passage_id", "language", "question", "passage", "source"]
 NEGATIVE_COLUMNS = ["negative", "negative_id"]  # a hard negative passage and its passage_id; both or neither; "" where a pair has none
+SMALL = 10_000  # ids of a set that are always drawn
 IN_MEMORY = 50_000_000  # bytes of a file of pairs
 
 
@@ -45,6 +46,30 @@ def read_pairs_jsonl(path: Path) -> Dataset:
     store = output_root() / "data" / "runs" / "own_pairs" / f"{file_fingerprint(path)[:16]}.arrow" if large else None
     pairs = stored(_tables(_own_rows(path, given), PAIR_COLUMNS + NEGATIVE_COLUMNS), store)
     return check_pairs(pairs if given else pairs.remove_columns(NEGATIVE_COLUMNS))
+
+
+def drawn_size(count: int, most: int = 0, share: float = 1.0) -> int:
+    """How many of a set's ids are drawn: a share of them, but all of up to SMALL, and `most` at most (0: no limit).
+
+    A share leaves the sets' proportions as they are, by which batches are drawn; a limit alone favours the smaller ones.
+    """
+    wanted = max(round(share * count), min(count, SMALL))
+    return min(wanted, most or wanted)
+
+
+def chosen(count: int, most: int, seed: int) -> np.ndarray:
+    """[min(count, most)] rows in order, drawn without repetition."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
+
+
+def draw_pairs(pairs: Dataset, most: int = 0, share: float = 1.0, seed: int = 0) -> Dataset:
+    """As many ids as `drawn_size` says, each in all its languages."""
+    ids, names = codes(pairs, "id")
+    drawn = np.zeros(len(names), dtype=bool)
+    drawn[chosen(len(names), drawn_size(len(names), most, share), seed)] = True
+    return keep_rows(pairs, drawn[ids])
 
 
 def join_pairs(parts: list[Dataset]) -> Dataset:

@@ -22,11 +22,10 @@ from ..base.files import fingerprint
 from ..base.mapped import chunks
 from ..provenance.fingerprints import code_fingerprint
 from ..tasks.sentences import sentence_spans
-from .pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS
+from .pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, chosen, drawn_size
 
 HEADER = ("query", "positive", "negative")  # of the triples
 COLUMNS = ("id", "text")  # of the collections
-SMALL = 10_000  # ids of a set that are always drawn
 BATCH = 20_000  # triples put together at once: 60 MB of texts
 
 Found = tuple[str, str, str] | None  # question, passage, negative ("": none); None: the row holds no answer
@@ -209,22 +208,6 @@ def triple_pairs(name: str, load, languages: dict[str, str], max_chars: int, lim
             known = Triples(name, table, numbers, *_passage_numbers(texts[1], *ids), made)
         parts.append(_in_language(known, code, *texts, max_chars, negatives))
     return concatenate_datasets(parts)
-
-
-def drawn_size(count: int, most: int = 0, share: float = 1.0) -> int:
-    """How many of a set's ids are drawn: a share of them, but all of up to SMALL, and `most` at most (0: no limit).
-
-    A share leaves the sets' proportions as they are, by which batches are drawn; a limit alone favours the smaller ones.
-    """
-    wanted = max(round(share * count), min(count, SMALL))
-    return min(wanted, most or wanted)
-
-
-def chosen(count: int, most: int, seed: int) -> np.ndarray:
-    """[min(count, most)] rows in order, drawn without repetition."""
-    if count <= most:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
 
 
 def _numbers(name: str, part: str, table: Dataset, columns: Sequence[str]) -> Dataset:

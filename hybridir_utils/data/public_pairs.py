@@ -19,7 +19,8 @@ from ..base.files import fingerprint
 from ..base.hub import hub_errors
 from ..base.hub_data import HubSet, load_set
 from ..provenance.fingerprints import code_fingerprint
-from .public_layouts import LAYOUTS, chosen, drawn_size, judged, pair_features, pair_table, stretcher, triple_pairs
+from .pairs import draw_pairs
+from .public_layouts import LAYOUTS, judged, pair_features, pair_table, stretcher, triple_pairs
 
 
 class TrainingSet(HubSet):
@@ -61,8 +62,7 @@ def hub_pairs(
             pairs = triple_pairs(name, load, {code: entry.languages[code] for code in languages}, max_chars, limits, seed, negatives)
         else:
             pairs = table_pairs(name, entry, load, max_chars, negatives)
-            drawn = chosen(len(pairs), drawn_size(len(pairs), **limits), seed)
-            pairs = pairs.select(drawn) if len(drawn) < len(pairs) else pairs
+            pairs = draw_pairs(pairs, **limits, seed=seed)
     if not len(pairs):
         raise InputError(f"{name}: no row has a question and a passage with its answer; the set's columns may have changed their meaning.")
     return pairs

@@ -26,7 +26,7 @@ from ..tasks.searched_sets import miracl_task, mkqa_task, neuclir_task
 from ..tasks.searched_task import SearchTask
 from ..tasks.squad import MLQA_LANGUAGES, mlqa_r, squad_folder, xquad_r
 from . import worldfacts
-from .pairs import read_pairs_jsonl
+from .pairs import draw_pairs, read_pairs_jsonl
 from .public_pairs import TRAINING_SETS, hub_pairs, place_fault, set_record
 from .sections import held_out_articles, read_sections, section_languages, section_task, without_articles
 
@@ -75,7 +75,7 @@ class Task:
 
 @dataclass(frozen=True)
 class PairSet:
-    """read: (name, request) -> its pairs, of which some are held out for validation unless `validation` reads a split of its own.
+    """read: (name, request) -> pairs drawn from it, of which some are held out for validation unless `validation` reads a split of its own.
 
     sets: of data/evaluation_sets.toml; none: the world facts, a set of data/training_sets.toml, or the user's own file.
     """
@@ -102,15 +102,21 @@ def _section_task(name: str, request: Request) -> RetrievalTask:
     return section_task(folder, request.task_languages or request.languages, source, request.corpus_seed)
 
 
-def _world_facts(split: str) -> Callable[[str, Request], Dataset]:
-    return lambda name, request: worldfacts.english_pairs(split, request.languages, request.corpus_seed)
+def _drawn(pairs: Dataset, request: Request) -> Dataset:
+    return draw_pairs(pairs, request.max_pairs, request.pair_share, request.corpus_seed)
+
+
+def _world_facts(name: str, request: Request) -> Dataset:
+    return _drawn(worldfacts.english_pairs("train", request.languages, request.corpus_seed), request)
 
 
 def _sections(name: str, request: Request) -> Dataset:
     """The articles that `<name>-test` holds are left out where it is among the test sets."""
     folder = data_folder(name, request.data_dir)
     pairs = read_sections(folder, shared_languages(name, request, section_languages(folder)), name, request.max_chars)
-    return without_articles(pairs, held_out_articles(folder, request.corpus_seed), name) if f"{name}-test" in request.test_sets else pairs
+    if f"{name}-test" in request.test_sets:
+        pairs = without_articles(pairs, held_out_articles(folder, request.corpus_seed), name)
+    return _drawn(pairs, request)
 
 
 def _public_pairs(name: str, request: Request) -> Dataset:
@@ -123,7 +129,7 @@ def _own_pairs(name: str, request: Request) -> Dataset:
     pairs = read_pairs_jsonl(_place(name))
     numbers, there = codes(pairs, "language")
     wanted = shared_languages(name, request, sorted(there.to_pylist()))
-    return keep_rows(pairs, np.isin(there.to_pylist(), wanted)[numbers])
+    return _drawn(keep_rows(pairs, np.isin(there.to_pylist(), wanted)[numbers]), request)
 
 
 def shared_languages(name: str, request: Request, there: Sequence[str]) -> list[str]:
@@ -140,7 +146,7 @@ SECTIONS = ("mscourses", "gnome-help", "bitcoin-faq")
 HUB_PAIR_SETS = ("mmarco", "squad", "newsqa", "natural-questions", "entityquestions", "mfaq", "mr-tydi", "wikiqa", "duorc")
 
 PAIR_SETS = {
-    "worldfacts": PairSet(_world_facts("train"), validation=_world_facts("validation")),
+    "worldfacts": PairSet(_world_facts, validation=lambda _, r: worldfacts.english_pairs("validation", r.languages, r.corpus_seed)),
     **{name: PairSet(_sections, (name,)) for name in SECTIONS},
     **dict.fromkeys(HUB_PAIR_SETS, PairSet(_public_pairs)),
     "jsonl:FILE": PairSet(_own_pairs),

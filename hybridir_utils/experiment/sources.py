@@ -14,7 +14,6 @@ from ..base.errors import HybridIRError, InputError
 from ..base.mapped import codes, keep_rows
 from ..data.mt import model_places
 from ..data.pairs import join_pairs
-from ..data.public_layouts import drawn_size
 from ..data.register import Request, data_fault, pair_set
 from ..encode.catalogue import place_of
 from ..encode.opening import encoder_fault
@@ -38,19 +37,8 @@ def source_pairs(profile: Profile):
 
 def _one_set(name: str, profile: Profile):
     entry = pair_set(name)
-    pairs = _most(entry.read(name, profile.request), profile)
+    pairs = entry.read(name, profile.request)
     return (pairs, entry.validation(name, profile.request)) if entry.validation else hold_out(pairs, profile.corpus_seed)
-
-
-def _most(pairs, profile: Profile):
-    """As many ids as the profile draws (`drawn_size`), each in all its languages."""
-    ids, names = codes(pairs, "id")
-    most = drawn_size(len(names), profile.max_pairs, profile.pair_share)
-    if len(names) <= most:
-        return pairs
-    kept = np.zeros(len(names), dtype=bool)
-    kept[np.random.default_rng(profile.corpus_seed).choice(len(names), most, replace=False)] = True
-    return keep_rows(pairs, kept[ids])
 
 
 def hold_out(pairs, seed: int, share: float = VALIDATION_SHARE):

@@ -10,7 +10,7 @@ import pandas as pd
 from ..base.errors import HybridIRError, InputError, UnknownName
 from ..base.files import PUBLISHED
 from ..data.mt import TRANSLATORS
-from ..data.public_layouts import drawn_size
+from ..data.pairs import drawn_size
 from ..data.public_pairs import TRAINING_SETS
 from ..data.register import is_search_task
 from ..encode.catalogue import ENCODERS
