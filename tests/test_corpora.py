@@ -18,9 +18,9 @@ from hybridir_utils.data.register import (
     SECTIONS,
     Request,
     data_fingerprint,
+    data_recipe,
     read_questions,
     read_task,
-    set_records,
     task_names,
 )
 from hybridir_utils.data.sections import section_languages
@@ -288,8 +288,8 @@ def test_a_task_that_is_searched_has_no_parallel_questions():
 
 def test_the_fingerprint_of_a_public_set_is_its_commit_or_the_files_of_its_folder(tmp_path):
     pinned = {"hub": "mteb/MIRACLRetrievalHardNegatives", "commit": EVALUATION_SETS["miracl"].revision}
-    assert set_records(["miracl"]) == [{"set": "miracl", "licence": "CC BY-SA 4.0", "revision": pinned["commit"]} | pinned]
-    assert [entry["hub"] for entry in set_records(["mkqa"])] == ["Shitao/bge-m3-data", "mteb/nq"]
+    assert data_recipe(["miracl"])["sets"] == [{"set": "miracl", "licence": "CC BY-SA 4.0", "revision": pinned["commit"]} | pinned]
+    assert [entry["hub"] for entry in data_recipe(["mkqa"])["sets"]] == ["Shitao/bge-m3-data", "mteb/nq"]
     prints = [data_fingerprint(("miracl",), str(tmp_path))]
     for text in ("one", "two"):
         (tmp_path / "miracl").mkdir(exist_ok=True)
@@ -311,9 +311,9 @@ def test_every_name_of_a_pair_set_opens(real_data):
 
 def test_a_run_records_every_public_set_with_hub_commit_and_licence(public):
     both = profile(pair_sets=["worldfacts", "squad", "mmarco"], tasks=["worldfacts-test", "belebele", "mkqa"], data_dir=public)
-    records = set_records(both.data_names, public)
+    records = data_recipe(both.data_names, public)["sets"]
     assert [record["set"] for record in records] == ["squad", "mmarco", "belebele", "mkqa", "nq"]
     for record in records:
         assert record["licence"] and ("files" in record if record["set"] in ("squad", "mmarco") else len(record["commit"]) == 40)
-    validated = set_records(profile(validation_set="squadshifts").validation_sets, public)
+    validated = data_recipe(profile(validation_set="squadshifts").validation_sets, public)["sets"]
     assert [(record["set"], record["licence"]) for record in validated] == [("squadshifts", "CC-BY-4.0")]

@@ -239,21 +239,25 @@ def sets_behind(name: str) -> list[EvaluationSet]:
     return [EVALUATION_SETS[each] for each in _entry("task or pair set", {**TASKS, **PAIR_SETS}, name).sets]
 
 
-def set_records(names: Iterable[str], data_dir: str = "") -> list[dict[str, str]]:
-    """What a run records of every set behind these pair sets and tasks, each once: name, licence, and hub and commit, or the fingerprint of
-    a folder's files.
+def data_recipe(names: Iterable[str], data_dir: str = "") -> dict:
+    """What stands behind pair sets and tasks. data: fingerprint of the files, or of the repositories of the hub at a commit. sets: of every
+    set among it name, licence, and hub and commit, or the fingerprint of a folder's files. Each file is read once.
     """
-    records = [
-        record
-        for name in names
-        for record in ([set_record(name, data_dir)] if name in TRAINING_SETS else [each.record(data_dir) for each in sets_behind(name)])
-    ]
-    return list({record["set"]: record for record in records}.values())
+    records = {name: _records(name, data_dir) for name in names}
+    sets = {record["set"]: record for found in records.values() for record in found}
+    return {
+        "data": fingerprint({name: found or _own_fingerprint(name) for name, found in records.items()}),
+        "sets": list(sets.values()),
+    }
 
 
 def data_fingerprint(names: Iterable[str], data_dir: str = "") -> str:
-    """Fingerprint of what stands behind pair sets or tasks: files, or repositories of the hub at a commit."""
-    return fingerprint({name: set_records([name], data_dir) or _own_fingerprint(name) for name in names})
+    """The `data` of `data_recipe`."""
+    return data_recipe(names, data_dir)["data"]
+
+
+def _records(name: str, data_dir: str) -> list[dict[str, str]]:
+    return [set_record(name, data_dir)] if name in TRAINING_SETS else [each.record(data_dir) for each in sets_behind(name)]
 
 
 def _own_fingerprint(name: str) -> str:

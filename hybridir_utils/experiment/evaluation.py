@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..base.files import file_safe
 from ..base.parallel import run_jobs
-from ..data.register import Request, data_fingerprint, is_search_task, read_task, set_records
+from ..data.register import Request, data_recipe, is_search_task, read_task
 from ..encode.catalogue import place_of, prompts_of
 from ..encode.encoding import TaskVectors, encode_task, open_encoder
 from ..encode.opening import Opening, origin
@@ -77,7 +77,7 @@ def evaluate(
     """
     places = encoder_places(run, trained_encoders(run, make=run.profile.train_in_place) if encoders is None else encoders)
     places |= {EncoderKey(REFERENCE, name, nan_alpha(), 0): name for name in REFERENCES}
-    data = {task: data_fingerprint((task,), run.profile.data_dir) for task in tasks or run.profile.tasks}  # hashes the files: once a task
+    data = {task: data_recipe((task,), run.profile.data_dir) for task in tasks or run.profile.tasks}  # hashes the files: once a task
     origins = {key: place if key.base == REFERENCE else encoder_origin(run, place) for key, place in places.items()}
     asked = [(key, task) for key in places for task in data if key.base != REFERENCE or not is_search_task(task)]
     room, wanted = run.artefacts / "evaluations", {}
@@ -101,7 +101,7 @@ def nan_alpha() -> float:
     return nan
 
 
-def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: str, aligned: bool) -> dict:
+def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: dict, aligned: bool) -> dict:
     p = run.profile
     first = task == p.tasks[0]
     own = key.name in {key.name for key in encoder_keys(run)}  # a study's further encoders are ranked, and no more
@@ -112,8 +112,7 @@ def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: str, align
         "languages": list(p.languages),
         "task_languages": list(p.task_languages),
         "corpus_seed": p.corpus_seed,
-        "data": data,
-        "sets": set_records([task], p.data_dir),
+        **data,
         "depth": p.depth,
         "precision": p.precision,
         "vector_precision": p.vector_precision,

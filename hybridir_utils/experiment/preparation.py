@@ -20,7 +20,7 @@ from ..data import worldfacts
 from ..data.leakage import drop_leaks, leaks
 from ..data.pairs import NEGATIVE_COLUMNS, join_pairs, read_split
 from ..data.quality import accepted, rejected
-from ..data.register import data_fingerprint, is_search_task, languages_of, read_questions, read_task, set_records
+from ..data.register import data_recipe, is_search_task, languages_of, read_questions, read_task
 from ..data.translation import CachedTranslator, MemoryTranslator, translate_pairs
 from ..encode.opening import origin
 from ..provenance.artefacts import Artefact
@@ -71,10 +71,9 @@ def _recipe(profile: Profile) -> dict:
     recipe = profile.model_dump(include=RECIPE) | {"translator": translating_model(profile), "test_sets": profile.test_sets}
     if set(profile.test_sets) > set(profile.tasks):
         recipe["question_languages"] = profile.question_languages
-    recipe["sets"] = set_records(profile.pair_sets + profile.validation_sets + profile.test_sets, profile.data_dir)
     if profile.hard_negatives == "dense":
         recipe["mined with"] = profile.retrievers[:1]
-    return recipe | {"data": data_fingerprint(profile.pair_sets + profile.test_sets, profile.data_dir)}
+    return recipe | data_recipe(profile.pair_sets + profile.validation_sets + profile.test_sets, profile.data_dir)
 
 
 def _make(out: Path, recipe: dict, run: Run) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..base.files import fingerprint, output_root, write_json
-from ..data.register import data_fingerprint, set_records
+from ..data.register import data_recipe
 from ..encode.opening import default_device
 from ..experiment.run import Run, changes_of, open_run, origin_of, run_command, save_table
 from ..experiment.stamps import stage_code
@@ -84,8 +84,7 @@ def _record(run: Run) -> None:
         "run": run.name,
         "command": run_command(run.source, changes_of(run)),
         "parameters": p.model_dump(mode="json"),
-        "data": data_fingerprint(p.data_names, p.data_dir),
-        "sets": set_records(p.data_names, p.data_dir),
+        **data_recipe(p.data_names, p.data_dir),
         "code": fingerprint(stage_code()),
         "versions": {"python": platform.python_version(), **versions()},
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {default_device()}",
