@@ -52,7 +52,7 @@ def test_another_tokenizer_begins_anew(tokenizer):
 
 
 def test_memory_has_an_end_and_loses_nothing(tokenizer, monkeypatch):
-    monkeypatch.setattr(encoding, "MOST", 3)
+    monkeypatch.setattr(encoding, "REMEMBERED", 3)
     known = Subwords(tokenizer)
     expected = [known([text])[0].tolist() for text in TEXTS]
     assert len(known.known) <= 3

@@ -24,13 +24,18 @@ from .parallel import preload_libraries
 PATIENCE = timedelta(days=7)  # the first process may prepare data for days; a dead one is noticed by the launcher, not by a timeout
 SLOW_DISK = 2.0  # seconds
 ONE_DISK = "HYBRIDIR_OUTPUT must name one folder on a disk that all hosts share: mount it on each host, and set HYBRIDIR_OUTPUT to it."
-
 PLACE = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+T = TypeVar("T")
 
 
 def rank() -> int:
     """This process' number; 0 where it is alone."""
     return int(os.environ.get("RANK", 0))
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes."""
+    return rank() == 0
 
 
 def processes() -> int:
@@ -152,14 +157,6 @@ def _explain(number: int, failure) -> str:
     if failure.exitcode < 0 or "by peer" in words:
         return f"process {number} of the training, or one it waited for, was killed ({words}), most likely for want of memory. {again}"
     return f"process {number} of the training failed: {words} {again}"
-
-
-T = TypeVar("T")
-
-
-def is_main() -> bool:
-    """Whether this process is the one that writes."""
-    return rank() == 0
 
 
 def on_main(make: Callable[[], T]) -> T:

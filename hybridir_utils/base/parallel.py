@@ -17,6 +17,7 @@ from .errors import InputError
 # Variables that no library reads when it is imported (pytest changes one at each test), and those that libraries set then for themselves:
 # where a process had imported them first, its workers were no forks, and imported them again.
 UNREAD = ("HYBRIDIR_", "PYTEST_", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TORCHINDUCTOR_CACHE_DIR")
+_pools: dict[tuple, ProcessPoolExecutor] = {}  # the one of the last call
 
 
 def run_jobs(run_job: Callable, jobs: list[tuple], workers: int, label: str) -> list:
@@ -43,9 +44,6 @@ def run_jobs(run_job: Callable, jobs: list[tuple], workers: int, label: str) -> 
         _end_pools()
         raise
     return [future.result() for future in futures]
-
-
-_pools: dict[tuple, ProcessPoolExecutor] = {}  # the one of the last call
 
 
 def _pool(workers: int, asked: int) -> ProcessPoolExecutor:

@@ -20,6 +20,8 @@ from ..provenance.fingerprints import is_sealed, sealed
 from .encoding import encode_rows, open_encoder
 from .opening import Opening, origin
 
+RECORD = "vectors.json"
+DTYPES = {"fp32": "float32", "fp16": "float16"}
 PROBE = -1  # number of the job that encodes one text before any shard
 
 
@@ -66,26 +68,28 @@ def encode_corpus(
         shards = ShardFolder(place, recipe)
         missing = {number: digest for number in range(n_shards) if (digest := _to_make(shards, number, *_rows(texts, number, shard_size)))}
         if missing:
-            settings = (encoder, recipe["encoder"], opening, batch_tokens, precision, vector_precision)
-            results = _results(texts, missing, shard_size, settings, scheduler, workers)
+            how = Encoding(encoder, recipe["encoder"], opening, batch_tokens, precision, vector_precision)
+            results = _results(texts, missing, shard_size, how, scheduler, workers)
             _write(shards, missing, results, min(len(missing) * shard_size, len(texts)), vector_precision)
     return shards.vectors(n_shards)
 
 
-def encode_shard(
-    number: int,
-    ids: list,
-    texts: list[str],
-    encoder: str,
-    encoder_origin: str,
-    opening: Opening,
-    batch_tokens: int,
-    precision: str,
-    vector_precision: str,
-) -> tuple[int, np.ndarray]:
+@dataclass(frozen=True)
+class Encoding:
+    """How a shard is encoded: as of `encode_corpus`; origin: what the encoder's folder or name stood for when the corpus was begun."""
+
+    encoder: str
+    origin: str
+    opening: Opening
+    batch_tokens: int
+    precision: str
+    vector_precision: str
+
+
+def encode_shard(number: int, ids: list, texts: list[str], how: Encoding) -> tuple[int, np.ndarray]:
     """(number, [n, width] in the precision of the disk): one shard's work, on whatever device this process has."""
-    model = _open_once(encoder, encoder_origin, opening)
-    return number, encode_rows(model, texts, "document", ids, batch_tokens, precision).astype(DTYPES[vector_precision])
+    model = _open_once(how.encoder, how.origin, how.opening)
+    return number, encode_rows(model, texts, "document", ids, how.batch_tokens, how.precision).astype(DTYPES[how.vector_precision])
 
 
 @lru_cache(maxsize=1)
@@ -94,10 +98,10 @@ def _open_once(encoder: str, encoder_origin: str, opening: Opening):
     return open_encoder(encoder, opening)
 
 
-def _results(texts, missing: dict[int, str], shard_size: int, settings: tuple, scheduler: str, workers: int) -> Iterator:
+def _results(texts, missing: dict[int, str], shard_size: int, how: Encoding, scheduler: str, workers: int) -> Iterator:
     """First the vector of a single text, which tells the width and whether the encoder opens; then the shards, in any order."""
     ids, passages = _rows(texts, 0, 1)
-    jobs = chain([(PROBE, ids, passages, *settings)], ((number, *_rows(texts, number, shard_size), *settings) for number in missing))
+    jobs = chain([(PROBE, ids, passages, how)], ((number, *_rows(texts, number, shard_size), how) for number in missing))
     workers = workers or _gpus()
     if not scheduler and workers == 1:
         return (encode_shard(*job) for job in jobs)
@@ -137,9 +141,6 @@ def _gpus() -> int:
     import torch
 
     return max(1, torch.cuda.device_count())
-
-
-RECORD = "vectors.json"
 
 
 @dataclass(frozen=True)
@@ -241,6 +242,3 @@ def check_space(folder: Path, passages: int, width: int, precision: str) -> None
             f"{folder}: {passages:,} vectors of {width} numbers in {precision} need {need / 1e9:,.2f} GB; {free / 1e9:,.2f} GB are free "
             "there. Free space, set HYBRIDIR_OUTPUT to another disk, or halve the need with vector_precision = 'fp16'."
         )
-
-
-DTYPES = {"fp32": "float32", "fp16": "float16"}

@@ -19,6 +19,11 @@ from .opening import Opening, open_model
 
 WINDOW = 65_536  # texts whose tokens are held at once, about 60 MB at 120 tokens a text
 BAG_TOKENS = 16  # stands for the length of a text whose subword vectors are only added up: there tokenising is the cost
+REMEMBERED = 100_000  # texts whose subwords are kept, about 60 MB at 40 subwords a text; where they would be more, memory begins anew
+BLOCK = 1024  # texts tokenised at once: enough for every thread of the tokenizer
+UNPADDED = {"text": {"padding": False}, "common": {"return_tensors": None}}
+PER_TOKEN = ("input_ids", "token_type_ids")
+PER_BATCH = ("modality", "prompt_length", "task")
 PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus")}  # the library's names, in its order
 NO_MEMORY = "Lower max_passage_tokens (max_query_tokens for questions), take a smaller encoder, or free memory on the device."
 
@@ -151,9 +156,6 @@ def _autocast(model, precision: str):
     return torch.autocast(model.device.type, dtype=torch.bfloat16)
 
 
-MOST = 100_000  # texts remembered, about 60 MB at 40 subwords a text; where they would be more, memory begins anew
-
-
 class Subwords:
     """A tokenizer (of the tokenizers library) with a memory that all of the same content share."""
 
@@ -164,7 +166,7 @@ class Subwords:
     def __call__(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """(ids [all subwords] int64, starts [n] int64: where each text's subwords begin), without special tokens."""
         new = [text for text in dict.fromkeys(texts) if text not in self.known]
-        if len(self.known) + len(new) > MOST:
+        if len(self.known) + len(new) > REMEMBERED:
             self.known.clear()
             new = list(dict.fromkeys(texts))
         encoded = self.tokenizer.encode_batch_fast(new, add_special_tokens=False)
@@ -178,12 +180,6 @@ class Subwords:
 def _memory(_tokenizer: str) -> dict[str, np.ndarray]:
     """Text -> subwords, of the tokenizer used last."""
     return {}
-
-
-BLOCK = 1024  # texts tokenised at once: enough for every thread of the tokenizer
-UNPADDED = {"text": {"padding": False}, "common": {"return_tensors": None}}
-PER_TOKEN = ("input_ids", "token_type_ids")
-PER_BATCH = ("modality", "prompt_length", "task")
 
 
 @dataclass(frozen=True)

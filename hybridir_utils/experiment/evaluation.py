@@ -35,6 +35,9 @@ UNTRAINED = "untrained"  # the base encoder before any batch
 ZERO_SHOT = "zero-shot"  # a public retriever as it is, with its own prompts
 NOT_TRAINED = (UNTRAINED, ZERO_SHOT)
 REFERENCE = "reference"  # base of the lines that are no encoder
+REFERENCES = {"BM25": bm25_scores, "random": lambda task: random_scores(task, seed=0)}
+SHOWN = 10  # length of the ranked lists kept for reading
+MAPPED_GROUPS = 25  # parallel questions on the 2-D map
 
 
 @dataclass(frozen=True)
@@ -140,11 +143,6 @@ def encoder_origin(run: Run, place: str) -> str:
 def evaluation_name(key: EncoderKey, task: str) -> str:
     """Name of the artefact of an encoder's evaluation on a task."""
     return f"{key.name}-{file_safe(task)}"
-
-
-REFERENCES = {"BM25": bm25_scores, "random": lambda task: random_scores(task, seed=0)}
-SHOWN = 10  # length of the ranked lists kept for reading
-MAPPED_GROUPS = 25  # parallel questions on the 2-D map
 
 
 def _evaluate(out: Path, recipe: dict, encoder: str, means: dict) -> None:

@@ -1,6 +1,5 @@
-"""How well an encoder aligns languages: measures on the vectors alone, no ranking of a pool (PAPER §4, measure 9).
-
-Cosines are taken after scaling every vector to unit length, so scaled input gives the same numbers.
+"""How well an encoder aligns languages, by the vectors of parallel texts alone (PAPER §4, measure 9): `alignment_scores` of their
+geometry, and at which rank a question finds its translation (`translation_ranks`, the recall of notebook 07).
 """
 
 from __future__ import annotations
@@ -19,10 +18,15 @@ UNIFORMITY_SAMPLE = 2_000  # texts: two million pairs, standard error of the mea
 PROBE_SAMPLE = 5_000  # texts: keeps the probe within seconds at 768 dimensions
 BLOCK = 1_024  # rows of a cosine matrix held at once
 ALIGNMENT_COLUMNS = ["measure", "language", "other_language", "value", "n"]
+DEPTHS = (1, 10, 100)
+MEASURES = tuple(f"Recall@{k}" for k in DEPTHS)
+RANK_COLUMNS = ["group", "query_language", "candidate_language", "rank"]
+PAIR_KINDS = ("both trained", "one untrained", "both untrained")
+ALL_PAIRS = "all pairs"
 
 
 def alignment_scores(vectors: np.ndarray, groups: Sequence, languages: Sequence[str], seed: int) -> pd.DataFrame:
-    """Every alignment measure of one set of parallel texts.
+    """Every alignment measure of one set of parallel texts, of their vectors scaled to unit length.
 
     vectors: [N, d]; groups: [N], texts with the same group are translations of each other; languages: [N] codes.
     seed: draws the uniformity sample and the probe's split. Returns a frame (measure, language, other_language,
@@ -132,13 +136,6 @@ def _probe_groups(groups: pd.Series, seed: int) -> np.ndarray:
     """Whole groups in seeded order until PROBE_SAMPLE texts are reached (two groups at least, to split)."""
     sizes = groups.value_counts(sort=False).sample(frac=1, random_state=seed)
     return sizes.index[: max(2, int((sizes.cumsum() <= PROBE_SAMPLE).sum()))].to_numpy()
-
-
-DEPTHS = (1, 10, 100)
-MEASURES = tuple(f"Recall@{k}" for k in DEPTHS)
-RANK_COLUMNS = ["group", "query_language", "candidate_language", "rank"]
-PAIR_KINDS = ("both trained", "one untrained", "both untrained")
-ALL_PAIRS = "all pairs"
 
 
 def translation_ranks(vectors: np.ndarray, groups: Sequence, languages: Sequence[str]) -> pd.DataFrame:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 # (corpus' name, corpus, the searches in it, depth) -> for each search the rows of the best passages, [questions, depth], best first
 Ranker = Callable[[str, "Dataset", Sequence[Search], int], Sequence[np.ndarray]]
+Texts = Callable[[np.ndarray], Sequence[str]]  # rows of a corpus -> their texts
+ANSWERED = "Recall@"  # of open-domain question answering; R@k is the share of a question's relevant passages
+BATCH = 500  # questions whose passages are held at once
 
 
 def evaluate_search(task: SearchTask, rank: Ranker, depth: int = 100) -> pd.DataFrame:
@@ -43,37 +46,21 @@ def evaluate_search(task: SearchTask, rank: Ranker, depth: int = 100) -> pd.Data
 
 
 def encoder_ranker(
-    encoder: str | Path,
-    folder: Path,
-    *,
-    opening: Opening | None = None,
-    shard_size: int = 50_000,
-    vector_precision: str = "fp32",
-    batch_tokens: int = 16384,
-    precision: str = "fp32",
-    scheduler: str = "",
+    encoder: str | Path, folder: Path, *, opening: Opening | None = None, batch_tokens: int = 16384, precision: str = "fp32", **storage
 ) -> Ranker:
-    """Ranking by an encoder's cosines, exact. Each corpus' vectors are kept in shards below `folder`; parameters as of `encode_corpus`."""
+    """Ranking by an encoder's cosines, exact. Each corpus' vectors are kept in shards below `folder`; parameters as of `encode_corpus`,
+    storage: its shard_size, vector_precision and scheduler.
+    """
     from ..encode.corpora import encode_corpus
     from ..encode.encoding import encode_rows, open_encoder
 
-    model = open_encoder(encoder, opening)
+    model, how = open_encoder(encoder, opening), {"batch_tokens": batch_tokens, "precision": precision}
 
     def questions(frame: pd.DataFrame) -> np.ndarray:
-        return encode_rows(model, frame["text"], "query", frame["id"], batch_tokens, precision)
+        return encode_rows(model, frame["text"], "query", frame["id"], **how)
 
     def passages(name: str, corpus: Dataset) -> CorpusVectors:
-        return encode_corpus(
-            encoder,
-            corpus,
-            Path(folder) / name,
-            opening=opening,
-            shard_size=shard_size,
-            vector_precision=vector_precision,
-            batch_tokens=batch_tokens,
-            precision=precision,
-            scheduler=scheduler,
-        )
+        return encode_corpus(encoder, corpus, Path(folder) / name, opening=opening, **how, **storage)
 
     return vector_ranker(questions, passages)
 
@@ -110,11 +97,6 @@ def _measured(task: SearchTask, search: Search, rows: np.ndarray, relevant: pd.D
     about = search.queries[["id", "group"]].rename(columns={"id": "query"}).assign(setting=search.setting)
     about = about.assign(query_language=search.query_language, candidate_language=search.candidate_language)
     return pd.concat([about[["setting", "query", "group", "query_language", "candidate_language"]], values], axis=1)
-
-
-ANSWERED = "Recall@"  # of open-domain question answering; R@k is the share of a question's relevant passages
-Texts = Callable[[np.ndarray], Sequence[str]]
-BATCH = 500  # questions whose passages are held at once
 
 
 def judged_measures(names: Sequence[str], relevant: pd.DataFrame, queries: Sequence[str], rows: np.ndarray) -> pd.DataFrame:

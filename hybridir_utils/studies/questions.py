@@ -42,7 +42,6 @@ from ..results.style import in_order
 from ..results.tables import ordered, search_table, stack, test_table, with_spread
 from ..tasks.retrieval_task import ParallelQuestions
 
-ROOM = "questions"  # of the artefacts
 PASSAGES = "mkqa"
 ENCODER = ["base", "strategy", "alpha", "seed", "task"]
 KINDS = (ALL_PAIRS, *PAIR_KINDS)

@@ -21,6 +21,7 @@ from .training import TrainingSettings, advice, loss_history, resumable, trainer
 
 DISTILLATION = "distillation"
 TEACHER = "En-En"  # strategy of the monolingual encoder that distillation learns from
+PARTS = {"question": "query", "passage": "document"}  # of a pair, by which a text is drawn for distillation -> its role
 
 
 def as_they_are(pairs, seed: int):
@@ -64,9 +65,6 @@ METHODS = {
 def method_of(name: str) -> Method:
     """The method of a name of METHODS; any other name is a strategy, trained on the parallel pairs themselves."""
     return METHODS.get(name) or Method(name)
-
-
-PARTS = {"question": "query", "passage": "document"}
 
 
 def distil(

@@ -44,6 +44,14 @@ class TrainingSettings(BaseModel):
 
 MEMORY_ONLY = {"mini_batch_size", "gradient_checkpointing", "compile"}  # settings that change what training costs, not what it computes
 
+# as the system, safetensors and torch's writer of checkpoints say it
+FULL_DISK = ("No space left on device", "failed writing file", "iostream error", "unexpected pos")
+_NO_MEMORY = (
+    "out of memory {step}. Set gradient_checkpointing = true or a lower mini_batch_size (now {now}): the same training goes on from its "
+    "last checkpoint. Or lower max_passage_tokens or batch_size (now {batch} a process): a new training."
+)
+_NO_SPACE = "no space for a checkpoint {step}. Free some space in {place}, or set HYBRIDIR_OUTPUT to another folder; then run again."
+
 
 def train_encoder(
     base: str | Path,
@@ -65,7 +73,6 @@ def train_encoder(
     Returns (SentenceTransformer, loss history with columns step, split, loss). Raises InputError, saying which parameter to lower and
     where the last good checkpoint is, when a logged loss is not a number or memory runs out; and for settings that do not fit.
     """
-    from .chunks import CHUNK_TOKENS, TASKS, LengthSortedCollator, tokenise
     from .trainer import PlanTrainer
 
     _check(pairs, settings)
@@ -80,13 +87,7 @@ def train_encoder(
         args=trainer_arguments(plan, settings, validation, checkpoints),
         train_dataset=in_plan_order(pairs, plan, negatives=settings.denominator != "in-batch"),
         eval_dataset={name: in_plan_order(*given, negatives=False) for name, given in validation.items()} or None,
-        data_collator=LengthSortedCollator(
-            preprocess_fn=tokenise(model),
-            prompts={part: settings.query_prefix if task == "query" else settings.passage_prefix for part, task in TASKS.items()},
-            router_mapping=TASKS,
-            tokens=CHUNK_TOKENS[default_device()],
-            most=settings.mini_batch_size or plan.batch_size * len(TASKS),
-        ),
+        data_collator=_collator(model, plan, settings),
         loss=_loss(model, settings),
         early_stopping=_early_stopping(settings, validation),
     )
@@ -116,6 +117,18 @@ def _with_dropout(model, settings: TrainingSettings) -> bool:
     if needed:
         model.append(Dropout(settings.dropout))
     return needed
+
+
+def _collator(model, plan: BatchPlan, settings: TrainingSettings):
+    from .chunks import CHUNK_TOKENS, TASKS, LengthSortedCollator, tokenise
+
+    return LengthSortedCollator(
+        preprocess_fn=tokenise(model),
+        prompts={part: settings.query_prefix if task == "query" else settings.passage_prefix for part, task in TASKS.items()},
+        router_mapping=TASKS,
+        tokens=CHUNK_TOKENS[default_device()],
+        most=settings.mini_batch_size or plan.batch_size * len(TASKS),
+    )
 
 
 def _loss(model, settings: TrainingSettings):
@@ -173,15 +186,6 @@ def advice(trainer, settings: TrainingSettings) -> Iterator[None]:
         given["place"] = trainer.args.output_dir
         step = f"at step {trainer.state.global_step + 1} of {trainer.state.max_steps}"
         raise InputError(f"{text.format(step=step, **given)}{trainer.last_good()}") from error
-
-
-# as the system, safetensors and torch's writer of checkpoints say it
-FULL_DISK = ("No space left on device", "failed writing file", "iostream error", "unexpected pos")
-_NO_MEMORY = (
-    "out of memory {step}. Set gradient_checkpointing = true or a lower mini_batch_size (now {now}): the same training goes on from its "
-    "last checkpoint. Or lower max_passage_tokens or batch_size (now {batch} a process): a new training."
-)
-_NO_SPACE = "no space for a checkpoint {step}. Free some space in {place}, or set HYBRIDIR_OUTPUT to another folder; then run again."
 
 
 def trainer_arguments(plan: BatchPlan, settings: TrainingSettings, validation: dict, checkpoints: Path | None):
