@@ -53,7 +53,8 @@ def work_through(client, ready: Callable[[int], Iterable[T]], submit: Callable[[
         while True:
             threads = sum(worker["nthreads"] for worker in client.scheduler_info(n_workers=-1)["workers"].values())
             free = max(0, each * max(1, threads) - len(under_way))
-            under_way |= {submit(job): job for job in ready(free)}
+            for job in ready(free):
+                under_way[submit(job)] = job
             if not under_way:
                 return
             for future in _ended(list(under_way)):

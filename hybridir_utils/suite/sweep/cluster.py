@@ -7,11 +7,13 @@ import socket
 import threading
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
+from ...base.cluster import work_through
 from ...base.distributed import ONE_DISK, appears
 from ...base.errors import InputError
 from ...base.files import file_fingerprint, fingerprint, output_root, write_text_atomically
@@ -19,7 +21,6 @@ from ...provenance.code_use import PACKAGE, modules
 from .job import KILLED, Job, JobEnd, in_process
 
 PROGRAM = ("-m", f"{__package__}.job")
-PATIENCE = 10  # seconds after which workers that have joined are given jobs
 DEATHS = 100  # of workers, after which dask gives up what they had been given; how often a run is tried is counted by `sweep_job`
 CLOSING = 30  # seconds
 INTERRUPTED = 130  # exit status of a command that was interrupted
@@ -111,48 +112,33 @@ class JobQueue:
         self.client, self.say, self.about = client, say, (environment, gpus)
         self.waiting, self.mark = dict(jobs), uuid4().hex[:8]
         self.commons: dict[str, JobEnd | None] = {}  # log -> how it ended; None while it is under way
-        self.under_way: dict[object, tuple[str, Job]] = {}  # future -> name and job
 
     def ended(self) -> Iterator[tuple[str, JobEnd]]:
         """(name, how it ended) of every job, as they end; a common job that fails ends those that need it.
 
         What has not ended when the caller stops is cancelled, and its process killed.
         """
-        try:
-            while self.waiting or self.under_way:
-                self._fill()
-                for future in self._done():
-                    name, job = self.under_way.pop(future)
-                    end = _result(future)
-                    yield from [(name, end)] if name else self._common_ended(job, end)
-        finally:
-            self.client.cancel(list(self.under_way))
+        for (name, job), future in work_through(self.client, self._ready, self._submit):
+            end = _result(future)
+            yield from [(name, end)] if name else self._common_ended(job, end)
 
-    def _fill(self) -> None:
-        """Give each worker thread one job and no more: when a worker dies, dask blames all that it has been given."""
-        threads = sum(worker["nthreads"] for worker in self.client.scheduler_info(n_workers=-1)["workers"].values())
+    def _ready(self, most: int) -> Iterator[tuple[str, Job]]:
+        """(name, job) of what waits for nothing, at most so many; a common job comes before those that need it, under no name."""
+        return islice(self._waiting_for_nothing(), most)
+
+    def _waiting_for_nothing(self) -> Iterator[tuple[str, Job]]:
         for name, (job, common) in list(self.waiting.items()):
-            if len(self.under_way) >= max(1, threads):
-                return
             if common is None or self.commons.get(common.log):
                 del self.waiting[name]
-                self._submit(name, job)
+                yield name, job
             elif common.log not in self.commons:
                 self.commons[common.log] = None
                 self.say(f"{Path(common.log).stem}: training pairs and base encoders, made once for the runs that share them")
-                self._submit("", common)
+                yield "", common
 
-    def _submit(self, name: str, job: Job) -> None:
-        key = f"{job.log}-{self.mark}"
-        future = self.client.submit(in_process, PROGRAM, job, *self.about, key, key=key, pure=False)
-        self.under_way[future] = name, job
-
-    def _done(self) -> list:
-        from distributed import wait
-
-        with suppress(TimeoutError, CancelledError):  # each future tells by itself
-            wait(list(self.under_way), timeout=PATIENCE, return_when="FIRST_COMPLETED")
-        return [future for future in self.under_way if future.done()]
+    def _submit(self, named: tuple[str, Job]):
+        key = f"{named[1].log}-{self.mark}"
+        return self.client.submit(in_process, PROGRAM, named[1], *self.about, key, key=key, pure=False)
 
     def _common_ended(self, job: Job, end: JobEnd) -> Iterator[tuple[str, JobEnd]]:
         self.commons[job.log] = end
