@@ -55,22 +55,25 @@ class Comparison:
 def compare_with_reference(run: Run) -> Comparison | None:
     """The run's tables beside the reference of its name; None where the checkout has none. Times are of the machine and left out."""
     reference = reference_tables(run.name)
-    names = sorted({path.stem for folder in (run.results, reference) for path in folder.glob("*.csv")} - {"check"})
     if run.committed or not any(reference.glob("*.csv")):
         return None
-    found = {name: (_read(reference / f"{name}.csv"), _read(run.results / f"{name}.csv")) for name in names}
-    pairs = {name: (old, new) for name, (old, new) in found.items() if old is not None and new is not None}
-    lacking = [TableDifference(name, DIFFERS, where=_lacks(*found[name])) for name in names if name not in pairs]
-    tables = [compare_tables(name, old, new) for name, (old, new) in pairs.items()]
-    return Comparison((*tables, *lacking), tuple(line for name, (old, new) in pairs.items() for line in changed_verdicts(name, old, new)))
+    names = sorted({path.name for folder in (run.results, reference) for path in folder.glob("*.csv")} - {"check.csv"})
+    found = [_compare_files(reference / name, run.results / name) for name in names]
+    return Comparison(tuple(table for table, _ in found), tuple(line for _, verdicts in found for line in verdicts))
 
 
-def _read(path: Path) -> pd.DataFrame | None:
-    return pd.read_csv(path, keep_default_na=False, na_values=[""]) if path.is_file() else None
+def _compare_files(old: Path, new: Path) -> tuple[TableDifference, list[str]]:
+    """(difference of a table, its verdicts that changed); files of the same bytes are not read as tables."""
+    if not (old.is_file() and new.is_file()):
+        return TableDifference(old.stem, DIFFERS, where=f"the {'run' if old.is_file() else 'reference'} has no such table"), []
+    if old.read_bytes() == new.read_bytes():
+        return TableDifference(old.stem, EQUAL), []
+    tables = _read(old), _read(new)
+    return compare_tables(old.stem, *tables), list(changed_verdicts(old.stem, *tables))
 
 
-def _lacks(old: pd.DataFrame | None, new: pd.DataFrame | None) -> str:
-    return "the reference has no such table" if old is None else "the run has no such table"
+def _read(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def compare_tables(name: str, old: pd.DataFrame, new: pd.DataFrame) -> TableDifference:
