@@ -27,7 +27,15 @@ SMALLER = {
 }
 
 # The longest files first, so that no process is left alone with one of them at the end.
-FIRST = ("test_faults_kill.py", "test_paper_profile.py", "test_figures.py", "test_mt.py", "test_corpus_vectors.py", "test_training.py")
+FIRST = (
+    "test_faults_kill.py",
+    "test_writeback.py",
+    "test_paper_profile.py",
+    "test_figures.py",
+    "test_mt.py",
+    "test_corpus_vectors.py",
+    "test_training.py",
+)
 
 
 def pytest_collection_modifyitems(items) -> None:
