@@ -199,7 +199,7 @@ def test_the_edition_of_the_memory_follows_templates_and_code(own_folder, monkey
     editions = {worldfacts.edition()}
     (own_folder / "de.toml").write_text((own_folder / "de.toml").read_text(encoding="utf-8").replace("Währung", "Münze"), encoding="utf-8")
     editions.add(worldfacts.edition())
-    monkeypatch.setattr(worldfacts, "code_fingerprint", lambda module: "edited")
+    monkeypatch.setattr(worldfacts, "code_fingerprint", lambda *functions: "edited")
     editions.add(worldfacts.edition())
     monkeypatch.setattr(worldfacts, "versions", lambda: {"babel": "3"})
     assert len(editions | {worldfacts.edition()}) == 4
