@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from hybridir_utils.base.errors import InputError, did_you_mean
-from hybridir_utils.data.worldfacts import passage, question, split_facts, template_languages
+from hybridir_utils.data.worldfacts import is_complete, passage, question, split_facts, template_languages
 from hybridir_utils.encode import packaged
 from hybridir_utils.encode.catalogue import place_of
 from hybridir_utils.encode.four_bit import BLOCK, read_four_bit, unpacked
@@ -167,17 +167,11 @@ def test_any_characters_in_any_order_become_what_the_map_says(encoder, tokenizer
 def test_texts_of_every_script_come_back_from_their_tokens(encoder, tokenizer):
     facts = split_facts(("en",))["test"]
     for language in template_languages():
-        text = next(passage(fact, language) for fact in facts if _named(fact, language))
+        text = next(passage(fact, language) for fact in facts if is_complete(fact, (language,)))
         tokens = tokenizer.encode(text)
         assert tokens.ids[0] == encoder.special["bos"] and tokens.ids[-1] == encoder.special["eos"]
         assert encoder.special["unk"] not in tokens.ids, language
         assert tokenizer.decode(tokens.ids) == mapped(encoder, text).strip(), language
-
-
-def _named(fact, language: str) -> bool:
-    from hybridir_utils.data.worldfacts import is_complete
-
-    return is_complete(fact, (language,))
 
 
 @installed
@@ -228,22 +222,23 @@ def test_the_card_says_what_it_is(folder):
 
 
 @installed
-def test_it_trains_a_step(folder, texts):
+def test_it_trains_a_step(model, texts):
     import torch
-    from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
-    model = SentenceTransformer(str(folder), device="cpu").eval()  # without dropout, so that the two losses differ by the step alone
-    sides = [model.preprocess(side[:6]) for side in texts]
-    loss, step = MultipleNegativesRankingLoss(model), torch.optim.SGD(model.parameters(), lr=1e-2)
+    sides, weights = [model.preprocess(side[:6]) for side in texts], {name: value.clone() for name, value in model.state_dict().items()}
+    loss, step = (
+        MultipleNegativesRankingLoss(model.eval()),
+        torch.optim.SGD(model.parameters(), lr=1e-2),
+    )  # eval: no dropout between the two
     before = loss(sides, None)
     before.backward()
     step.step()
     assert loss(sides, None).item() < before.item()
-    assert [name for name, weight in model.named_parameters() if weight.grad is None] == [
-        "0.model.pooler.dense.weight",
-        "0.model.pooler.dense.bias",
-    ]
+    untouched = [name for name, weight in model.named_parameters() if weight.grad is None]
+    assert untouched == ["0.model.pooler.dense.weight", "0.model.pooler.dense.bias"]
+    step.zero_grad()
+    model.load_state_dict(weights)
 
 
 @installed

@@ -315,6 +315,18 @@ def test_saving_memory_changes_no_weight(still_transformer, tiny_pairs, plan, ch
     assert_same_weights(plainly, saving)
 
 
+def test_frozen_embeddings_stay_as_they_are_while_the_layers_learn(still_transformer, tiny_pairs, plan):
+    settings = TrainingSettings(learning_rate=1e-3, freeze_embeddings=True)
+    before, after = weights(open_model(still_transformer)), weights(train_encoder(still_transformer, tiny_pairs, plan, settings)[0])
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert not any("word_embeddings" in name for name in changed) and sum("layer.0" in name for name in changed) > 5
+
+
+def test_an_encoder_that_is_embeddings_alone_cannot_be_trained_without_them(tiny_base, tiny_pairs, plan):
+    with pytest.raises(InputError, match="has nothing else to train"):
+        train_encoder(tiny_base, tiny_pairs, plan, TrainingSettings(freeze_embeddings=True))
+
+
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler")
 def test_compiled_training_comes_to_the_weights_of_plain_training(still_transformer):
     """Texts of one length, so that one graph is compiled."""

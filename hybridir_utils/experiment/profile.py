@@ -101,6 +101,7 @@ class Profile(BaseModel):
     precision: Literal["fp32", "bf16"] = "fp32"  # of training, encoding and translation; scores are always fp32
     gradient_checkpointing: bool = False  # less memory, about a third more time
     compile: bool = False  # torch.compile
+    freeze_embeddings: bool = False  # leave the subwords' vectors as they are: of a small multilingual encoder, most of its weights
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
     validate_every: Count = 50  # steps between two values of the validation loss
     validation_set: Literal["held-out", "squadshifts"] = "held-out"  # what the validation loss is measured on

@@ -29,7 +29,10 @@ from ..train.training import MEMORY_ONLY, TrainingSettings, save_encoder, train_
 
 VALIDATION_STEPS = 4
 VALIDATION_BATCH = 64
-VALIDATION_QUESTIONS = 2000  # scored for an encoder's card: in fifty languages, all would take as long as the training
+VALIDATION_QUESTIONS = 2000  # scored for an encoder's card, at most: in fifty languages, all would take as long as the training
+# At most so many pairs are validated for each that is trained: half of them for the losses on the way, half for the card. To encode a pair
+# takes about a third of what a training step takes for it, so validation costs at most a tenth of the training.
+VALIDATED = 0.3
 
 
 def encoder_artefact(root: Path, name: str, recipe: dict) -> Artefact:
@@ -72,7 +75,7 @@ def _make(out: Path, recipe: dict, root: Path, checkpoints: Path) -> None:
     model, history, plan, train = _train(root, recipe, checkpoints)
     cost = {"seconds": round(time.perf_counter() - started, 1), "peak memory in GB": round(_peak_memory() / 1e9, 2)}
     plan.save(out / "plan.parquet")
-    task = _validation_task(root / "pairs" / recipe["pairs"])
+    task = _validation_task(root / "pairs" / recipe["pairs"], min(VALIDATION_QUESTIONS, _validated(recipe)))
     save_encoder(model, out, _card(recipe, train, plan, history, model, task, cost), history)
 
 
@@ -90,16 +93,22 @@ def _train(root: Path, recipe: dict, checkpoints: Path):
     if recipe["strategy"] == DISTILLATION:
         trained = distil(base, root / "encoders" / recipe["teacher"], train, plan, settings, **options)
     else:  # the validation loss of another kind of pair compares with nothing
-        trained = train_encoder(base, train, plan, settings, validation_plans(validation) if plain else None, **options)
+        validated = validation_plans(validation, _validated(recipe) // max(1, recipe["steps"] // settings.validate_every))
+        trained = train_encoder(base, train, plan, settings, validated if plain else None, **options)
     return *trained, plan, train
 
 
+def _validated(recipe: dict) -> int:
+    """Pairs that may be validated on the way, and again for the card."""
+    return max(2, int(VALIDATED / 2 * recipe["steps"] * recipe["batch_size"]))
+
+
 @lru_cache(maxsize=1)
-def _validation_task(pairs: Path) -> RetrievalTask:
-    """The first pairs in all their languages, VALIDATION_QUESTIONS or a few more. One process trains many encoders on the same pairs."""
+def _validation_task(pairs: Path, most: int) -> RetrievalTask:
+    """The first pairs in all their languages, `most` or a few more. One process trains many encoders on the same pairs."""
     validation = read_split(pairs, "validation")
     ids = codes(validation, "id")[0]  # numbered in the order in which they come
-    kept = np.searchsorted(np.cumsum(np.bincount(ids)), VALIDATION_QUESTIONS) + 1
+    kept = np.searchsorted(np.cumsum(np.bincount(ids)), most) + 1
     return task_from_pairs("validation", keep_rows(validation, ids < kept))
 
 
@@ -112,15 +121,16 @@ def _peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def validation_plans(validation) -> dict:
+def validation_plans(validation, most: int = VALIDATION_STEPS * VALIDATION_BATCH * 2) -> dict:
     """Fixed batches on which every strategy's loss is comparable: mono, and cross where the pairs stand in several languages.
 
-    The data sets count as one, few pairs being held out.
+    most: pairs in all batches, at least two in each. The data sets count as one, few pairs being held out.
     """
     index = ParallelIndex(validation.remove_columns("source").add_column("source", ["validation"] * len(validation)))
     kinds = {"mono": "X-X-mono", "cross": "X-Y"} if index.count.max() > 1 else {"mono": "X-X-mono"}
-    size = max(2, min([VALIDATION_BATCH, *(stream.passages for kind in kinds for stream in index.streams(kind))]))
-    common = {"steps": VALIDATION_STEPS, "batch_size": size, "seed": 0}
+    most //= len(kinds)
+    size = max(2, min([VALIDATION_BATCH, most, *(stream.passages for kind in kinds for stream in index.streams(kind))]))
+    common = {"steps": max(1, min(VALIDATION_STEPS, most // size)), "batch_size": size, "seed": 0}
     return {kind: (validation, plan_batches(index, strategy, **common)) for kind, strategy in kinds.items()}
 
 

@@ -32,6 +32,7 @@ class TrainingSettings(BaseModel):
     precision: Literal["fp32", "bf16"] = "fp32"
     gradient_checkpointing: bool = False
     compile: bool = False
+    freeze_embeddings: bool = False  # the subwords' vectors stay as they are
     validate_every: int = 50
     patience: int = 0
     checkpoint_every: int = 0
@@ -79,6 +80,8 @@ def train_encoder(
     join()
     model, validation = open_model(base, opening), validation or {}
     model.prompts = {"query": settings.query_prefix, "document": settings.passage_prefix}
+    if settings.freeze_embeddings:
+        _word_vectors(model, base).requires_grad_(False)
     dropped = _with_dropout(model, settings)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -95,6 +98,7 @@ def train_encoder(
         trainer.train(resume_from_checkpoint=resumable(checkpoints))
     if trainer.early_stopping:
         trainer.early_stopping.restore(model)
+    model.requires_grad_(True)
     if dropped:
         model.pop(-1)
     return model, loss_history(trainer.state.log_history)
@@ -106,6 +110,15 @@ def _check(pairs, settings: TrainingSettings) -> None:
             "denominator = 'hard-negatives' needs hard negatives, and the pairs have none (no column 'negative'). "
             "Set hard_negatives to given, bm25 or dense, or denominator to all."
         )
+
+
+def _word_vectors(model, base: str | Path):
+    """The table of a transformer's subword vectors; in a multilingual one most weights lie there, and most of an optimiser's time."""
+    from sentence_transformers.base.losses import has_static_embedding_input
+
+    if has_static_embedding_input(model):
+        raise InputError(f"{base}: freeze_embeddings is set, but an encoder of subword vectors has nothing else to train. Set it to false.")
+    return model[0].auto_model.get_input_embeddings()
 
 
 def _with_dropout(model, settings: TrainingSettings) -> bool:
