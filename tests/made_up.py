@@ -154,7 +154,7 @@ def debiasing(rng) -> pd.DataFrame:
 
 def claims() -> pd.DataFrame:
     """Verdicts of every kind on three claims in two sources."""
-    words = ("supported", "not supported", "not testable here")
+    words = ("supported", "contradicted", "not testable here")
     rows = [
         (
             number,

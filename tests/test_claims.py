@@ -28,16 +28,27 @@ from hybridir_utils.results.style import VERDICT_COLOURS
 from hybridir_utils.results.tables import test_table as paired_tests
 from hybridir_utils.studies.claims import facts, rules, sources
 from hybridir_utils.studies.claims.claims import CLAIMS
-from hybridir_utils.studies.claims.judging import COLUMNS, claims_markdown, claims_table, evidence_markdown, on_claims, rules_markdown
+from hybridir_utils.studies.claims.judging import (
+    COLUMNS,
+    PART_COLUMNS,
+    claims_markdown,
+    claims_table,
+    evidence_markdown,
+    on_claims,
+    parts_matrix,
+    parts_table,
+    rules_markdown,
+)
 from hybridir_utils.studies.claims.sources import about_sources, check_earlier, other_runs, paper_sources, saved_source
 from hybridir_utils.studies.claims.tests import (
     AHEAD,
     BEHIND,
-    NOT_SUPPORTED,
+    CONTRADICTED,
     NOT_TESTABLE,
     SUPPORTED,
     SYMBOLS,
     UNCLEAR,
+    UNDECIDED,
     claim_tests,
     comparisons,
     language_tests,
@@ -130,7 +141,7 @@ def test_what_speaks_against_a_claim_turns_its_verdict(case):
     number, make, words = REFUTED[case]
     changed = make()
     found = verdict(number, changed)
-    assert found.word == NOT_SUPPORTED, found.evidence
+    assert found.word == (UNDECIDED if "level" in case else CONTRADICTED), found.evidence
     assert words in found.evidence, found.evidence
 
 
@@ -186,35 +197,35 @@ def test_every_claim_was_turned_in_both_directions():
 def test_a_difference_that_seeds_do_not_share_supports_nothing():
     """Hybrid is .05 ahead on average, and by the tests over questions; one seed says the reverse."""
     found = verdict(7, source(questions(spread=0.1)))
-    assert found.word == NOT_SUPPORTED and "not clearly different" in found.evidence
+    assert found.word == UNDECIDED and "not clearly different" in found.evidence
     assert re.search(r"over seeds \[-0\.\d+, \+0\.\d+\], p 0\.0", found.evidence), found.evidence
 
 
 def test_one_base_that_fails_is_enough_against_claim_8():
     found = verdict(8, source(questions({"hybrid": (0.79, 0.65, 0.60, 290)}, bases=("labse",))))
-    assert found.word == NOT_SUPPORTED
+    assert found.word == CONTRADICTED
 
 
 def test_one_failing_half_decides_claim_10_and_an_open_one_does_not_hide_it():
     below = bm25_ahead_in_greek()
-    assert verdict(10, source(below, {"unseen_languages": []})).word == NOT_SUPPORTED
-    assert verdict(10, source(questions(kept=0.7), language_tests=None)).word == NOT_SUPPORTED
+    assert verdict(10, source(below, {"unseen_languages": []})).word == CONTRADICTED
+    assert verdict(10, source(questions(kept=0.7), language_tests=None)).word == CONTRADICTED
 
 
-@pytest.mark.parametrize(("share", "word"), [(rules.LEAST_REDUCTION + 0.01, SUPPORTED), (rules.LEAST_REDUCTION - 0.01, NOT_SUPPORTED)])
+@pytest.mark.parametrize(("share", "word"), [(rules.LEAST_REDUCTION + 0.01, SUPPORTED), (rules.LEAST_REDUCTION - 0.01, CONTRADICTED)])
 def test_the_reduction_asked_for_is_that_of_the_rule(share, word):
     distances = {name: (*MEANS[name][:3], 400.0 * factor) for name, factor in (("X-X-mono", 1), ("hybrid", 1 - share))}
     assert verdict(9, source(questions(distances))).word == word
     assert f"{rules.LEAST_REDUCTION:.0%} lower" in CLAIMS[8].rule
 
 
-@pytest.mark.parametrize(("kept", "word"), [(rules.LEAST_KEPT + 0.03, SUPPORTED), (rules.LEAST_KEPT - 0.03, NOT_SUPPORTED)])
+@pytest.mark.parametrize(("kept", "word"), [(rules.LEAST_KEPT + 0.03, SUPPORTED), (rules.LEAST_KEPT - 0.03, CONTRADICTED)])
 def test_the_share_unseen_languages_keep_is_that_of_the_rule(kept, word):
     assert verdict(10, source(questions(kept=kept))).word == word
     assert f"at least {rules.LEAST_KEPT:.0%}" in CLAIMS[9].rule
 
 
-@pytest.mark.parametrize(("accepted", "word"), [(51, SUPPORTED), (49, NOT_SUPPORTED)])
+@pytest.mark.parametrize(("accepted", "word"), [(51, SUPPORTED), (49, CONTRADICTED)])
 def test_the_accepted_share_is_that_of_the_rule(accepted, word):
     assert verdict(11, source(coverage=claim_tables.coverage(accepted))).word == word
     assert f"at least {facts.LEAST_ACCEPTED:.0%}" in CLAIMS[10].rule
@@ -295,8 +306,8 @@ def papers():
 
 
 PAPER_VERDICTS = {
-    "paper, XLM-R": {4: SUPPORTED, 6: SUPPORTED, 7: NOT_SUPPORTED, 8: NOT_SUPPORTED, 9: SUPPORTED},
-    "paper, LaBSE": {4: SUPPORTED, 6: NOT_SUPPORTED, 7: NOT_SUPPORTED, 8: NOT_SUPPORTED, 9: SUPPORTED},
+    "paper, XLM-R": {4: SUPPORTED, 6: SUPPORTED, 7: UNDECIDED, 9: SUPPORTED},
+    "paper, LaBSE": {4: SUPPORTED, 6: UNDECIDED, 7: UNDECIDED, 8: CONTRADICTED, 9: SUPPORTED},
 }
 
 
@@ -454,6 +465,17 @@ def test_markdown_is_complete_and_no_cell_breaks_it(table):
     assert told.count("a \\| b c") == len(table) and "- made-up: `python -m hybridir_utils run --profile made-up`" in told
 
 
+def test_a_claim_over_tasks_and_bases_shows_which_part_holds():
+    found = parts_table([source(moved("hybrid", 0, 0.80, "xlm-r"))])
+    assert list(found.columns) == PART_COLUMNS and set(found["claim"]) == {6, 7, 8, 9, 10}
+    matrix = parts_matrix(found)
+    assert matrix.loc[(8, "made-up", "xquad-r")].to_dict() == {"labse": "✓ 6", "xlm-r": "✓ 5 ? 1"}
+    assert matrix.loc[(7, "made-up", "mlqa-r")].tolist() == ["✓ 2", "✓ 2"]
+    behind = parts_matrix(parts_table([source(moved("hybrid", 2, 0.54, "labse"))]))
+    assert behind.loc[(7, "made-up", "xquad-r")].to_dict() == {"labse": "✓ 1 ✗ 1", "xlm-r": "✓ 2"}
+    assert parts_matrix(parts_table([])).empty
+
+
 def test_rules_shown_are_the_rules_used(table):
     text = rules_markdown()
     assert all(f"| {claim.number} | {claim.statement} | {claim.rule} |" in text for claim in CLAIMS)
@@ -465,9 +487,10 @@ def test_rules_shown_are_the_rules_used(table):
 
 def test_sentences_name_what_holds_where_and_where_sources_part(table):
     sentences = on_claims(table)
-    assert sentences[2] == "made-up: supported: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11; not supported: none; not testable here: none."
-    assert "claim 7 (supported in made-up; not supported in paper, XLM-R; paper, LaBSE)" in sentences[-1]
-    assert on_claims(table[table["source"] == "made-up"])[-1].startswith("No two sources")
+    told = "supported: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11; contradicted: none; undecided: none; not testable here: none."
+    assert sentences[2] == f"made-up: {told}" and "undecided: 7;" in sentences[0]
+    assert sentences[-1] == "Sources disagree on claim 8 (supported in made-up; contradicted in paper, LaBSE)."
+    assert on_claims(table[table["source"] == "made-up"])[-1].startswith("No source contradicts")
 
 
 def test_the_figure_says_each_verdict_in_words_symbol_and_colour(run, table):
@@ -476,7 +499,7 @@ def test_the_figure_says_each_verdict_in_words_symbol_and_colour(run, table):
     for word, symbol in SYMBOLS.items():
         assert svg.count(f">{symbol} {word}</text>") == (table["verdict"] == word).sum()
         assert svg.lower().count(VERDICT_COLOURS[word].lower()) == (table["verdict"] == word).sum()
-    assert len(set(VERDICT_COLOURS.values())) == 3
+    assert len(set(VERDICT_COLOURS.values())) == len(SYMBOLS) == len(VERDICT_COLOURS)
 
 
 def test_the_figures_command_writes_the_claims_as_markdown(run, table):

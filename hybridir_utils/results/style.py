@@ -30,7 +30,12 @@ COLOURS = {
     "random": "#999999",
 }
 ORDER = tuple(COLOURS)
-VERDICT_COLOURS = {"supported": "#9AD8C4", "not supported": "#F3B38A", "not testable here": "#E4E4E4"}  # light, so that black text reads
+VERDICT_COLOURS = {  # light, so that black text reads
+    "supported": "#9AD8C4",
+    "contradicted": "#F3B38A",
+    "undecided": "#F6E7A1",
+    "not testable here": "#E4E4E4",
+}
 SHORT_SETTINGS = {"monolingual": "Mo.", "cross-lingual": "Cr.", "multilingual": "Mul."}
 DPI = 110
 SALT = "hybridir"  # fixes the ids inside SVG files

@@ -355,8 +355,8 @@ def verdicts(tables: dict[str, pd.DataFrame]):
     ax = axes[0, 0]
     for row in table.itertuples():
         x, y = sources.index(row.source), numbers.index(row.claim)
-        ax.add_patch(_cell(x, y, VERDICT_COLOURS[row.verdict]))
-        ax.text(x, y, f"{SYMBOLS[row.verdict]} {row.verdict}", ha="center", va="center", fontsize=7)
+        ax.add_patch(_cell(x, y, VERDICT_COLOURS.get(row.verdict, "white")))
+        ax.text(x, y, f"{SYMBOLS.get(row.verdict, '')} {row.verdict}", ha="center", va="center", fontsize=7)
     statements = table.drop_duplicates("claim").set_index("claim")["statement"]
     ax.set_yticks(range(len(numbers)), [textwrap.fill(f"{number}. {statements[number]}", LABEL_WIDTH) for number in numbers], fontsize=7)
     ax.set_xticks(range(len(sources)), [textwrap.fill(source, 16) for source in sources], fontsize=8)

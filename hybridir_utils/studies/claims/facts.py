@@ -22,7 +22,7 @@ from ...results.reading import leak_counts
 from ...results.style import SHORT_SETTINGS
 from ...tasks.retrieval_task import RetrievalTask
 from .sources import Source
-from .tests import Verdict, decided, undecided
+from .tests import Verdict, decided, not_testable
 
 LAREQA = {"xquad-r": ("XQuAD-R", 11), "mlqa-r": ("MLQA-R", 7)}  # task -> the paper's name and its number of languages
 WIDEST = 0.3  # of the interval of the share of monolingual batches
@@ -43,13 +43,13 @@ def batch_mix(source: Source) -> Verdict:
     """Claim 1."""
     table, alpha = source.tables["mixture"], source.parameters["alpha"]
     if table.empty:
-        return undecided("The run trains no hybrid batches.")
+        return not_testable("The run trains no hybrid batches.")
     if not 0 < alpha < 1:
-        return undecided(f"With α = {alpha:g} hybrid batches are of one kind, so there is no mix to look at.")
+        return not_testable(f"With α = {alpha:g} hybrid batches are of one kind, so there is no mix to look at.")
     off = table[table["p_holm"] < LEVEL]
     mono = table[table["share"] == MONO].iloc[0]
     if off.empty and mono["high"] - mono["low"] > WIDEST:
-        return undecided(f"{mono['batches']:,} batches are too few: chance alone gives shares of {mono['low']:.2f} to {mono['high']:.2f}.")
+        return not_testable(f"{mono['batches']:,} batches are too few: chance gives shares of {mono['low']:.2f} to {mono['high']:.2f}.")
     sets = table[table["of"].isin([MONO, CROSS])]
     largest = (sets["realised"] - sets["planned"]).abs().max()
     counted = (
@@ -71,7 +71,7 @@ def parallel_languages(source: Source) -> Verdict:
     """Claim 2."""
     table = source.tables["task_counts"]
     if lacking := _without_lareqa(source, set(table["task"])):
-        return undecided(f"{lacking} {_own_counts(table)}")
+        return not_testable(f"{lacking} {_own_counts(table)}")
     told, holds = [], True
     for task, (name, languages) in LAREQA.items():
         rows = table[table["task"] == task]
@@ -107,9 +107,9 @@ def settings_counted(source: Source) -> Verdict:
     """Claim 3."""
     found = _runs(source)
     if lacking := _without_lareqa(source, set(found.index)):
-        return undecided(f"{lacking} Its own: {_runs_as_text(found)}.")
+        return not_testable(f"{lacking} Its own: {_runs_as_text(found)}.")
     if found.loc[list(LAREQA), "cross-lingual"].isna().any():
-        return undecided(f"Of the pairs of languages only means by question language are published; counted are {_runs_as_text(found)}.")
+        return not_testable(f"Of the pairs of languages only means by question language are published; counted are {_runs_as_text(found)}.")
     holds = all(
         (found.loc[task, "monolingual"], found.loc[task, "cross-lingual"]) == (languages, languages * (languages - 1))
         for task, (_, languages) in LAREQA.items()
@@ -139,7 +139,7 @@ def map_reported(source: Source) -> Verdict:
         for task, rows in trained.groupby("task", sort=False)
     )
     if missing := [name for task, (name, _) in LAREQA.items() if task not in set(scores["task"])]:
-        return undecided(f"The run does not evaluate {' and '.join(missing)}. Its own mAP: {told}.")
+        return not_testable(f"The run does not evaluate {' and '.join(missing)}. Its own mAP: {told}.")
     encoders, keys = trained[["base", "strategy"]].drop_duplicates(), ["task", "setting", "base", "strategy"]
     found = trained[trained["task"].isin(LAREQA)][keys].drop_duplicates()
     return decided(0 < len(LAREQA) * len(SHORT_SETTINGS) * len(encoders) == len(found), f"mAP: {told or 'none'}.")
@@ -169,7 +169,7 @@ def machine_translated(source: Source) -> Verdict:
     english = [name for name in p["pair_sets"] if name not in p.get("english_only", []) and _in_english_only(name)]
     targets = [language for language in p["languages"] if language != "en"]
     if not english or not targets:
-        return undecided(
+        return not_testable(
             f"Nothing is translated: the pair sets ({', '.join(p['pair_sets'])}) are parallel as they come, or stay in English."
         )
     steps = source.tables["coverage"].pivot(index="language", columns="step", values="pairs")
@@ -178,7 +178,7 @@ def machine_translated(source: Source) -> Verdict:
     told = f"{', '.join(english)} into {len(targets)} languages: {steps['translated'].sum():,.0f} pairs, accepted by the quality checks "
     told += f"{share.min():.0%} ({share.idxmin()}) to {share.max():.0%} ({share.idxmax()})"
     if p.get("translator", "memory") == "memory":
-        return undecided(f"The translator is a memory of sentences written by hand with names from CLDR, no machine translation. {told}.")
+        return not_testable(f"The translator is a memory of hand-written sentences with names from CLDR, no machine translation. {told}.")
     return decided(bool((steps["translated"] > 0).all() and (share >= LEAST_ACCEPTED).all()), f"By {p['translator']}: {told}.")
 
 

@@ -15,8 +15,8 @@ from ...results.style import SHORT_SETTINGS
 from ...results.tables import LOWER_IS_BETTER, TEST_KEYS, stack, test_table
 
 AHEAD, BEHIND, UNCLEAR = "ahead", "behind", "not clearly different"
-SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE = "supported", "not supported", "not testable here"
-SYMBOLS = {SUPPORTED: "✓", NOT_SUPPORTED: "✗", NOT_TESTABLE: "–"}
+SUPPORTED, CONTRADICTED, UNDECIDED, NOT_TESTABLE = "supported", "contradicted", "undecided", "not testable here"
+SYMBOLS = {SUPPORTED: "✓", CONTRADICTED: "✗", UNDECIDED: "?", NOT_TESTABLE: "–"}
 LINES = ("BM25", UNTRAINED)  # what zero-shot retrieval is held against
 LANGUAGE_COLUMNS = [*TEST_KEYS, "query_language", *TESTED]
 
@@ -135,17 +135,18 @@ def _comparison(row, better: str, worse: str) -> Comparison:
 
 
 class Verdict(NamedTuple):
-    """One of SYMBOLS, and the rows, tests and numbers it rests on."""
+    """One of SYMBOLS, the rows, tests and numbers it rests on, and (task, base, setting, language, better, worse, word) by comparison."""
 
     word: str
     evidence: str
+    parts: tuple[tuple, ...] = ()
 
 
-def decided(holds: bool, evidence: str) -> Verdict:
-    """Supported where the rule holds, else not supported."""
-    return Verdict(SUPPORTED if holds else NOT_SUPPORTED, evidence)
+def decided(holds: bool | None, evidence: str, parts: tuple[tuple, ...] = ()) -> Verdict:
+    """Supported where the rule holds, contradicted where its opposite was shown, undecided (None) where neither was."""
+    return Verdict({True: SUPPORTED, False: CONTRADICTED, None: UNDECIDED}[holds], evidence, parts)
 
 
-def undecided(reason: str) -> Verdict:
+def not_testable(reason: str) -> Verdict:
     """Not testable here, and why."""
     return Verdict(NOT_TESTABLE, reason)
