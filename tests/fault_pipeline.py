@@ -72,7 +72,7 @@ def pipeline(folder: Path, say) -> None:
     from hybridir_utils.experiment.evaluation import evaluate
     from hybridir_utils.experiment.preparation import fill_translations, prepare_pairs
     from hybridir_utils.experiment.run import open_run, save_table
-    from hybridir_utils.results import reading
+    from hybridir_utils.results import tables as saved
     from hybridir_utils.results.figures import draw
     from hybridir_utils.suite.readers import write_tables
 
@@ -90,8 +90,8 @@ def pipeline(folder: Path, say) -> None:
     evaluations = evaluate(run)
     say("write")
     scores, bias = evaluations.table("scores"), evaluations.table("bias")
-    tables = {"coverage": prepared.coverage, "losses": loss_curves(encoders), "scores": reading.reported_scores(scores)}
-    for name, table in (tables | {"bias": reading.reported_bias(bias)}).items():
+    tables = {"coverage": prepared.coverage, "losses": loss_curves(encoders), "scores": saved.reported_scores(scores)}
+    for name, table in (tables | {"bias": saved.reported_bias(bias)}).items():
         save_table(run, name, table)
     draw(run, "01_coverage")
     write_tables(run)

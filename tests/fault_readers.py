@@ -244,8 +244,8 @@ READERS = {
     "profile": ({"mine.toml": PROFILE}, lambda folder: load_profile(str(folder / "mine.toml"))),
     "pattern": ({"af.toml": PATTERN}, _pattern),
     "published": ({"mine.csv": PUBLISHED}, lambda folder: read_published(folder / "mine.csv")),
-    "stamps": ({STAMPS: json.dumps(sealed({"scores": {"code": "a", "parameters": "b"}})).encode()}, _stamps),
-    "about": ({"about.json": ABOUT, STAMPS: b"{}"}, _source),
+    "stamps": ({STAMPS: json.dumps(sealed({"scores": {"code": {"preparation": "a"}, "parameters": "b"}})).encode()}, _stamps),
+    "about": ({"about.json": ABOUT, STAMPS: json.dumps(sealed({})).encode()}, _source),
     "run record": (
         {"01.run.json": json.dumps(sealed(asdict(begun("01.ipynb", "f", {})))).encode()},
         lambda folder: read_record(folder / "01.run.json"),

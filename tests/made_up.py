@@ -101,7 +101,7 @@ def losses(rng) -> pd.DataFrame:
 
 
 def scores(rng, tasks) -> pd.DataFrame:
-    """Macro averages of every metric, and mAP by question language, as `reading.reported_scores` saves them."""
+    """Macro averages of every metric, and mAP by question language, as `tables.reported_scores` saves them."""
     rows = [
         {**encoder, "task": task, "setting": setting, "query_language": language, "candidate_language": "all", "metric": metric, "n": 3}
         for encoder, task, setting, language in product(encoders(), tasks, SETTINGS, (*LANGUAGES, "macro"))

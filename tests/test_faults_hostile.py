@@ -29,7 +29,7 @@ from hybridir_utils.provenance.code_use import modules
 from hybridir_utils.rank.metrics import per_query, scores
 from hybridir_utils.rank.ranking import dot_scores, rank_task
 from hybridir_utils.results import reading
-from hybridir_utils.results.browsing import browse, side_by_side
+from hybridir_utils.results.browsing import browse, show_pairs, side_by_side
 from hybridir_utils.tasks.beir import read_beir, write_beir
 from hybridir_utils.tasks.retrieval_task import task_from_pairs
 from hybridir_utils.tasks.searched_sets import mkqa_task
@@ -66,7 +66,7 @@ def test_nothing_is_unpacked_into_a_folder_and_no_pickle_is_read():
         assert not calls & {"eval", "exec", "torch.load", "joblib.load", "yaml.load", "files.extract"}, name
         roots = {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         assert not roots & {"pickle", "marshal", "shelve", "tarfile", "dill"}, name
-        assert name == "mkqa" or "zipfile" not in roots, name
+        assert name == "tasks.searched_sets" or "zipfile" not in roots, name
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "np.load":
                 assert "allow_pickle" not in [word.arg for word in node.keywords], name
@@ -151,7 +151,7 @@ def test_a_megabyte_in_one_line_through_the_whole_way(tmp_path, tiny_base, displ
     ranks = rank_task(dot_scores(vectors.queries, vectors.candidates), task, 5)
     assert np.isfinite(scores(per_query(ranks, task))["value"]).all()
     browse(task, {"X-Y": ranks.top}, 0)
-    reading.show_pairs(pairs, count=1)
+    show_pairs(pairs, count=1)
     assert len(displayed) == 2 and all(len(page.data) < 20_000 for page in displayed)
     assert len(side_by_side(task, {"X-Y": ranks.top}, 0)) < 20_000
 
