@@ -86,7 +86,7 @@ def test_every_picture_has_an_alternative_and_what_scrolls_can_be_reached(page):
 def test_verdicts_are_told_by_sign_and_word_not_by_colour_alone(committed):
     page = page_of(committed)
     verdicts = {flat(element.text) for element in page.all("span") if element.attributes.get("class", "").startswith("verdict")}
-    assert verdicts == {"✓ supported", "✗ contradicted", "– not testable here"}
+    assert verdicts == {"✓ supported", "✗ contradicted", "? undecided", "– not testable here"}
 
 
 def palettes() -> dict[str, dict[str, str]]:
