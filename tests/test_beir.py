@@ -124,3 +124,17 @@ def test_what_the_layout_cannot_carry_is_refused_before_writing(tmp_path):
     with pytest.raises(InputError, match=r"1 queries such as 'en:q1' have no relevant candidate"):
         write_beir(alone, tmp_path / "x")
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("language", [True, 3, ["de"], {"de": 1}])
+@pytest.mark.parametrize("name", ["corpus", "queries"])
+def test_a_language_that_is_no_text_is_refused_with_its_line(tmp_path, name, language):
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\tc\t1\n")
+    for file, row in {
+        "corpus": {"_id": "c", "text": "x", "language": "de"},
+        "queries": {"_id": "q", "text": "x", "language": "de"},
+    }.items():
+        (tmp_path / f"{file}.jsonl").write_text(json.dumps(row | ({"language": language} if file == name else {})) + "\n")
+    with pytest.raises(InputError, match=rf"{name}\.jsonl, line 1: language = .*, expected a code in quotes"):
+        read_beir(tmp_path)

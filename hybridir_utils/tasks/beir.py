@@ -67,6 +67,8 @@ def _read_texts(path: Path, language: str | None) -> pd.DataFrame:
         code = row.get("language") or language
         if code is None:
             raise InputError(f"{path}, line {number}: no 'language' key; add it, or give the language as an argument.")
+        if not isinstance(code, str):
+            raise InputError(f'{path}, line {number}: language = {code!r}, expected a code in quotes, for example "de".')
         text = f"{row.get('title') or ''} {row['text']}".strip() if row.get("title") else row["text"]
         rows.append((str(row["_id"]), str(row.get("group", row["_id"])), code, text))
     frame = pd.DataFrame(rows, columns=TEXT_COLUMNS)
