@@ -93,8 +93,8 @@ def _train(root: Path, recipe: dict, checkpoints: Path):
     if recipe["strategy"] == DISTILLATION:
         trained = distil(base, root / "encoders" / recipe["teacher"], train, plan, settings, **options)
     else:  # the validation loss of another kind of pair compares with nothing
-        validated = validation_plans(validation, _validated(recipe) // max(1, recipe["steps"] // settings.validate_every))
-        trained = train_encoder(base, train, plan, settings, validated if plain else None, **options)
+        most = _validated(recipe) // max(1, recipe["steps"] // settings.validate_every)
+        trained = train_encoder(base, train, plan, settings, validation_plans(validation, most) if plain else None, **options)
     return *trained, plan, train
 
 
