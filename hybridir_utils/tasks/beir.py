@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..base.errors import InputError
-from ..base.files import read_jsonl, read_text, write_text_atomically
+from ..base.files import need_texts, read_jsonl, read_text, write_text_atomically
 from ..base.languages import check_languages
 from .retrieval_task import TEXT_COLUMNS, RetrievalTask
 
@@ -67,8 +67,7 @@ def _read_texts(path: Path, language: str | None) -> pd.DataFrame:
         code = row.get("language") or language
         if code is None:
             raise InputError(f"{path}, line {number}: no 'language' key; add it, or give the language as an argument.")
-        if not isinstance(code, str):
-            raise InputError(f'{path}, line {number}: language = {code!r}, expected a code in quotes, for example "de".')
+        need_texts({"language": code}, ["language"], f"{path}, line {number}")
         text = f"{row.get('title') or ''} {row['text']}".strip() if row.get("title") else row["text"]
         rows.append((str(row["_id"]), str(row.get("group", row["_id"])), code, text))
     frame = pd.DataFrame(rows, columns=TEXT_COLUMNS)
