@@ -13,11 +13,13 @@ import distributed
 import numpy as np
 import pytest
 from datasets import Dataset
+from tiny_models import save_tiny_bert
 
 from hybridir_utils.base import cluster
 from hybridir_utils.base.errors import Busy, InputError
+from hybridir_utils.data import register
 from hybridir_utils.encode import corpora
-from hybridir_utils.encode.corpora import encode_corpus
+from hybridir_utils.encode.corpora import encode_corpus, task_vectors
 from hybridir_utils.encode.encoding import encode_texts, open_encoder
 from hybridir_utils.encode.opening import Opening
 from hybridir_utils.provenance.artefacts import hold
@@ -118,6 +120,40 @@ def test_another_encoder_or_opening_has_a_folder_of_its_own(filled, tmp_path, ti
     assert other.folder != filled.folder and not np.array_equal(everything(other), everything(filled))
     assert np.array_equal(everything(other), encode_texts(model, TEXTS, "document"))
     assert encode_corpus(tiny_base, corpus(), tmp_path, shard_size=4, opening=Opening(trust_remote_code=True)).folder != filled.folder
+
+
+def test_vectors_of_other_code_or_other_libraries_are_made_again(filled, tmp_path, tiny_base, monkeypatch):
+    monkeypatch.setattr(corpora, "versions", lambda: {"torch": "0"})
+    assert encode_corpus(tiny_base, corpus(), tmp_path, shard_size=4).folder != filled.folder
+    monkeypatch.undo()
+    monkeypatch.setattr(corpora, "code_fingerprint", lambda *functions: "edited")
+    assert encode_corpus(tiny_base, corpus(), tmp_path, shard_size=4).folder != filled.folder
+
+
+PROMPTED = Opening(prompts=("which ", "fact: "))
+
+
+def kept_task(encoder, folder):
+    task = register.read_task("worldfacts-test", register.Request(("en", "de")))
+    return task, task_vectors(encoder, task, folder, opening=PROMPTED, batch_tokens=4096, precision="fp32")
+
+
+def test_a_tasks_vectors_are_kept_by_role_and_read_the_second_time(tmp_path, monkeypatch):
+    encoder = save_tiny_bert(tmp_path / "encoder", TEXTS)
+    task, vectors = kept_task(encoder, tmp_path / "kept")
+    model = open_encoder(encoder, PROMPTED)
+    for side, role in ((vectors.queries, "query"), (vectors.candidates, "document")):
+        frame = task.queries if role == "query" else task.candidates
+        assert np.allclose(side, encode_texts(model, frame["text"], role), atol=1e-5)
+    monkeypatch.setattr(corpora, "encode_shard", None)
+    again = kept_task(encoder, tmp_path / "kept")[1]
+    assert np.array_equal(again.queries, vectors.queries) and np.array_equal(again.candidates, vectors.candidates)
+
+
+def test_vectors_of_subword_bags_are_not_kept(tmp_path, tiny_base):
+    task, vectors = kept_task(tiny_base, tmp_path / "kept")
+    assert np.array_equal(vectors.candidates, encode_texts(open_encoder(tiny_base, PROMPTED), task.candidates["text"], "document"))
+    assert not (tmp_path / "kept").exists()
 
 
 WAITING = """

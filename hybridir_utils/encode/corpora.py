@@ -1,4 +1,4 @@
-"""Encode a corpus of any size: shard by shard, on one device, several, or several hosts; what is on disk is not made again."""
+"""Encode texts of any number: shard by shard, on one device, several, or several hosts; what is on disk is not made again."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ import numpy as np
 from ..base.errors import InputError
 from ..base.files import file_fingerprint, fingerprint, read_json, replacing, write_json
 from ..provenance.artefacts import hold
-from ..provenance.fingerprints import is_sealed, sealed
-from .encoding import encode_rows, open_encoder
+from ..provenance.fingerprints import code_fingerprint, is_sealed, sealed, versions
+from ..tasks.retrieval_task import RetrievalTask
+from .encoding import TaskVectors, encode_rows, encode_task, is_bag, open_encoder
 from .opening import Opening, origin
 
 RECORD = "vectors.json"
 DTYPES = {"fp32": "float32", "fp16": "float16"}
 PROBE = -1  # number of the job that encodes one text before any shard
+TASK_SHARD = 2048  # texts of a task between two writes: about a minute on two CPU cores, for a transformer of 118 million weights
 
 
 def encode_corpus(
@@ -30,6 +32,7 @@ def encode_corpus(
     texts,
     folder: Path,
     *,
+    role: str = "document",
     opening: Opening | None = None,
     shard_size: int = 50_000,
     vector_precision: str = "fp32",
@@ -38,17 +41,17 @@ def encode_corpus(
     scheduler: str = "",
     workers: int = 0,
 ) -> CorpusVectors:
-    """The passages' unit vectors, encoded with the encoder's document prompt and kept in shards below `folder`.
+    """The texts' unit vectors, encoded with the encoder's prompt for `role` (document, query) and kept in shards below `folder`.
 
     encoder, opening: as `opening.open_model` takes them. texts: datasets.Dataset with columns id and text; one shard of it is in
     memory at a time. vector_precision: fp32 or fp16, on disk. precision: fp32 or bf16, of the modules. scheduler: address of a dask
     scheduler (tcp://…) whose workers encode; the texts travel to them and the vectors back, so they need the package and the
     encoder, but no shared disk. Empty: this machine, with `workers` processes (0: one a GPU; one device needs no process).
 
-    The vectors lie in a folder of their own for each encoder and precision. Shards that are there, whole and of the same texts are
-    kept; a damaged one is named in a warning and made again alone. Raises InputError when the disk has no room, a shard cannot be
-    written, memory does not suffice, an embedding is not finite or the scheduler does not answer, and Busy when another process
-    fills the same folder.
+    The vectors lie in a folder of their own for each encoder, role, precision, and state of this code and of the libraries. Shards that
+    are there, whole and of the same texts are kept; a damaged one is named in a warning and made again alone. Raises InputError when the
+    disk has no room, a shard cannot be written, memory does not suffice, an embedding is not finite or the scheduler does not answer, and
+    Busy when another process fills the same folder.
     """
     encoder, opening = str(encoder), opening or Opening()
     if not len(texts) or not {"id", "text"} <= set(texts.column_names):
@@ -58,9 +61,12 @@ def encode_corpus(
     recipe = {
         "encoder": origin(encoder),
         "opening": opening.model_dump(),
+        "role": role,
         "precision": precision,
         "vector_precision": vector_precision,
         "shard_size": shard_size,
+        "code": code_fingerprint(open_encoder, encode_rows),
+        "versions": versions(),
     }
     place = Path(folder) / f"vectors-{fingerprint(recipe)[:10]}"
     n_shards = -(-len(texts) // shard_size)
@@ -68,7 +74,7 @@ def encode_corpus(
         shards = ShardFolder(place, recipe)
         missing = {number: digest for number in range(n_shards) if (digest := _to_make(shards, number, *_rows(texts, number, shard_size)))}
         if missing:
-            how = Encoding(encoder, recipe["encoder"], opening, batch_tokens, precision, vector_precision)
+            how = Encoding(encoder, recipe["encoder"], opening, role, batch_tokens, precision, vector_precision)
             results = _results(texts, missing, shard_size, how, scheduler, workers)
             _write(shards, missing, results, min(len(missing) * shard_size, len(texts)), vector_precision)
     return shards.vectors(n_shards)
@@ -81,15 +87,36 @@ class Encoding:
     encoder: str
     origin: str
     opening: Opening
+    role: str
     batch_tokens: int
     precision: str
     vector_precision: str
 
 
+def task_vectors(
+    encoder: str | Path, task: RetrievalTask, folder: Path, *, opening: Opening, batch_tokens: int, precision: str
+) -> TaskVectors:
+    """The vectors of `encode_task`, kept in shards below `folder`, so that what was encoded before, or before a kill, is read.
+
+    Parameters and errors as of `encode_corpus`. Vectors of a bag of subwords are not kept: they are made faster than they are read.
+    """
+    model = _open_once(str(encoder), origin(encoder), opening)
+    if is_bag(model):
+        return encode_task(model, task, batch_tokens, precision)
+    from datasets import Dataset
+
+    vectors = []
+    for side, role in (("queries", "query"), ("candidates", "document")):
+        texts = Dataset.from_pandas(getattr(task, side)[["id", "text"]], preserve_index=False)
+        how = {"opening": opening, "batch_tokens": batch_tokens, "precision": precision, "shard_size": TASK_SHARD, "workers": 1}
+        vectors.append(encode_corpus(encoder, texts, Path(folder) / side, role=role, **how)[:])
+    return TaskVectors(*vectors)
+
+
 def encode_shard(number: int, ids: list, texts: list[str], how: Encoding) -> tuple[int, np.ndarray]:
     """(number, [n, width] in the precision of the disk): one shard's work, on whatever device this process has."""
     model = _open_once(how.encoder, how.origin, how.opening)
-    return number, encode_rows(model, texts, "document", ids, how.batch_tokens, how.precision).astype(DTYPES[how.vector_precision])
+    return number, encode_rows(model, texts, how.role, ids, how.batch_tokens, how.precision).astype(DTYPES[how.vector_precision])
 
 
 @lru_cache(maxsize=1)
@@ -113,7 +140,10 @@ def _results(texts, missing: dict[int, str], shard_size: int, how: Encoding, sch
 def _write(shards: ShardFolder, missing: dict[int, str], results: Iterator, passages: int, vector_precision: str) -> None:
     from tqdm import tqdm
 
-    with closing(results), tqdm(total=len(missing), desc="encoding", unit="shard", disable=len(missing) == 1) as bar:
+    with (
+        closing(results),
+        tqdm(total=len(missing), desc=f"encoding ({shards.folder.parent.name})", unit="shard", disable=len(missing) == 1) as bar,
+    ):
         for number, vectors in results:
             if not bar.n:
                 check_space(shards.folder, passages, vectors.shape[1], vector_precision)

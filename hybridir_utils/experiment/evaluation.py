@@ -15,7 +15,8 @@ from ..base.files import file_safe
 from ..base.parallel import run_jobs
 from ..data.register import Request, data_recipe, is_search_task, read_task
 from ..encode.catalogue import place_of, prompts_of
-from ..encode.encoding import TaskVectors, encode_task, open_encoder
+from ..encode.corpora import task_vectors
+from ..encode.encoding import TaskVectors
 from ..encode.opening import Opening, origin
 from ..provenance.artefacts import Artefact
 from ..rank.alignment import ALIGNMENT_COLUMNS, alignment_scores
@@ -156,8 +157,8 @@ def _evaluate(out: Path, recipe: dict, encoder: str, means: dict) -> None:
     if encoder in REFERENCES:
         _save_measures(out, rank_task(REFERENCES[encoder](task), task, recipe["depth"]), task)
         return
-    model = open_encoder(encoder, Opening(**recipe["opening"]))
-    vectors = encode_task(model, task, means["batch_tokens"], recipe["precision"])
+    how = {"opening": Opening(**recipe["opening"]), "batch_tokens": means["batch_tokens"], "precision": recipe["precision"]}
+    vectors = task_vectors(encoder, task, means["vectors"] / file_safe(recipe["task"]), **how)
     _save_measures(out, rank_task(dot_scores(vectors.queries, vectors.candidates), task, recipe["depth"]), task)
     several = len(set(task.candidate_language)) > 1  # one language has no identity to remove
     if recipe["debias"] and several:
