@@ -34,6 +34,12 @@ def test_the_grid_and_the_schedules_are_trained_with_every_seed_from_the_first_b
     assert {key.seed for key in keys} == set(profile.seeds) and len({key.name for key in keys}) == len(keys)
 
 
+def test_the_study_may_have_fewer_seeds_than_notebook_02():
+    profile = load_profile("sample", {"alpha_seeds": [2]})
+    assert {key.seed for key in mixing_keys(profile)} == {2} and len(mixing_keys(profile)) == 12
+    assert len(further_keys(profile)) == 9  # the grid's ends and its middle are notebook 02's, of this seed, too
+
+
 def test_encoders_of_notebook_02_are_found_again(tmp_path, monkeypatch):
     """Same key, so the same recipe and the same folder: nine of the sample's are not trained twice."""
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))

@@ -117,6 +117,7 @@ class Profile(BaseModel):
     scheduler: str = ""  # address of a dask scheduler (tcp://…) that encodes shards; empty: this machine
 
     alphas: Annotated[tuple[Share, ...], AfterValidator(_several)] = (0.0, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0)  # notebook 05
+    alpha_seeds: tuple[int, ...] = ()  # seeds of notebook 05; empty: `seeds`
     schedules: _names("schedule", SCHEDULES, least=0) = SCHEDULES  # notebook 05: hybrid batches in an order, beside the constant mix
     shifted_tasks: _names("task", TASKS, least=0) = ()  # notebook 06: those of `tasks` under domain shift; the first is in domain
     question_task: _name("question task", QUESTION_TASKS) = ""  # notebook 07; empty: the first of `tasks`

@@ -51,13 +51,18 @@ def mixing_keys(profile: Profile) -> list[EncoderKey]:
     reference = reference_alpha(profile)
     mixes = [(ENDS.get(alpha, "hybrid"), alpha) for alpha in grid(profile)]
     mixes += [(schedule, reference) for schedule in SCHEDULES if schedule in profile.schedules and reference not in ENDS]
-    return [EncoderKey(profile.bases[0], *mix, seed) for mix, seed in product(mixes, profile.seeds)]
+    return [EncoderKey(profile.bases[0], *mix, seed) for mix, seed in product(mixes, mixing_seeds(profile))]
+
+
+def mixing_seeds(profile: Profile) -> tuple[int, ...]:
+    """The seeds of every mix; where a training is long, fewer than those of notebook 02."""
+    return profile.alpha_seeds or profile.seeds
 
 
 def further_keys(profile: Profile) -> list[EncoderKey]:
     """Those of `mixing_keys` that only this study asks for; the others are trained by notebook 02."""
-    own = {(strategy, strategy_alpha(strategy, profile.alpha)) for strategy in profile.strategies}
-    return [key for key in mixing_keys(profile) if (key.strategy, key.alpha) not in own]
+    own = set(product(profile.bases[:1], ((name, strategy_alpha(name, profile.alpha)) for name in profile.strategies), profile.seeds))
+    return [key for key in mixing_keys(profile) if (key.base, (key.strategy, key.alpha), key.seed) not in own]
 
 
 def mix_label(strategy: str, alpha: float) -> str:
@@ -360,7 +365,7 @@ def left_out(profile: Profile, table: pd.DataFrame) -> list[str]:
         sentences.append(
             "No shifted task of this run goes with its first task: accuracy kept under domain shift is left out (`shifted_tasks`)."
         )
-    sentences += on_seeds(profile.seeds)
+    sentences += on_seeds(mixing_seeds(profile))
     if reference_alpha(profile) != profile.alpha:
         sentences.append(f"The grid has no α = {profile.alpha:g}; α = {reference_alpha(profile):g}, the nearest, is the reference.")
     comparisons = len({(key.strategy, key.alpha) for key in mixing_keys(profile)}) - 1
