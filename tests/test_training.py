@@ -15,7 +15,7 @@ from hybridir_utils.data.batching import KINDS, NO_PASSAGE, BatchPlan, in_plan_o
 from hybridir_utils.data.pairs import pairs_from_rows
 from hybridir_utils.encode.encoding import open_encoder
 from hybridir_utils.encode.opening import Opening, open_model
-from hybridir_utils.train import base_encoders, losses
+from hybridir_utils.train import base_encoders, losses, trainer
 from hybridir_utils.train.base_encoders import bitext, make_aligned, make_unaligned, train_tokenizer
 from hybridir_utils.train.chunks import TASKS, LengthSortedCollator, in_columns, row_numbers, tokenise
 from hybridir_utils.train.training import TrainingSettings, save_encoder, train_encoder
@@ -109,6 +109,19 @@ def test_every_batch_reaches_the_loss_whole_and_in_order(tiny_base, tiny_pairs, 
     train_encoder(tiny_base, tiny_pairs, plan, SETTINGS)
     numbers = pd.factorize(np.asarray(tiny_pairs["passage_id"]))[0]
     assert np.array_equal(np.array(seen)[:, :, 0], numbers[plan.question_rows])
+
+
+def test_a_training_counts_its_steps_where_it_takes_longer_than_a_moment(tiny_base, tiny_pairs, plan, monkeypatch, capfd):
+    train_encoder(tiny_base, tiny_pairs, plan, SETTINGS)
+    assert "step" not in capfd.readouterr().err
+    monkeypatch.setattr(trainer, "UNSHOWN", 0)
+    train_encoder(tiny_base, tiny_pairs, plan, SETTINGS)
+    assert "training" in (told := capfd.readouterr().err) and f"/{plan.steps} [" in told
+
+
+def test_opening_a_model_draws_no_bar(tiny_transformer, capfd):
+    open_model(tiny_transformer)
+    assert capfd.readouterr().err == ""
 
 
 def test_slots_in_plan_order_carry_texts_and_labels(tiny_pairs, plan):

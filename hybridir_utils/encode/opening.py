@@ -42,7 +42,7 @@ def open_model(name: str | Path, opening: Opening | None = None, device: str | N
 
     opening, (place, revision) = opening or Opening(), split_place(opened_place(name))
     _refuse_pickles(Path(place))
-    with _model_errors(str(name)), hub_errors(str(name)):
+    with _model_errors(str(name)), hub_errors(str(name)), _without_bars():
         model = SentenceTransformer(
             place,
             revision=revision,
@@ -107,6 +107,20 @@ def _model_errors(name: str) -> Iterator[None]:
         if advice is None:
             raise
         raise InputError(f"{name}: {advice}") from error
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """The library draws a bar for the second that reading the weights takes."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 _SIGNS = {

@@ -8,10 +8,27 @@ from pathlib import Path
 from sentence_transformers import SentenceTransformerTrainer
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from torch.utils.data import DataLoader, SequentialSampler
-from transformers.trainer_callback import PrinterCallback
+from tqdm import tqdm
+from transformers.trainer_callback import PrinterCallback, TrainerCallback
 
 from ..base.errors import InputError
 from .checkpoints import WEIGHTS, EarlyStopping, LogBeforeSaving, last_whole, seal
+
+UNSHOWN = 10  # seconds before a training shows how far it is: most of the suite's own are over by then
+
+
+class StepBar(TrainerCallback):
+    """Counts the steps of a training on stderr, with the time that is left; removed at the end."""
+
+    def on_train_begin(self, args, state, control, **_):
+        about = {"total": state.max_steps, "initial": state.global_step, "desc": "training", "unit": "step", "leave": False}
+        self.bar = tqdm(**about, delay=UNSHOWN, disable=not state.is_world_process_zero)
+
+    def on_step_end(self, args, state, control, **_):
+        self.bar.update()
+
+    def on_train_end(self, args, state, control, **_):
+        self.bar.close()
 
 
 class PlanTrainer(SentenceTransformerTrainer):
@@ -25,6 +42,7 @@ class PlanTrainer(SentenceTransformerTrainer):
         super().__init__(**options)
         self.remove_callback(PrinterCallback)  # the loss history is returned, not printed
         self.add_callback(LogBeforeSaving())
+        self.add_callback(StepBar())
         self.early_stopping = early_stopping
         if early_stopping:
             self.add_callback(early_stopping)
