@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("HYBRIDIR_OUTPUT", str(Path(__file__).parent / "data" / "runs" / "tests"))
+# Three processes of several threads share two cores: a thread that waits by spinning takes them from the others, which changes no result.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # What nbval's run of the notebooks changes in the sample profile: every cell and every method, on fewer seeds, steps and languages.
 SMALLER = {
