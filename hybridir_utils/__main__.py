@@ -109,7 +109,7 @@ def _run_notebooks(run, options) -> int:
 
 
 def _sweep(options) -> int:
-    from .suite.sweep.sweep import WELL, announcement, outcome_table, run_sweep, sweep_head, sweep_of, write_sweep
+    from .suite.sweep import WELL, announcement, outcome_table, run_sweep, sweep_head, sweep_of, write_sweep
 
     if options.jobs < 1:
         raise InputError(f"--jobs: expected 1 or more runs side by side, found {options.jobs}.")

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -18,21 +19,16 @@ from waiting import alive, wait_for, written
 
 from hybridir_utils.__main__ import main
 from hybridir_utils.base.errors import InputError
-from hybridir_utils.experiment import encoders, stamps
-from hybridir_utils.experiment.run import open_run, save_table
+from hybridir_utils.experiment import stamps
+from hybridir_utils.experiment.run import save_table
 from hybridir_utils.suite import running
-from hybridir_utils.suite.sweep import cluster as clusters
-from hybridir_utils.suite.sweep.cluster import JobQueue, thread_environment
-from hybridir_utils.suite.sweep.job import Job
-from hybridir_utils.suite.sweep.sweep import Outcome, announcement, outcome_table, sweep_head, sweep_of, write_sweep
+from hybridir_utils.suite import sweep as sweeps
+from hybridir_utils.suite.sweep import Outcome, announcement, ended_jobs, outcome_table, sweep_head, sweep_of, write_sweep
 
-SWEEP_JOB = """
-import sys
+TINY_SUITE = """
 from pathlib import Path
 from hybridir_utils.suite import running
-from hybridir_utils.suite.sweep import job
-running.NOTEBOOKS = Path(sys.argv[1])
-sys.exit(job.main(sys.argv[2]))
+running.NOTEBOOKS = Path({!r})
 """
 FAILS = """
 import os
@@ -102,79 +98,67 @@ def tiny(tmp_path, monkeypatch) -> list[str]:
     folder.mkdir()
     notebook(folder, "01_first", FAILS, parameters="alpha = 0.5")
     monkeypatch.setattr(running, "NOTEBOOKS", folder)
-    monkeypatch.setattr(clusters, "PROGRAM", ("-c", SWEEP_JOB, str(folder)))
+    small = partial(ended_jobs, program=TINY_SUITE.format(str(folder)) + sweeps.COMMAND)
+    monkeypatch.setattr(sweeps, "ended_jobs", small)
     (tmp_path / "data").mkdir()
     setup = Setup(tmp_path / "data")
     return ["run", "--profile", str(setup.profile), "--set", "dimension=8", "--set", "vocabulary=300", "--jobs", "2"]
 
 
 def test_a_failed_run_stops_no_other_and_the_same_command_goes_on(tiny, output, capsys):
-    """The common part, two runs of which one fails, and one run again: each in a process of its own."""
+    """Two runs of which one fails, and one run again: each in a process of its own."""
     command = [*tiny, "--set", "alpha=0,0.25"]
     assert main(command) == 1
     printed = capsys.readouterr().out
     assert printed.startswith("2 runs of tiny, alpha=0,0.25:\n")
-    assert printed.count("training pairs and base encoders, made once") == 1
     assert " 01_first: running" in printed
     (failed,) = [line.split() for line in printed.splitlines() if " failed " in line and "after" not in line]
     assert failed[0].endswith("+alpha=0.25") and failed[1:5] == ["failed", "01_first", "3", "KeyError:"]
     calls = [line.split() for line in (output / "calls.txt").read_text().splitlines()]
     assert sorted(call[1] for call in calls) == ["0.0", "0.25"] and len({call[3] for call in calls}) == 2
     assert (output / "threads.txt").read_text().split() == ["None", "None"], "a run computes with the threads it has without a sweep"
-    for kind in ("pairs", "bases"):
-        assert len([path for path in (output / "data" / "runs" / "tiny" / kind).iterdir() if path.is_dir()]) == 1
-    assert all(place.is_dir() for place in encoders.common_places(open_run(tiny[2], dimension=8, vocabulary=300)))
 
     (output / "repaired").touch()
     assert main(command) == 0
     printed = capsys.readouterr().out
-    assert "made once" not in printed, "pairs and bases are there"
     assert len((output / "calls.txt").read_text().splitlines()) == 3
     table = printed.split("status")[1]
     assert [line.split()[1:3] for line in table.splitlines() if "alpha" in line] == [["up", "to"], ["ok", table.split()[-1]]]
     assert main(command) == 0 and "running" not in capsys.readouterr().out, "nothing is left to do, and no cluster is started"
 
 
-def job(name: str) -> Job:
-    return Job("run", "tiny", {}, f"{name}.log")
-
-
-def ended(client, jobs: dict, program: str, monkeypatch) -> dict:
-    """How small programs end, which get the output folder and the job."""
-    monkeypatch.setattr(clusters, "PROGRAM", ("-c", program))
-    return dict(JobQueue(client, jobs, thread_environment(), 0, lambda line: None).ended())
+def jobs(*names: str) -> dict[str, tuple]:
+    """Jobs for small programs, which get their name and write into the output folder."""
+    return {name: ([name], f"{name}.log", {}) for name in names}
 
 
 DIES = """
-import json, os, signal, sys, time
+import os, signal, sys, time
 from pathlib import Path
-job = json.loads(sys.argv[1])
-tries = Path(os.environ["HYBRIDIR_OUTPUT"]) / job["log"].replace(".log", ".tries")
+name = sys.argv[1]
+tries = Path(os.environ["HYBRIDIR_OUTPUT"], name + ".tries")
 with tries.open("a") as file:
     print(os.getpid(), file=file)
-if job["log"] == "bad.log" or job["log"] == "once.log" and len(tries.read_text().split()) == 1:
+if name == "bad" or name == "once" and len(tries.read_text().split()) == 1:
     time.sleep(1)  # what the worker did before has been told by then
     os.kill(os.getppid(), signal.SIGKILL)
     signal.pause()
-if job["log"] == "itself.log":
+if name == "itself":
     os.kill(os.getpid(), signal.SIGKILL)
-sys.exit(print("error: no such luck\\nwhatever is next") or 3 if job["log"].startswith("common") else 0)
+sys.exit(print("error: no such luck\\nwhatever is next") or 3 if name == "fails" else 0)
 """
 
 
-def test_workers_and_processes_that_die(output, monkeypatch):
-    """A run whose worker dies is begun once more, and reported as killed when that dies, too; a common part that fails ends its runs."""
-    names = ("good", "once", "bad", "itself")
-    jobs = {name: (job(name), None) for name in names} | {name: (job(name), job("common")) for name in ("left", "right")}
-    with clusters.sweep_cluster("", 2) as client:
-        found = ended(client, jobs, DIES, monkeypatch)
-    assert {name: found[name].status for name in names} == {"good": 0, "once": 0, "bad": -9, "itself": -9}
+def test_workers_and_processes_that_die(output):
+    """A run whose worker dies is begun once more, and reported as killed when that dies, too."""
+    names = ("good", "once", "bad", "itself", "fails")
+    with sweeps.sweep_cluster("", 2) as client:
+        found = dict(ended_jobs(client, jobs(*names), program=DIES))
+    assert {name: found[name].code for name in names} == {"good": 0, "once": 0, "bad": -9, "itself": -9, "fails": 3}
     tries = {name: len((output / f"{name}.tries").read_text().split()) for name in names}
     assert tries["once"] == tries["bad"] == 2, "once more, and no more"
-    assert tries["good"] <= 2 and tries["itself"] <= 2, "one more only where the worker died before it could tell"
-    assert found["left"] == found["right"] and (found["left"].status, found["left"].last_line) == (3, "no such luck")
-    assert len((output / "common.tries").read_text().split()) == 1 and not (output / "left.tries").exists()
-    assert found["bad"].last_line.startswith("its worker died 2 times")
+    assert all(tries[name] <= 2 for name in names), "one more only where the worker died before it could tell"
+    assert found["fails"].last_line == "no such luck" and found["bad"].last_line.startswith("its worker died 2 times")
 
 
 STAYS = """
@@ -182,9 +166,8 @@ import os, sys, time
 from pathlib import Path
 from hybridir_utils.suite.cells import end_with_parent
 end_with_parent()
-import json
-Path(os.environ["HYBRIDIR_OUTPUT"], json.loads(sys.argv[1])["log"].replace(".log", ".running")).write_text(f"{os.getpid()} {os.getppid()}")
-time.sleep(600 if len(sys.argv) > 1 and "stay" in sys.argv[1] else 0)
+Path(os.environ["HYBRIDIR_OUTPUT"], sys.argv[1] + ".running").write_text(f"{os.getpid()} {os.getppid()}")
+time.sleep(600 if "stay" in sys.argv[1] else 0)
 """
 
 
@@ -211,37 +194,33 @@ def cluster(output, tmp_path):
 
 
 def test_two_workers_of_a_scheduler_do_the_runs_and_end_them_with_the_sweep(cluster, output, monkeypatch, tmp_path):
-    with clusters.sweep_cluster(cluster, 1) as client:
+    with sweeps.sweep_cluster(cluster, 1) as client:
         client.wait_for_workers(2)
-        found = ended(client, {name: (job(name), None) for name in "abcd"}, STAYS, monkeypatch)
-        assert [one.status for one in found.values()] == [0] * 4
+        found = dict(ended_jobs(client, jobs(*"abcd"), program=STAYS))
+        assert [one.code for one in found.values()] == [0] * 4
         assert len({(output / f"{name}.running").read_text().split()[1] for name in "abcd"}) == 2, "both workers took some"
 
-        running = JobQueue(client, {name: (job(name), None) for name in ("stay", "short")}, thread_environment(), 0, print).ended()
+        running = ended_jobs(client, jobs("stay", "short"), program=STAYS)
         assert next(running)[0] == "short"
         process = int(wait_for(lambda: written(output / "stay.running")).split()[0])
         running.close()  # as an interrupt does
         assert wait_for(lambda: not alive(process)), "the sweep has ended and its run goes on"
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path / "elsewhere"))
     with pytest.raises(InputError, match=rf"writes to {output} on .* written here to {tmp_path}/elsewhere.*mount it on each host"):
-        clusters.sweep_cluster(cluster, 1).__enter__()
+        sweeps.sweep_cluster(cluster, 1).__enter__()
     assert not list((tmp_path / "elsewhere" / "data" / "runs").iterdir())
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(output))
-    monkeypatch.setattr(clusters, "_package_fingerprint", lambda: "another")
+    monkeypatch.setattr(sweeps, "_package_fingerprint", lambda: "another")
     with pytest.raises(InputError, match=r"another version than the one here. Bring all hosts to one commit"):
-        clusters.sweep_cluster(cluster, 1).__enter__()
+        sweeps.sweep_cluster(cluster, 1).__enter__()
 
 
 SWEEP = """
 import sys
-from hybridir_utils.suite.sweep import cluster
-from hybridir_utils.suite.sweep.cluster import sweep_cluster
-from hybridir_utils.suite.sweep.job import Job
+from hybridir_utils.suite.sweep import ended_jobs, sweep_cluster
 if __name__ == "__main__":
-    cluster.PROGRAM = ("-c", sys.argv[1])
     with sweep_cluster("", 2) as client:
-        jobs = {name: (Job("run", "tiny", {}, f"{name}.log"), None) for name in ("stay-1", "stay-2")}
-        list(cluster.JobQueue(client, jobs, {}, 0, print).ended())
+        list(ended_jobs(client, {name: ([name], f"{name}.log", {}) for name in ("stay-1", "stay-2")}, program=sys.argv[1]))
 """
 
 
@@ -253,8 +232,7 @@ def interrupted(sweep: subprocess.Popen) -> bool:
 
 HANGS = """
 import contextlib, os, signal, time
-from hybridir_utils.base import cluster as dask_cluster
-from hybridir_utils.suite.sweep import cluster
+from hybridir_utils.suite import sweep
 
 @contextlib.contextmanager
 def hanging(scheduler, jobs):
@@ -263,15 +241,15 @@ def hanging(scheduler, jobs):
     finally:
         time.sleep(600)
 
-cluster.CLOSING, dask_cluster.cluster_client = 0.5, hanging
-with cluster.sweep_cluster("", 2):
+sweep.CLOSING, sweep.cluster_client = 0.5, hanging
+with sweep.sweep_cluster("", 2):
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(600)
 """
 
 
 def test_an_interrupted_sweep_ends_though_its_cluster_does_not_close():
-    assert subprocess.run([sys.executable, "-c", HANGS], timeout=120).returncode == clusters.INTERRUPTED
+    assert subprocess.run([sys.executable, "-c", HANGS], timeout=120).returncode == sweeps.INTERRUPTED
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])

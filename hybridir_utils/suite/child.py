@@ -1,26 +1,45 @@
-"""A child process: run to its end or to a time limit, its memory watched, and all that it started ended with it."""
+"""Child processes: a notebook's, its memory watched and its time limited, and a sweep's run, which a dask worker waits for."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import psutil
 
+from ..base.files import ROOT, output_root
+
 TICK = 1.0  # seconds between two looks at the memory
+LOOK = 0.3  # seconds between two looks at the child of a dask worker
+TRIES = 2  # of a child whose worker dies
+BEGUN = "begun by a worker\n"  # in the log
 PATIENCE = 5.0  # seconds that a killed process gets to go
+# The command line, in a process that ends with the worker that started it.
+COMMAND = """
+import sys
+from hybridir_utils.__main__ import main
+from hybridir_utils.suite.cells import end_with_parent
+end_with_parent()
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a child ended. code: its exit status, negative for a signal; None where it took too long. peak_memory_mb: of it and all below."""
+    """How a child ended. code: its exit status, negative for a signal; None where it took too long. peak_memory_mb: of it and all below.
+
+    last_line: that it printed, where that was read.
+    """
 
     code: int | None
     seconds: float
-    peak_memory_mb: float
+    peak_memory_mb: float = 0.0
+    last_line: str = ""
 
 
 def watch(command: list[str], environment: Mapping[str, str], timeout: float | None = None) -> Ended:
@@ -85,3 +104,56 @@ def _end(child: subprocess.Popen, seen: dict[int, psutil.Process]) -> None:
         child.kill()
         child.wait()
     psutil.wait_procs([process for process in seen.values() if process.pid != child.pid], PATIENCE)
+
+
+def run_on_worker(program: str, arguments: list[str], log: str, environment: Mapping[str, str | None], gpus: int) -> Ended:
+    """Run a Python program with arguments and wait for it; called on a dask worker. When its task is cancelled, the child is killed.
+
+    Of a child whose worker died TRIES times the log says so, and it counts as killed.
+
+    A process of its own runs the code that lies in the checkout now, also under a worker that was started last week. log: file, below the
+    output folder, that gets what it prints. environment: variables to set; None: unset. gpus: of a local cluster, whose workers each take
+    one; 0: the child sees what the worker sees.
+    """
+    place, started = output_root() / log, time.monotonic()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.exists() and place.read_text(encoding="utf-8", errors="replace").count(BEGUN) == TRIES:
+        return Ended(-signal.SIGKILL, 0.0, last_line=f"its worker died {TRIES} times, most likely for want of memory")
+    given = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "cwd": ROOT, "env": _changed(environment, gpus)}
+    with open(place, "a", encoding="utf-8") as printed:
+        print(BEGUN, end="", file=printed, flush=True)
+        command = [sys.executable, "-c", program, *arguments]
+        child = subprocess.Popen(command, stdout=printed, start_new_session=True, **given)  # Ctrl-C goes to the sweep alone
+        try:
+            while child.poll() is None and not _cancelled():
+                time.sleep(LOOK)
+        finally:
+            child.kill()  # its own children see it gone, and end
+            child.wait()
+    lines = place.read_text(encoding="utf-8", errors="replace").splitlines()
+    return Ended(child.returncode, time.monotonic() - started, last_line=_last_of(lines))
+
+
+def _changed(environment: Mapping[str, str | None], gpus: int) -> dict[str, str]:
+    """The worker's variables with the changes, and with the GPU of this worker's number where a local cluster's workers share several."""
+    from distributed import get_worker
+
+    changed, number = {**os.environ, **environment}, get_worker().name
+    if gpus > 1 and isinstance(number, int):
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))
+        changed["CUDA_VISIBLE_DEVICES"] = visible.split(",")[number % gpus]
+    return {name: value for name, value in changed.items() if value is not None}
+
+
+def _cancelled() -> bool:
+    from distributed import get_worker
+
+    worker = get_worker()
+    task = worker.state.tasks.get(worker.get_current_task())
+    return task is None or task.state == "cancelled"
+
+
+def _last_of(lines: list[str]) -> str:
+    """The last line that says something, or where there is an "error: …" the first of its lines."""
+    said = [line.strip() for line in lines if line.strip() not in ("", BEGUN.strip())] or [""]
+    return next((line.removeprefix("error: ") for line in reversed(said) if line.startswith("error: ")), said[-1])

@@ -1,34 +1,48 @@
-"""A sweep: a run for each combination of several values, each in a process of its own, on a dask cluster."""
+"""A sweep: a run for each combination of several values, each the command `run` in a process of its own, on a dask cluster.
+
+The cluster is this machine's processes, or a scheduler's workers. What runs have in common (pairs, base encoders) is made by the first of
+them, and the others wait for it (`artefacts.Artefact.make`).
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
-from collections.abc import Callable, Sequence
+import signal
+import socket
+import threading
+from asyncio import CancelledError
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
+from uuid import uuid4
 
 import pandas as pd
 
-from ...base.errors import InputError
-from ...base.files import fingerprint, output_root, write_csv, write_json
-from ...experiment.encoders import common_places
-from ...experiment.run import Run, Setting, changes_of, open_run, read_settings, run_folder
-from ...experiment.sources import check_places
-from ...experiment.stamps import is_current, read_stamps
-from ...provenance.artefacts import is_whole
-from ...results.figures import read_result
-from ..plan import step_reasons
-from ..progress import shown
-from ..records import FAILED, KILLED, OK, read_record
-from ..running import UP_TO_DATE, Step, chosen_steps
-from .cluster import JobQueue, gpus_to_share, sweep_cluster, thread_environment
-from .job import Job, JobEnd
+from ..base.cluster import cluster_client, work_through
+from ..base.distributed import ONE_DISK, appears
+from ..base.errors import InputError
+from ..base.files import file_fingerprint, fingerprint, output_root, write_csv, write_json, write_text_atomically
+from ..experiment.run import Run, Setting, open_run, read_settings, run_folder, settings_of
+from ..experiment.sources import check_places
+from ..experiment.stamps import is_current, read_stamps
+from ..provenance.code_use import PACKAGE, modules
+from ..results.figures import read_result
+from .child import COMMAND, Ended, run_on_worker
+from .plan import step_reasons
+from .progress import shown
+from .records import FAILED, KILLED, OK, read_record
+from .running import UP_TO_DATE, Step, chosen_steps
 
 WELL = (OK, UP_TO_DATE)
 OF_NOTEBOOK = re.compile(r"\d\d_\w+: |error: ")  # lines of a run's log that the sweep shows, too
 SCORE = ["base", "strategy", "alpha", "seed", "task", "setting", "metric", "value"]
+DEATHS = 100  # of workers, after which dask gives up what they had been given; how often a run is tried is counted by `child`
+CLOSING = 30  # seconds
+INTERRUPTED = 130  # exit status of a command that was interrupted
 
 
 @dataclass(frozen=True)
@@ -77,39 +91,72 @@ def announcement(sweep: Sweep) -> str:
     return "\n".join([f"{len(names)} runs of {sweep.runs[0].profile.name}, {axes}:", *names])
 
 
+def _as_text(values: dict[str, str]) -> str:
+    return " ".join(f"{key}={text}" for key, text in values.items())
+
+
 def run_sweep(
     sweep: Sweep, jobs: int = 1, scheduler: str = "", start_at: str = "", only: str = "", timeout: float | None = None
 ) -> list[Outcome]:
     """Execute what is not up to date, `jobs` runs side by side, or as many as a scheduler's workers take; how each run ended.
 
-    What runs have in common is made once, before them. A run that fails does not stop the others. Raises InputError before the first
-    when a model or data set is not there, no worker answers, or a worker sees another folder or another version of the package.
+    A run that fails does not stop the others. Raises InputError before the first when a model or data set is not there, no worker answers,
+    or a worker sees another folder or another version of the package.
     """
     for run in sweep.runs:
         check_places(run.profile)
     steps = {run.name: chosen_steps(run, start_at, only) for run in sweep.runs}
     due = [run for run in sweep.runs if start_at or only or any(reasons for _, _, reasons in step_reasons(run, steps[run.name]))]
-    ended = _run_due(due, {"start_at": start_at, "only": only, "timeout": timeout}, jobs, scheduler) if due else {}
+    options = {"--from": start_at, "--only": only, "--timeout": timeout}
+    asked = [part for option, value in options.items() if value for part in (option, str(value))]
+    ended = _run_due(due, asked, sum(len(steps[run.name]) for run in due), jobs, scheduler) if due else {}
     return [outcome_of(run.name, steps[run.name], ended.get(run.name)) for run in sweep.runs]
 
 
-def _run_due(due: list[Run], options: dict, jobs: int, scheduler: str) -> dict[str, JobEnd]:
-    """How the process of each run ended, by the run's name."""
-    wanted = {run.name: (_run_job(run, **options), _common_job(run)) for run in due}
-    gpus = 0 if scheduler else gpus_to_share(max(run.profile.processes for run in due))
-    total = sum(len(chosen_steps(run, options["start_at"], options["only"])) for run in due)
-    look = Logs({run.name: output_root() / wanted[run.name][0].log for run in due}).look
-    environment = thread_environment()  # before dask changes it
-    with shown(total, due, look) as say, sweep_cluster(scheduler, min(jobs, len(due))) as client:
-        return dict(JobQueue(client, wanted, environment, gpus, say).ended())
+def _run_due(due: list[Run], options: list[str], total: int, jobs: int, scheduler: str) -> dict[str, Ended]:
+    """How the process of each run ended, by the run's name. total: notebooks of all of them."""
+    import torch
+
+    logs = {run.name: str(run_folder(run.name).relative_to(output_root()) / "sweep.log") for run in due}
+    threads = thread_environment()  # before dask changes it
+    wanted = {run.name: (["run", "--profile", run.source, *options], logs[run.name], threads | settings_of(run)) for run in due}
+    one_device = all(run.profile.processes == 1 for run in due)  # else a run needs all GPUs
+    gpus = torch.cuda.device_count() if one_device and not scheduler else 0
+    with shown(total, due, Logs(logs).look), sweep_cluster(scheduler, min(jobs, len(due))) as client:
+        return dict(ended_jobs(client, wanted, gpus))
+
+
+def ended_jobs(client, jobs: Mapping[str, tuple], gpus: int = 0, program: str = COMMAND) -> Iterator[tuple[str, Ended]]:
+    """(name, how it ended) of every job, as they end. What has not ended when the caller stops is cancelled, and its process killed.
+
+    jobs: name -> arguments, log and environment of `child.run_on_worker`.
+    """
+    waiting = iter(jobs)
+
+    def submit(name: str):
+        return client.submit(run_on_worker, program, *jobs[name], gpus, pure=False)
+
+    for name, future in work_through(client, lambda free: islice(waiting, free), submit):
+        yield name, _result(future)
+
+
+def _result(future) -> Ended:
+    from distributed import KilledWorker
+
+    try:
+        return future.result()
+    except KilledWorker as error:
+        return Ended(-signal.SIGKILL, 0.0, last_line=str(error))
+    except (Exception, CancelledError) as error:
+        return Ended(1, 0.0, last_line=f"{type(error).__name__}: {error}")
 
 
 class Logs:
-    """What the runs of a sweep print of their notebooks, read from their logs (name of a run -> its file) as it comes."""
+    """What the runs of a sweep print of their notebooks, read from their logs (name -> file below the output folder) as it comes."""
 
-    def __init__(self, logs: dict[str, Path]):
-        self.logs, self.read = logs, dict.fromkeys(logs, 0)
-        for log in logs.values():
+    def __init__(self, logs: dict[str, str]):
+        self.logs, self.read = {name: output_root() / log for name, log in logs.items()}, dict.fromkeys(logs, 0)
+        for log in self.logs.values():
             log.unlink(missing_ok=True)
 
     def look(self, say: Callable[[str], None]) -> None:
@@ -121,25 +168,71 @@ class Logs:
                     say(f"{name} {line}")
 
 
-def _run_job(run: Run, **options) -> Job:
-    return _job("run", run, run_folder(run.name) / "sweep.log", **options)
+@contextmanager
+def sweep_cluster(scheduler: str, jobs: int) -> Iterator:
+    """A client of `jobs` processes on this machine, or of a scheduler whose workers have been asked what they see.
+
+    Raises InputError when none answers, or a worker has another output folder or another version of the package. After an interrupt this
+    process ends at the latest after CLOSING seconds, and with it all it started: on a busy machine dask has been seen to wait for ever for
+    workers that the interrupt reached, too. What is finished is on the disk.
+    """
+    import dask
+    import distributed  # noqa: F401  (its defaults first: what is set before them goes with them)
+
+    in_time = threading.Timer(CLOSING, os._exit, [INTERRUPTED])
+    in_time.daemon = True
+    try:
+        with dask.config.set({"distributed.scheduler.allowed-failures": DEATHS}), cluster_client(scheduler, jobs) as client:
+            if scheduler:
+                _check_workers(client)
+            try:
+                yield client
+            except KeyboardInterrupt:
+                in_time.start()
+                raise
+    finally:
+        in_time.cancel()
 
 
-def _common_job(run: Run) -> Job | None:
-    """What makes the run's pairs and bases; None where they are there. Runs that share them get the same job, by the name of its log."""
-    places = common_places(run)
-    if all(map(is_whole, places)):
-        return None
-    shared = fingerprint([place.name for place in places])[:10]
-    return _job("common", run, run.artefacts / f"common-{shared}.log")
+def thread_environment() -> dict[str, str | None]:
+    """The variables that dask sets for its workers, numbers of threads among them, as they are in this process; None: unset.
+
+    Runs get them back, so that they compute as a run without a sweep does.
+    """
+    import dask
+    import distributed  # noqa: F401  (which knows the variables)
+
+    return {name: os.environ.get(name) for name in (*dask.config.get("distributed.nanny.pre-spawn-environ"), "PYTHONHASHSEED")}
 
 
-def _job(part: str, run: Run, log: Path, **options) -> Job:
-    return Job(part, run.source, changes_of(run), str(log.relative_to(output_root())), **options)
+def _check_workers(client) -> None:
+    sign = Path("data", "runs", f".one-disk-{uuid4().hex}")
+    write_text_atomically(output_root() / sign, "")
+    try:
+        seen = client.run(_seen, str(sign))
+    except ImportError as error:
+        raise InputError(f"a worker has not the package ({error}). Install it on every host, as in README.md.") from error
+    finally:
+        (output_root() / sign).unlink(missing_ok=True)
+    for worker, (there, place, version) in seen.items():
+        if not there:
+            raise InputError(
+                f"worker {worker} writes to {place}, where it does not see what is written here to {output_root()}. {ONE_DISK}"
+            )
+        if version != _package_fingerprint():
+            raise InputError(
+                f"worker {worker}: its package, {PACKAGE} on {socket.gethostname()}, is another version than the one here. Bring all hosts "
+                "to one commit."
+            )
 
 
-def _as_text(values: dict[str, str]) -> str:
-    return " ".join(f"{key}={text}" for key, text in values.items())
+def _seen(sign: str) -> tuple[bool, str, str]:
+    """(whether the file is there, where this worker writes, fingerprint of its package)."""
+    return appears(output_root() / sign), f"{output_root()} on {socket.gethostname()}", _package_fingerprint()
+
+
+def _package_fingerprint() -> str:
+    return fingerprint({name: file_fingerprint(path) for name, path in modules().items()})
 
 
 @dataclass(frozen=True)
@@ -154,16 +247,16 @@ class Outcome:
     seconds: float = 0.0
 
 
-def outcome_of(run: str, steps: list[Step], ended: JobEnd | None) -> Outcome:
+def outcome_of(run: str, steps: list[Step], ended: Ended | None) -> Outcome:
     """From how the run's process ended (None: nothing was to be done) and what it recorded of its notebooks."""
     if ended is None:
         return Outcome(run, UP_TO_DATE)
-    if ended.status == 0:
+    if ended.code == 0:
         return Outcome(run, OK, seconds=ended.seconds)
     records = filter(None, (read_record(step.record) for step in steps))
     broken = next((record for record in records if record.status != OK), None)
     if broken is None:
-        return Outcome(run, KILLED if ended.status < 0 else FAILED, error=ended.last_line, seconds=ended.seconds)
+        return Outcome(run, KILLED if ended.code < 0 else FAILED, error=ended.last_line, seconds=ended.seconds)
     found = re.search(r"code cell (\d+): (.*)", broken.error)
     cell, line = found.groups() if found else ("", broken.error or ended.last_line)
     return Outcome(run, broken.status, broken.notebook.removesuffix(".ipynb"), cell, line, ended.seconds)
