@@ -69,7 +69,7 @@ def pairs_artefact(run: Run) -> Artefact:
 
 def _recipe(profile: Profile) -> dict:
     recipe = profile.model_dump(include=RECIPE) | {"translator": translating_model(profile), "test_sets": profile.test_sets}
-    if set(profile.test_sets) > set(profile.tasks):
+    if profile.question_task not in ("", *profile.tasks):
         recipe["question_languages"] = profile.question_languages
     if profile.hard_negatives == "dense":
         recipe["mined with"] = profile.retrievers[:1]
@@ -136,11 +136,10 @@ def _check_task_languages(profile: Profile, tasks: dict[str, RetrievalTask]) -> 
 
 
 def tested_texts(run: Run) -> list[RetrievalTask | SearchTask | ParallelQuestions]:
-    """All that the run is tested on, which training must not hold: its tasks, and the questions of notebook 07 where they are others."""
-    p = run.profile
-    large = [read_task(name, p.request) for name in p.tasks if is_search_task(name)]
-    further = [name for name in p.test_sets if name not in p.tasks]
-    return [*evaluation_tasks(run).values(), *large, *(read_questions(name, p.request) for name in further)]
+    """All that training must not hold (`Profile.test_sets`), in the order of the names: tasks, and parallel questions that are no task."""
+    p, ranked = run.profile, evaluation_tasks(run)
+    tasks = {*p.tasks, *p.clean_tasks}
+    return [ranked.get(name) or (read_task if name in tasks else read_questions)(name, p.request) for name in p.test_sets]
 
 
 def _parallel_pairs(run: Run, work: Path) -> tuple[Dataset, Dataset]:

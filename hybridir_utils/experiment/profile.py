@@ -66,6 +66,7 @@ class Profile(BaseModel):
     hard_negatives: Literal["none", "given", "bm25", "dense"] = "none"  # given by the pair set, or mined
     negative_margin: Annotated[float, Field(ge=0, lt=1)] = 0.05  # a mined negative scores at least this share below the positive
     max_chars: Count = 400  # training passages are cut at a sentence end before this many characters
+    clean_tasks: _names("task", TASKS, least=0) = ()  # further tasks whose texts no training pair may hold: to evaluate on later
     near_duplicate: Share = 0.9  # Jaccard similarity of character 5-grams from which a training text counts as leaked
     corpus_seed: int = 0  # seed of the corpus splits
 
@@ -162,8 +163,11 @@ class Profile(BaseModel):
 
     @property
     def test_sets(self) -> tuple[str, ...]:
-        """Names of all that the run is tested on, which no training pair may hold: the tasks and the questions of notebook 07."""
-        return tuple(dict.fromkeys(filter(None, (*self.tasks, self.question_task))))
+        """Names of all that training pairs may not hold, sorted: the tasks, the questions of notebook 07, and `clean_tasks`.
+
+        A task that moves from `clean_tasks` to `tasks` leaves the pairs, and with them every encoder, as they are.
+        """
+        return tuple(sorted(filter(None, {*self.tasks, self.question_task, *self.clean_tasks})))
 
 
 def load_profile(name_or_path: str, changes: dict | None = None) -> Profile:
