@@ -116,6 +116,17 @@ def test_a_leaked_pair_goes_in_all_its_languages(setup):
     assert f"p{i}" not in prepared.train["id"]
 
 
+def test_a_task_that_pairs_were_kept_clean_of_is_evaluated_later_on_the_same_pairs(setup):
+    i = setup.training[3]
+    setup.change("en", i, passage=setup.answer.upper())
+    task, other = setup.run().profile.tasks[0], "worldfacts-brief"
+    before = prepare_pairs(setup.run(tasks=[other], clean_tasks=[task]))
+    assert list(before.leaks["pair"]) == [f"p{i}"] and f"p{i}" not in before.train["id"]
+    for tasks in ([other, task], [task, other]):
+        assert prepare_pairs(setup.run(tasks=tasks)).folder == before.folder
+    assert prepare_pairs(setup.run(tasks=[other])).folder != before.folder
+
+
 def test_the_threshold_of_the_leak_check_is_the_profiles(setup):
     """One word of twelve differs: near enough for 0.5, not for 0.95."""
     i = setup.training[3]
