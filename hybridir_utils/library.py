@@ -11,7 +11,6 @@ A task's texts are encoded once, and every measure is computed from one full ran
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -24,16 +23,15 @@ from .data.pairs import read_pairs_jsonl as read_pairs
 from .encode import encoding
 from .encode.catalogue import place_of, prompts_of
 from .encode.opening import Opening
-from .rank import metrics, ranking, significance
+from .experiment.any_encoder import vectors_of
+from .rank import metrics, ranking
 from .rank.bias import bias_scores
 from .rank.ranking import Ranks
-from .results.style import SHORT_SETTINGS
+from .results.measured import Evaluation, compare, evaluated
 from .tasks.beir import read_beir
 from .tasks.retrieval_task import RetrievalTask
 from .tasks.squad import squad_folder
 from .train import training
-
-SHOWN_BIAS = {"rank distance": "rank distance", "same-language share@10": "same-language share"}  # measure -> column
 
 __all__ = [
     "Evaluation",
@@ -91,19 +89,13 @@ def read_task(place: str | Path, languages: Sequence[str] = (), data_dir: str = 
 def rank_task(encoder, task: RetrievalTask, depth: int = 100) -> Ranks:
     """Rank all candidates for every query, in the pool of each language and in the mixed pool, by cosine.
 
-    encoder: a SentenceTransformer, or vectors that any other made: (query vectors [Q, d], candidate vectors [N, d]), rows in the task's
-    order. depth: candidates kept of each list (for bias measures at k up to it). Raises InputError for vectors of a wrong shape or with
-    NaN, and for a task whose pools are searched on disk (`rank.search_evaluation` measures those).
+    encoder: a folder or name as of `open_encoder`; a SentenceTransformer; a function (texts, "query" or "document") -> [len(texts), d]; or
+    the vectors themselves: (query vectors [Q, d], candidate vectors [N, d]), rows in the task's order. depth: candidates kept of each list
+    (for bias measures at k up to it). Raises InputError for what is no encoder, vectors of a wrong shape or with NaN, and for a task whose
+    pools are searched on disk (`rank.search_evaluation` measures those).
     """
-    if not isinstance(task, RetrievalTask):
-        raise InputError(f"task {task.name}: its pools lie on disk and are searched to a depth; `rank.search_evaluation` measures it.")
-    if not isinstance(encoder, tuple):
-        vectors = encoding.encode_task(encoder, task)
-        encoder = vectors.queries, vectors.candidates
-    sizes = [len(side) for side in encoder]
-    if sizes != [len(task.queries), len(task.candidates)]:
-        raise InputError(f"task {task.name}: {len(task.queries)} queries and {len(task.candidates)} candidates, but vectors for {sizes}.")
-    return ranking.rank_task(ranking.dot_scores(*encoder), task, depth)
+    vectors = vectors_of(encoder, task)
+    return ranking.rank_task(ranking.dot_scores(vectors.queries, vectors.candidates), task, depth)
 
 
 def scores(ranks: Ranks, task: RetrievalTask) -> pd.DataFrame:
@@ -114,67 +106,12 @@ def scores(ranks: Ranks, task: RetrievalTask) -> pd.DataFrame:
     return metrics.scores(metrics.per_query(ranks, task))
 
 
-@dataclass(frozen=True, repr=False)
-class Evaluation:
-    """What `evaluate` found; shown as a table in a notebook.
-
-    task: its name. questions: a row per setting, question and pool (`rank.metrics.per_query`). scores: as of `scores`; bias: as of
-    `bias_scores`.
-    """
-
-    task: str
-    questions: pd.DataFrame = field(compare=False)
-    scores: pd.DataFrame = field(compare=False)
-    bias: pd.DataFrame = field(compare=False)
-
-    def table(self) -> pd.DataFrame:
-        """A row per setting (Mo., Cr., Mul.): macro-averages of mAP, R@1 and R@10; of the mixed pool rank distance and the share of the ten
-        best candidates that are in the question's language, where the task can give them."""
-        macro, bias = (table[table["query_language"] == "macro"] for table in (self.scores, self.bias))
-        rows = macro.pivot(index="setting", columns="metric", values="value")[["mAP", "R@1", "R@10"]]
-        rows = rows.reindex([setting for setting in SHORT_SETTINGS if setting in rows.index])
-        for measure, value in bias.set_index("measure")["value"].reindex(list(SHOWN_BIAS)).dropna().items():
-            rows.loc[rows.index == "multilingual", SHOWN_BIAS[measure]] = value
-        return rows.rename(index=SHORT_SETTINGS).rename_axis(index=None, columns=self.task)
-
-    def __repr__(self) -> str:
-        return self.table().to_string(float_format="{:,.3f}".format, na_rep="")
-
-    def _repr_html_(self) -> str:
-        return self.table().to_html(float_format="{:,.3f}".format, na_rep="")
-
-
 def evaluate(encoder, task: RetrievalTask | str | Path) -> Evaluation:
-    """Mo., Cr. and Mul. retrieval and every measure of language bias, from one encoding of the task's texts.
+    """Mo., Cr. and Mul. retrieval and every measure of language bias, as the encoder is and with each language's mean vector taken off.
 
-    encoder: as of `rank_task`, or a folder or name to open. task: as of `read_task`, or what it reads.
+    encoder: as of `rank_task`, or BM25 or random, which have no vectors to centre; those of a folder or name are kept below
+    `data/runs/evaluate` and read the next time. task: as of `read_task`, or what it reads. Shown as a table (`Evaluation.table`); which
+    prompts were taken, and what cannot be measured, stands below it.
     """
     task = read_task(task) if isinstance(task, str | Path) else task
-    ranks = rank_task(open_encoder(encoder) if isinstance(encoder, str | Path) else encoder, task)
-    questions = metrics.per_query(ranks, task)
-    return Evaluation(task.name, questions, metrics.scores(questions), bias_scores(ranks, task))
-
-
-def compare(evaluations: Mapping[str, Evaluation | Sequence[Evaluation]], baseline: str, metric: str = "AP") -> pd.DataFrame:
-    """Is the difference from `baseline` more than chance? Paired tests over the same questions, one row per setting and encoder.
-
-    evaluations: name -> its evaluation, or those of encoders trained with other seeds, all of one task. metric: a column of
-    `Evaluation.questions`. Columns: setting, then those of `rank.significance.compare` (mean difference with its interval, p, corrected by
-    Holm within a setting, effect size, spread over seeds). Raises InputError where encoders were not asked the same, UnknownName for an
-    unknown baseline or metric.
-    """
-    of_seeds = {name: [found] if isinstance(found, Evaluation) else list(found) for name, found in evaluations.items()}
-    if len(tasks := {each.task for found in of_seeds.values() for each in found}) > 1:
-        raise InputError(f"evaluations of different tasks ({', '.join(sorted(tasks))}) cannot be compared; give those of one.")
-    tables = [each.questions.assign(strategy=name, seed=seed) for name, found in of_seeds.items() for seed, each in enumerate(found)]
-    questions = pd.concat(tables, ignore_index=True)
-    if metric not in questions.columns:
-        raise UnknownName("metric", metric, [name for name in questions.columns if name not in (*metrics.RUN_COLUMNS, "strategy", "seed")])
-    columns = questions[["strategy", "seed", "group"]].assign(value=questions[metric])
-    parts = [
-        significance.compare(columns[questions["setting"] == setting], baseline).assign(setting=setting)
-        for setting in SHORT_SETTINGS
-        if (questions["setting"] == setting).any()
-    ]
-    table = pd.concat(parts, ignore_index=True)
-    return table[["setting", *table.columns.drop("setting")]]
+    return evaluated(encoder, task)

@@ -16,6 +16,7 @@ from hybridir_utils import library
 from hybridir_utils.base.errors import InputError, UnknownName
 from hybridir_utils.provenance.code_use import package_imports, used_code, used_places
 from hybridir_utils.rank import bias, metrics, ranking
+from hybridir_utils.rank.debiasing import fit_centring
 from hybridir_utils.tasks.beir import write_beir
 from hybridir_utils.tasks.retrieval_task import RetrievalTask
 from hybridir_utils.tasks.searched_task import Search, SearchTask
@@ -71,27 +72,50 @@ def test_code_behind_the_face_is_followed(cell):
     assert {"ranking.rank_task", "ranking._top", "encoding.encode_task"} <= used and "training.train_encoder" not in used
 
 
-def test_an_evaluation_holds_the_measures_of_one_ranking(task):
+def test_an_evaluation_holds_the_measures_of_one_ranking_plain_and_centred(task):
     given = vectors(task, 0.3)
+    unit = tuple(side / np.linalg.norm(side, axis=1, keepdims=True) for side in given)
     ranks, found = hy.rank_task(given, task), hy.evaluate(given, task)
-    expected = metrics.per_query(ranking.rank_task(ranking.dot_scores(*given), task), task)
-    pd.testing.assert_frame_equal(found.questions, expected)
+    centring = fit_centring(unit[1], task.candidates["language"])
+    sides = [centring.apply(side, frame["language"]) for side, frame in zip(unit, (task.queries, task.candidates), strict=True)]
+    for each, vectors_ in ((found, unit), (found.centred, sides)):
+        expected = ranking.rank_task(ranking.dot_scores(*vectors_), task)
+        pd.testing.assert_frame_equal(each.questions, metrics.per_query(expected, task))
+        pd.testing.assert_frame_equal(each.bias, bias.bias_scores(expected, task))
     pd.testing.assert_frame_equal(found.scores, hy.scores(ranks, task))
-    pd.testing.assert_frame_equal(found.bias, bias.bias_scores(ranks, task))
-    table, macro = found.table(), found.scores[found.scores["query_language"] == "macro"].set_index(["setting", "metric"])["value"]
-    assert list(table.index) == ["Mo.", "Cr.", "Mul."]
-    assert table.loc["Cr.", "mAP"] == macro["cross-lingual", "mAP"] and table.loc["Mul.", "R@10"] == macro["multilingual", "R@10"]
-    distance = found.bias.set_index(["measure", "query_language"])["value"]["rank distance", "macro"]
-    assert table.loc["Mul.", "rank distance"] == distance and np.isnan(table.loc["Mo.", "rank distance"])
-    assert f"{distance:,.3f}" in found._repr_html_() and f"{distance:,.3f}" in repr(found) and "nan" not in repr(found).lower()
+    table = found.table()
+    assert list(table.index) == ["plain", "centred"] and found.notes == ()
+    for row, each in found.kinds.items():
+        macro = each.scores[each.scores["query_language"] == "macro"].set_index(["setting", "metric"])["value"]
+        of_bias = each.bias[each.bias["query_language"] == "macro"].set_index("measure")["value"]
+        assert table.loc[row, "Cr. mAP"] == macro["cross-lingual", "mAP"] and table.loc[row, "Mul. R@10"] == macro["multilingual", "R@10"]
+        assert [*table.loc[row, ["rank distance", "LPR"]]] == [of_bias["rank distance"], of_bias["LPR"]]
+        assert f"{of_bias['rank distance']:,.1f}" in found._repr_html_() and f"{macro['multilingual', 'mAP']:.3f}" in repr(found)
+    assert "nan" not in repr(found).lower()
 
 
-def test_a_monolingual_task_has_one_row_less_and_no_distance(task):
+def test_what_a_task_cannot_give_is_named_and_the_rest_shown(task):
     german = task.queries[task.queries["language"] == "de"]
     own = task.relevance[task.relevance.isin(set(german["id"])).all(axis=1)]
-    alone = RetrievalTask("alone", german, german, own)
-    table = hy.evaluate(tuple(side[:8] for side in vectors(task, 0.3)), alone).table()
-    assert list(table.index) == ["Mo.", "Mul."] and "rank distance" not in table.columns
+    found = hy.evaluate(tuple(side[:8] for side in vectors(task, 0.3)), RetrievalTask("alone", german, german, own))
+    assert list(found.table().index) == ["plain"] and list(found.table().columns) == [
+        "Mo. mAP",
+        "Mul. mAP",
+        "Mul. R@1",
+        "Mul. R@10",
+        "same-language share@10",
+    ]
+    for note in ("Cr.: no question has", "rank distance: no question has two", "LPR: no question", "centred: the candidates are in one"):
+        assert any(each.startswith(note) for each in found.notes) and note in repr(found) and note in found._repr_html_(), note
+    foreign = task.queries.assign(language="fr", id="fr" + task.queries["id"])
+    asked = RetrievalTask("asked in French", foreign, task.candidates, task.relevance.assign(query="fr" + task.relevance["query"]))
+    note = next(each for each in hy.evaluate(vectors(task, 0.3), asked).notes if each.startswith("centred"))
+    assert "no vector of language 'fr'" in note
+
+
+def test_bm25_and_a_random_order_are_evaluated_by_name(task):
+    found = hy.evaluate("BM25", task)
+    assert found.centred is None and found.table().loc["plain", "Mo. mAP"] > hy.evaluate("random", task).table().loc["plain", "Mo. mAP"]
 
 
 def test_tasks_come_from_folders_and_names(task, tmp_path):
@@ -118,6 +142,12 @@ def test_what_cannot_be_ranked_is_refused(task):
     queries, candidates = vectors(task, 0.3)
     with pytest.raises(InputError, match=r"16 queries and 16 candidates, but vectors for \[16, 15\]"):
         hy.rank_task((queries, candidates[1:]), task)
+    with pytest.raises(InputError, match=r"expected an encoder .* found int"):
+        hy.rank_task(7, task)
+    with pytest.raises(InputError, match=r"\[texts, width\], found shape \[16\]"):
+        hy.rank_task((queries[:, 0], candidates), task)
+    with pytest.raises(InputError, match="row"):
+        hy.evaluate((np.where(queries == queries.max(), np.nan, queries), candidates), task)
     search = Search("en", "en", "c", task.queries[task.queries["language"] == "en"], answers={"en0": ["x"]})
     with pytest.raises(InputError, match="searched to a depth"):
         hy.evaluate((queries, candidates), SearchTask("large", ("Recall@20",), (search,), open_corpus=lambda name: None))
@@ -126,7 +156,7 @@ def test_what_cannot_be_ranked_is_refused(task):
 def test_comparison_tests_encoders_over_the_same_questions(task):
     good, bad = (([hy.evaluate(vectors(task, noise, seed), task) for seed in (1, 2)]) for noise in (0.05, 1.5))
     table = hy.compare({"good": good, "bad": bad}, baseline="bad").set_index("setting")
-    means = [np.mean([each.table().loc["Mul.", "mAP"] for each in found]) for found in (good, bad)]
+    means = [np.mean([each.table().loc["plain", "Mul. mAP"] for each in found]) for found in (good, bad)]
     assert list(table.index) == ["monolingual", "cross-lingual", "multilingual"] and set(table["strategy"]) == {"good"}
     assert table["mean_difference"]["multilingual"] == pytest.approx(means[0] - means[1])
     assert (table["p_holm"] < 0.05).all() and (table["n_seeds"] == 2).all()

@@ -18,7 +18,7 @@ from hybridir_utils.provenance.fingerprints import code_fingerprint
 from hybridir_utils.rank.ranking import rank_task
 
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "-q"]
-LEFT_OUT = shutil.ignore_patterns("runs", "results", "*.ipynb", "__pycache__", ".ipynb_checkpoints")
+LEFT_OUT = {"hybridir_utils": (), "data": ("runs", "results"), "notebooks": ("*.ipynb", ".ipynb_checkpoints")}
 
 # Run by the wheel's package: what it reads of its own, and how it knows its code and data.
 USE = """
@@ -39,13 +39,15 @@ task = hy.read_task("worldfacts-test", ["de", "en"])
 vectors = [np.random.default_rng(0).normal(size=(len(side), 8)).astype(np.float32) for side in (task.queries, task.candidates)]
 print(json.dumps({
     "package": str(Path(hy.__file__).parent),
-    "settings": list(hy.evaluate(tuple(vectors), task).table().index),
+    "rows": list(hy.evaluate(tuple(vectors), task).table().index),
     "profile": load_profile("sample").name,
     "encoders": len(ENCODERS),
     "published": len(in_our_names()),
     "code": code_fingerprint(encode_task, rank_task),
     "data": [data_fingerprint(["worldfacts-test"]), *map(folder_fingerprint, (PUBLISHED, WORLDFACTS))],
     "commit": commit(),
+    "modules": sorted({Path(module.__file__).as_posix().rpartition("/hybridir_utils/")[0]
+                       for name, module in sys.modules.items() if name.startswith("hybridir_utils.")}),
 }))
 """
 
@@ -54,8 +56,8 @@ print(json.dumps({
 def installed(tmp_path_factory) -> Path:
     """A folder with the package of the wheel, which was built from a copy: a build in the checkout would take up files of earlier ones."""
     place = tmp_path_factory.mktemp("wheel")
-    for name in ("hybridir_utils", "data", "notebooks"):
-        shutil.copytree(ROOT / name, place / "source" / name, ignore=LEFT_OUT)
+    for name, left_out in LEFT_OUT.items():
+        shutil.copytree(ROOT / name, place / "source" / name, ignore=shutil.ignore_patterns("__pycache__", *left_out))
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, place / "source" / name)
     subprocess.run([*PIP, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", place, place / "source"], check=True)
@@ -81,10 +83,8 @@ def test_library_works_from_the_wheel_and_knows_the_same_code_and_data(installed
     done = run(installed, tmp_path, "-c", USE)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["package"] == str(installed / "hybridir_utils")
-    assert (
-        found["settings"] == ["Mo.", "Cr.", "Mul."] and found["profile"] == "sample" and found["encoders"] > 5 and found["published"] > 500
-    )
+    assert found["package"] == str(installed / "hybridir_utils") and found["modules"] == [str(installed)]
+    assert found["rows"] == ["plain", "centred"] and found["profile"] == "sample" and found["encoders"] > 5 and found["published"] > 500
     assert found["code"] == code_fingerprint(encode_task, rank_task)
     assert found["data"] == [data_fingerprint(["worldfacts-test"]), folder_fingerprint(PUBLISHED), folder_fingerprint(WORLDFACTS)]
     assert found["commit"] == ""

@@ -39,6 +39,14 @@ def token_batches(lengths: Sequence[int], budget: int, most: int = 1024) -> list
     return batches
 
 
+def need_free(size: int, what: str, advice: str) -> None:
+    """Raise InputError, before any work, where `what` takes more bytes than this machine has free; advice: what to do then."""
+    import psutil
+
+    if size > (free := psutil.virtual_memory().available):
+        raise InputError(f"{what} needs {size / 1e9:,.1f} GB of memory; {free / 1e9:,.1f} GB are free. {advice}")
+
+
 @dataclass
 class TokenBudget:
     """How many tokens are worked on at once, padding counted; halved, for good, when a batch does not fit into memory.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ..base.catalogue import Catalogue, Entry
 
 
@@ -25,6 +27,12 @@ class KnownEncoder(Entry):
     needs_remote_code: bool = False
 
 
+FAMILIES = {  # in a name -> before questions, before passages
+    r"\be5\b(?!.*instruct)": ("query: ", "passage: "),
+    r"\bbge-\w+-en\b": ("Represent this sentence for searching relevant passages: ", ""),
+    r"\bnomic-embed\b": ("search_query: ", "search_document: "),
+    r"\barctic-embed\b": ("query: ", ""),
+}
 ENCODERS = Catalogue("encoders.toml", KnownEncoder)
 
 
@@ -36,7 +44,18 @@ def place_of(name: str) -> str:
     return f"{known.hub}@{known.revision}" if known else name.removeprefix("st:")
 
 
+def known_encoder(name: str) -> KnownEncoder | None:
+    """The catalogue's entry of a short name, or of a name on the hub at any revision; None where it has none."""
+    hub = name.removeprefix("st:").partition("@")[0]
+    return ENCODERS.get(name) or next((entry for entry in ENCODERS.values() if hub and entry.hub == hub), None)
+
+
 def prompts_of(name: str) -> tuple[str, str] | None:
     """What a retriever's authors put before questions and passages; None where the model's folder is to say."""
-    known = ENCODERS.get(name)
+    known = known_encoder(name)
     return None if known is None or known.query_prefix is None else (known.query_prefix, known.passage_prefix or "")
+
+
+def family_prompts(name: str) -> tuple[str, str] | None:
+    """What the encoders that have such a name take as prompts, by their cards; None of a name that tells nothing."""
+    return next((prompts for sign, prompts in FAMILIES.items() if re.search(sign, name, flags=re.IGNORECASE)), None)

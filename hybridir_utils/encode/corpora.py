@@ -100,7 +100,7 @@ def task_vectors(
 
     Parameters and errors as of `encode_corpus`. Vectors of a bag of subwords are not kept: they are made faster than they are read.
     """
-    model = _open_once(str(encoder), origin(encoder), opening)
+    model = open_once(str(encoder), origin(encoder), opening)
     if is_bag(model):
         return encode_task(model, task, batch_tokens, precision)
     from datasets import Dataset
@@ -115,12 +115,12 @@ def task_vectors(
 
 def encode_shard(number: int, ids: list, texts: list[str], how: Encoding) -> tuple[int, np.ndarray]:
     """(number, [n, width] in the precision of the disk): one shard's work, on whatever device this process has."""
-    model = _open_once(how.encoder, how.origin, how.opening)
+    model = open_once(how.encoder, how.origin, how.opening)
     return number, encode_rows(model, texts, how.role, ids, how.batch_tokens, how.precision).astype(DTYPES[how.vector_precision])
 
 
 @lru_cache(maxsize=1)
-def _open_once(encoder: str, encoder_origin: str, opening: Opening):
+def open_once(encoder: str, encoder_origin: str, opening: Opening):
     """The encoder, opened once a process; its origin is part of the key, as a folder may be filled anew."""
     return open_encoder(encoder, opening)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..base.errors import InputError
-from ..base.memory import TokenBudget
+from ..base.memory import TokenBudget, need_free
 from ..tasks.retrieval_task import RetrievalTask
 from .opening import Opening, open_model
 
@@ -34,6 +34,21 @@ class TaskVectors:
 
     queries: np.ndarray
     candidates: np.ndarray
+
+
+def need_room(task: RetrievalTask, width: int) -> None:
+    """Raise InputError where memory does not hold a task's vectors of this width: as they are, centred, and between the two."""
+    texts = len(task.queries) + len(task.candidates)
+    advice = "Take fewer languages of the task, or an encoder of narrower vectors."
+    need_free(3 * 4 * texts * width, f"task {task.name}: {texts:,} vectors, {width:,} wide,", advice)
+
+
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
+    """[n, d] fp32 rows of unit length; a row of zeros stays and scores 0. Raises InputError for what is no table of numbers."""
+    vectors = np.asarray(vectors, np.float32)
+    if vectors.ndim != 2:
+        raise InputError(f"vectors: expected an array [texts, width], found shape {list(vectors.shape)}.")
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
 
 
 def open_encoder(folder, opening: Opening | None = None):

@@ -1,0 +1,144 @@
+"""An encoder that is asked for by name, outside any profile: is it one, which prompts does it take, and its vectors of a task.
+
+Vectors are kept below `data/runs/evaluate/vectors`, so that a second evaluation, or one that goes on after a kill, reads them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..base.errors import InputError
+from ..base.files import file_safe, fingerprint
+from ..base.hub import split_place
+from ..base.memory import need_free
+from ..encode.catalogue import family_prompts, known_encoder, place_of, prompts_of
+from ..encode.corpora import open_once, task_vectors
+from ..encode.encoding import TaskVectors, encode_task, need_room, unit_rows
+from ..encode.opening import Opening, encoder_fault, origin
+from ..encode.own import own_vectors
+from ..tasks.retrieval_task import RetrievalTask
+from ..tasks.searched_task import SearchTask
+from .run import run_folder
+
+BATCH_TOKENS = 16384
+FP32 = 4  # bytes
+# What a transformers model without a pooling of its own was trained to be; a body or a language model may still be an encoder.
+OTHER_HEAD = re.compile(r"(For(?!MaskedLM|PreTraining|CausalLM|TextEncoding)\w+|MTModel)$")
+
+
+@dataclass(frozen=True)
+class NamedEncoder:
+    """name: as asked for; place: where it is opened from; origin: what that stood for; notes: its prompts and whose they are, and what
+    else a reader should know of it.
+    """
+
+    name: str
+    place: str
+    origin: str
+    opening: Opening
+    notes: tuple[str, ...]
+
+    def vectors(self, task: RetrievalTask) -> TaskVectors:
+        """Of the task's texts, kept in shards. Raises InputError as `open_model` and `task_vectors`, and, before any text is encoded, where
+        memory does not hold them.
+        """
+        try:
+            model = open_once(self.place, self.origin, self.opening)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.name}: cannot be opened as a sentence encoder ({str(error).splitlines()[0]}).") from error
+        if width := model.get_embedding_dimension():
+            need_room(task, width)
+        pool = f"{file_safe(task.name)}-{fingerprint([[*task.queries['id']], [*task.candidates['id']]])[:6]}"
+        folder = run_folder("evaluate") / "vectors" / pool
+        return task_vectors(self.place, task, folder, opening=self.opening, batch_tokens=BATCH_TOKENS, precision="fp32")
+
+
+def named_encoder(name: str, prompts: tuple[str, str] | None = None) -> NamedEncoder:
+    """The encoder of a folder, a name on the hub, or a short name of the catalogue, known by its settings; its weights are not read yet.
+
+    prompts: before questions and passages, in place of its own. Raises InputError, with what to do, where it is not there, is no sentence
+    encoder, or is larger than memory.
+    """
+    place = place_of(name)
+    if fault := encoder_fault(place):
+        raise InputError(fault)
+    if size := weight_bytes(name):
+        need_free(size, f"{name}: opening it", "Take a smaller encoder, or free memory.")
+    saved = _settings(place, "config_sentence_transformers.json")
+    notes = [*_own_pooling(name, place, saved), prompt_note(name, saved, prompts)]
+    return NamedEncoder(name, place, origin(place), Opening(prompts=prompts or prompts_of(name)), tuple(notes))
+
+
+def weight_bytes(name: str) -> int:
+    """Of an encoder's weights in memory: of a folder's files, or as the catalogue counts them in fp32; 0 where neither tells."""
+    if (folder := Path(split_place(place_of(name))[0])).is_dir():
+        return sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+    known = known_encoder(name)
+    return FP32 * known.parameters if known else 0
+
+
+def _own_pooling(name: str, place: str, saved: dict) -> list[str]:
+    """A note where the model has no pooling of its own. Raises InputError where it was trained to be something else."""
+    kind = saved.get("model_type", "SentenceTransformer")
+    if kind != "SentenceTransformer":
+        raise InputError(f"{name}: a {kind}, which gives no vector of a text by itself; expected a sentence encoder.")
+    if place.startswith("package:") or _settings(place, "modules.json"):
+        return []
+    heads = [head for head in _settings(place, "config.json").get("architectures") or () if OTHER_HEAD.search(head)]
+    if heads:
+        raise InputError(f"{name}: a {heads[0]}, trained for something else than vectors of texts; expected a sentence encoder.")
+    return ["it names no pooling, so the mean of its tokens is taken"]
+
+
+def _settings(place: str, file: str) -> dict | list:
+    """A settings file of a folder or repository; empty where it has none."""
+    from transformers.utils import cached_file
+
+    folder, revision = split_place(place)
+    if place.startswith("package:"):
+        return {}
+    path = cached_file(folder, file, revision=revision, _raise_exceptions_for_missing_entries=False)
+    return json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+
+
+def prompt_note(name: str, saved: dict, given: tuple[str, str] | None) -> str:
+    """Which prompts an encoder takes, and who says so; where it takes none, whether its family wants some. saved: its settings."""
+    taken = given or prompts_of(name)
+    if taken:
+        source = "as given" if given else "of data/encoders.toml"
+        return f"prompts {taken[0]!r} and {taken[1]!r}, {source}" if any(taken) else f"no prompts, {source}"
+    own = {key: text for key, text in saved.get("prompts", {}).items() if text}
+    if own:
+        return "prompts of its own settings: " + ", ".join(f"{key} {text!r}" for key, text in own.items())
+    wanted = family_prompts(name)
+    return f'no prompts; encoders of this family want --prompts "{wanted[0]}" "{wanted[1]}"' if wanted else "no prompts"
+
+
+def vectors_of(encoder, task: RetrievalTask) -> TaskVectors:
+    """The vectors of a task in rows of unit length. encoder: a NamedEncoder or the folder or name of one, a SentenceTransformer, a function
+    `(texts, role)`, or a pair of arrays. Raises InputError for anything else and for other numbers of rows, and as `need_ranked`.
+    """
+    need_ranked(task)
+    if isinstance(encoder, tuple):
+        vectors = TaskVectors(*map(unit_rows, encoder))
+        found, expected = (list(map(len, sides)) for sides in (encoder, (task.queries, task.candidates)))
+        if found != expected:
+            raise InputError(f"task {task.name}: {expected[0]} queries and {expected[1]} candidates, but vectors for {found}.")
+        return vectors
+    if isinstance(encoder, str | Path | NamedEncoder):
+        return (encoder if isinstance(encoder, NamedEncoder) else named_encoder(str(encoder))).vectors(task)
+    if hasattr(encoder, "encode_query"):
+        return encode_task(encoder, task)
+    if callable(encoder):
+        return own_vectors(encoder, task)
+    kinds = "a folder, a name, a SentenceTransformer, a function (texts, role) or a pair of arrays"
+    raise InputError(f"expected an encoder ({kinds}), found {type(encoder).__name__}.")
+
+
+def need_ranked(task: RetrievalTask | SearchTask) -> None:
+    """Raise InputError for a task that is not ranked in full."""
+    if not isinstance(task, RetrievalTask):
+        raise InputError(f"task {task.name}: its pools lie on disk and are searched to a depth; `rank.search_evaluation` measures it.")
