@@ -35,6 +35,19 @@ def tiny_pairs():
 
 
 @pytest.fixture(scope="session")
+def prepared(tiny_pairs, tmp_path_factory):
+    """What `prepare_pairs` gives of a run whose training pairs are `tiny_pairs`, as far as evaluations ask for it."""
+    from types import SimpleNamespace
+
+    from hybridir_utils.base.mapped import write_parquet
+
+    folder = tmp_path_factory.mktemp("prepared") / "pairs" / "pairs-tiny"
+    folder.mkdir(parents=True)
+    write_parquet(tiny_pairs, folder / "train.parquet")
+    return SimpleNamespace(folder=folder, train=tiny_pairs)
+
+
+@pytest.fixture(scope="session")
 def tiny_base(tiny_pairs, tmp_path_factory) -> Path:
     """Folder of a StaticEmbedding encoder, eight numbers a vector, trained on nothing yet."""
     from hybridir_utils.train.base_encoders import make_unaligned

@@ -83,6 +83,14 @@ def test_measures_of_relevant_items_equal_their_definition(seed, relevance):
         assert_values(table, f"TLR@{k}", (elsewhere["rank"] <= k).groupby(elsewhere["ql"]).mean())
 
 
+def test_main_scores_are_the_rows_of_all_scores():
+    _, task, ranks = make_scored(6, 0.3)
+    every = bias.bias_scores(ranks, task, cutoffs=(5, 10)).query("query_language == 'macro' and measure in @bias.MAIN_MEASURES")
+    main = bias.main_scores(ranks, task)
+    assert len(main) == len(bias.MAIN_MEASURES)
+    pd.testing.assert_frame_equal(main.sort_values("measure", ignore_index=True), every.sort_values("measure", ignore_index=True))
+
+
 def test_lpr_counts_questions_whose_best_relevant_is_in_their_language():
     scores, task, ranks = make_scored(3, 0.2)
     shares: dict[str, list[bool]] = {}

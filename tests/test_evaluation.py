@@ -8,18 +8,21 @@ import numpy as np
 import pytest
 
 from hybridir_utils.base.errors import MissingInput
+from hybridir_utils.base.mapped import write_parquet
+from hybridir_utils.data.pairs import pairs_from_rows
 from hybridir_utils.experiment import evaluation
 from hybridir_utils.experiment.encoders import EncoderKey
 from hybridir_utils.experiment.evaluation import evaluate
 from hybridir_utils.experiment.profile import make_profile
 from hybridir_utils.experiment.run import open_run
+from hybridir_utils.rank.bias import MAIN_MEASURES
 from hybridir_utils.results.tables import score_table
 from hybridir_utils.tasks.beir import write_beir
 from hybridir_utils.tasks.retrieval_task import task_from_pairs
 
 
 @pytest.fixture
-def run(tiny_pairs, tiny_base, tmp_path, monkeypatch):
+def run(tiny_pairs, tiny_base, prepared, tmp_path, monkeypatch):
     """A run of one trained encoder and its base on a pool of 96 passages; jobs run in this process and are counted."""
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path / "out"))
     (tmp_path / "pool").mkdir()
@@ -27,6 +30,7 @@ def run(tiny_pairs, tiny_base, tmp_path, monkeypatch):
     trained = {EncoderKey("unaligned", "hybrid", 0.5, 1): tiny_base}
     monkeypatch.setattr(evaluation, "trained_encoders", lambda run, make: trained)
     monkeypatch.setattr(evaluation, "base_encoders", lambda run: {"unaligned": tiny_base})
+    monkeypatch.setattr(evaluation, "prepare_pairs", lambda run: prepared)
     return open_run("sample", tasks=[f"beir:{tmp_path / 'pool'}"], seeds=[1])
 
 
@@ -64,13 +68,62 @@ def test_every_part_has_its_encoder_and_agrees_with_the_others(run, jobs):
     assert np.allclose(own[macro.index], macro)
     key, task = next(item for item in evaluations.folders if item[0].strategy == "hybrid")
     assert evaluations.top(key, task).shape == (96, 10)
-    assert set(evaluations.table("debiasing")["strategy"]) == {"hybrid"} and set(evaluations.table("debiasing")["method"]) == {
-        "centring",
-        "lir",
-        "lsar",
-    }
     assert set(evaluations.table("alignment")["strategy"]) == set(evaluations.table("map")["strategy"]) == {"hybrid", "untrained"}
     assert len(score_table(scores, evaluations.table("bias"))) == 4
+
+
+def test_comparators_stand_beside_the_encoder_as_it_is(run, jobs):
+    """Method `none` is what the scores and bias tables say; centring, by question too, is what its vectors give."""
+    evaluations = evaluate(run)
+    table = evaluations.table("debiasing", strategy="hybrid")
+    tried = table[["method", "fitted_on", "question_language"]].drop_duplicates().apply(tuple, axis=1).to_list()
+    fitted = [("centring", "given"), ("centring", "identified"), ("lir", "given"), ("lsar", "given"), ("shift", "-")]
+    assert tried == [("none", "-", "-"), *((m, on, known) for on in ("pool", "training") for m, known in fitted)]
+    values = table.set_index(["method", "fitted_on", "question_language", "setting", "metric"])["value"]
+    of_macro = "strategy == 'hybrid' and query_language == 'macro'"
+    plain = evaluations.table("scores").query(of_macro).set_index(["setting", "metric"])["value"]
+    for setting in ("monolingual", "cross-lingual", "multilingual"):
+        assert values["none", "-", "-", setting, "mAP"] == plain[setting, "mAP"]
+    assert values["none", "-", "-", "multilingual", "R@10"] == plain["multilingual", "R@10"]
+    bias = evaluations.table("bias").query(of_macro).set_index("measure")["value"]
+    for measure in MAIN_MEASURES:
+        assert values["none", "-", "-", "multilingual", measure] == bias[measure]
+    by_question = evaluations.table("debiasing_questions", strategy="hybrid").query("setting == 'multilingual'")
+    centred = by_question.groupby("query_language", observed=True)["AP"].mean().mean()
+    assert values["centring", "pool", "given", "multilingual", "mAP"] == pytest.approx(centred) != plain["multilingual", "mAP"]
+
+
+def test_pretrained_encoders_are_debiased_on_every_task_and_those_made_here_on_the_first(run, tiny_base, tmp_path, jobs, monkeypatch):
+    (tmp_path / "second").symlink_to(tmp_path / "pool")
+    trained = {EncoderKey(base, "hybrid", 0.5, seed): tiny_base for base in ("unaligned", "st:other") for seed in (1, 2)}
+    monkeypatch.setattr(evaluation, "trained_encoders", lambda run, make: trained)
+    monkeypatch.setattr(evaluation, "base_encoders", lambda run: {"unaligned": tiny_base, "st:other": tiny_base})
+    tasks = [*run.profile.tasks, f"beir:{tmp_path / 'second'}"]
+    evaluations = evaluate(open_run("sample", tasks=tasks, seeds=[1, 2], bases=["unaligned", "st:other"]))
+    keys = evaluations.table("debiasing")[["base", "strategy", "seed", "task"]].drop_duplicates()
+    made_here = keys[keys["base"] == "unaligned"]
+    assert set(zip(made_here["strategy"], made_here["seed"], made_here["task"], strict=True)) == {
+        ("hybrid", 1, tasks[0]), ("untrained", 0, tasks[0])
+    }  # fmt: skip
+    assert len(keys[keys["base"] == "st:other"]) == 3 * 2, "two seeds and the base, on both tasks"
+
+
+def test_methods_are_fitted_on_the_training_passages_that_stand_in_most_languages(tmp_path, monkeypatch):
+    """p0 and p1 stand in three languages, the others in one or two; two passages a language are drawn."""
+    rows = [(f"{n}{code}", f"p{n}", code) for n in range(6) for code in ("de", "en", "th")[: 3 if n < 2 else 1 + n % 2]]
+    pairs = pairs_from_rows((i, passage, code, "q", f"{passage} {code}", "s") for i, passage, code in [*rows, ("again", "p0", "de")])
+    (tmp_path / "pairs" / "made").mkdir(parents=True)
+    write_parquet(pairs, tmp_path / "pairs" / "made" / "train.parquet")
+    monkeypatch.setattr(evaluation, "FITTED_PASSAGES", 2)
+    chosen = evaluation._training_passages.__wrapped__(tmp_path / "pairs" / "made")
+    assert sorted(chosen["text"]) == [f"p{n} {code}" for n in range(2) for code in ("de", "en", "th")]
+    assert (
+        chosen.groupby("group")["text"].agg(lambda texts: {text[:2] for text in texts}).map(len).eq(1).all()
+        and chosen["group"].nunique() == 2
+    )
+    monkeypatch.setattr(evaluation, "FITTED_PASSAGES", 4)
+    more = evaluation._training_passages.__wrapped__(tmp_path / "pairs" / "made")
+    assert more["language"].value_counts().to_dict() == {"de": 4, "en": 4, "th": 2} and more["id"].is_unique
 
 
 def test_every_encoder_and_task_has_the_alignment_of_questions_and_passages(run, jobs, tiny_base, tmp_path, monkeypatch):

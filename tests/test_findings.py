@@ -187,10 +187,19 @@ def test_debiasing_names_the_best_method():
         ("hybrid", "none", 0.6),
         ("hybrid", "lsar", 0.7),
     ]
-    table = pd.DataFrame(rows, columns=["strategy", "method", "value"]).assign(base="b", metric="mAP", setting="multilingual")
+    table = pd.DataFrame(rows, columns=["strategy", "method", "value"]).assign(base="b", task="t", metric="mAP", setting="multilingual")
     (sentence,) = findings.on_debiasing(table)
     assert "lir moves X-X-mono from 0.200 to 0.400" in sentence and "give 0.600, and lsar on top of them 0.700" in sentence
     assert findings.on_debiasing(table[table["strategy"] == "hybrid"]) == []
+
+
+def test_debiasing_tells_what_a_real_index_would_have(made_up):
+    rows = made_up["debiasing"].query("setting == 'multilingual' and metric == 'mAP'")
+    expected = rows.query("base == 'aligned' and fitted_on == 'training'").groupby("strategy")["value"].mean()
+    sentence = findings.on_debiasing(made_up["debiasing"])[0]
+    assert "means of training passages; of th, which that text lacks, the mean of all languages" in sentence
+    assert f"98.0% right) gives X-X-mono {expected['X-X-mono']:.3f} and hybrid {expected['hybrid']:.3f}." in sentence
+    assert "as an index" not in "".join(findings.on_debiasing(rows.query("fitted_on != 'training'")))
 
 
 def test_the_test_table_is_the_paired_test_of_each_task_base_and_setting():
@@ -246,16 +255,21 @@ def test_markdown_has_a_row_a_line_and_no_broken_cell(made_up):
     assert tables.markdown(pd.DataFrame({"a": [0.12345]}, index=pd.Index(["x"], name="n"))) == "| n | a |\n| --- | --- |\n| x | 0.123 |\n"
 
 
-def test_undebiased_scores_join_the_debiased_ones(made_up):
-    with_method = made_up["debiasing"][made_up["debiasing"]["method"] != "none"]
-    joined = tables.with_undebiased(with_method, made_up["scores"], made_up["bias"])
-    none = joined[joined["method"] == "none"]
-    assert set(none["setting"]) == set(SHORT_SETTINGS) and set(none["metric"]) == {"mAP", "rank distance"}
-    per_encoder = none.groupby(["base", "strategy", "seed"]).size()
-    assert set(per_encoder) == {4}, "one mAP a setting and one distance"
-    assert len(per_encoder) == len(BASES) * len(STRATEGIES) * len(SEEDS), "strategies without a mix join as well"
-    table = tables.debiasing_table(joined)
-    assert list(table.loc[("aligned", "hybrid")].index) == ["none", "centring", "lir", "lsar"] and list(table)[-1] == "rank distance"
+def test_comparators_stand_beside_the_encoder_as_it_is(made_up):
+    debiasing = made_up["debiasing"]
+    table = tables.debiasing_table(debiasing)
+    shown = table.loc[(TASKS[0], "aligned", "hybrid")]
+    assert list(shown.index.get_level_values("method")) == ["none", "centring", "centring", "lir", "lsar", "shift"]
+    assert list(table)[:4] == ["Mo. mAP", "Cr. mAP", "Mul. mAP", "Mul. R@10"] and "rank distance" in table
+    on_pool = tables.fitted_on_pool(debiasing)
+    assert (
+        set(on_pool["method"]) == set(tables.METHODS)
+        and not on_pool.duplicated(["base", "strategy", "seed", "method", "setting", "metric"]).any()
+    )
+    further = debiasing.assign(task="further")
+    assert tables.fitted_on_pool(pd.concat([debiasing, further])).equals(on_pool), "the first task's"
+    saved_before = on_pool.drop(columns=["fitted_on", "question_language"])
+    assert tables.fitted_on_pool(saved_before) is saved_before
 
 
 def test_what_is_saved_of_the_scores_keeps_macro_averages_and_map_by_language(made_up):

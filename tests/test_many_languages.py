@@ -75,7 +75,7 @@ def test_every_method_trains_an_encoder_of_its_own_and_is_evaluated(run, evaluat
 def test_methods_of_which_none_is_debiased_say_so(evaluations):
     """What notebook 08 asks before it shows the table: X-X-mono and hybrid have one, the other methods none."""
     for strategy in study.DEBIASED:
-        assert evaluations.table("debiasing", strategy=strategy)["method"].nunique() == 3
+        assert evaluations.table("debiasing", strategy=strategy)["method"].nunique() == 5
     others = Evaluations({key: folder for key, folder in evaluations.folders.items() if key[0].strategy in METHODS})
     assert evaluations.has("debiasing") and others.has("scores") and not others.has("debiasing")
 

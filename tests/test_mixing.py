@@ -109,11 +109,12 @@ def test_only_tasks_with_full_rankings_take_part():
 
 
 @pytest.fixture
-def study(tiny_pairs, tiny_base, tmp_path, monkeypatch):
+def study(tiny_pairs, tiny_base, prepared, tmp_path, monkeypatch):
     """`study(tasks)`: (run, evaluations) of two mixes and a schedule, one untrained encoder under all names, on pools of a user's own."""
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path / "out"))
     monkeypatch.setattr(evaluation, "run_jobs", lambda run_job, jobs, workers, label: [run_job(*job) for job in jobs])
     monkeypatch.setattr(evaluation, "base_encoders", lambda run: {"unaligned": tiny_base})
+    monkeypatch.setattr(evaluation, "prepare_pairs", lambda run: prepared)
 
     def evaluated(*pools: str):
         for pool in pools:
@@ -144,7 +145,7 @@ def test_every_mix_is_evaluated_on_every_task_and_what_is_kept_is_a_ratio(study)
 def test_debiasing_is_left_to_the_profiles_own_encoders(study):
     """It takes as long as all the rest, and this study does not look at it."""
     _, evaluations = study("pool")
-    assert set(evaluations.table("debiasing")["strategy"]) == {"X-Y", "hybrid"}
+    assert set(evaluations.table("debiasing")["strategy"]) == {"untrained", "X-Y", "hybrid"}
 
 
 def test_a_task_in_one_language_is_told_and_has_no_cross_lingual_measure(study):

@@ -12,13 +12,14 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from ..base.errors import InputError
 from ..base.files import file_fingerprint, fingerprint, read_json, replacing, write_json
 from ..provenance.artefacts import hold
 from ..provenance.fingerprints import code_fingerprint, is_sealed, sealed, versions
 from ..tasks.retrieval_task import RetrievalTask
-from .encoding import TaskVectors, encode_rows, encode_task, is_bag, open_encoder
+from .encoding import TaskVectors, encode_rows, is_bag, open_encoder
 from .opening import Opening, origin
 
 RECORD = "vectors.json"
@@ -98,19 +99,28 @@ def task_vectors(
 ) -> TaskVectors:
     """The vectors of `encode_task`, kept in shards below `folder`, so that what was encoded before, or before a kill, is read.
 
+    Parameters and errors as of `kept_vectors`.
+    """
+    how = {"opening": opening, "batch_tokens": batch_tokens, "precision": precision}
+    queries = kept_vectors(encoder, task.queries, "query", Path(folder) / "queries", **how)
+    return TaskVectors(queries, kept_vectors(encoder, task.candidates, "document", Path(folder) / "candidates", **how))
+
+
+def kept_vectors(
+    encoder: str | Path, texts: pd.DataFrame, role: str, folder: Path, *, opening: Opening, batch_tokens: int, precision: str
+) -> np.ndarray:
+    """[n, width] vectors of a frame's texts (columns id and text), kept in shards below `folder`.
+
     Parameters and errors as of `encode_corpus`. Vectors of a bag of subwords are not kept: they are made faster than they are read.
     """
     model = open_once(str(encoder), origin(encoder), opening)
     if is_bag(model):
-        return encode_task(model, task, batch_tokens, precision)
+        return encode_rows(model, texts["text"], role, texts["id"], batch_tokens, precision)
     from datasets import Dataset
 
-    vectors = []
-    for side, role in (("queries", "query"), ("candidates", "document")):
-        texts = Dataset.from_pandas(getattr(task, side)[["id", "text"]], preserve_index=False)
-        how = {"opening": opening, "batch_tokens": batch_tokens, "precision": precision, "shard_size": TASK_SHARD, "workers": 1}
-        vectors.append(encode_corpus(encoder, texts, Path(folder) / side, role=role, **how)[:])
-    return TaskVectors(*vectors)
+    rows = Dataset.from_pandas(texts[["id", "text"]], preserve_index=False)
+    how = {"opening": opening, "batch_tokens": batch_tokens, "precision": precision, "shard_size": TASK_SHARD, "workers": 1}
+    return encode_corpus(encoder, rows, folder, role=role, **how)[:]
 
 
 def encode_shard(number: int, ids: list, texts: list[str], how: Encoding) -> tuple[int, np.ndarray]:

@@ -12,16 +12,18 @@ import numpy as np
 import pandas as pd
 
 from ..base.files import file_safe
+from ..base.mapped import codes
 from ..base.parallel import run_jobs
+from ..data.pairs import read_split
 from ..data.register import Request, data_recipe, is_search_task, read_task
 from ..encode.catalogue import place_of, prompts_of
-from ..encode.corpora import task_vectors
+from ..encode.corpora import kept_vectors, task_vectors
 from ..encode.encoding import TaskVectors
 from ..encode.opening import Opening, origin
 from ..provenance.artefacts import Artefact
 from ..rank.alignment import ALIGNMENT_COLUMNS, alignment_scores
-from ..rank.bias import bias_scores, rank_distances
-from ..rank.debiasing import DEBIASERS
+from ..rank.bias import bias_scores, main_scores, rank_distances
+from ..rank.debiasing import NOT_USED, FittingText, comparators, pool_text
 from ..rank.lexical import bm25_scores, random_scores
 from ..rank.metrics import heat_map, per_query, scores, truncated_ap
 from ..rank.ranking import Ranks, dot_scores, rank_task
@@ -29,6 +31,7 @@ from ..rank.search_evaluation import encoder_ranker, evaluate_search
 from ..tasks.retrieval_task import SIDES, RetrievalTask, parallel_rows
 from .encoders import EncoderKey, base_encoders, encoder_keys, trained_encoders
 from .making import make_missing, make_one
+from .preparation import prepare_pairs
 from .profile import OWN_BASES, Profile
 from .run import Run
 
@@ -39,6 +42,7 @@ REFERENCE = "reference"  # base of the lines that are no encoder
 REFERENCES = {"BM25": bm25_scores, "random": lambda task: random_scores(task, seed=0)}
 SHOWN = 10  # length of the ranked lists kept for reading
 MAPPED_GROUPS = 25  # parallel questions on the 2-D map
+FITTED_PASSAGES = 500  # training passages a language that the methods that train nothing are fitted on
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class Evaluations:
     folders: dict[tuple[EncoderKey, str], Path]
 
     def table(self, part: str, **where) -> pd.DataFrame:
-        """One tidy table from every evaluation that has `part` (scores, bias, questions, heat, debiasing, alignment, map).
+        """One tidy table from every evaluation that has `part` (scores, bias, questions, heat, debiasing, debiasing_questions,
+        alignment, map).
 
         Columns base, strategy, alpha, seed, task come first. where: attribute of the key or `task` -> the value to keep.
         """
@@ -84,11 +89,13 @@ def evaluate(
     data = {task: data_recipe((task,), run.profile.data_dir) for task in tasks or run.profile.tasks}  # hashes the files: once a task
     origins = {key: place if key.base == REFERENCE else encoder_origin(run, place) for key, place in places.items()}
     asked = [(key, task) for key in places for task in data if key.base != REFERENCE or not is_search_task(task)]
-    room, wanted = run.artefacts / "evaluations", {}
+    room, pairs, wanted = run.artefacts / "evaluations", prepare_pairs(run).folder, {}
     for key, task in asked:
         recipe = _recipe(run, key, origins[key], task, data[task], aligned)
+        recipe["debias"] = pairs.name if _is_debiased(run, key, task) else ""
         wanted[key, task] = Artefact(room, evaluation_name(key, task), recipe, _evaluate)
-    means = run.profile.model_dump(include={"data_dir", "batch_tokens", "shard_size", "scheduler"}) | {"vectors": run.artefacts / "vectors"}
+    means = run.profile.model_dump(include={"data_dir", "batch_tokens", "shard_size", "scheduler"})
+    means |= {"vectors": run.artefacts / "vectors", "pairs": pairs}
     run_all = partial(run_jobs, make_one, workers=run.profile.jobs, label="evaluating")
     return Evaluations(make_missing(wanted, lambda asked: (places[asked[0]], means), run_all))
 
@@ -108,7 +115,7 @@ def nan_alpha() -> float:
 def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: dict, aligned: bool) -> dict:
     p = run.profile
     first = task == p.tasks[0]
-    own = key.name in {key.name for key in encoder_keys(run)}  # a study's further encoders are ranked, and no more
+    own = _is_own(run, key)
     return {
         "encoder": origin_,
         "opening": opening_of(p, key).model_dump(),
@@ -120,10 +127,21 @@ def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: dict, alig
         "depth": p.depth,
         "precision": p.precision,
         "vector_precision": p.vector_precision,
-        "debias": first and own,
-        "aligned": aligned and (own or key.strategy in NOT_TRAINED),
+        "aligned": aligned and own,
         "mapped": first and key.seed in (0, p.seeds[0]),
     }
+
+
+def _is_own(run: Run, key: EncoderKey) -> bool:
+    """Whether an encoder is one of the profile's, trained or not: a study's further encoders are ranked, and no more."""
+    return key.strategy in NOT_TRAINED or key.name in {key.name for key in encoder_keys(run)}
+
+
+def _is_debiased(run: Run, key: EncoderKey, task: str) -> bool:
+    """Whether the methods that train nothing are tried: on pretrained encoders always, on those made here by one seed on the first task."""
+    p = run.profile
+    in_full = key.base not in OWN_BASES or (task == p.tasks[0] and key.seed in (0, p.seeds[0]))
+    return in_full and _is_own(run, key) and not is_search_task(task)
 
 
 def opening_of(profile: Profile, key: EncoderKey) -> Opening:
@@ -159,10 +177,12 @@ def _evaluate(out: Path, recipe: dict, encoder: str, means: dict) -> None:
         return
     how = {"opening": Opening(**recipe["opening"]), "batch_tokens": means["batch_tokens"], "precision": recipe["precision"]}
     vectors = task_vectors(encoder, task, means["vectors"] / file_safe(recipe["task"]), **how)
-    _save_measures(out, rank_task(dot_scores(vectors.queries, vectors.candidates), task, recipe["depth"]), task)
+    ranks = rank_task(dot_scores(vectors.queries, vectors.candidates), task, recipe["depth"])
+    _save_measures(out, ranks, task)
     several = len(set(task.candidate_language)) > 1  # one language has no identity to remove
     if recipe["debias"] and several:
-        _debiased(vectors, task, recipe["depth"]).to_parquet(out / "debiasing.parquet", index=False)
+        texts = {"pool": pool_text(vectors, task), "training": _training_text(encoder, means, how)}
+        _save_debiased(out, vectors, task, ranks, texts)
     if recipe["aligned"]:
         _alignment(vectors, task).to_parquet(out / "alignment.parquet", index=False)
     if recipe["mapped"] and several:
@@ -205,23 +225,46 @@ def _per_question(per: pd.DataFrame, ranks: Ranks, task: RetrievalTask) -> pd.Da
     return means.astype({"setting": str}).merge(distances, on=["setting", "query"], how="left")
 
 
-def _debiased(vectors: TaskVectors, task: RetrievalTask, depth: int) -> pd.DataFrame:
-    """Macro mAP of each setting and the mean rank distance after each training-free method, fitted on the candidates."""
-    languages = {"queries": task.queries["language"].to_numpy(), "candidates": task.candidates["language"].to_numpy()}
-    tables = []
-    for method, fit in DEBIASERS.items():
-        debiaser = fit(vectors.candidates, languages["candidates"])
-        sides = [debiaser.apply(getattr(vectors, side), codes) for side, codes in languages.items()]
-        ranks = rank_task(dot_scores(*sides), task, depth)
-        tables.append(_summary(ranks, task).assign(method=method))
-    return pd.concat(tables, ignore_index=True)
+def _training_text(encoder: str, means: dict, how: dict) -> FittingText:
+    """Training passages of the run, encoded as candidates are: text of the pool's languages, but not of its domain."""
+    passages = _training_passages(means["pairs"])
+    vectors = kept_vectors(encoder, passages, "document", means["vectors"] / "training", **how)
+    return FittingText(vectors, passages["language"].to_numpy(), passages.assign(row=range(len(passages))))
+
+
+@lru_cache(maxsize=1)
+def _training_passages(folder: Path) -> pd.DataFrame:
+    """id, group, language, text of at most FITTED_PASSAGES a language, drawn once; those that stand in most languages first."""
+    pairs = read_split(folder, "train")
+    (group, groups), (language, languages) = codes(pairs, "passage_id"), codes(pairs, "language")
+    rows = pd.DataFrame({"group": group, "language": language}).drop_duplicates()
+    rows["order"] = np.random.default_rng(0).permutation(len(groups))[rows["group"]]
+    rows["languages"] = rows.groupby("group")["language"].transform("size")
+    chosen = rows.sort_values(["languages", "order"], ascending=[False, True]).groupby("language").head(FITTED_PASSAGES).sort_index()
+    texts = {"language": np.array(languages.to_pylist())[chosen["language"]], "text": pairs.select(chosen.index)["passage"][:]}
+    return pd.DataFrame({"id": chosen.index, "group": chosen["group"].to_numpy(), **texts})
+
+
+def _save_debiased(out: Path, vectors: TaskVectors, task: RetrievalTask, plain: Ranks, texts: dict[str, FittingText]) -> None:
+    """The measures that comparators are judged by, of the encoder as it is (method `none`) and after each method; and by question, of
+    centring on the pool, for paired tests.
+    """
+    none = {"method": "none", "fitted_on": NOT_USED, "question_language": NOT_USED, "not_fitted": ""}
+    tables = [_summary(plain, task).assign(**none)]
+    for about, changed in comparators(vectors, task, texts):
+        ranks = rank_task(dot_scores(changed.queries, changed.candidates), task, plain.top.shape[1])
+        tables.append(_summary(ranks, task).assign(**about))
+        if (about["method"], about["fitted_on"], about["question_language"]) == ("centring", "pool", "given"):
+            _per_question(per_query(ranks, task), ranks, task).to_parquet(out / "debiasing_questions.parquet", index=False)
+    pd.concat(tables, ignore_index=True).to_parquet(out / "debiasing.parquet", index=False)
 
 
 def _summary(ranks: Ranks, task: RetrievalTask) -> pd.DataFrame:
-    table = scores(per_query(ranks, task)).query("query_language == 'macro' and metric == 'mAP'")
-    distance = rank_distances(ranks, task).groupby("query_language")["rank_distance"].mean().mean()
-    rows = [*table[["setting", "metric", "value"]].itertuples(index=False, name=None), ("multilingual", "rank distance", distance)]
-    return pd.DataFrame(rows, columns=["setting", "metric", "value"])
+    """setting, metric, value: macro mAP of each setting; of the mixed pool also R@10 and `bias.main_scores`."""
+    table = scores(per_query(ranks, task)).query("query_language == 'macro'")
+    table = table[(table["metric"] == "mAP") | ((table["metric"] == "R@10") & (table["setting"] == "multilingual"))]
+    bias = main_scores(ranks, task).rename(columns={"measure": "metric"}).assign(setting="multilingual")
+    return pd.concat([table, bias], ignore_index=True)[["setting", "metric", "value"]]
 
 
 def _alignment(vectors: TaskVectors, task: RetrievalTask) -> pd.DataFrame:

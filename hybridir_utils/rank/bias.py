@@ -33,6 +33,7 @@ from .ranking import Ranks, working_threads
 
 OVERLAP_CELLS = 2**19  # bounds the tables of MRC@k to a few MiB
 COLUMNS = ["measure", "query_language", "value", "n"]
+MAIN_MEASURES = ("rank distance", "LPR", "same-language share@10")
 
 
 def bias_scores(ranks: Ranks, task: RetrievalTask, cutoffs: Sequence[int] = (10, 100)) -> pd.DataFrame:
@@ -53,6 +54,13 @@ def bias_scores(ranks: Ranks, task: RetrievalTask, cutoffs: Sequence[int] = (10,
     for k in cutoffs:
         values += [(f"MRC@{k}", _agreement(ranks, task, k)), (f"PEER@{k}", _parity(pairs, task, k))]
     return _with_macro({measure: by_language for measure, by_language in values if len(by_language)}, task)
+
+
+def main_scores(ranks: Ranks, task: RetrievalTask, k: int = 10) -> pd.DataFrame:
+    """The macro averages of MAIN_MEASURES alone, as `bias_scores` has them: what many rankings of one task are compared by."""
+    values = [*_spread(rank_distances(ranks, task)), *_preferred_language(_relevant(ranks, task)), *_same_language(ranks, task, [k])]
+    table = _with_macro({measure: by_language for measure, by_language in values if len(by_language)}, task)
+    return table[(table["query_language"] == "macro") & table["measure"].isin(MAIN_MEASURES)]
 
 
 def rank_distances(ranks: Ranks, task: RetrievalTask) -> pd.DataFrame:

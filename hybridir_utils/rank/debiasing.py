@@ -1,26 +1,45 @@
-"""Training-free removal of language identity from any encoder's vectors (PAPER §4).
+"""Training-free removal of language identity from any encoder's vectors (PAPER §4), and the comparison of what it gives.
 
-Each method is fitted on an unlabelled collection (the candidates: no queries, no relevance) and applied to queries
-and candidates alike. All three have the same form, x -> unit(x - offset[language] - projection onto
-basis[language]), and differ only in what they fit, so one class applies them.
+Each method is fitted on passages without labels (no queries, no relevance): the pool itself, or other text of the same languages. All
+have the same form, x -> unit(x - offset[language] - projection onto basis[language]), and differ only in what they fit, so one class
+applies them: to queries and candidates alike, but SHIFT, which needs translations to be fitted, to candidates alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
+import pandas as pd
 
 from ..base.errors import InputError
+from ..encode.encoding import TaskVectors
+from ..tasks.retrieval_task import RetrievalTask, parallel_rows
+
+SOURCE = "en"  # the language that SHIFT moves passages to
+NOT_USED = "-"  # fitted_on of no method; question_language of a method that leaves the questions as they are
+_LANGID_NAMES = {"fil": "tl", "nb": "no"}  # py3langid's code where it is not ours
 
 
 @dataclass(frozen=True)
 class Debiaser:
-    """What a method removes: offsets {language: [d]} and orthonormal bases {language: [d, k]}."""
+    """What a method removes: offsets {language: [d]} and orthonormal bases {language: [d, k]}.
+
+    common: the offset and the basis that stand for all languages. of_questions: whether questions are changed as passages are.
+    """
 
     offsets: dict[str, np.ndarray]
     bases: dict[str, np.ndarray]
+    common: tuple[np.ndarray, np.ndarray]
+    of_questions: bool = True
+
+    def for_languages(self, languages: Sequence[str]) -> Debiaser:
+        """The same for these languages, too: one that was not fitted on loses what stands for all (of SHIFT: nothing)."""
+        offset, basis = self.common
+        others = [language for language in languages if language not in self.offsets]
+        return replace(self, offsets=dict.fromkeys(others, offset) | self.offsets, bases=dict.fromkeys(others, basis) | self.bases)
 
     def remove(self, vectors: np.ndarray, languages: Sequence[str]) -> np.ndarray:
         """[N, d] float32 without the language's part, not yet rescaled. Raises InputError for a language not fitted."""
@@ -48,9 +67,9 @@ class Debiaser:
 def fit_centring(vectors: np.ndarray, languages: Sequence[str]) -> Debiaser:
     """Subtract each language's mean. vectors: [N, d], languages: [N]; needs two vectors a language, else InputError."""
     by_language = _by_language(vectors, languages, at_least=2)
-    nothing = np.zeros((np.shape(vectors)[1], 0), dtype=np.float32)
     offsets = {language: rows.mean(axis=0, dtype=np.float64).astype(np.float32) for language, rows in by_language.items()}
-    return Debiaser(offsets, dict.fromkeys(offsets, nothing))
+    mean_of_means, nothing = np.mean(list(offsets.values()), axis=0), _no_basis(vectors)
+    return Debiaser(offsets, dict.fromkeys(offsets, nothing), (mean_of_means, nothing))
 
 
 def fit_lir(vectors: np.ndarray, languages: Sequence[str], k: int = 1) -> Debiaser:
@@ -60,7 +79,7 @@ def fit_lir(vectors: np.ndarray, languages: Sequence[str], k: int = 1) -> Debias
     """
     by_language = _by_language(vectors, languages, at_least=k + 1)
     bases = {language: np.linalg.svd(rows, full_matrices=False)[2][:k].T for language, rows in by_language.items()}
-    return Debiaser(dict.fromkeys(bases, _zero(vectors)), bases)
+    return Debiaser(dict.fromkeys(bases, _zero(vectors)), bases, (_zero(vectors), _first_directions(vectors, k)))
 
 
 def fit_lsar(vectors: np.ndarray, languages: Sequence[str], rank: int | None = None) -> Debiaser:
@@ -78,10 +97,104 @@ def fit_lsar(vectors: np.ndarray, languages: Sequence[str], rank: int | None = N
         raise InputError(f"LSAR: expected a rank from 1 to {most} for {len(by_language)} languages; found {rank}.")
     means = np.stack([rows.mean(axis=0, dtype=np.float64) for rows in by_language.values()], axis=1)
     basis = _language_subspace(means, rank).astype(np.float32)
-    return Debiaser(dict.fromkeys(by_language, _zero(vectors)), dict.fromkeys(by_language, basis))
+    return Debiaser(dict.fromkeys(by_language, _zero(vectors)), dict.fromkeys(by_language, basis), (_zero(vectors), basis))
 
 
-DEBIASERS = {"centring": fit_centring, "lir": fit_lir, "lsar": fit_lsar}
+def fit_shift(vectors: np.ndarray, languages: Sequence[str], groups: Sequence, source: str = SOURCE) -> Debiaser:
+    """SHIFT: the mean difference between translations in a language and in the source language, taken off the passages (Jang et al. 2026,
+    arXiv 2606.18801, Eq. 1 and Algorithm 1); the source's passages, and all questions, stay as they are.
+
+    vectors: [N, d], languages: [N], groups: [N], texts with the same group are translations of each other, one a language. The paper
+    scales the difference by a factor up to 1 that it chooses for each encoder; here it is 1, so that nothing is chosen on what is
+    measured. Raises InputError when no text in the source language has a translation.
+    """
+    vectors, languages = _checked(vectors, languages)
+    row_of = pd.DataFrame({"group": np.asarray(groups), "language": languages, "row": range(len(vectors))})
+    row_of = row_of.pivot(index="group", columns="language", values="row")
+    offsets = {source: _zero(vectors)} if source in row_of else {}
+    for language in row_of.columns.drop(source, errors="ignore") if offsets else ():
+        own, theirs = row_of[[language, source]].dropna().to_numpy().astype(int).T
+        if len(own):
+            offsets[language] = (vectors[own] - vectors[theirs]).mean(axis=0, dtype=np.float64).astype(np.float32)
+    if len(offsets) < 2:
+        raise InputError(f"SHIFT: no text in {source!r} has a translation. Fit on translations of texts in the source language.")
+    nothing = _no_basis(vectors)
+    return Debiaser(offsets, dict.fromkeys(offsets, nothing), (_zero(vectors), nothing), of_questions=False)
+
+
+DEBIASERS = {"centring": fit_centring, "lir": fit_lir, "lsar": fit_lsar}  # those that need no translations
+
+
+@dataclass(frozen=True)
+class FittingText:
+    """Passages that methods are fitted on. vectors: [N, d]; languages: [N]; parallel: those with a translation among them, row (of
+    `vectors`), group and language, as `retrieval_task.parallel_rows` gives them.
+    """
+
+    vectors: np.ndarray
+    languages: np.ndarray
+    parallel: pd.DataFrame
+
+    def fits(self) -> Iterator[tuple[str, Debiaser]]:
+        """Each method by name, fitted on the languages with two texts at least; without those that the text does not suffice for."""
+        enough = pd.Series(self.languages).map(pd.Series(self.languages).value_counts()).to_numpy() > 1
+        if len(set(self.languages[enough])) > 1:
+            for method, fit in DEBIASERS.items():
+                yield method, fit(self.vectors[enough], self.languages[enough])
+        of_source = self.parallel["group"].isin(self.parallel.loc[self.parallel["language"] == SOURCE, "group"])
+        chosen = self.parallel[of_source]
+        if chosen["language"].nunique() > 1:
+            yield "shift", fit_shift(self.vectors[chosen["row"]], chosen["language"], chosen["group"])
+
+
+def pool_text(vectors: TaskVectors, task: RetrievalTask) -> FittingText:
+    """A task's own candidates, with those that answer the same question as translations."""
+    return FittingText(vectors.candidates, task.candidates["language"].to_numpy(), parallel_rows(task, "passage"))
+
+
+def comparators(vectors: TaskVectors, task: RetrievalTask, texts: Mapping[str, FittingText]) -> Iterator[tuple[dict, TaskVectors]]:
+    """The task's vectors after every method: (about, vectors). texts: name -> what to fit on.
+
+    about: method; fitted_on, a name of `texts`; question_language: `given`, or `identified` (`identify_languages`; of centring alone);
+    NOT_USED where questions stay as they are; languages_right: share of the questions for which it is right; not_fitted: languages of
+    the task that the text lacks (`Debiaser.for_languages`).
+    """
+    passages, given = (frame["language"].to_numpy() for frame in (task.candidates, task.queries))
+    for fitted_on, text in texts.items():
+        for method, fitted in text.fits():
+            lacking = " ".join(sorted(set(task.languages) - set(fitted.offsets)))
+            about = {"method": method, "fitted_on": fitted_on, "not_fitted": lacking}
+            debiaser = fitted.for_languages(task.languages)
+            candidates = debiaser.apply(vectors.candidates, passages)
+            if not debiaser.of_questions:
+                yield about | {"question_language": NOT_USED}, TaskVectors(vectors.queries, candidates)
+                continue
+            known = {"given": given} | ({"identified": identify_languages(task)} if method == "centring" else {})
+            for how, languages in known.items():
+                right = {"question_language": how, "languages_right": float(np.mean(languages == given))}
+                yield about | right, TaskVectors(debiaser.apply(vectors.queries, languages), candidates)
+
+
+def identify_languages(task: RetrievalTask) -> np.ndarray:
+    """[Q] language of each query as py3langid tells it from the text alone, among the pool's languages that it knows.
+
+    A question whose language no candidate has, or py3langid does not know, is taken for another.
+    """
+    pool = sorted(set(task.candidates["language"]))
+    return np.array(_identified(tuple(task.queries["text"]), tuple(pool)), dtype=object)
+
+
+@lru_cache(maxsize=2)
+def _identified(texts: tuple[str, ...], languages: tuple[str, ...]) -> list[str]:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
+    names = {_LANGID_NAMES.get(code, code.split("-")[0]): code for code in reversed(languages)}
+    known = {name: code for name, code in names.items() if name in identifier.labels}
+    if not known:
+        return [languages[0]] * len(texts)
+    identifier.set_languages(sorted(known))
+    return [known[identifier.classify(text)[0]] for text in texts]
 
 
 def _language_subspace(means: np.ndarray, rank: int) -> np.ndarray:
@@ -92,6 +205,12 @@ def _language_subspace(means: np.ndarray, rank: int) -> np.ndarray:
     """
     left, values, _ = np.linalg.svd(means - means.mean(axis=1, keepdims=True), full_matrices=False)
     return left[:, :rank][:, values[:rank] > 1e-6 * np.abs(means).max()]  # 1e-6: float32 vectors; equal means span nothing
+
+
+def _first_directions(vectors: np.ndarray, k: int) -> np.ndarray:
+    """[d, k] first right singular vectors of all vectors together."""
+    rows = np.asarray(vectors, dtype=np.float64)
+    return np.linalg.eigh(rows.T @ rows)[1][:, ::-1][:, :k].astype(np.float32)
 
 
 def _by_language(vectors: np.ndarray, languages: Sequence[str], at_least: int) -> dict[str, np.ndarray]:
@@ -115,3 +234,7 @@ def _checked(vectors: np.ndarray, languages: Sequence[str]) -> tuple[np.ndarray,
 
 def _zero(vectors: np.ndarray) -> np.ndarray:
     return np.zeros(np.shape(vectors)[1], dtype=np.float32)
+
+
+def _no_basis(vectors: np.ndarray) -> np.ndarray:
+    return np.zeros((np.shape(vectors)[1], 0), dtype=np.float32)

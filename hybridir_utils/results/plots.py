@@ -8,10 +8,10 @@ import pandas as pd
 
 from ..experiment.evaluation import REFERENCE
 from .style import COLOURS, SHORT_SETTINGS, bars, handle, heat, in_order, label, legend_below, new_figure, note_figure, panels
-from .tables import macro, of_encoders, trained
+from .tables import fitted_on_pool, macro, of_encoders, trained
 
 LINES = {"BM25": "--", "random": ":"}
-METHODS = {"none": "o", "centring": "s", "lir": "^", "lsar": "D"}
+METHODS = {"none": "o", "centring": "s", "lir": "^", "lsar": "D", "shift": "v"}
 STEPS = ("translated", "accepted", "without leaks", "enough for a batch", "for training")
 SPLITS = {"train": "training batches", "mono": "validation, within a language", "cross": "validation, across languages"}
 VECTORS = {
@@ -127,18 +127,18 @@ def vector_map(tables: dict[str, pd.DataFrame]):
 
 
 def debiasing(tables: dict[str, pd.DataFrame]):
-    """mAP per setting with each training-free method, mean over seeds (debiasing; method `none` is the encoder itself)."""
-    table = tables["debiasing"].query("metric == 'mAP'")
+    """mAP per setting with each training-free method fitted on the pool, mean over seeds (debiasing; `none` is the encoder itself)."""
+    table = fitted_on_pool(tables["debiasing"]).query("metric == 'mAP'")
     means = table.groupby(["base", "setting", "strategy", "method"])["value"].mean()
     strategies = in_order(table["strategy"])
     figure, drawn = panels(sorted(table["base"].unique()), SHORT_SETTINGS, width=3.1, height=2.1, sharex=True)
     for ax, base, setting in drawn:
         for (i, strategy), (j, (method, marker)) in product(enumerate(strategies), enumerate(METHODS.items())):
             value = means.get((base, setting, strategy, method), float("nan"))
-            ax.plot(i + 0.16 * (j - 1.5), value, marker, ms=4.5, color=COLOURS.get(strategy), mec="black", mew=0.4)
+            ax.plot(i + 0.15 * (j - 2), value, marker, ms=4, color=COLOURS.get(strategy), mec="black", mew=0.4)
         ax.set_xticks(range(len(strategies)), strategies, fontsize=7)
         label(ax, "", "mAP", f"{base}: {setting}")
-    legend_below(figure, [handle(name, marker, "grey") for name, marker in METHODS.items()], 4)
+    legend_below(figure, [handle(name, marker, "grey") for name, marker in METHODS.items()], 5)
     return figure
 
 

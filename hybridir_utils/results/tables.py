@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..base.files import fingerprint
 from ..experiment.evaluation import NOT_TRAINED, REFERENCE, Evaluations
+from ..rank.bias import MAIN_MEASURES
 from ..rank.significance import TESTED, clear_direction, compare
 from .paper import TASKS, beside_references, in_our_names, judged, paper_scores
 from .style import SHORT_SETTINGS, in_order
@@ -25,7 +26,8 @@ BY_LANGUAGE = [*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "Mo. nDCG
 PRINTED_BY_LANGUAGE = ("mAP", "R@1", "R@10", "nDCG@10", "nDCG@20", "R@100", "Recall@20", "Recall@100")
 SHOWN_OF_BIAS = ("same-language share@10", "same-language pool share", "rank distance")  # by language; the others as averages alone
 PAPER_TASKS = {"xquad-r": "XQuAD-R", "mlqa-r": "MLQA-R"}  # those of all three settings
-METHODS = ("none", "centring", "lir", "lsar")  # that train nothing
+METHODS = ("none", "centring", "lir", "lsar", "shift")  # that train nothing
+COMPARATOR = ["method", "fitted_on", "question_language"]
 
 
 # Rows of tidy tables
@@ -110,23 +112,23 @@ def distance_percentiles(questions: pd.DataFrame) -> pd.DataFrame:
     return stack(parts)
 
 
-def undebiased_and_debiased(evaluations: Evaluations) -> pd.DataFrame:
-    """ENCODER, task, method, setting, metric, value of the methods that train nothing, with the encoders themselves as method `none`; no
-    rows where no encoder was debiased.
+def comparators(evaluations: Evaluations) -> pd.DataFrame:
+    """ENCODER, task, COMPARATOR, not_fitted, languages_right, setting, metric, value of the methods that train nothing, beside the encoder
+    as it is (method `none`); no rows where no encoder was debiased.
     """
-    columns = [*ENCODER, "task", "method", "setting", "metric", "value"]
-    if not evaluations.has("debiasing"):
-        return pd.DataFrame(columns=columns)
-    return with_undebiased(*(evaluations.table(part) for part in ("debiasing", "scores", "bias")))[columns]
+    columns = [*ENCODER, "task", *COMPARATOR, "not_fitted", "languages_right", "setting", "metric", "value"]
+    return evaluations.table("debiasing")[columns] if evaluations.has("debiasing") else pd.DataFrame(columns=columns)
 
 
-def with_undebiased(debiasing: pd.DataFrame, scores: pd.DataFrame, bias: pd.DataFrame) -> pd.DataFrame:
-    """The results with a method, and those of the same encoders without one."""
-    keys = [*ENCODER, "task"]
-    present = debiasing[keys].drop_duplicates()
-    distance = macro(bias, "")[lambda rows: rows["measure"] == "rank distance"].assign(setting="multilingual", metric="rank distance")
-    plain = pd.concat([macro(scores).merge(present, on=keys), distance.merge(present, on=keys)]).assign(method="none")
-    return pd.concat([debiasing, plain], ignore_index=True)[[*keys, "method", "setting", "metric", "value"]]
+def fitted_on_pool(debiasing: pd.DataFrame) -> pd.DataFrame:
+    """The first task's rows of the encoders as they are and of the methods fitted on its pool, languages given: one value a method.
+
+    All rows of a table that was saved before there were others.
+    """
+    if "fitted_on" not in debiasing:
+        return debiasing
+    rows = debiasing[(debiasing["fitted_on"] != "training") & (debiasing["question_language"] != "identified")]
+    return rows[rows["task"] == rows["task"].iloc[0]] if len(rows) else rows
 
 
 def test_table(questions: pd.DataFrame, value: str, resamples: int, baseline: str = "hybrid") -> pd.DataFrame:
@@ -196,16 +198,17 @@ def bias_table(bias: pd.DataFrame, task: str) -> pd.DataFrame:
 
 
 def debiasing_table(debiasing: pd.DataFrame) -> pd.DataFrame:
-    """mAP per setting and rank distance by base, strategy and method, mean over seeds."""
+    """mAP per setting, R@10 and MAIN_MEASURES of the mixed pool by encoder and COMPARATOR, mean over seeds."""
     rows = of_encoders(debiasing)
-    wide = rows.assign(column=column_names(rows)).pivot_table(index=["base", "strategy", "method"], columns="column", values="value")
-    return ordered(wide).reindex(columns=[*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "rank distance"]).round(3)
+    wide = rows.assign(column=column_names(rows)).pivot_table(index=[*KEYS, *COMPARATOR], columns="column", values="value")
+    measures = [*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "Mul. R@10", *MAIN_MEASURES]
+    return ordered(wide, debiasing["task"]).reindex(columns=measures).round(3)
 
 
 def column_names(rows: pd.DataFrame, metric: str = "metric") -> pd.Series:
-    """`Mo. mAP`, … of rows with a setting and a metric; the rank distance has one setting."""
+    """`Mo. mAP`, … of rows with a setting and a metric; measures of bias have one setting."""
     names = rows[metric].replace(MEASURE_NAMES)
-    return (rows["setting"].map(SHORT_SETTINGS) + " " + names).where(names != "rank distance", names)
+    return (rows["setting"].map(SHORT_SETTINGS) + " " + names).where(~names.isin(MAIN_MEASURES), names)
 
 
 def difference_table(tests: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
