@@ -2,12 +2,21 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
+from datasets import Dataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.preprocessing import normalize
 
-from hybridir_utils.base.errors import InputError, UnknownName
+from hybridir_utils.base.errors import InputError
+from hybridir_utils.rank.metrics import per_query
+from hybridir_utils.rank.ranking import dot_scores, rank_task
+from hybridir_utils.rank.search_evaluation import evaluate_search, vector_ranker
 from hybridir_utils.tasks.beir import read_beir, write_beir
 from hybridir_utils.tasks.retrieval_task import RetrievalTask
+from hybridir_utils.tasks.searched_task import Search, SearchTask
 from hybridir_utils.tasks.squad import mlqa_r
 
 COLUMNS = ["id", "group", "language", "text"]
@@ -65,7 +74,7 @@ def test_published_layout(folder):
     assert task.name == "nfcorpus"
     assert list(task.candidates["text"]) == ["Rome A city.", "Bread."]
     assert list(task.queries["id"]) == ["q1"]
-    assert task.relevance.to_dict("records") == [{"query": "q1", "candidate": "d1"}]
+    assert task.relevance.to_dict("records") == [{"query": "q1", "candidate": "d1", "gain": 2}]
     assert list(read_beir(folder, language="en", split="dev").queries["id"]) == ["q2"]
 
 
@@ -77,7 +86,7 @@ def test_language_key_goes_before_the_argument(folder):
 def test_language_is_needed_and_checked(folder):
     with pytest.raises(InputError, match=r"corpus\.jsonl, line 1: no 'language' key"):
         read_beir(folder)
-    with pytest.raises(UnknownName, match="unknown language 'english'"):
+    with pytest.raises(InputError, match=r"corpus\.jsonl, line 1: 'english' is no code of a language .did you mean 'en'"):
         read_beir(folder, language="english")
 
 
@@ -94,9 +103,13 @@ def test_only_splits_of_the_folder_are_read(folder, split):
         (["q1\td1\t1"], r"test\.tsv, line 1: expected the header"),
         (["query-id\tcorpus-id\tscore", "q1\td1\t1", "q1 d2 1"], r"test\.tsv, line 3: expected query id, corpus id and a number"),
         (["query-id\tcorpus-id\tscore", "q1\td1\tyes"], r"test\.tsv, line 2"),
-        (["query-id\tcorpus-id\tscore", "q1\td9\t1"], "relevance names candidate 'd9'"),
-        (["query-id\tcorpus-id\tscore", "q9\td1\t1", "q1\td1\t1"], "relevance names query 'q9'"),
-        (["query-id\tcorpus-id\tscore", "q1\td1\t0"], "no queries"),
+        (["query-id\tcorpus-id\tscore", "q1\td1\tnan"], r"test\.tsv, line 2"),
+        (
+            ["query-id\tcorpus-id\tscore", "q1\td9\t1"],
+            r"test\.tsv, line 2: 1 of 1 judgements name no query or document.*'d9'.*different sets",
+        ),
+        (["query-id\tcorpus-id\tscore", '"q1"\t"d1"\t1'], r"test\.tsv, line 2: .* Take the quotes or blanks round the ids away"),
+        (["query-id\tcorpus-id\tscore", "q1\td1\t0"], r"test\.tsv: no judgement with a score above 0"),
     ],
 )
 def test_bad_qrels_are_named(folder, rows, message):
@@ -126,15 +139,62 @@ def test_what_the_layout_cannot_carry_is_refused_before_writing(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-@pytest.mark.parametrize("language", [True, 3, ["de"], {"de": 1}])
-@pytest.mark.parametrize("name", ["corpus", "queries"])
-def test_a_language_that_is_no_text_is_refused_with_its_line(tmp_path, name, language):
-    (tmp_path / "qrels").mkdir()
-    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\tc\t1\n")
-    for file, row in {
-        "corpus": {"_id": "c", "text": "x", "language": "de"},
-        "queries": {"_id": "q", "text": "x", "language": "de"},
-    }.items():
-        (tmp_path / f"{file}.jsonl").write_text(json.dumps(row | ({"language": language} if file == name else {})) + "\n")
-    with pytest.raises(InputError, match=rf"{name}\.jsonl, line 1: 'language' must be a text that is not empty, found .+"):
-        read_beir(tmp_path)
+def test_judgements_of_what_is_not_there_are_left_out_and_counted(folder):
+    write_lines(folder / "qrels" / "test.tsv", "query-id\tcorpus-id\tscore", "q1\td1\t1", "q2\td2\t1", "q3\td9\t1")
+    with pytest.warns(UserWarning, match=r"test\.tsv, line 4: 1 of 3 judgements name no .*'q3', 'd9'.; they are left out"):
+        assert list(read_beir(folder, language="en").queries["id"]) == ["q1", "q2"]
+
+
+def test_the_last_of_contradicting_judgements_holds(folder):
+    lines = ("query-id\tcorpus-id\tscore", "q1\td1\t1", "q2\td2\t1", "q1\td1\t0", "q2\td2\t1")
+    write_lines(folder / "qrels" / "test.tsv", *lines)
+    with pytest.warns(UserWarning, match=r"test\.tsv, line 4: judged before, and otherwise; the last judgement holds"):
+        assert read_beir(folder, language="en").relevance.to_dict("records") == [{"query": "q2", "candidate": "d2"}]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@given(ids=st.lists(st.text(st.characters(exclude_characters="\t\r\n", exclude_categories=["Cs"]), min_size=1), min_size=2, unique=True))
+@settings(max_examples=25)
+def test_what_is_written_is_read_back_for_any_id(tmp_path_factory, end, ids):
+    ids, folder = [id_ for id_ in ids if id_.strip()], tmp_path_factory.mktemp("any")
+    if not ids:
+        return
+    texts = pd.DataFrame({"id": ids, "group": ids, "language": "de", "text": [f"text {n}" for n in range(len(ids))]})
+    relevance = pd.DataFrame({"query": ids, "candidate": ids[::-1], "gain": [1.0 + n for n in range(len(ids))]})
+    task = RetrievalTask("any", texts, texts, relevance, skip_own=True)
+    write_beir(task, folder)
+    for path in folder.rglob("*.*"):
+        path.write_bytes(path.read_bytes().replace(b"\n", end.encode()))
+    again = read_beir(folder)
+    pd.testing.assert_frame_equal(again.queries, task.queries)
+    assert set(again.relevance[["query", "candidate"]].itertuples(index=False)) == set(
+        relevance[["query", "candidate"]].itertuples(index=False)
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_folder_and_the_same_set_searched_give_trec_evals_numbers(tmp_path, seed):
+    """BEIR's protocol: gains, negative judgements as 0, the question's own document left out; `mteb:` measures by ir-measures."""
+    rng = np.random.default_rng(seed)
+    texts = [f"text {n}" for n in range(30)]
+    write_lines(tmp_path / "corpus.jsonl", *({"_id": f"a{n}", "text": text, "language": "en"} for n, text in enumerate(texts)))
+    write_lines(tmp_path / "queries.jsonl", *({"_id": f"a{n}", "text": texts[n], "language": "en"} for n in range(12)))
+    judged = [
+        (f"a{q}", f"a{d}", rng.integers(-1, 4)) for q in range(12) for d in range(30) if q != d and (rng.random() < 0.3 or d == q + 1)
+    ]
+    judged = [(q, d, int(gain) if d != f"a{int(q[1:]) + 1}" else 1) for q, d, gain in judged]
+    write_lines(tmp_path / "qrels" / "test.tsv", "query-id\tcorpus-id\tscore", *("\t".join(map(str, row)) for row in judged))
+    task = read_beir(tmp_path)
+    candidates = normalize(rng.standard_normal((30, 8))).astype(np.float32)
+    vectors = {row["id"]: candidates[n] for n, row in task.candidates.iterrows()}
+    queries = np.stack([vectors[id_] for id_ in task.queries["id"]])
+    ours = per_query(rank_task(dot_scores(queries, candidates), task), task).set_index(["setting", "query"])
+    corpus = Dataset.from_dict({"id": list(task.candidates["id"]), "text": list(task.candidates["text"])})
+    qrels = pd.DataFrame(judged, columns=["query", "candidate", "relevance"])
+    searches = (Search("en", "en", "c", task.queries, qrels),)
+    search = SearchTask("s", ("nDCG@10", "R@10", "AP@30", "RR@30"), searches, lambda _: corpus, skip_own=True)
+    theirs = evaluate_search(search, vector_ranker(lambda _: queries, lambda *_: candidates), 30)
+    assert (queries @ candidates.T).argmax(axis=1).tolist() == [list(task.candidates["id"]).index(id_) for id_ in task.queries["id"]]
+    for name, other in {"nDCG@10": "nDCG@10", "R@10": "R@10", "AP": "AP@30", "RR": "RR@30"}.items():
+        np.testing.assert_allclose(ours.loc["monolingual", name], theirs[other], atol=1e-12, err_msg=name)
+        np.testing.assert_allclose(ours.loc["multilingual", name], theirs[other], atol=1e-12, err_msg=name)

@@ -269,3 +269,16 @@ def test_planted_real_questions_and_sentences_are_found(real_data):
     assert len(sample) > 20 and set(found["language"]) >= {"ar", "de", "hi", "ru", "th"}
     for field in ("question", "passage"):
         assert set(found.loc[found["field"] == field, "pair"]) == set(ours["id"])
+
+
+@pytest.mark.parametrize("ours, theirs", [("zh", "zh-TW"), ("pt-PT", "pt"), ("no", "no")])
+def test_a_language_is_compared_whatever_its_region(ours, theirs):
+    texts = pd.DataFrame([("q", "q", theirs, "Hva er hovedstaden?"), ("p", "p", theirs, ANSWER)], columns=COLUMNS)
+    task = RetrievalTask("t", texts[:1], texts[1:], pd.DataFrame([("q", "p")], columns=["query", "candidate"]))
+    assert kinds(leaks(pairs(("a", ours, "Noe annet?", ANSWER), ("b", "nn", "Noko?", ANSWER)), task)) == {("exact", "a", "passage", "p")}
+
+
+def test_what_shares_a_leaked_passage_is_dropped_with_it(task):
+    rows = [("a", "1", "de", GERMAN), ("b", "1", "en", "It was long ago."), ("c", "2", "en", "Bread is baked in an oven.")]
+    shared = pairs_from_rows((id_, passage, language, f"{id_}?", text, "s") for id_, passage, language, text in rows)
+    assert drop_leaks(shared, leaks(shared, task))["id"][:] == ["c"]

@@ -203,7 +203,7 @@ def test_codes_of_macrolanguages_and_scripts_are_each_models_own():
     marian = language_tokens({">>cmn_Hans<<", ">>cmn<<", ">>srp_Latn<<", ">>srp_Cyrl<<", ">>tha<<"}, "marian")
     assert {code: marian[code] for code in ("zh", "sr", "th")} == {"zh": ">>cmn_Hans<<", "sr": ">>srp_Cyrl<<", "th": ">>tha<<"}
     assert language_tokens({"<2iw>", "<2fil>"}, "madlad") == {"he": "<2iw>", "fil": "<2fil>"}
-    assert language_tokens({"__no__", "__tl__", "__ns__"}, "m2m100") == dict(nb="__no__", no="__no__", fil="__tl__", nso="__ns__")
+    assert language_tokens({"__no__", "__tl__", "__ns__"}, "m2m100") == dict(no="__no__", fil="__tl__", nso="__ns__")
 
 
 def test_madlads_file_is_read_with_its_own_output_layer_and_the_right_embedding(models, opened):

@@ -41,11 +41,11 @@ def test_questions_that_stand_in_the_corpus(tmp_path):
 
 def test_subsets_of_the_asked_languages_and_the_main_score(tmp_path):
     write_parts(tmp_path / "NeuCLIR2022Retrieval", retrieval_parts("fas", "test") | retrieval_parts("rus", "test"))
-    task = read_task("mteb:NeuCLIR2022Retrieval", Request(task_languages=["ru"], data_dir=str(tmp_path)))
+    task = read_task("mteb:NeuCLIR2022Retrieval", Request(task_languages=["rus"], data_dir=str(tmp_path)))
     assert task.measures == ("nDCG@10", "R@100", "nDCG@20") and task.corpora == ("rus",)
     assert task.searches[0].query_language == "ru"
-    with pytest.raises(UnknownName, match=r"unknown language of NeuCLIR2022Retrieval 'rus' .did you mean 'ru'"):
-        read_task("mteb:NeuCLIR2022Retrieval", Request(task_languages=["rus"], data_dir=str(tmp_path)))
+    with pytest.raises(UnknownName, match=r"unknown language of NeuCLIR2022Retrieval 'rue' .did you mean 'ru'"):
+        read_task("mteb:NeuCLIR2022Retrieval", Request(task_languages=["rue"], data_dir=str(tmp_path)))
 
 
 def test_a_set_with_a_layout_of_its_own(tmp_path):

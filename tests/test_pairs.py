@@ -8,20 +8,24 @@ from pathlib import Path
 import pytest
 from datasets import Dataset
 
-from hybridir_utils.base.errors import InputError, UnknownName
+from hybridir_utils.base.errors import InputError
 from hybridir_utils.base.languages import XQUAD_R_LANGUAGES
 from hybridir_utils.base.mapped import write_parquet
+from hybridir_utils.data.batching import plan_batches
 from hybridir_utils.data.pairs import (
     NEGATIVE_COLUMNS,
     PAIR_COLUMNS,
     check_pairs,
+    holds_passages,
     join_pairs,
+    one_passage,
     pairs_from_rows,
     read_pairs_jsonl,
     read_split,
 )
 from hybridir_utils.data.quality import rejected
 from hybridir_utils.data.sections import read_sections, section_languages
+from hybridir_utils.experiment.sources import hold_out
 
 LONG = "This sentence is long enough to be kept as a passage of its own. "
 ROW = {"id": "a", "passage_id": "a", "language": "en", "question": "Why?", "passage": "So.", "source": "s"}
@@ -80,8 +84,8 @@ def test_own_pairs_from_jsonl(tmp_path):
     ("change", "error", "message"),
     [
         ({"question": ""}, InputError, r"faq\.jsonl, line 1: 'question' must be a text that is not empty"),
-        ({"id": 7}, InputError, "line 1: 'id' must be a text"),
-        ({"language": "german"}, UnknownName, "unknown language 'german'"),
+        ({"id": 7.5}, InputError, "line 1: 'id' must be a text"),
+        ({"language": "german"}, InputError, r"faq\.jsonl, line 1: 'german' is no code of a language .did you mean 'de'"),
     ],
 )
 def test_own_pairs_with_a_fault(tmp_path, change, error, message):
@@ -92,7 +96,7 @@ def test_own_pairs_with_a_fault(tmp_path, change, error, message):
 
 
 def test_pairs_may_lie_on_disk(tmp_path, monkeypatch):
-    rows = [(str(n), str(n), "en", f"Why {n}?", "So.", "s") for n in range(25)]
+    rows = [(str(n), str(n), "en", f"Why {n}?", f"So {n}.", "s") for n in range(25)]
     assert pairs_from_rows(rows, tmp_path / "pairs.arrow")[:] == pairs_from_rows(rows)[:]
     own = tmp_path / "faq.jsonl"
     own.write_text("\n".join(json.dumps(dict(zip(PAIR_COLUMNS, row, strict=True))) for row in rows), encoding="utf-8")
@@ -211,3 +215,37 @@ def test_bitcoin_faq_maps_its_chinese_file(real_data):
     assert {"zh", "pt"} <= set(section_languages(real_data / "bitcoin-faq"))
     pairs = read_sections(real_data / "bitcoin-faq", ["zh"], "bitcoin-faq")
     assert set(pairs["language"]) == {"zh"} and len(pairs) == 164
+
+
+def rows_of(*rows):
+    return pairs_from_rows((id_, passage_id, language, f"{language} {id_}?", passage, "s") for id_, passage_id, language, passage in rows)
+
+
+SHARED = (  # a and b share a passage in German, b and c one id, d another passage; e's is a's in another language, by chance
+    ("a", "1", "de", "Rom ist alt."), ("a", "1", "en", "Rome is old."), ("b", "2", "de", "Rom ist alt."), ("c", "2", "en", "It is old."),
+    ("d", "3", "de", "Bonn."), ("e", "4", "en", "Rom ist alt."),
+)  # fmt: skip
+
+
+def test_equal_passages_are_one_passage_whatever_their_ids():
+    assert one_passage(rows_of(*SHARED))["passage_id"][:] == ["1", "1", "1", "1", "3", "4"]
+    alone = rows_of(SHARED[0], SHARED[4])
+    assert one_passage(alone) is alone
+    texts = rows_of(*SHARED).add_column("negative", ["x"] * 6).add_column("negative_id", ["2", "9", "3", "", "2", "1"])
+    assert one_passage(texts)["negative_id"][:] == ["1", "9", "3", "", "1", "1"], "a hard negative keeps the id of its passage"
+
+
+def test_no_batch_holds_a_passage_twice_where_a_file_gives_no_passage_ids(tmp_path):
+    rows = [
+        {"id": f"q{n}", "language": code, "question": f"{code} {n}?", "passage": f"{code} text of section {n // 3}."}
+        for n in range(48)
+        for code in ("de", "en")
+    ]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pairs = read_pairs_jsonl(tmp_path / "p.jsonl")
+    plan = plan_batches(pairs, "hybrid", steps=30, batch_size=16, seed=1)
+    for batch in plan.passage_rows:
+        assert len({pairs[int(row)]["passage"].split(" ", 1)[1] for row in batch}) == 16
+    train, validation = hold_out(pairs, 0, 0.2)
+    assert len(validation) and not set(train["passage"]) & set(validation["passage"])
+    assert holds_passages(pairs, validation).sum() == len(validation) and not holds_passages(train, validation).any()

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from hybridir_utils.base.errors import InputError, UnknownName
+from hybridir_utils.base.errors import InputError
 from hybridir_utils.data import sections
 from hybridir_utils.data.register import Request, data_fingerprint, read_task
 from hybridir_utils.data.sections import article, held_out_articles, section_task
@@ -113,8 +113,8 @@ def test_languages_are_those_both_have_with_enough_passages(tmp_path):
     assert read_task("mscourses-test", Request(("en", "fr"), data_dir=str(tmp_path))).languages == ("en", "fr"), "the profile's languages"
     with pytest.raises(InputError, match=r"none of the languages de, vi has 10 passages.*it has files in de, en, fr"):
         section_task(folder, ["de", "vi"], "mscourses")
-    with pytest.raises(UnknownName, match="unknown language 'xy'"):
-        section_task(folder, ["en", "xy"], "mscourses")
+    with pytest.raises(InputError, match="'xyz1' is no code of a language"):
+        section_task(folder, ["en", "xyz1"], "mscourses")
 
 
 def test_the_fingerprint_of_the_task_is_that_of_the_sets_files(tmp_path):

@@ -34,15 +34,6 @@ def test_summary_counts_per_language():
     assert summary.loc["vi"].to_dict() == {"questions": 1, "candidates": 0, "relevant": 0}
 
 
-def test_saved_task_comes_back(tmp_path):
-    task = RetrievalTask("t", *frames())
-    task.save(tmp_path)
-    again = RetrievalTask.load(tmp_path, "other")
-    assert again.name == "other"
-    for kind in ("queries", "candidates", "relevance"):
-        pd.testing.assert_frame_equal(getattr(again, kind), getattr(task, kind))
-
-
 def test_task_from_pairs_takes_every_translation_as_relevant_and_a_shared_passage_once():
     """Questions a and b share passage p; b has no German; passages r and t, of equal text, stand in German only."""
     task = task_from_pairs(

@@ -61,11 +61,11 @@ def data_folder(name: str, data_dir: str = "") -> Path:
 
 
 def read_text(path: Path) -> str:
-    """The file's text, strictly UTF-8 (a byte-order mark is skipped), unpacked when the name ends in `.gz`.
+    """The file's text, strictly UTF-8 (a byte-order mark is skipped), unpacked when the name ends in `.gz`; line ends are line feeds.
 
     Raises InputError naming the file and, for bytes that are not UTF-8, the line and the byte.
     """
-    return "".join(_lines(Path(path)))
+    return "".join(_lines(Path(path))).replace("\r\n", "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -98,11 +98,21 @@ def read_jsonl(path: Path, required: Iterable[str] = ()) -> Iterator[tuple[int, 
         yield number, row
 
 
-def need_texts(row: dict, keys: Iterable[str], where: str, empty: bool = False) -> None:
-    """Raise InputError where a key's value is no text, or a blank one that may not be `empty`. where: file and line."""
-    for key in keys:
-        if not isinstance(row[key], str) or not (empty or row[key].strip()):
-            raise InputError(f"{where}: {key!r} must be a text{'' if empty else ' that is not empty'}, found {row[key]!r}.")
+def texts_of(row: dict, where: str, needed: Iterable[str], **given: str) -> dict[str, str]:
+    """The texts of a row under the needed keys, and under those given with what holds where a row has none.
+
+    Missing, null, NaN and blank are the same; a whole number stands for an id's text, and for no other. where: file and line. Raises
+    InputError for a needed text that is missing, and for any value that is no text.
+    """
+    found = {}
+    for key, default in {**dict.fromkeys(needed), **given}.items():
+        value = row.get(key)
+        value = str(value) if type(value) is int and key.endswith(("id", "group")) else value
+        missing = value is None or value != value or (isinstance(value, str) and not value.strip())
+        found[key] = default if missing else value
+        if not isinstance(found[key], str):
+            raise InputError(f"{where}: {key!r} must be a text{'' if key in given else ' that is not empty'}, found {value!r}.")
+    return found
 
 
 def parse_json(text: str, path: Path | str, first_line: int = 1) -> Any:

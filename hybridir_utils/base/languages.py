@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import difflib
+import warnings
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from .errors import UnknownName
+from langcodes import Language, LanguageTagError, standardize_tag, tag_is_valid
+from langcodes.data_dicts import LIKELY_SUBTAGS
+
+from .errors import InputError, UnknownName
 
 XQUAD_R_LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
-# Script or region that a language is written in when its code alone is given; any other stays in our code (`zh-Hant`, `ar-Latn`).
-USUAL = {
-    "ar": "Arab", "az": "Latn", "bn": "Beng", "ckb": "Arab", "hi": "Deva", "ne": "Deva", "sd": "Arab", "si": "Sinh", "sn": "Latn",
-    "sr": "Cyrl", "tg": "Cyrl", "ur": "Arab", "zh": "Hans",
-}  # fmt: skip
-REGION_SCRIPT = {"CN": "Hans"}
+SAME = {"nb": "no", "fuv": "ff", "pbt": "ps", "quy": "qu"}  # one language to most sets, two to CLDR
+APART = {"ajp": "ajp", "prs": "prs", "tw": "tw", "twi": "tw"}  # two languages to FLORES, one to CLDR
+SCRIPTS = {"Hang": "Kore"}  # of Korean, as FLORES writes it
+MODIFIERS = {"@latin": "-Latn", "@cyrillic": "-Cyrl"}  # of a POSIX locale
+SPLITS = ("train", "dev", "val", "validation", "test", "all")  # file names that are no languages, though `dev` and `val` are codes of some
 FAMILIES = {
-    "Germanic": "af da de en fo is lb nb nl nn no sv yi",
+    "Germanic": "af da de en fo is lb nl nn no sv yi",
     "Romance": "ca es fr gl it oc pt ro",
     "Slavic": "be bg bs cs hr mk pl ru sk sl sr uk",
     "Baltic": "lt lv",
@@ -45,55 +49,95 @@ FAMILIES = {
 OTHER = "other"
 
 
-@cache
-def known_languages() -> frozenset[str]:
-    """Codes of every language CLDR has a locale for."""
-    from babel.localedata import locale_identifiers
+def our_code(code: str, where: str = "") -> str:
+    """Our one code of a language, of whatever form: ISO 639-1 and -3, with `-` or `_`, a script, a region, retired.
 
-    return frozenset(code for code in locale_identifiers() if "_" not in code and code != "root")
+    The shortest that CLDR's likely subtags take for the same: `deu_Latn`, `de-DE` -> `de`; `zho_Hant` -> `zh-TW`; `sr-Latn`, `pt-PT` stay.
+    A macro-language stands for its main member (`cmn` -> `zh`, `arb` -> `ar`, `nob` -> `no`). A well-formed code that no registry knows is
+    kept, with a warning. where: file and line. Raises InputError, with the code of a language of that name, for what is no code.
+    """
+    try:
+        ours, known = _read(code)
+    except (LanguageTagError, AttributeError):
+        hint = _code_of_name(str(code))
+        raise InputError(
+            f"{where}{': ' if where else ''}{code!r} is no code of a language{f' (did you mean {hint!r}?)' if hint else ''}; expected "
+            "ISO 639's two or three letters, with a script or region where one is needed, such as de, deu, pt-BR, zh_Hant."
+        ) from None
+    if not known:
+        warnings.warn(f"language {code!r} stands in no registry of languages; it is kept as {ours!r}.", stacklevel=2)
+    return ours
 
 
-def is_regional(code: str) -> bool:
-    """Whether a code is a known language in a region that is not the one its plain code stands for, in our spelling: `zh-TW`."""
-    language, hyphen, region = code.partition("-")
-    return bool(hyphen) and len(region) == 2 and language in known_languages() and our_code(code) == code
+def our_codes(codes: Iterable[str], where: str = "") -> tuple[str, ...]:
+    """`our_code` of each, each once."""
+    return tuple(dict.fromkeys(our_code(code, where) for code in codes))
 
 
-def check_languages(codes) -> tuple[str, ...]:
-    """The codes as a tuple; raises UnknownName with the nearest known code. A region may follow a language (`pt-PT`)."""
-    codes = tuple(codes)
-    for code in codes:
-        if code not in known_languages() and not is_regional(code):
-            raise UnknownName("language", code, sorted(known_languages()))
-    return codes
+def by_language(names: Iterable[str], folder: object) -> dict[str, str]:
+    """Our code -> name, of files or parts named by language; of several for one language the plainest (`por` before `por-BR`).
+
+    A warning names those that are passed over as they stand for no language. folder: where they are, for it.
+    """
+    found, odd = {}, []
+    for name in sorted(names, key=lambda name: (len(name), name)):
+        try:
+            found.setdefault(our_code(name), name) if name not in SPLITS else odd.append(name)
+        except InputError:
+            odd.append(name)
+    if odd:
+        warnings.warn(f"{folder}: passed over, as not named by a language: {', '.join(sorted(odd)[:5])}.", stacklevel=3)
+    return dict(sorted(found.items()))
 
 
 def pick_languages(task: str, wanted: Iterable[str], there: Sequence[str]) -> tuple[str, ...]:
     """The wanted languages, or all there are where none is asked for; raises UnknownName for one that the set lacks."""
-    wanted = tuple(dict.fromkeys(wanted))
+    wanted = our_codes(wanted)
     for language in wanted:
         if language not in there:
             raise UnknownName(f"language of {task}", language, there)
     return wanted or tuple(there)
 
 
+def primary(code: str) -> str:
+    """The language of our code without script and region: texts of `zh` and `zh-TW` are compared with each other where leaks are sought."""
+    return code.partition("-")[0]
+
+
 @cache
-def our_code(code: str, single: bool = False) -> str:
-    """Our code of a language tag with `-` or `_`: two letters where CLDR's aliases know them (`pes` -> `fa`, `tgl` -> `fil`).
+def _read(code: str) -> tuple[str, bool]:
+    """(our code, whether a registry has it); raises LanguageTagError."""
+    for modifier, script in MODIFIERS.items():
+        code = code.replace(modifier, script)
+    tag = Language.get(code, normalize=False)
+    written = tag.extlangs[-1] if tag.extlangs else tag.language  # `zh-yue`
+    if len(written or "") not in (2, 3):
+        raise LanguageTagError(code)
+    base = Language.get(APART.get(written) or standardize_tag(written, macro=True), normalize=False)
+    language, script = SAME.get(base.language, base.language), SCRIPTS.get(tag.script, tag.script) or base.script
+    full = Language.make(language, script=script, territory=tag.territory or base.territory)
+    return _shortest(full, tag.variants), tag_is_valid(code)
 
-    The script is left out where it is the usual one. single: the set has one script a language, so that it is always left out.
-    A dialect without an alias keeps its own code (`arz`), as does an alias of a region (`prs`, which CLDR calls `fa_AF`).
-    """
-    from babel.core import get_global
 
-    first, *rest = code.replace("_", "-").split("-")
-    alias = get_global("language_aliases").get(first.lower(), first.lower())
-    language = first.lower() if "_" in alias else alias
-    variant = rest[0] if rest else ""
-    variant = REGION_SCRIPT.get(variant.upper(), variant.title() if len(variant) == 4 else variant.upper())
-    if not variant or single or variant == USUAL.get(language):
-        return language
-    return f"{language}-{variant}"
+def _shortest(tag: Language, variants: Sequence[str] | None) -> str:
+    """CLDR's "remove likely subtags": the shortest tag that is expanded to the same. The script of a language it does not know goes."""
+    if tag.language not in LIKELY_SUBTAGS:
+        return Language.make(tag.language, territory=tag.territory, variants=variants).to_tag()
+    full = tag.maximize()
+    language, script, region = full.language, full.script, full.territory
+    for parts in ({}, {"territory": region}, {"script": script}, {"script": script, "territory": region}):
+        if Language.make(language, **parts).maximize() == full:
+            break
+    return Language.make(language, **parts, variants=variants).to_tag()
+
+
+def _code_of_name(name: str) -> str:
+    """Our code of the language of that English name, or one near it; "" where none is."""
+    from babel import Locale
+
+    codes = {english.casefold(): code for code, english in Locale("en").languages.items()}
+    near = difflib.get_close_matches(name.casefold(), codes, n=1, cutoff=0.8)
+    return our_code(codes[near[0]]) if near else ""
 
 
 @cache
@@ -109,10 +153,10 @@ def family_of(language: str) -> str:
 def script_of(language: str) -> str:
     """ISO 15924 code of the script a language is usually written in (CLDR's likely subtags): `hi` -> `Deva`.
 
-    A script in the code counts (`az-Arab`); `other` where CLDR knows none.
+    A script or region in the code counts (`az-Arab`, `zh-TW`); `other` where CLDR knows none.
     """
     from babel.core import get_global
 
-    written = [part for part in language.split("-")[1:] if len(part) == 4]
-    likely = get_global("likely_subtags").get(language.split("-")[0], "").split("_")
-    return written[0] if written else likely[1] if len(likely) == 3 else OTHER
+    tag, likely = Language.get(language, normalize=False), get_global("likely_subtags")
+    full = likely.get(f"{tag.language}_{tag.territory}") or likely.get(tag.language) or ""
+    return tag.script or (full.split("_")[1] if full.count("_") == 2 else OTHER)

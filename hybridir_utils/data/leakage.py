@@ -27,6 +27,7 @@ from datasets import Dataset
 from scipy import sparse
 
 from ..base.errors import InputError
+from ..base.languages import primary
 from ..base.mapped import codes, holds, keep_rows
 from ..tasks.retrieval_task import ParallelQuestions, RetrievalTask
 from ..tasks.searched_task import Search, SearchTask, corpus_rows
@@ -50,7 +51,8 @@ _POWERS = np.array([pow(0x9E3779B97F4A7C15, power, 2**64) for power in range(1, 
 def leaks(pairs: Dataset, task: RetrievalTask | SearchTask | ParallelQuestions, threshold: float = 0.8) -> pd.DataFrame:
     """Training texts that equal or nearly equal a text of the task, as columns LEAK_COLUMNS, one row per (pair, field, match).
 
-    Questions are compared with the task's queries and passages with its relevant candidates, within each language. kind: `exact`
+    Questions are compared with the task's queries and passages with its relevant candidates, within each language, whatever its script and
+    region. kind: `exact`
     (equal once case, white space and punctuation are levelled), `near` (resemblance >= threshold) or, for passages, `contained`
     (containment >= threshold, the shorter text having at least MIN_CONTAINED shingles and the longer twice as many; questions are
     mostly template, so that one lies in many others). similarity is the resemblance, for `contained` the containment.
@@ -59,12 +61,13 @@ def leaks(pairs: Dataset, task: RetrievalTask | SearchTask | ParallelQuestions, 
     if not 0 < threshold <= 1:
         raise InputError(f"leakage threshold {threshold}: expected a number above 0 and at most 1.")
     language, names = codes(pairs, "language")
-    number = {name: n for n, name in enumerate(names.to_pylist())}
+    of_name, mains = pd.factorize(np.array([primary(name) for name in names.to_pylist()], dtype=object))
+    of_row, number = of_name[language], {main: n for n, main in enumerate(mains)}
     tables = [pd.DataFrame(columns=LEAK_COLUMNS)]
     for field, texts in evaluated_texts(task).items():
         of_field = pairs.select_columns(["id", field])
-        for code, known in texts.groupby("language"):
-            ours = _Texts(of_field, np.flatnonzero(language == number.get(code, -1)))
+        for code, known in texts.groupby(texts["language"].map(primary)):
+            ours = _Texts(of_field, np.flatnonzero(of_row == number.get(code, -1)))
             tables.append(_compare(ours, known, threshold, contain=field == "passage").assign(language=code, field=field))
     found = [table for table in tables if len(table)] or tables
     return pd.concat(found, ignore_index=True)[LEAK_COLUMNS].astype({"similarity": float})
@@ -95,8 +98,13 @@ def _relevant(task: SearchTask, search: Search) -> pd.DataFrame:
 
 
 def drop_leaks(pairs: Dataset, found: pd.DataFrame) -> Dataset:
-    """The pairs without every id named in `found`, in all its languages. Raises InputError when nothing would be left."""
-    kept = keep_rows(pairs, ~holds(pairs, found[["pair"]].set_axis(["id"], axis=1)))
+    """The pairs without every id named in `found`, and without those that share a passage which leaked, in all their languages.
+
+    Raises InputError when nothing would be left.
+    """
+    ids, passages = found[["pair"]].set_axis(["id"], axis=1), codes(pairs, "passage_id")[0]
+    leaked = passages[holds(pairs, ids[found["field"] == "passage"])]
+    kept = keep_rows(pairs, ~(holds(pairs, ids) | np.isin(passages, np.unique(leaked))))
     if not len(kept):
         raise InputError(f"all {len(pairs)} training pairs also stand in the evaluation task; use other training data.")
     return kept

@@ -5,8 +5,9 @@ Fan et al. 2021 (arXiv 2010.11125), NLLB Team 2022 (2207.04672), Tiedemann and T
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from functools import cache, cached_property, lru_cache
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from ..base.distributed import join, on_each
 from ..base.errors import InputError, UnknownName
 from ..base.files import folder_fingerprint
 from ..base.hub import hub_errors, split_revision
-from ..base.languages import OTHER, known_languages, script_of
+from ..base.languages import our_code
 from ..base.memory import TokenBudget, token_batches
 from ..tasks.sentences import sentence_spans
 from .translation import Translator
@@ -27,13 +28,8 @@ UNSPACED = ("ja", "yue", "zh")  # no blank between two sentences
 NO_MEMORY = "Translations made so far are kept. Choose a smaller model, beams = 1, precision = bf16 or a device with more memory."
 FORMS = {"m2m100": "__{}__", "nllb": "{}", "marian": ">>{}<<", "madlad": "<2{}>"}
 PROBES = {"m2m100": "__en__", "nllb": "eng_Latn", "madlad": "<2en>"}  # a token that tells the family, whatever the model's name
-
-# Spellings that CLDR does not list as aliases of a code: a macrolanguage's main member, or a name of the model's own
-_MORE = {
-    "ak": ["twi"], "ff": ["fuv"], "kr": ["knc"], "nb": ["no"], "no": ["nob", "nb"], "nso": ["ns"], "om": ["gaz"], "ps": ["pbt"],
-    "qu": ["quy"], "sc": ["srd"],
-}  # fmt: skip
-_SCRIPTS = {"Kore": ["Hang", "Kore"]}
+SPELLING = "[a-z]{2,3}(?:_[A-Z][a-z]{3}|_[A-Z]{2})?"  # of a language in a token
+MISSPELLED = {"ns": "nso"}  # M2M-100
 
 
 class KnownTranslator(Entry):
@@ -91,42 +87,21 @@ def open_translator(
     return ModelTranslator(known.hub, known.revision, max_tokens=known.max_tokens, **options)
 
 
-def language_tokens(vocabulary: Container[str], family: str) -> dict[str, str]:
-    """{our code: the model's token} of every CLDR language that the vocabulary has a token for.
+def language_tokens(vocabulary: Iterable[str], family: str) -> dict[str, str]:
+    """{our code: the model's token} of every language that the vocabulary has a token for; the longest of several (`cmn_Hans`).
 
     NLLB's tokens all name a script; its vocabulary has `en` and `de` too, but as pieces of words.
     """
-    tokens = {}
-    for code in sorted(known_languages()):
-        spellings = (FORMS[family].format(spelling) for spelling in _spellings(code) if family != "nllb" or "_" in spelling)
-        token = next((token for token in spellings if token in vocabulary), None)
-        if token:
-            tokens[code] = token
-    return tokens
+    form = re.compile(re.escape(FORMS[family]).replace(r"\{\}", f"({SPELLING})"))
+    spelled = [found for found in map(form.fullmatch, vocabulary) if found and (family != "nllb" or "_" in found[1])]
+    return {
+        our_code(MISSPELLED.get(found[1], found[1])): found[0] for found in sorted(spelled, key=lambda found: (len(found[1]), found[1]))
+    }
 
 
 def same_language(code: str, spelling: str | None) -> bool:
     """Whether a model's own spelling of a language (`deu`, `zho`) stands for our code; a model that does not say has any."""
-    return spelling is None or spelling in set(_spellings(code))
-
-
-def _spellings(code: str) -> Iterator[str]:
-    """Code, then its aliases, each with its script before without: `zh_Hans`, `zh`, `cmn_Hans`, `cmn`, `zho_Hans`, …"""
-    script = script_of(code)
-    forms = _SCRIPTS.get(script, [] if script == OTHER else [script])
-    for name in (code, *_MORE.get(code, ()), *_aliases().get(code, ())):
-        yield from (f"{name}_{form}" for form in forms)
-        yield name
-
-
-@cache
-def _aliases() -> dict[str, list[str]]:
-    from babel.core import get_global
-
-    aliases = {}
-    for alias, code in get_global("language_aliases").items():
-        aliases.setdefault(code, []).append(alias)
-    return aliases
+    return spelling is None or our_code(spelling) == our_code(code)
 
 
 class Seq2Seq:

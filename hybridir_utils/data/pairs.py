@@ -16,11 +16,13 @@ import pyarrow.compute as pc
 from datasets import Dataset, concatenate_datasets
 
 from ..base.errors import InputError
-from ..base.files import file_fingerprint, need_texts, output_root, read_jsonl
-from ..base.languages import check_languages
+from ..base.files import file_fingerprint, fingerprint, output_root, read_jsonl, texts_of
+from ..base.languages import our_code
 from ..base.mapped import CHUNK, chunks, codes, keep_rows, read_parquet, stored
+from ..provenance.fingerprints import code_fingerprint
 
 PAIR_COLUMNS = ["id", "passage_id", "language", "question", "passage", "source"]
+NEEDED = ("id", "language", "question", "passage")  # on each line of a user's own file
 NEGATIVE_COLUMNS = ["negative", "negative_id"]  # a hard negative passage and its passage_id; both or neither; "" where a pair has none
 SMALL = 10_000  # ids of a set that are always drawn
 IN_MEMORY = 50_000_000  # bytes of a file of pairs
@@ -36,7 +38,8 @@ def pairs_from_rows(rows: Iterable[Iterable[str]], path: Path | None = None) -> 
 
 def read_pairs_jsonl(path: Path) -> Dataset:
     """A user's own pairs: one object a line (`.gz` too) with id, language, question, passage; passage_id and source may be left out,
-    the first is then the id, the second the file's name. `negative` and `negative_id` may be given on any line.
+    the first is then the id, the second the file's name. Equal passages get one passage_id (`one_passage`). `negative` and `negative_id`
+    may be given on any line.
 
     A file of more than IN_MEMORY bytes is memory-mapped through a table below the runs' folder, written anew at each
     reading. Raises InputError naming file and line, UnknownName for a language.
@@ -45,7 +48,7 @@ def read_pairs_jsonl(path: Path) -> Dataset:
     large = path.is_file() and path.stat().st_size > IN_MEMORY
     store = output_root() / "data" / "runs" / "own_pairs" / f"{file_fingerprint(path)[:16]}.arrow" if large else None
     pairs = stored(_tables(_own_rows(path, given), PAIR_COLUMNS + NEGATIVE_COLUMNS), store)
-    return check_pairs(pairs if given else pairs.remove_columns(NEGATIVE_COLUMNS))
+    return one_passage(check_pairs(pairs if given else pairs.remove_columns(NEGATIVE_COLUMNS)))
 
 
 def drawn_size(count: int, most: int = 0, share: float = 1.0) -> int:
@@ -70,6 +73,50 @@ def draw_pairs(pairs: Dataset, most: int = 0, share: float = 1.0, seed: int = 0)
     drawn = np.zeros(len(names), dtype=bool)
     drawn[chosen(len(names), drawn_size(len(names), most, share), seed)] = True
     return keep_rows(pairs, drawn[ids])
+
+
+def one_passage(pairs: Dataset) -> Dataset:
+    """The pairs with one `passage_id` for passages that are equal in some language, whatever ids they had, and for their translations."""
+    (given, names), (language, _) = codes(pairs, "passage_id"), codes(pairs, "language")
+    texts = [pd.util.hash_array(chunk["passage"].to_numpy(), categorize=False) for chunk in chunks(pairs, ["passage"])]
+    of_text = pd.factorize(np.concatenate(texts) + language.astype(np.uint64))[0]  # 64 bits: no two of 40 M meet by chance
+    group_of_id = np.empty(len(names), dtype=np.int64)
+    group_of_id[given] = answer_groups(given, of_text)
+    _, first, place = np.unique(group_of_id, return_index=True, return_inverse=True)
+    if len(first) == len(names):
+        return pairs
+    shared = names.take(pa.array(first[place]))
+
+    def rename(table: pa.Table) -> pa.Table:
+        for column in ("passage_id", *({"negative_id"} & set(table.column_names))):
+            new = pc.coalesce(shared.take(pc.index_in(table[column], value_set=names)), table[column])
+            table = table.set_column(table.column_names.index(column), column, new)
+        return table
+
+    key = fingerprint([pairs._fingerprint, code_fingerprint(one_passage)])[:16]
+    return (
+        pairs.with_format("arrow")
+        .map(rename, batched=True, batch_size=CHUNK, new_fingerprint=key, desc="one id a passage")
+        .with_format(None)
+    )
+
+
+def holds_passages(pairs: Dataset, others: Dataset) -> np.ndarray:
+    """[rows] bool: whether the passage of a pair, in some language, is one of the others' (`one_passage`)."""
+    joined = concatenate_datasets([part.select_columns(["passage_id", "language", "passage"]) for part in (pairs, others)])
+    numbers, _ = codes(one_passage(joined), "passage_id")
+    return np.isin(numbers[: len(pairs)], numbers[len(pairs) :])
+
+
+def answer_groups(questions: np.ndarray, passages: np.ndarray) -> np.ndarray:
+    """[n] group number of each (question, passage): rows that share a question or a passage, also through others, share a group."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    count = int(questions.max()) + 1
+    size = count + int(passages.max()) + 1
+    edges = coo_array((np.ones(len(questions), dtype=np.int8), (questions, passages + count)), shape=(size, size))
+    return connected_components(edges, directed=False)[1][questions]
 
 
 def join_pairs(parts: list[Dataset]) -> Dataset:
@@ -105,14 +152,11 @@ def _tables(rows: Iterable[Iterable[str]], columns: list[str]) -> Iterator[pa.Ta
 
 def _own_rows(path: Path, given: set[str]) -> Iterator[list[str]]:
     """Rows of a user's file, checked; the names of the negative columns that some line has are added to `given`."""
-    known = set()
-    for number, row in read_jsonl(path, required=("id", "language", "question", "passage")):
+    for number, row in read_jsonl(path, required=NEEDED):
         given.update(column for column in NEGATIVE_COLUMNS if column in row)
-        row = {"passage_id": row["id"], "source": path.name.split(".")[0], "negative": "", "negative_id": ""} | row
-        need_texts(row, PAIR_COLUMNS, f"{path}, line {number}")
-        need_texts(row, NEGATIVE_COLUMNS, f"{path}, line {number}", empty=True)
-        if row["language"] not in known:
-            known.update(check_languages([row["language"]]))
+        where = f"{path}, line {number}"
+        row = texts_of(row, where, NEEDED, passage_id="", source=path.name.split(".")[0], negative="", negative_id="")
+        row |= {"language": our_code(row["language"], where), "passage_id": row["passage_id"] or row["id"]}
         yield [row[column] for column in PAIR_COLUMNS + NEGATIVE_COLUMNS]
 
 

@@ -22,7 +22,7 @@ from ..base.files import fingerprint
 from ..base.mapped import chunks
 from ..provenance.fingerprints import code_fingerprint
 from ..tasks.sentences import sentence_spans
-from .pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, chosen, drawn_size
+from .pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, answer_groups, chosen, drawn_size
 
 HEADER = ("query", "positive", "negative")  # of the triples
 COLUMNS = ("id", "text")  # of the collections
@@ -64,37 +64,37 @@ def _pieces(text: str, start: int, end: int, max_chars: int) -> list[tuple[int, 
 
 def spans(row: dict, columns: dict[str, str], stretch: Stretch) -> Found:
     """SQuAD: a text and where in it answers start."""
-    starts = row[columns["answers"]]["answer_start"]
+    starts = (row[columns["answers"]] or {}).get("answer_start") or ()
     return (row[columns["question"]], stretch(row[columns["passage"]], starts[0]), "") if len(starts) else None
 
 
 def labels(row: dict, columns: dict[str, str], stretch: Stretch) -> Found:
     """MRQA 2019: as SQuAD, but each answer lists all the places where it stands."""
-    starts = [start for label in row[columns["answers"]] for start in label["start"]]
+    starts = [start for label in row[columns["answers"]] or () for start in label["start"] or ()]
     return (row[columns["question"]], stretch(row[columns["passage"]], starts[0]), "") if starts else None
 
 
 def quoted(row: dict, columns: dict[str, str], stretch: Stretch) -> Found:
     """A text and answers by their words; those that are not in the text tell no passage."""
     text = row[columns["passage"]]
-    starts = [start for answer in row[columns["answers"]] if answer.strip() and (start := text.find(answer)) >= 0]
+    starts = [start for answer in row[columns["answers"]] or () if (answer or "").strip() and (start := text.find(answer)) >= 0]
     return (row[columns["question"]], stretch(text, starts[0]), "") if starts else None
 
 
 def answers(row: dict, columns: dict[str, str], stretch: Stretch) -> Found:
     """A question and the passage that answers it; a wrong one beside it where the set has some."""
-    negative = row.get(columns.get("negative", ""), "")
+    negative = row.get(columns.get("negative", "")) or ""
     return row[columns["question"]], stretch(row[columns["passage"]], 0), stretch(negative, 0)
 
 
 def contexts(row: dict, columns: dict[str, str], stretch: Stretch) -> Found:
     """DPR and Tevatron: lists of right and of wrong passages, each with title and text, the best first."""
-    right, wrong = (row[columns[side]] for side in ("positives", "negatives"))
+    right, wrong = (row[columns[side]] or () for side in ("positives", "negatives"))
     return (row[columns["question"]], _titled(right[0], stretch), _titled(wrong[0], stretch) if wrong else "") if right else None
 
 
 def _titled(passage: dict, stretch: Stretch) -> str:
-    title, text = (passage.get("title") or "").strip(), passage["text"]
+    title, text = (passage.get("title") or "").strip(), passage["text"] or ""
     return stretch(f"{title}. {text}" if title else text, 0)
 
 
@@ -114,17 +114,6 @@ def judged(rows: Dataset, columns: dict[str, str]) -> Dataset:
         negative_group=right["negative"].map(known).fillna(""), id=right["id"] + "-" + right.groupby("id").cumcount().astype(str)
     )
     return Dataset.from_pandas(right[["id", "question", "passage", "negative", "group", "negative_group"]], preserve_index=False)
-
-
-def answer_groups(questions: np.ndarray, passages: np.ndarray) -> np.ndarray:
-    """[n] group number of each (question, passage): rows that share a question or a passage, also through others, share a group."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    count = int(questions.max()) + 1
-    size = count + int(passages.max()) + 1
-    edges = coo_array((np.ones(len(questions), dtype=np.int8), (questions, passages + count)), shape=(size, size))
-    return connected_components(edges, directed=False)[1][questions]
 
 
 LAYOUTS = {"spans": spans, "labels": labels, "quoted": quoted, "answers": answers, "contexts": contexts, "judged": answers}

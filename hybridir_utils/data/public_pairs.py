@@ -118,7 +118,8 @@ def _convert(rows: Dataset, name: str, prefix: str, layout: str, columns: dict[s
     def pairs(batch: dict[str, list], numbers: list[int]) -> Iterator[tuple[str, ...]]:
         for number, *values in zip(numbers, *batch.values(), strict=True):
             row = dict(zip(batch, values, strict=True))
-            question, passage, negative = find(row, columns, stretch) or ("", "", "")
+            there = all(row[columns[part]] is not None for part in ("question", "passage") if part in columns)
+            question, passage, negative = (there and find(row, columns, stretch)) or ("", "", "")
             question = " ".join(question.split())
             if question and passage:
                 id_ = f"{prefix}{row[columns['id']] if 'id' in columns else number}"

@@ -13,8 +13,8 @@ from datasets import Dataset
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ..base.errors import InputError, UnknownName
-from ..base.languages import OTHER, known_languages, script_of
+from ..base.errors import InputError
+from ..base.languages import OTHER, script_of
 from ..base.mapped import chunks, codes, holds, keep_rows
 
 CHECKS = ["empty", "copied", "wrong_script", "wrong_language", "length_ratio", "duplicate", "ambiguous_question"]
@@ -31,8 +31,8 @@ CHECKED_TOGETHER = 100_000  # pairs; fewer are checked as a whole
 CONFIDENCE = 0.8
 LONG_ENOUGH = 40  # characters
 
-_NAMES = {"fil": "tl", "nb": "no"}  # py3langid's code where it is not ours
-_MEMBERS = {"ar": ("arz", "ary"), "nb": ("nn",), "no": ("nn",), "nn": ("no",), "zh": ("wuu", "yue")}  # written alike
+_NAMES = {"fil": "tl"}  # py3langid's code where it is not ours
+_MEMBERS = {"ar": ("arz", "ary"), "no": ("nn",), "nn": ("no",), "zh": ("wuu", "yue")}  # written alike
 
 # ISO 15924 codes that stand for several Unicode scripts, or for a variant of one
 _UNICODE_SCRIPTS = {"Hans": ["Hani"], "Hant": ["Hani"], "Jpan": ["Hani", "Hira", "Kana"], "Kore": ["Hang", "Hani"]}
@@ -46,7 +46,7 @@ def check_pairs_quality(pairs: Dataset, source: str = "en") -> pd.DataFrame:
 
     * empty: no text. Other checks leave such texts alone.
     * copied: equal to the source text (which has letters), in another language than the source.
-    * wrong_script: fewer than SCRIPT_SHARE of the letters are in the language's script (CLDR likely subtags).
+    * wrong_script: fewer than SCRIPT_SHARE of the letters are in the language's script (CLDR likely subtags), where CLDR knows it.
     * wrong_language: py3langid is sure of another language (from CONFIDENCE on). Texts
       that are copied or in the wrong script are not judged again, nor those of `unchecked_languages`.
     * length_ratio: (target + LENGTH_SLACK) / (source + LENGTH_SLACK) characters, divided by the median of the language
@@ -54,13 +54,13 @@ def check_pairs_quality(pairs: Dataset, source: str = "en") -> pd.DataFrame:
     * duplicate: question and passage of an earlier id of the same language. ambiguous_question: question of an earlier
       id with another passage, a false negative in any batch that holds both. The first id is kept.
 
-    Raises InputError when an id has no row in `source`, UnknownName for a language whose script CLDR does not know.
+    Raises InputError when an id has no row in `source`.
     """
     texts = _long_form(pairs, source)
     filled = texts[texts["text"] != ""]
     translated = filled[filled["language"] != source]
     copied = _copied(translated)
-    other_script = [_wrong_script(rows, language) for language, rows in translated.groupby("language", sort=False)]
+    other_script = [_wrong_script(rows, language) for language, rows in translated.groupby("language", sort=False) if _scripts(language)]
     unsuspected = translated.drop(pd.concat([copied, *other_script]).index)
     found = [
         _rejected(texts[texts["text"] == ""], "empty", "no text"),
@@ -155,11 +155,9 @@ def _repeated_questions(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _scripts(language: str) -> list[str]:
-    """Unicode scripts of a language code (`script_of`)."""
+    """Unicode scripts of a language code (`script_of`); none where CLDR does not know them."""
     script = script_of(language)
-    if script == OTHER:
-        raise UnknownName("language", language, sorted(known_languages()))
-    return _UNICODE_SCRIPTS.get(script, [script])
+    return [] if script == OTHER else _UNICODE_SCRIPTS.get(script, [script])
 
 
 def rejected(pairs: Dataset) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ from datasets import Dataset
 
 from ..base.errors import InputError, UnknownName
 from ..base.files import WORLDFACTS, data_folder, file_fingerprint, fingerprint, folder_fingerprint
-from ..base.languages import XQUAD_R_LANGUAGES
+from ..base.languages import XQUAD_R_LANGUAGES, our_codes
 from ..base.mapped import codes, keep_rows
 from ..tasks.beir import read_beir
 from ..tasks.mteb_tasks import mteb_set, mteb_task
@@ -51,6 +52,10 @@ class Request:
     pair_share: float = 1.0
     hard_negatives: str = "none"
 
+    def __post_init__(self):
+        for name in ("languages", "task_languages", "question_languages"):
+            object.__setattr__(self, name, our_codes(getattr(self, name)))
+
     @classmethod
     def of(cls, values: Mapping, **more: object) -> Request:
         """The request of those values of a profile or recipe that one has; lists become tuples."""
@@ -64,7 +69,7 @@ class Task:
     """read: (name, request) -> the task. sets: of data/evaluation_sets.toml; none: the world facts, or the user's own files.
 
     kind: ranked in full in memory, searched to a depth in pools on disk, or parallel questions without passages. languages: data_dir -> all
-    that a public set ranked in full has.
+    that a set has, where that is known without reading its texts.
     """
 
     read: Callable[[str, Request], RetrievalTask | SearchTask | ParallelQuestions]
@@ -77,11 +82,13 @@ class Task:
 class PairSet:
     """read: (name, request) -> pairs drawn from it, of which some are held out for validation unless `validation` reads a split of its own.
 
-    sets: of data/evaluation_sets.toml; none: the world facts, a set of data/training_sets.toml, or the user's own file.
+    sets: of data/evaluation_sets.toml; none: the world facts, a set of data/training_sets.toml, or the user's own file. languages: as of
+    a task.
     """
 
     read: Callable[[str, Request], Dataset]
     sets: tuple[str, ...] = ()
+    languages: Callable[[str], Iterable[str]] = lambda data_dir: ()
     validation: Callable[[str, Request], Dataset] | None = None
 
 
@@ -142,20 +149,38 @@ def shared_languages(name: str, request: Request, there: Sequence[str]) -> list[
     return shared
 
 
+def _of_facts(data_dir: str) -> tuple[str, ...]:
+    return worldfacts.template_languages()
+
+
+def _of_sections(name: str, data_dir: str) -> tuple[str, ...]:
+    return section_languages(data_folder(name, data_dir))
+
+
+def _listed(name: str) -> Callable[[str], tuple[str, ...]]:
+    return lambda data_dir: our_codes(EVALUATION_SETS[name].languages)
+
+
 SECTIONS = ("mscourses", "gnome-help", "bitcoin-faq")
 HUB_PAIR_SETS = ("mmarco", "squad", "newsqa", "natural-questions", "entityquestions", "mfaq", "mr-tydi", "wikiqa", "duorc")
 
 PAIR_SETS = {
-    "worldfacts": PairSet(_world_facts, validation=lambda _, r: worldfacts.english_pairs("validation", r.languages, r.corpus_seed)),
-    **{name: PairSet(_sections, (name,)) for name in SECTIONS},
+    "worldfacts": PairSet(
+        _world_facts,
+        languages=_of_facts,
+        validation=lambda _, r: worldfacts.english_pairs("validation", r.languages, r.corpus_seed),
+    ),
+    **{name: PairSet(_sections, (name,), partial(_of_sections, name)) for name in SECTIONS},
     **dict.fromkeys(HUB_PAIR_SETS, PairSet(_public_pairs)),
     "jsonl:FILE": PairSet(_own_pairs),
 }
 
 TASKS = {
-    "worldfacts-test": Task(lambda _, r: worldfacts.retrieval_task("test", r.languages, r.corpus_seed)),
-    "worldfacts-shifted": Task(lambda _, r: worldfacts.shifted_task(r.languages, r.corpus_seed)),
-    "worldfacts-brief": Task(lambda _, r: worldfacts.retrieval_task("test", r.languages, r.corpus_seed, worldfacts.BRIEF)),
+    "worldfacts-test": Task(lambda _, r: worldfacts.retrieval_task("test", r.languages, r.corpus_seed), languages=_of_facts),
+    "worldfacts-shifted": Task(lambda _, r: worldfacts.shifted_task(r.languages, r.corpus_seed), languages=_of_facts),
+    "worldfacts-brief": Task(
+        lambda _, r: worldfacts.retrieval_task("test", r.languages, r.corpus_seed, worldfacts.BRIEF), languages=_of_facts
+    ),
     "xquad-r": Task(
         lambda n, r: xquad_r(data_folder("xquad-r", r.data_dir), _of_public(n, r)), ("xquad-r",), languages=lambda _: XQUAD_R_LANGUAGES
     ),
@@ -168,14 +193,16 @@ TASKS = {
         ("ntrex-news",),
         languages=lambda data_dir: ntrex_codes(data_folder("ntrex-news", data_dir)),
     ),
-    **{f"{name}-test": Task(_section_task, (name,)) for name in SECTIONS},
+    **{f"{name}-test": Task(_section_task, (name,), languages=partial(_of_sections, name)) for name in SECTIONS},
     "squad:FOLDER": Task(lambda n, r: squad_folder(_place(n))),
     "beir:FOLDER": Task(lambda n, r: read_beir(_place(n))),
     "mkqa-questions": Task(lambda _, r: mkqa_questions(r.question_languages, r.data_dir), ("mkqa-questions",), "questions"),
-    "miracl": Task(lambda n, r: miracl_task(n, r.task_languages, r.data_dir), ("miracl",), "searched"),
-    "miracl-full": Task(lambda n, r: miracl_task(n, r.task_languages, r.data_dir), ("miracl-full",), "searched"),
-    "mkqa": Task(lambda _, r: mkqa_task(r.task_languages, r.data_dir), ("mkqa", "nq"), "searched"),
-    "neuclir": Task(lambda _, r: neuclir_task(r.task_languages, r.data_dir), ("neuclir", "neuclir-documents"), "searched"),
+    "miracl": Task(lambda n, r: miracl_task(n, r.task_languages, r.data_dir), ("miracl",), "searched", _listed("miracl")),
+    "miracl-full": Task(lambda n, r: miracl_task(n, r.task_languages, r.data_dir), ("miracl-full",), "searched", _listed("miracl-full")),
+    "mkqa": Task(lambda _, r: mkqa_task(r.task_languages, r.data_dir), ("mkqa", "nq"), "searched", _listed("mkqa")),
+    "neuclir": Task(
+        lambda _, r: neuclir_task(r.task_languages, r.data_dir), ("neuclir", "neuclir-documents"), "searched", _listed("neuclir")
+    ),
     "mteb:NAME": Task(lambda n, r: mteb_task(n, r.task_languages, r.data_dir), kind="searched"),
 }
 
@@ -228,8 +255,8 @@ def read_questions(name: str, request: Request = Request()) -> ParallelQuestions
 
 
 def languages_of(name: str, data_dir: str = "") -> tuple[str, ...]:
-    """All languages of a public set that is ranked in full; none of another task."""
-    return tuple(_entry("task", TASKS, name).languages(data_dir))
+    """All languages of a task or pair set; none where they are known from its texts alone."""
+    return tuple(_entry("task or pair set", {**TASKS, **PAIR_SETS}, name).languages(data_dir))
 
 
 def sets_behind(name: str) -> list[EvaluationSet]:
@@ -274,7 +301,18 @@ def data_fault(name: str, request: Request) -> str:
     """
     if name in TRAINING_SETS:
         return place_fault(name, request.languages, request.data_dir)
-    return next(filter(None, (each.fault(request.data_dir) for each in sets_behind(name))), _own_fault(name))
+    faults = (each.fault(request.data_dir) for each in sets_behind(name))
+    return next(filter(None, faults), _own_fault(name) or _language_fault(name, request))
+
+
+def _language_fault(name: str, request: Request) -> str:
+    """That a set has none of the languages asked for, or lacks one where it takes part with all (world facts, sets that are searched)."""
+    there, facts = languages_of(name, request.data_dir), name.startswith("worldfacts")
+    asked = request.languages if facts or name in PAIR_SETS else request.task_languages
+    missing = [code for code in asked if code not in there]
+    if not there or not missing or (len(missing) < len(asked) and not facts and not is_search_task(name)):
+        return ""
+    return f"{name}: not in {', '.join(missing)}; it has {', '.join(there)}."
 
 
 def _own_fault(name: str) -> str:

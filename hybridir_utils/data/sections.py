@@ -14,8 +14,8 @@ import pandas as pd
 from datasets import Dataset
 
 from ..base.errors import InputError
-from ..base.files import need_texts, read_jsonl
-from ..base.languages import check_languages, is_regional
+from ..base.files import read_jsonl, texts_of
+from ..base.languages import by_language, our_codes
 from ..base.mapped import codes, keep_rows
 from ..tasks.retrieval_task import RetrievalTask, task_from_pairs
 from ..tasks.sentences import sentence_spans
@@ -24,7 +24,6 @@ from .pairs import pairs_from_rows
 MIN_BYTES = 60  # of UTF-8: about 60 Latin letters or 20 Han or Thai ones; shorter sections answer nothing
 MIN_TEXT_SHARE = 0.8  # letters and spaces among all characters of an English section; below it is code or a list of numbers
 MAX_BARS = 20  # a section with more `|` is a list of links, such as the languages a document was translated into
-REGIONS = {"zh": ("zh-CN", "zh_CN"), "pt": ("pt-BR", "pt_BR"), "fil": ("tl",)}  # files of one region, or an old code
 SHARE = 0.1  # of the articles that are held out
 LEAST_SECTIONS = 50  # a tenth of a set of single questions would be too few to tell anything: then more articles are held out
 LEAST_PASSAGES = 10  # a pool of fewer finds anything: a language with fewer held-out passages is not in the task
@@ -49,17 +48,19 @@ def read_sections(folder: Path, languages: Iterable[str], source: str, max_chars
 
 
 def section_languages(folder: Path) -> tuple[str, ...]:
-    """Codes of the languages a folder of sections has a file for, sorted; a region stays in the code (`zh-TW`) unless REGIONS names it."""
-    stems = {path.name.removesuffix(".jsonl.gz") for path in Path(folder).glob("*.jsonl.gz")}
-    usual = {code: stems & set(names) for code, names in REGIONS.items() if stems & set(names)}
-    others = {stem.replace("_", "-") for stem in stems.difference(*usual.values())}
-    return tuple(sorted({code for code in others if code.isalpha() or is_regional(code)} | set(usual)))
+    """Codes of the languages a folder of sections has a file for, sorted (`by_language`)."""
+    return tuple(_files(folder))
+
+
+def _files(folder: Path) -> dict[str, str]:
+    """Our code -> the file's name without `.jsonl.gz`."""
+    return by_language((path.name.removesuffix(".jsonl.gz") for path in Path(folder).glob("*.jsonl.gz")), folder)
 
 
 def _kept(folder: Path, languages: Iterable[str], english: dict[str, dict]) -> Iterator[tuple[str, dict]]:
     """(language, section) of all that are fit. What is wrong in English drops the section in every language."""
     unfit = {id_ for id_, row in english.items() if _is_bare(row) or _is_code(row)} | _ambiguous(english)
-    for language in check_languages(languages):
+    for language in our_codes(languages):
         for row in _read_language(folder, language):
             untranslated = language != "en" and row["text"] == english.get(row["id"], {}).get("text")
             if row["id"] not in unfit and not _is_bare(row) and not untranslated:
@@ -108,14 +109,12 @@ def _english(folder: Path) -> dict[str, dict]:
 
 def _read_language(folder: Path, language: str) -> list[dict]:
     """Sections of one language with white space runs made single blanks."""
-    spellings = (language, language.replace("-", "_"), *REGIONS.get(language, ()))
-    names = [name for name in spellings if (folder / f"{name}.jsonl.gz").exists()]
-    if not names:
-        there = ", ".join(section_languages(folder)) or "none"
-        raise InputError(f"{folder}: no {language}.jsonl.gz; languages there: {there}.")
-    path, rows = folder / f"{names[0]}.jsonl.gz", []
+    files, rows = _files(folder), []
+    if language not in files:
+        raise InputError(f"{folder}: no {language}.jsonl.gz; languages there: {', '.join(files) or 'none'}.")
+    path = folder / f"{files[language]}.jsonl.gz"
     for number, row in read_jsonl(path, required=("id", "heading", "text")):
-        need_texts(row, row, f"{path}, line {number}", empty=True)
+        row = texts_of(row, f"{path}, line {number}", ("id",), title="", heading="", text="")
         rows.append({key: " ".join(value.split()) for key, value in row.items()})
     return rows
 
@@ -126,7 +125,8 @@ def held_out_articles(folder: Path, seed: int = 0) -> frozenset[str]:
     """
     folder = Path(folder)
     paths = [folder / "en.jsonl.gz"] if (folder / "en.jsonl.gz").exists() else sorted(folder.glob("*.jsonl.gz"))
-    ids = {row["id"] for path in paths for _, row in read_jsonl(path, required=("id",))}
+    rows = ((row, f"{path}, line {number}") for path in paths for number, row in read_jsonl(path))
+    ids = {texts_of(row, where, ("id",))["id"] for row, where in rows}
     sections = pd.Series([article(id_) for id_ in sorted(ids)], dtype=object).value_counts(sort=False).sort_index()
     order = np.random.default_rng(seed).permutation(len(sections))
     enough = int(np.searchsorted(sections.to_numpy()[order].cumsum(), LEAST_SECTIONS)) + 1
@@ -150,7 +150,7 @@ def section_task(folder: Path, languages: Sequence[str], source: str, seed: int 
     folder, source: as of `read_sections`. seed: draws the articles. Raises UnknownName for a code that is no language, InputError
     where no language is left.
     """
-    shared = [language for language in check_languages(languages) if language in section_languages(folder)]
+    shared = [language for language in our_codes(languages) if language in section_languages(folder)]
     pairs = read_sections(folder, shared, source, PASSAGE_CHARS) if shared else None
     held = keep_rows(pairs, _in_articles(pairs, held_out_articles(folder, seed), source)).to_pandas() if shared else pd.DataFrame()
     passages = held.groupby("language")["passage_id"].nunique() if len(held) else pd.Series(dtype=int)

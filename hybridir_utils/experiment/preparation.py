@@ -18,7 +18,7 @@ from ..base.files import writing
 from ..base.mapped import codes, counts, holds, keep_rows, write_parquet
 from ..data import worldfacts
 from ..data.leakage import drop_leaks, leaks
-from ..data.pairs import NEGATIVE_COLUMNS, join_pairs, read_split
+from ..data.pairs import NEGATIVE_COLUMNS, holds_passages, join_pairs, one_passage, read_split
 from ..data.quality import accepted, rejected
 from ..data.register import data_recipe, is_search_task, languages_of, read_questions, read_task
 from ..data.translation import CachedTranslator, MemoryTranslator, translate_pairs
@@ -81,7 +81,8 @@ def _make(out: Path, recipe: dict, run: Run) -> None:
     train, validation = _parallel_pairs(run, work)
     steps = {"translated": counts(train, "language")}
     rejections = pd.concat([rejected(train).assign(split="train"), rejected(validation).assign(split="validation")])
-    train, validation = accepted(train, rejections), accepted(validation, rejections)
+    train, validation = one_passage(accepted(train, rejections)), accepted(validation, rejections)
+    train = keep_rows(train, ~holds_passages(train, validation))
     steps["accepted"] = counts(train, "language")
     found = pd.concat([leaks(train, t, profile.near_duplicate).assign(task=t.name) for t in tested_texts(run)], ignore_index=True)
     train = drop_leaks(train, found)

@@ -7,16 +7,16 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from ..base.errors import InputError, UnknownName
+from ..base.errors import HybridIRError, InputError, UnknownName
 from ..base.files import PROFILES, read_toml
-from ..base.languages import check_languages
+from ..base.languages import our_codes
 from ..data.batching import SCHEDULES, STRATEGIES
 from ..data.register import PAIR_SETS, Request, is_known, task_names
 from ..encode.catalogue import ENCODERS
 from ..encode.opening import Opening
 from ..train.methods import METHODS
 
-Languages = Annotated[tuple[str, ...], AfterValidator(check_languages), Field(min_length=1)]
+Languages = Annotated[tuple[str, ...], AfterValidator(our_codes)]  # of any form of code, read as ours
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 TASKS = task_names("ranked", "searched")
@@ -54,11 +54,11 @@ class Profile(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]  # names the folder below data/runs
-    languages: Languages  # languages of the training pairs
-    unseen_languages: tuple[str, ...] = ()  # languages of `languages` that no training batch may hold
+    languages: Annotated[Languages, Field(min_length=1)]  # languages of the training pairs
+    unseen_languages: Languages = ()  # languages of `languages` that no training batch may hold
     pair_sets: _names("pair set", PAIR_SETS)  # training data; "jsonl:FILE" is a user's own
     tasks: _names("task", TASKS)  # evaluation; "beir:FOLDER", "squad:FOLDER" are a user's own, "mteb:NAME" a retrieval set of MTEB
-    task_languages: tuple[str, ...] = ()  # of the public tasks; those ranked in full take what they have of them; empty: all a task has
+    task_languages: Languages = ()  # of the public tasks; those ranked in full take what they have of them; empty: all a task has
     data_dir: str = ""  # folder of the real data sets; empty: HYBRIDIR_DATA
     english_only: tuple[str, ...] = ()  # pair sets that are not translated and take part in monolingual batches only
     max_pairs: Annotated[int, Field(ge=0)] = 0  # most pairs a pair set gives; 0: all
@@ -122,11 +122,9 @@ class Profile(BaseModel):
     schedules: _names("schedule", SCHEDULES, least=0) = SCHEDULES  # notebook 05: hybrid batches in an order, beside the constant mix
     shifted_tasks: _names("task", TASKS, least=0) = ()  # notebook 06: those of `tasks` under domain shift; the first is in domain
     question_task: _name("question task", QUESTION_TASKS) = ""  # notebook 07; empty: the first of `tasks`
-    question_languages: tuple[str, ...] = ()  # notebook 07: languages of its questions; empty: all they have
-    many_languages: Annotated[
-        tuple[str, ...], AfterValidator(check_languages)
-    ] = ()  # notebook 08: languages of its pairs and pool; empty: `languages`
-    many_unseen: tuple[str, ...] = ()  # notebook 08: those of them that no training batch holds
+    question_languages: Languages = ()  # notebook 07: languages of its questions; empty: all they have
+    many_languages: Languages = ()  # notebook 08: languages of its pairs and pool; empty: `languages`
+    many_unseen: Languages = ()  # notebook 08: those of them that no training batch holds
     many_base: _name("base encoder", BASES) = ""  # notebook 08; empty: the last of `bases`
     many_counts: tuple[Count, ...] = ()  # notebook 08: sizes of the language sets whose cost is compared
     many_pair_sets: _names("pair set", PAIR_SETS, least=0) = ()  # notebook 08; empty: `pair_sets`
@@ -189,7 +187,7 @@ def make_profile(values: dict, where: str) -> Profile:
             raise UnknownName(f"parameter (in {where})", key, Profile.model_fields)
     try:
         profile = Profile(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
-    except UnknownName as error:
+    except HybridIRError as error:
         raise InputError(f"{where}: {error}") from error
     except ValidationError as error:
         raise InputError(f"{where}: " + "; ".join(_explain(problem) for problem in error.errors())) from error

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from ..base.errors import HybridIRError, InputError
 from ..base.mapped import codes, keep_rows
 from ..data.mt import model_places
-from ..data.pairs import join_pairs
+from ..data.pairs import join_pairs, one_passage
 from ..data.register import Request, data_fault, pair_set
 from ..encode.catalogue import place_of
 from ..encode.opening import encoder_fault
@@ -37,7 +37,7 @@ def source_pairs(profile: Profile):
 
 def _one_set(name: str, profile: Profile):
     entry = pair_set(name)
-    pairs = entry.read(name, profile.request)
+    pairs = one_passage(entry.read(name, profile.request))
     return (pairs, entry.validation(name, profile.request)) if entry.validation else hold_out(pairs, profile.corpus_seed)
 
 

@@ -6,7 +6,7 @@ the pool of all languages. Rankings are full: no measure has a cut-off unless it
 
 For a question with R relevant candidates at ranks p_1 < ... < p_R:
 AP = mean of i / p_i; R@k = share of the R with p_i <= k (so 1/R bounds R@1, and 10/11 bounds R@10 in XQuAD-R's mixed
-pool); nDCG@10 with binary gains, ideal list of min(R, 10); RR = 1 / p_1.
+pool); nDCG@10 = DCG / that of the ideal list, DCG the sum of gain / log2(1 + p_i) over p_i <= 10, gains 1 unless graded; RR = 1 / p_1.
 Ties are resolved for the relevant items (`ranking.Places`): AP equals AP_best, and AP_worst is the other bound.
 """
 
@@ -29,7 +29,7 @@ def per_query(ranks: Ranks, task: RetrievalTask) -> pd.DataFrame:
     query: row of the task; candidate_language: the pool's, `all` for the mixed pool. Rows are sorted by setting, query and
     candidate language. Questions without a relevant candidate in the pool have no row.
     """
-    table = pd.concat([pd.DataFrame(_measures(runs)) for runs in (ranks.own_places, ranks.mixed_places)], ignore_index=True)
+    table = pd.concat([pd.DataFrame(_measures(runs, task.gains)) for runs in (ranks.own_places, ranks.mixed_places)], ignore_index=True)
     order, identity = _identity(ranks, task)
     return pd.concat([identity, table.iloc[order].reset_index(drop=True)], axis=1)
 
@@ -126,11 +126,10 @@ def _identity(ranks: Ranks, task: RetrievalTask) -> tuple[np.ndarray, pd.DataFra
     )
 
 
-def _measures(runs: Places) -> dict[str, np.ndarray]:
+def _measures(runs: Places, gains: np.ndarray | None) -> dict[str, np.ndarray]:
+    """gains: [R] of each relevant pair, None where all are 1."""
     hits, best, worst = runs.hits, runs.best, runs.worst
-    n_relevant = np.diff(np.r_[runs.start, len(hits)])
-    ideal = np.cumsum(1 / np.log2(np.arange(2, 12)))
-    gain = (best <= 10) / np.log2(best + 1)
+    gain = (best <= 10) / np.log2(best + 1) * (1 if gains is None else gains)
     precision = _run_mean(runs, hits / best)
     return {
         "AP": precision,
@@ -138,9 +137,20 @@ def _measures(runs: Places) -> dict[str, np.ndarray]:
         "AP_worst": _run_mean(runs, hits / worst),
         "R@1": _run_mean(runs, best <= 1),
         "R@10": _run_mean(runs, best <= 10),
-        "nDCG@10": np.add.reduceat(gain, runs.start) / ideal[np.minimum(n_relevant, 10) - 1],
+        "nDCG@10": np.add.reduceat(gain, runs.start) / _ideal(runs, gains),
         "RR": 1 / np.minimum.reduceat(best, runs.start),
     }
+
+
+def _ideal(runs: Places, gains: np.ndarray | None) -> np.ndarray:
+    """[runs] DCG@10 of the relevant items of each run, the most relevant first."""
+    length = np.diff(np.r_[runs.start, len(runs.hits)])
+    if gains is None:
+        return np.cumsum(1 / np.log2(np.arange(2, 12)))[np.minimum(length, 10) - 1]
+    number = np.repeat(np.arange(len(length)), length)
+    place = np.arange(len(number)) - runs.start[number]
+    ordered = gains[np.lexsort((-gains, number))]
+    return np.add.reduceat(ordered * (place < 10) / np.log2(place + 2), runs.start)
 
 
 def _run_mean(runs: Places, values: np.ndarray) -> np.ndarray:

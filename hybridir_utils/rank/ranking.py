@@ -152,8 +152,7 @@ def _places(run: np.ndarray, score: np.ndarray, above: np.ndarray, tied: np.ndar
 
 
 def _rank_block(score_block: ScoreBlock, task: RetrievalTask, pairs: np.ndarray, depth: int, start: int, stop: int) -> Ranks:
-    scores = np.asarray(score_block(start, stop))
-    _check_block(scores, task, start, stop)
+    scores = _without_own(np.asarray(score_block(start, stop)), task, start, stop)
     query, candidate = pairs[slice(*np.searchsorted(pairs[:, 0], [start, stop]))].T
     row, score, language = query - start, scores[query - start, candidate], task.candidate_language[candidate]
     bounds = np.searchsorted(task.candidate_language, np.arange(len(task.languages) + 1))
@@ -257,6 +256,16 @@ def working_threads(count: int | None = None) -> Iterator[Callable]:
     allowed = max((library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"), default=1)
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(count or min(MOST_WORKERS, allowed)) as pool:
         yield pool.map
+
+
+def _without_own(scores: np.ndarray, task: RetrievalTask, start: int, stop: int) -> np.ndarray:
+    """The checked scores, those of `own_pairs` below all others: such a candidate is above none, and at the end of a list at most."""
+    _check_block(scores, task, start, stop)
+    query, candidate = task.own_pairs[slice(*np.searchsorted(task.own_pairs[:, 0], [start, stop]))].T
+    if len(query):
+        scores = scores.copy()
+        scores[query - start, candidate] = -np.inf
+    return scores
 
 
 def _check_block(scores: np.ndarray, task: RetrievalTask, start: int, stop: int) -> None:

@@ -96,7 +96,8 @@ def _measured(task: SearchTask, search: Search, rows: np.ndarray, relevant: pd.D
         values = judged_measures(task.measures, relevant, queries, rows)
     about = search.queries[["id", "group"]].rename(columns={"id": "query"}).assign(setting=search.setting)
     about = about.assign(query_language=search.query_language, candidate_language=search.candidate_language)
-    return pd.concat([about[["setting", "query", "group", "query_language", "candidate_language"]], values], axis=1)
+    table = pd.concat([about[["setting", "query", "group", "query_language", "candidate_language"]], values], axis=1)
+    return table.dropna(subset=list(task.measures), ignore_index=True)  # all that is relevant to it is missing in the corpus
 
 
 def judged_measures(names: Sequence[str], relevant: pd.DataFrame, queries: Sequence[str], rows: np.ndarray) -> pd.DataFrame:

@@ -1,36 +1,42 @@
 """BEIR's folder layout (Thakur et al. 2021, arXiv 2104.08663): corpus.jsonl, queries.jsonl and qrels/<split>.tsv.
 
-Our tasks add two keys BEIR's readers ignore: `language` and `group`. Relevance is binary here: a score above 0 is relevant.
+Our tasks add two keys BEIR's readers ignore: `language` and `group`. BEIR's protocol: a score above 0 is a gain, any other says
+irrelevant; a document with the question's own id is left out of its list.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import warnings
 from pathlib import Path
 
 import pandas as pd
 
 from ..base.errors import InputError
-from ..base.files import need_texts, read_jsonl, read_text, write_text_atomically
-from ..base.languages import check_languages
+from ..base.files import read_jsonl, read_text, texts_of, write_text_atomically
+from ..base.languages import our_code
 from .retrieval_task import TEXT_COLUMNS, RetrievalTask
+from .searched_task import MOST
 
 QRELS_HEADER = "query-id\tcorpus-id\tscore"
 
 
-def read_beir(folder: Path, language: str | None = None, split: str = "test") -> RetrievalTask:
+def read_beir(folder: Path, language: str = "", split: str = "test") -> RetrievalTask:
     """The task of `qrels/<split>.tsv`; the folder's name becomes the task's.
 
     A text's language is its `language` key, else the argument. A title is put before its text, as BEIR does. Queries without a
-    relevant document in the split are left out. Raises InputError naming file and line for a malformed row, a text without a
-    language, or qrels that name an unknown id.
+    relevant document in the split are left out, and so are judgements of what is not in the folder, as published sets have them, with a
+    warning that counts them. Raises InputError naming file and line for a malformed row, a text without a language, or qrels of which
+    most name nothing in the folder.
     """
     folder = Path(folder)
-    relevance = _read_qrels(_qrels_path(folder, split))
-    candidates = _read_texts(folder / "corpus.jsonl", language)
+    path = _qrels_path(folder, split)
+    candidates = _read_texts(folder / "corpus.jsonl", language, title="")
     queries = _read_texts(folder / "queries.jsonl", language)
+    relevance = _in_folder(_read_qrels(path), queries, candidates, path)
     queries = queries[queries["id"].isin(set(relevance["query"]))]
-    return RetrievalTask(folder.resolve().name, queries, candidates, relevance)
+    return RetrievalTask(folder.resolve().name, queries, candidates, relevance, skip_own=True)
 
 
 def write_beir(task: RetrievalTask, folder: Path) -> None:
@@ -46,7 +52,8 @@ def write_beir(task: RetrievalTask, folder: Path) -> None:
     folder = Path(folder)
     write_text_atomically(folder / "corpus.jsonl", _lines(task.candidates.assign(title="")))
     write_text_atomically(folder / "queries.jsonl", _lines(task.queries))
-    rows = (f"{query}\t{candidate}\t1" for query, candidate in task.relevance[["query", "candidate"]].itertuples(index=False))
+    judged = task.relevance if "gain" in task.relevance else task.relevance.assign(gain=1)
+    rows = (f"{query}\t{candidate}\t{gain:g}" for query, candidate, gain in judged[["query", "candidate", "gain"]].itertuples(index=False))
     write_text_atomically(folder / "qrels" / "test.tsv", "\n".join([QRELS_HEADER, *rows]) + "\n")
 
 
@@ -61,18 +68,19 @@ def _check_ids(name: str, ids: pd.Series) -> None:
         raise InputError(f"task {name}: id {bad.iloc[0]!r} has a tab or line break, which BEIR's tab-separated qrels cannot carry.")
 
 
-def _read_texts(path: Path, language: str | None) -> pd.DataFrame:
+def _read_texts(path: Path, language: str, **more: str) -> pd.DataFrame:
+    """more: the title, where the file may have one; a document may be a title alone."""
     rows = []
     for number, row in read_jsonl(path, required=("_id", "text")):
-        code = row.get("language") or language
-        if code is None:
-            raise InputError(f"{path}, line {number}: no 'language' key; add it, or give the language as an argument.")
-        need_texts({"language": code}, ["language"], f"{path}, line {number}")
-        text = f"{row.get('title') or ''} {row['text']}".strip() if row.get("title") else row["text"]
-        rows.append((str(row["_id"]), str(row.get("group", row["_id"])), code, text))
-    frame = pd.DataFrame(rows, columns=TEXT_COLUMNS)
-    check_languages(frame["language"].unique())
-    return frame
+        where = f"{path}, line {number}"
+        row = texts_of(row, where, ("_id",), text="", group="", language=language, **more)
+        if not row["language"]:
+            raise InputError(f"{where}: no 'language' key; add it, or give the language as an argument.")
+        if not row["text"] and not row.get("title"):
+            raise InputError(f"{where}: {row['_id']!r} has no text; drop or fill it.")
+        text = f"{row['title']} {row['text']}".strip() if row.get("title") else row["text"]
+        rows.append((row["_id"], row["group"] or row["_id"], our_code(row["language"], where), text))
+    return pd.DataFrame(rows, columns=TEXT_COLUMNS)
 
 
 def _qrels_path(folder: Path, split: str) -> Path:
@@ -84,8 +92,8 @@ def _qrels_path(folder: Path, split: str) -> Path:
 
 
 def _read_qrels(path: Path) -> pd.DataFrame:
-    """Rows with a score above 0 as columns query, candidate."""
-    header, *lines = read_text(path).splitlines() or [""]
+    """Columns query, candidate, gain, line; of several judgements of a pair the last, with a warning where they differ."""
+    header, *lines = read_text(path).split("\n")
     if len(header.split("\t")) != 3 or header.split("\t")[2].strip() != "score":
         raise InputError(f"{path}, line 1: expected the header {QRELS_HEADER!r}, found {header!r}.")
     rows = []
@@ -94,9 +102,32 @@ def _read_qrels(path: Path) -> pd.DataFrame:
             continue
         fields = line.split("\t")
         try:
-            query, candidate, score = fields[0], fields[1], float(fields[2])
+            rows.append((fields[0], fields[1], float(fields[2]), number))
+            if not math.isfinite(rows[-1][2]):
+                raise ValueError
         except (IndexError, ValueError):
             raise InputError(f"{path}, line {number}: expected query id, corpus id and a number, tab-separated; found {line!r}.") from None
-        if score > 0:
-            rows.append((query, candidate))
-    return pd.DataFrame(rows, columns=["query", "candidate"])
+    table = pd.DataFrame(rows, columns=["query", "candidate", "gain", "line"])
+    odd = table[table.groupby(["query", "candidate"])["gain"].transform("nunique") > 1]
+    if len(odd):
+        line = odd["line"].iloc[-1]
+        warnings.warn(f"{path}, line {line}: judged before, and otherwise; the last judgement holds ({len(odd)} such lines).", stacklevel=3)
+    return table.drop_duplicates(["query", "candidate"], keep="last")
+
+
+def _in_folder(judged: pd.DataFrame, queries: pd.DataFrame, candidates: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The relevant judgements of what is in the folder."""
+    judged = judged[judged["gain"] > 0]
+    there = judged["query"].isin(set(queries["id"])) & judged["candidate"].isin(set(candidates["id"]))
+    if judged.empty:
+        raise InputError(f"{path}: no judgement with a score above 0; a task needs at least one.")
+    if not there.all():
+        row, missing = judged[~there].iloc[0], f"{(~there).sum()} of {len(judged)} judgements name no query or document of the folder"
+        where = f"{path}, line {row['line']}: {missing}, such as ({row['query']!r}, {row['candidate']!r})"
+        if there.mean() < MOST:
+            quoted = row["query"].strip("\"' ") in set(queries["id"]) and row["query"] not in set(queries["id"])
+            advice = "Take the quotes or blanks round the ids away." if quoted else "The files are of different sets, or one is cut off."
+            raise InputError(f"{where}. {advice}")
+        warnings.warn(f"{where}; they are left out.", stacklevel=3)
+    kept = judged.loc[there, ["query", "candidate", "gain"]].reset_index(drop=True)
+    return kept if (kept["gain"] != 1).any() else kept[["query", "candidate"]]

@@ -13,7 +13,7 @@ import pandas as pd
 from ..base.errors import InputError, did_you_mean
 from ..base.hub import hub_errors, split_revision
 from ..base.hub_data import local_folder
-from ..base.languages import our_code, pick_languages
+from ..base.languages import our_codes, pick_languages
 from .public_sets import EvaluationSet
 from .retrieval_task import TEXT_COLUMNS
 from .searched_task import Search, SearchTask, passages
@@ -107,7 +107,7 @@ def _load(task, entry: EvaluationSet, where: str) -> None:
 def _subsets(task, name: str, languages: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Subset -> (question language, passage language)."""
     there = task.metadata.hf_subsets_to_langscripts
-    named = {subset: tuple(dict.fromkeys(our_code(code, single=True) for code in codes)) for subset, codes in there.items()}
+    named = {subset: our_codes(codes) for subset, codes in there.items()}
     known = {subset: codes * 2 if len(codes) == 1 else (subset, subset) for subset, codes in named.items()}
     wanted = set(pick_languages(name, languages, sorted({code for codes in named.values() for code in codes})))
     picked = {subset: codes for subset, codes in known.items() if set(named[subset]) <= wanted}

@@ -4,7 +4,6 @@ which are ranked in full: Belebele, NTREX news, MKQA's questions.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,18 +12,16 @@ import pandas as pd
 
 from ..base.catalogue import Catalogue
 from ..base.errors import InputError
-from ..base.files import data_folder, need_texts, read_jsonl, read_text
+from ..base.files import data_folder, read_jsonl, read_text, texts_of
 from ..base.hub_data import HubSet, check_columns, load_set, set_folder
-from ..base.languages import our_code, pick_languages
+from ..base.languages import by_language, pick_languages
 from .retrieval_task import TEXT_COLUMNS, ParallelQuestions, RetrievalTask
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 BELEBELE = ("link", "question_number", "flores_passage", "question")
-# NTREX has one file a language: of the regional ones the plain file, and of those without a plain one the first choice of most sets.
-LEFT_OUT = ("eng-GB", "eng-IN", "eng-US", "fra-CA", "por-BR", "spa-MX", "srp-Latn", "zho-TW")
-NO_TEXT = ("document_ids",)
+NO_TEXT = ("document_ids",)  # beside NTREX' texts
 
 
 class EvaluationSet(HubSet):
@@ -60,9 +57,7 @@ def set_part(entry: EvaluationSet, config: str, columns: Sequence[str], data_dir
 
 def belebele_codes() -> dict[str, str]:
     """Our code -> Belebele's (`ar` -> `arb_Arab`), one each."""
-    codes = EVALUATION_SETS["belebele"].languages
-    variants = Counter(our_code(code, single=True) for code in codes)
-    return {our_code(code, single=variants[our_code(code, single=True)] == 1): code for code in codes}
+    return by_language(EVALUATION_SETS["belebele"].languages, "belebele")
 
 
 def belebele_task(languages: Sequence[str] = (), data_dir: str = "") -> RetrievalTask:
@@ -91,7 +86,7 @@ def _texts(rows: pd.DataFrame, group: str, text: str) -> pd.DataFrame:
 
 
 def ntrex_task(languages: Sequence[str] = (), data_dir: str = "") -> RetrievalTask:
-    """The task in the given languages; none: all there are (120, of which the 13 M relevant pairs alone take some GB).
+    """The task in the given languages; none: all but regional variants (120, of which the 13 M relevant pairs alone take some GB).
 
     Reads `<code>.txt` and `document_ids.txt` of `ntrex-news` below data_dir or HYBRIDIR_DATA. Raises UnknownName for a language
     without a file, InputError when the files are not aligned or a line is empty.
@@ -99,7 +94,7 @@ def ntrex_task(languages: Sequence[str] = (), data_dir: str = "") -> RetrievalTa
     folder = data_folder("ntrex-news", data_dir)
     documents = _lines(folder / "document_ids.txt")
     codes = ntrex_codes(folder)
-    picked = pick_languages("NTREX", languages, tuple(codes))
+    picked = pick_languages("NTREX", languages, tuple(codes)) if languages else [code for code in codes if "-" not in code]
     rows = pd.concat([_ntrex_rows(folder / f"{codes[code]}.txt", code, documents) for code in picked], ignore_index=True)
     first = rows["line"].isin(_first_lines(documents))
     queries, candidates = rows[first].assign(group=rows["document"]), rows[~first].assign(group=rows["line"].astype(str))
@@ -110,8 +105,7 @@ def ntrex_task(languages: Sequence[str] = (), data_dir: str = "") -> RetrievalTa
 
 def ntrex_codes(folder: Path) -> dict[str, str]:
     """Our code -> the file's name without `.txt`, one file a language."""
-    stems = sorted(path.stem for path in Path(folder).glob("*.txt"))
-    return {our_code(stem, single=True): stem for stem in stems if stem not in (*LEFT_OUT, *NO_TEXT)}
+    return by_language((path.stem for path in Path(folder).glob("*.txt") if path.stem not in NO_TEXT), folder)
 
 
 def _ntrex_rows(path: Path, language: str, documents: list[str]) -> pd.DataFrame:
@@ -144,18 +138,19 @@ def mkqa_questions(languages: Sequence[str] = (), data_dir: str = "") -> Paralle
     malformed line, an id that stands twice or ids that no other language has, UnknownName for a language without a file.
     """
     folder = data_folder("mkqa-questions", data_dir)
-    paths = {our_code(path.stem, single=True): path for path in sorted(folder.glob("*.jsonl"))}
-    if not paths:
+    codes = by_language((path.stem for path in folder.glob("*.jsonl")), folder)
+    if not codes:
         raise InputError(f"{folder}: no <language>.jsonl in it; data/README.md gives the command that puts the questions there.")
-    picked = pick_languages("MKQA's questions", languages, tuple(paths))
-    return ParallelQuestions("mkqa-questions", pd.concat([_questions(paths[language], language) for language in picked], ignore_index=True))
+    picked = pick_languages("MKQA's questions", languages, tuple(codes))
+    parts = [_questions(folder / f"{codes[language]}.jsonl", language) for language in picked]
+    return ParallelQuestions("mkqa-questions", pd.concat(parts, ignore_index=True))
 
 
 def _questions(path: Path, language: str) -> pd.DataFrame:
     rows, seen = [], {}
     for number, row in read_jsonl(path, required=("id", "question")):
-        group, text = str(row["id"]).partition("_")[0], row["question"]
-        need_texts(row, ["question"], f"{path}, line {number}")
+        row = texts_of(row, f"{path}, line {number}", ("id", "question"))
+        group, text = row["id"].partition("_")[0], row["question"]
         if group in seen:
             raise InputError(f"{path}, line {number}: question {group!r} stands in line {seen[group]} already; keep one of them.")
         seen[group] = number

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,15 +25,17 @@ class RetrievalTask:
     """Queries, candidates and relevance of one evaluation set.
 
     name: shown in tables. queries, candidates: frames with columns id (unique), group, language, text.
-    relevance: frame with columns query, candidate (ids). Rows are kept in language order of `languages`, so that the
-    candidates of one language are contiguous. Raises InputError naming the row when ids repeat, a text is empty, or
-    relevance names an unknown id.
+    relevance: frame with columns query, candidate (ids) and, where relevance is graded, gain (a number above 0). Rows are kept in language
+    order of `languages`, so that the candidates of one language are contiguous. skip_own: a candidate with a question's own id is left out
+    of its lists, unless it is relevant to it (BEIR's sets whose questions stand in the corpus). Raises InputError naming the row when ids
+    repeat, a text is empty, or relevance names an unknown id.
     """
 
     name: str
     queries: pd.DataFrame
     candidates: pd.DataFrame
     relevance: pd.DataFrame
+    skip_own: bool = False
 
     def __post_init__(self):
         order = {language: i for i, language in enumerate(self.languages)}
@@ -66,10 +67,28 @@ class RetrievalTask:
     @cached_property
     def relevant_pairs(self) -> np.ndarray:
         """[R, 2] int: (query row, candidate row), sorted by query then candidate."""
+        return self._judged[0]
+
+    @cached_property
+    def gains(self) -> np.ndarray | None:
+        """[R] float: how relevant each of `relevant_pairs` is; None where all are alike."""
+        return self.relevance["gain"].to_numpy(dtype=float)[self._judged[1]] if "gain" in self.relevance else None
+
+    @cached_property
+    def own_pairs(self) -> np.ndarray:
+        """[P, 2] int: (query row, candidate row) that have one id and are left out of the rankings (`skip_own`)."""
+        candidate = pd.Index(self.candidates["id"]).get_indexer(self.queries["id"] if self.skip_own else [])
+        pairs = np.stack([np.flatnonzero(candidate >= 0), candidate[candidate >= 0]], axis=1)
+        width = len(self.candidates)
+        return pairs[~np.isin(pairs @ [width, 1], self.relevant_pairs @ [width, 1])]
+
+    @cached_property
+    def _judged(self) -> tuple[np.ndarray, np.ndarray]:
+        """`relevant_pairs`, and the row of `relevance` of each."""
         query_row = pd.Index(self.queries["id"]).get_indexer(self.relevance["query"])
         candidate_row = pd.Index(self.candidates["id"]).get_indexer(self.relevance["candidate"])
-        pairs = np.stack([query_row, candidate_row], axis=1)
-        return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+        order = np.lexsort((candidate_row, query_row))
+        return np.stack([query_row, candidate_row], axis=1)[order], order
 
     def summary(self) -> pd.DataFrame:
         """Questions, candidates and relevant candidates per language (a table for readers)."""
@@ -86,17 +105,6 @@ class RetrievalTask:
             .fillna(0)
             .astype(int)
         )
-
-    def save(self, folder: Path) -> None:
-        """Write queries, candidates and relevance as parquet into an existing folder."""
-        for kind in ("queries", "candidates", "relevance"):
-            getattr(self, kind).to_parquet(Path(folder) / f"{kind}.parquet", index=False)
-
-    @classmethod
-    def load(cls, folder: Path, name: str) -> RetrievalTask:
-        """Read what `save` wrote."""
-        frames = (pd.read_parquet(Path(folder) / f"{kind}.parquet") for kind in ("queries", "candidates", "relevance"))
-        return cls(name, *frames)
 
 
 def task_from_pairs(name: str, pairs) -> RetrievalTask:
@@ -203,13 +211,14 @@ def _codes(languages: pd.Series, order: tuple[str, ...]) -> np.ndarray:
 
 
 def check_texts(where: str, kind: str, frame: pd.DataFrame) -> None:
-    """Raise InputError, naming the first, where an id stands twice or a row has no text; kind: what a row is."""
+    """Raise InputError, naming the first, where an id stands twice or a row lacks its text, language, group or id; kind: what a row is."""
     repeated = frame["id"][frame["id"].duplicated()]
     if len(repeated):
         raise InputError(f"{where}: {kind} id {repeated.iloc[0]!r} stands twice; ids must be unique.")
-    empty = frame["id"][frame["text"].fillna("").str.strip() == ""]
-    if len(empty):
-        raise InputError(f"{where}: {kind} {empty.iloc[0]!r} has no text ({len(empty)} such rows); drop or fill them.")
+    for column in reversed(TEXT_COLUMNS):
+        empty = frame["id"][~frame[column].map(lambda value: isinstance(value, str) and bool(value.strip())).astype(bool)]
+        if len(empty):
+            raise InputError(f"{where}: {kind} {empty.iloc[0]!r} has no {column} ({len(empty)} such rows); drop or fill them.")
 
 
 def _check_relevance(task: RetrievalTask) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from ..base.errors import InputError
 from ..base.files import parse_json, read_text
-from ..base.languages import our_code, pick_languages
+from ..base.languages import by_language, pick_languages
 from .public_sets import EVALUATION_SETS, EvaluationSet, set_file, set_part
 from .retrieval_task import TEXT_COLUMNS
 from .searched_task import Search, SearchTask, passages
@@ -63,7 +63,7 @@ def _judgements(entry: EvaluationSet, subset: str, data_dir: str = "") -> pd.Dat
 def mkqa_task(languages: Sequence[str] = (), data_dir: str = "") -> SearchTask:
     """Recall@20 and @100 in the given languages (none: all 25; `zh`, `zh-HK` and `zh-TW` are Chinese). Raises UnknownName, InputError."""
     entry = EVALUATION_SETS["mkqa"]
-    codes = {our_code(code): code for code in entry.languages}
+    codes = by_language(entry.languages, "mkqa")
     picked = pick_languages("MKQA", languages, tuple(codes))
     archive = set_file(entry, ARCHIVE, data_dir)
     searches = tuple(_search(archive, language, codes[language]) for language in picked)
@@ -114,7 +114,7 @@ def _row(line: str, where: str, number: int) -> dict:
 def neuclir_task(languages: Sequence[str] = (), data_dir: str = "") -> SearchTask:
     """English topics against the documents of each language (fa, ru, zh; none given: all). Raises UnknownName, InputError."""
     entry = EVALUATION_SETS["neuclir"]
-    codes = {our_code(code): code for code in entry.languages}
+    codes = by_language(entry.languages, "neuclir")
     queries = _topics(set_file(entry, "data/news.eng.tsv", data_dir))
     searches = []
     for language in pick_languages("NeuCLIR", languages, tuple(codes)):

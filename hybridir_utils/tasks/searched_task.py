@@ -5,6 +5,7 @@ Questions without a relevant passage take no part, as in the full rankings of `t
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from .retrieval_task import check_texts
 if TYPE_CHECKING:
     from datasets import Dataset
 
+MOST = 0.5  # of the passages judged relevant that must be in the corpus
 CHUNK = 100_000  # rows of a memory-mapped table looked at together
 
 
@@ -118,17 +120,20 @@ def corpus_rows(corpus: Dataset, ids: Sequence[str], where: str) -> pd.Series:
 def relevant_rows(search: Search, rows: pd.Series, name: str) -> pd.DataFrame:
     """The judgements with corpus rows for ids: columns query, row, relevance, of the passages that are there.
 
-    rows: of `corpus_rows`. A passage judged irrelevant may be missing (pools of hard negatives leave some out); raises InputError
-    naming the first relevant one that is missing.
+    rows: of `corpus_rows`. A passage judged irrelevant may be missing (pools of hard negatives leave some out); relevant ones that are
+    missing are left out with a warning, as published sets have some. Raises InputError where most are.
     """
     row = search.qrels["candidate"].map(rows)
-    missing = search.qrels[row.isna() & (search.qrels["relevance"] > 0)]
+    relevant = search.qrels["relevance"] > 0
+    missing = search.qrels[row.isna() & relevant]
     if len(missing):
-        raise InputError(
+        found = (
             f"{name}, {search.label}: {missing['candidate'].nunique()} passages judged relevant are not in the corpus, such as "
-            f"{missing['candidate'].iloc[0]!r} (question {missing['query'].iloc[0]!r}). Corpus and judgements are of different "
-            "revisions, or one is cut off; fetch both again."
+            f"{missing['candidate'].iloc[0]!r} (question {missing['query'].iloc[0]!r})"
         )
+        if len(missing) > (1 - MOST) * relevant.sum():
+            raise InputError(f"{found}. Corpus and judgements are of different revisions, or one is cut off; fetch both again.")
+        warnings.warn(f"{found}; they are left out.", stacklevel=2)
     table = search.qrels.assign(row=row).dropna(subset="row").astype({"row": np.int64})
     return table[["query", "row", "relevance"]]
 

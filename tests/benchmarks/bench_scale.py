@@ -113,9 +113,9 @@ PARTS = {
 
 def codes(languages: int) -> list[str]:
     """As many language codes as asked for."""
-    from hybridir_utils.base.languages import known_languages
+    from babel.localedata import locale_identifiers
 
-    return sorted(code for code in known_languages() if len(code) == 2)[:languages]
+    return sorted(code for code in locale_identifiers() if len(code) == 2)[:languages]
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
