@@ -1,4 +1,4 @@
-"""Command line: `python -m hybridir_utils run | plan | whence | translate | train | check | figures | report | profiles`."""
+"""Command line: `python -m hybridir_utils run | evaluate | plan | whence | translate | train | check | figures | report | profiles`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .base.errors import HybridIRError, InputError
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 when it ended well, 1 with a message when it did not, 2 for a wrong call."""
     options = _parser().parse_args(arguments)
+    options.arguments = sys.argv[1:] if arguments is None else arguments
     try:
         return options.command(options)
     except HybridIRError as error:
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--as", dest="models", action="append", default=[], metavar="BASE=MODEL", help="a base that stands for a model")
     check.add_argument("--against", default="", metavar="FILE", help="another CSV of expected numbers")
     check.set_defaults(command=_check)
+    _add_evaluate(commands)
     for command in (run, plan, translate, train, check, figures, report):
         command.set_defaults(name=command.prog.split()[-1])
         command.add_argument("--profile", default="sample", metavar="NAME|FILE", help="a profile of notebooks/profiles, or a TOML file")
@@ -73,6 +75,42 @@ def _parser() -> argparse.ArgumentParser:
     profiles = commands.add_parser("profiles", help="list the profiles")
     profiles.set_defaults(command=_profiles)
     return parser
+
+
+def _add_evaluate(commands) -> None:
+    evaluate = commands.add_parser("evaluate", help="measure any encoders on any task: retrieval, language bias, and what centring changes")
+    model = "a folder, a name on the hub, or of data/encoders.toml; BM25; random"
+    evaluate.add_argument("models", nargs="*", metavar="MODEL", help=model)
+    function = "a function (texts, role) -> vectors, role: query or document; its vectors are not kept"
+    evaluate.add_argument("--encoder", dest="functions", action="append", default=[], metavar="module:function", help=function)
+    task = "xquad-r, mlqa-r, worldfacts-test …, beir:FOLDER, squad:FOLDER, or a folder; may be given several times"
+    evaluate.add_argument("--task", dest="tasks", action="append", required=True, metavar="TASK", help=task)
+    evaluate.add_argument("--languages", nargs="+", default=[], metavar="CODE", help="only these languages of named tasks")
+    prompts = "before questions and passages, in place of what the encoders bring"
+    evaluate.add_argument("--prompts", nargs=2, action="append", default=[], metavar=("QUERY", "PASSAGE"), help=prompts)
+    evaluate.add_argument("--output", default="", metavar="FOLDER", help="where table, page and figure go, instead of data/runs/evaluate")
+    evaluate.set_defaults(command=_evaluate)
+
+
+def _evaluate(options) -> int:
+    import shlex
+    from pathlib import Path
+
+    from .library import read_task
+    from .suite.evaluate import about, asked_encoders, default_folder, evaluate_all, told, write_results
+
+    if len(options.prompts) > 1:
+        raise InputError(
+            "--prompts is given twice; one pair holds for all encoders that are named. Evaluate others in a call of their own."
+        )
+    command = shlex.join(["python", "-m", "hybridir_utils", *options.arguments])
+    tasks = {name: read_task(name, options.languages) for name in options.tasks}
+    encoders = asked_encoders(options.models, options.functions, *map(tuple, options.prompts))
+    folder = Path(options.output) if options.output else default_folder(next(iter(encoders)), command)
+    results, failed = evaluate_all(encoders, tasks, folder)
+    print(*map(told, results), sep="\n")
+    print("", *write_results(folder, results, about(encoders, failed, command)), sep="\n")
+    return 1 if failed else 0
 
 
 def _run(options) -> int:

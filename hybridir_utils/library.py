@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from .base.errors import InputError, UnknownName
-from .base.languages import XQUAD_R_LANGUAGES
+from .base.languages import XQUAD_R_LANGUAGES, check_languages
 from .data import register
 from .data.batching import BatchPlan, plan_batches
 from .data.pairs import read_pairs_jsonl as read_pairs
@@ -32,6 +32,8 @@ from .tasks.beir import read_beir
 from .tasks.retrieval_task import RetrievalTask
 from .tasks.squad import squad_folder
 from .train import training
+
+OWN_TASKS = ("beir:", "squad:")  # before a folder, as a profile names it
 
 __all__ = [
     "Evaluation",
@@ -79,10 +81,12 @@ def read_task(place: str | Path, languages: Sequence[str] = (), data_dir: str = 
     file and line of a fault, UnknownName for a name or a language that does not exist.
     """
     folder, languages = Path(place), tuple(languages)
+    if languages and (folder.is_dir() or str(place).startswith(OWN_TASKS)):
+        raise InputError(f"{place}: the languages of a folder are those of its texts; leave `languages` out.")
+    if str(place).startswith("worldfacts"):  # made of CLDR's names; public sets have codes of their own and say which
+        check_languages(languages)
     if not folder.is_dir():
         return register.read_task(str(place), register.Request(languages or XQUAD_R_LANGUAGES, languages, data_dir=data_dir))
-    if languages:
-        raise InputError(f"{folder}: the languages of a folder are those of its texts; leave `languages` out.")
     return read_beir(folder) if (folder / "corpus.jsonl").is_file() else squad_folder(folder)
 
 

@@ -177,7 +177,8 @@ def row_name(encoder: str, kind: str) -> str:
 def marked(table: pd.DataFrame, tests: pd.DataFrame) -> pd.DataFrame:
     """The table's cells as text, with + or - behind an mAP that is clearly above or below the first row's (`clear_direction`)."""
     cells, names = as_text(table), [row_name(*place) for place in table.index]
+    signs = pd.DataFrame("", cells.index, cells.columns)
     for row in tests.itertuples():
         sign = int(significance.clear_direction(row.mean_difference, row.p_holm, row.seed_low, row.seed_high))
-        cells.loc[table.index[names.index(row.strategy)], f"{SHORT_SETTINGS[row.setting]} mAP"] += ("", " +", " -")[sign]
-    return cells
+        signs.loc[table.index[names.index(row.strategy)], f"{SHORT_SETTINGS[row.setting]} mAP"] = ("", " +", " -")[sign]
+    return cells + signs

@@ -188,6 +188,19 @@ def reference_numbers() -> pd.DataFrame:
     return numbers.explode("task", ignore_index=True)[columns]
 
 
+def published_rows(task: str) -> pd.DataFrame:
+    """Averages of the paper's and other systems on a task, by (encoder, vectors), columns as an evaluation's (`measured.COLUMNS`); no rows
+    of a task without any. vectors: `published, ` and where.
+    """
+    paper, others = in_our_names(), reference_numbers()
+    paper = paper.assign(encoder=paper["model"] + " " + paper["strategy"], vectors="published, the paper")
+    others = others.assign(encoder=others["system"], vectors="published, " + others["source"])
+    rows = pd.concat([others, paper])
+    rows = rows[(rows["task"] == task) & rows["metric"].isin(["mAP", "rank distance"])]
+    column = (rows["setting"].map(SHORT_SETTINGS) + " mAP").where(rows["metric"] == "mAP", rows["metric"])
+    return rows.assign(column=column).pivot_table(index=["encoder", "vectors"], columns="column", values="value", sort=False)
+
+
 def paper_scores() -> pd.DataFrame:
     """Mean over languages of mAP per setting and of the rank distance, by task, encoder and strategy."""
     numbers = paper_numbers()

@@ -1,0 +1,176 @@
+"""The command `evaluate`: one line for any encoder, with its tables, page, figure and record."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hybridir_utils as hy
+from hybridir_utils.__main__ import main
+from hybridir_utils.base.files import ROOT, file_fingerprint
+from hybridir_utils.base.languages import XQUAD_R_LANGUAGES
+from hybridir_utils.encode import corpora
+from hybridir_utils.results.measured import COLUMNS, marked, side_by_side
+from hybridir_utils.suite.evaluate import NAME, TaskResult, default_folder, write_results
+from hybridir_utils.tasks.beir import write_beir
+from hybridir_utils.tasks.retrieval_task import RetrievalTask, task_from_pairs
+
+FUNCTIONS = """
+import numpy as np
+
+def by_number(texts, role):  # knows the fact, whatever the language
+    return np.eye(24)[[int(text.split()[1]) for text in texts]]
+
+def no_numbers(texts, role):
+    return np.full((len(texts), 2), np.nan)
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, tiny_pairs) -> Path:
+    """A working folder with a pool of 24 parallel questions in four languages, and a module of functions."""
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path / "out"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pool").mkdir()
+    write_beir(task_from_pairs("pool", tiny_pairs), tmp_path / "pool")
+    (tmp_path / "given_functions.py").write_text(FUNCTIONS)
+    return tmp_path
+
+
+def test_one_line_gives_tables_a_page_a_figure_and_a_record(place, tiny_transformer, monkeypatch, capsys):
+    call = [
+        "evaluate",
+        "random",
+        f"bert={tiny_transformer}",
+        "--encoder",
+        "given_functions:by_number",
+        "--task",
+        "pool",
+        "--task",
+        "beir:pool",
+    ]
+    assert main([*call, "--prompts", "ask ", "tell "]) == 0
+    printed = capsys.readouterr().out
+    assert "pool (pool): 96 questions, 96 candidates, languages ar de en th" in printed and "pool (beir:pool):" in printed
+    assert "bert: prompts 'ask ' and 'tell ', as given" in printed and "bert: it names no pooling" in printed and "+ / -: mAP" in printed
+    (folder,) = {Path(line).parent for line in printed.splitlines() if line.endswith((".csv", ".json", ".svg"))}
+    assert folder.parent == place / "out" / "data" / "runs" / "evaluate" and folder.name.startswith("random-")
+    assert {path.name for path in folder.iterdir()} == {f"{NAME}{kind}" for kind in (".csv", "_tests.csv", ".md", ".json", ".png", ".svg")}
+
+    table = pd.read_csv(folder / "evaluation.csv").set_index(["task", "encoder", "vectors"])
+    opened = hy.open_encoder(tiny_transformer, prompts=("ask ", "tell "))
+    for name, encoder in {"bert": opened, "given_functions:by_number": by_number, "random": "random"}.items():
+        own = hy.evaluate(encoder, hy.read_task("pool")).table()
+        assert np.allclose(table.loc["pool"].loc[name][own.columns], own, atol=1e-5), name
+    record = json.loads((folder / "evaluation.json").read_text())
+    assert record["encoders"]["bert"]["opening"]["prompts"] == ["ask ", "tell "] and len(record["encoders"]["bert"]["origin"]) == 64
+    assert record["sha256"] == {f.name: file_fingerprint(f) for f in folder.glob("*.csv")} and record["versions"]["torch"]
+    assert set(record["tasks"]["pool"]["seconds"]) == {"random", "bert", "given_functions:by_number"} and record["left out"] == {}
+    page = (folder / "evaluation.md").read_text()
+    assert (
+        "](evaluation.png)" in page and "| random | plain |" in page and f"{table.loc[('pool', 'bert', 'centred'), 'Mul. mAP']:.3f}" in page
+    )
+
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".json"}
+    monkeypatch.setattr(corpora, "encode_shard", lambda *rest: pytest.fail("encoded again"))
+    assert main([*call, "--prompts", "ask ", "tell ", "--output", "elsewhere"]) == 0
+    again = {path.name: path.read_bytes() for path in Path("elsewhere").iterdir() if path.suffix != ".json"}
+    assert again["evaluation.csv"] == before["evaluation.csv"] and again["evaluation_tests.csv"] == before["evaluation_tests.csv"]
+    assert again.keys() == before.keys() and (place / "pool").exists()
+
+
+def by_number(texts, role):
+    return np.eye(24)[[int(text.split()[1]) for text in texts]]
+
+
+def test_clear_differences_from_the_first_row_are_marked(tiny_pairs):
+    task = task_from_pairs("pool", tiny_pairs)
+    found = {"by chance": hy.evaluate("random", task), "knows": hy.evaluate(by_number, task), "the same": hy.evaluate("random", task)}
+    cells = marked(*side_by_side(found))
+    of_map = [column for column in COLUMNS if column.endswith("mAP")]
+    assert cells.loc[("knows", "plain"), of_map].str.endswith(" +").all() and not cells.loc["by chance"].stack().str.contains(r"[+-]").any()
+    assert not cells.loc["the same"].stack().str.contains(r"[+-]").any()
+    first = {"knows": found["knows"], "by chance": found["by chance"]}
+    assert marked(*side_by_side(first)).loc[("by chance", "plain"), of_map].str.endswith(" -").all()
+    assert side_by_side({"alone": found["by chance"]})[1].empty
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["BM25", "--task", "xquad-rr"], "unknown task 'xquad-rr' (did you mean 'xquad-r'?)"),
+        (["BM25", "--task", "pool", "--prompts", "a", "b", "--prompts", "c", "d"], "--prompts is given twice"),
+        (["--task", "pool"], "no encoder: give a folder"),
+        (["BM25", "BM25", "--task", "pool"], "encoder 'BM25' is named twice"),
+        (["a=BM25", "a=random", "--task", "pool"], "encoder 'a' is named twice"),
+        (["BM25", "--task", "pool", "--languages", "de"], "leave `languages` out"),
+        (["BM25", "--task", "beir:pool", "--languages", "de"], "leave `languages` out"),
+        (["BM25", "--task", "worldfacts-test", "--languages", "xx"], "unknown language 'xx'"),
+        (["BM25", "./nothing-here", "--task", "pool"], "./nothing-here"),
+        (["pool", "--task", "pool"], "pool: no config.json there"),
+        (["BM25", "--encoder", "given_functions:by_numbre", "--task", "pool"], "did you mean 'by_number'?"),
+        (["BM25", "--task", "pool", "--output", "given_functions.py"], "given_functions.py"),
+        (["--encoder", "given_functions:no_numbers", "--task", "pool"], "no encoder could be evaluated. encoder"),
+    ],
+)
+def test_wrong_values_end_with_an_error_and_nothing_written(place, arguments, said, capsys):
+    before = {path for path in place.rglob("*") if path.is_file()}
+    assert main(["evaluate", *arguments]) == 1
+    printed = capsys.readouterr().err
+    assert said in printed and "Traceback" not in printed
+    assert {path for path in place.rglob("*") if path.is_file() and path.suffix != ".pyc"} == before
+
+
+@pytest.mark.parametrize("prompts", [["a"], []])
+def test_another_number_of_prompts_is_a_wrong_call(place, prompts, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "BM25", "--task", "pool", "--prompts", *prompts])
+    assert ended.value.code == 2 and "argument --prompts: expected 2 arguments" in capsys.readouterr().err
+
+
+def test_an_encoder_that_fails_stops_no_other(place, capsys):
+    functions = ["--encoder", "broken=given_functions:no_numbers", "--encoder", "given_functions:by_number"]
+    assert main(["evaluate", "BM25", *functions, "--task", "pool", "--output", "found"]) == 1
+    printed = capsys.readouterr().out
+    assert "left out broken: encoder no_numbers: the vector of" in printed
+    table, record = pd.read_csv("found/evaluation.csv"), json.loads(Path("found/evaluation.json").read_text())
+    assert set(table["encoder"]) == {"BM25", "given_functions:by_number"} and "is not finite" in record["left out"]["broken"]
+
+
+def test_published_values_stand_beside_a_whole_public_set_alone(place, tiny_pairs):
+    def found(languages, name="xquad-r"):
+        texts = pd.DataFrame([(f"{code}{n}", f"q{n}", code, f"t {n}") for code in languages for n in range(3)])
+        texts.columns = ["id", "group", "language", "text"]
+        pairs = texts.merge(texts, on="group", suffixes=("_q", "_c"))[["id_q", "id_c"]].set_axis(["query", "candidate"], axis=1)
+        task = RetrievalTask("XQuAD-R", texts, texts, pairs)
+        return TaskResult(name, task, {"random": hy.evaluate("random", task)})
+
+    rows = found(XQUAD_R_LANGUAGES).published
+    assert rows.loc[("mBERT X-Y", "published, LAReQA README"), "Mul. mAP"] == 0.66
+    paper = rows.loc[("XLM-R hybrid", "published, the paper")]
+    assert paper["Mul. mAP"].round(3) == 0.593 and paper["rank distance"].round() == 287
+    assert found(["de", "en"]).published.empty and found(XQUAD_R_LANGUAGES, "pool").published.empty
+    write_results(place, [found(XQUAD_R_LANGUAGES)], {"command": "made up"})
+    assert "| mBERT X-Y | published, LAReQA README |" in (place / "evaluation.md").read_text()
+    assert "published, the paper" in set(pd.read_csv(place / "evaluation.csv")["vectors"])
+
+
+def test_folders_of_different_calls_differ_and_those_of_the_same_do_not():
+    assert default_folder("a", "evaluate a --task x") != default_folder("a", "evaluate a --task y")
+    assert default_folder("st:/models/me5", "c") == default_folder("st:/models/me5", "c")
+
+
+@pytest.mark.parametrize("record", sorted((ROOT / "data" / "results").glob(f"*/{NAME}.json")), ids=lambda path: path.parent.name)
+def test_a_committed_leaderboard_is_the_one_its_record_tells(record):
+    said, folder = json.loads(record.read_text(encoding="utf-8")), record.parent
+    assert said["sha256"] == {path.name: file_fingerprint(path) for path in folder.glob("*.csv")} and said["left out"] == {}
+    table, page = pd.read_csv(folder / f"{NAME}.csv"), (folder / f"{NAME}.md").read_text(encoding="utf-8")
+    assert said["command"] in page and set(said["tasks"]) == set(table["task"])
+    for _, row in table.iterrows():
+        cells = re.search(rf"^\| {re.escape(row['encoder'])} \| {re.escape(row['vectors'])} \|.*$", page, flags=re.M)
+        assert cells and all(f"{row[c]:.3f}" in cells[0] for c in COLUMNS if c.endswith("mAP") and c in row and pd.notna(row[c]))
