@@ -125,7 +125,7 @@ def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: dict, alig
         "corpus_seed": p.corpus_seed,
         **data,
         "depth": p.depth,
-        "precision": p.precision,
+        "precision": p.encoding_precision,
         "vector_precision": p.vector_precision,
         "aligned": aligned and own,
         "mapped": first and key.seed in (0, p.seeds[0]),

@@ -99,7 +99,8 @@ class Profile(BaseModel):
     scale: Annotated[float, Field(gt=0)] = 20.0  # 1 / temperature of the loss
     denominator: Literal["all", "in-batch", "hard-negatives"] = "all"  # negatives of the loss; hard-negatives: Eq. 1 as printed
     mini_batch_size: Annotated[int, Field(ge=0)] = 0  # rows embedded at once by the cached loss (GradCache); 0: the plain loss
-    precision: Literal["fp32", "bf16"] = "fp32"  # of training, encoding and translation; scores are always fp32
+    precision: Literal["fp32", "bf16"] = "fp32"  # of training, mining and translation
+    encoding_precision: Literal["fp32", "bf16"] = "fp32"  # of the layers that encode what is evaluated; scores are always fp32
     gradient_checkpointing: bool = False  # less memory, about a third more time
     compile: bool = False  # torch.compile
     freeze_embeddings: bool = False  # leave the subwords' vectors as they are: of a small multilingual encoder, most of its weights

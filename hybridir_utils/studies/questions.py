@@ -78,7 +78,7 @@ def evaluate_questions(run: Run) -> Evaluations:
     p, task = run.profile, question_task(run)
     questions(run)  # what is wrong with them is said before any encoder is opened
     places = encoder_places(run, trained_encoders(run, make=p.train_in_place))
-    about = p.model_dump(include={"languages", "task_languages", "question_languages", "corpus_seed", "precision"}, mode="json")
+    about = p.model_dump(include={"languages", "task_languages", "question_languages", "corpus_seed", "encoding_precision"}, mode="json")
     about |= {"task": task, "data": data_fingerprint((task,), p.data_dir), "trained": list(trained_languages(run))}
     recipes = {
         key: {**about, "encoder": encoder_origin(run, place), "opening": opening_of(p, key).model_dump()} for key, place in places.items()
@@ -98,7 +98,7 @@ def _questions(name: str, request: Request) -> ParallelQuestions:
 def _evaluate(out: Path, recipe: dict, encoder: str, means: dict) -> None:
     questions = _questions(recipe["task"], Request.of(recipe, data_dir=means["data_dir"]))
     texts, model = questions.texts, open_encoder(encoder, Opening(**recipe["opening"]))
-    vectors = encode_rows(model, texts["text"], "query", texts["id"], means["batch_tokens"], recipe["precision"])
+    vectors = encode_rows(model, texts["text"], "query", texts["id"], means["batch_tokens"], recipe["encoding_precision"])
     ranks = translation_ranks(vectors, texts["group"], texts["language"])
     pair_recall(ranks).to_parquet(out / "recall.parquet", index=False)
     recall_by_question(ranks, recipe["trained"]).to_parquet(out / "questions.parquet", index=False)

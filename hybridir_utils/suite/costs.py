@@ -81,7 +81,8 @@ def corpora(profile: Profile) -> pd.DataFrame:
         for name, count in encoders.items():
             body, width = _shape(name, profile)
             about = {"task": task, "encoder": name, "encoders": count, "passages": passages, "tokens": tokens}
-            hours = _gpu_hours(2 * body * tokens * count, profile.precision)  # a multiplication and an addition a parameter and token
+            flops = 2 * body * tokens * count  # a multiplication and an addition a parameter and token
+            hours = _gpu_hours(flops, profile.encoding_precision)
             disk = count * passages * width * BYTES[profile.vector_precision] / 1e9
             memory = (BLOCK * width * 4 + THREADS * TILE * BLOCK * 5) / 1e9  # a block in fp32, five bytes a score
             rows.append({**about, "gpu_hours": hours, "disk_gb": disk, "ram_gb": memory})
