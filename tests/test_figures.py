@@ -19,7 +19,7 @@ from hybridir_utils.base.files import file_fingerprint
 from hybridir_utils.data.batching import SCHEDULES, STRATEGIES
 from hybridir_utils.experiment.run import open_run, save_table, saved_run
 from hybridir_utils.provenance.code_use import source_of
-from hybridir_utils.results import figures, style
+from hybridir_utils.results import figures, plots, style
 from hybridir_utils.results.figures import FIGURES, draw, draw_all, read_result
 from hybridir_utils.results.style import COLOURS, in_order, new_figure, save_figure
 from hybridir_utils.suite import notebook
@@ -198,11 +198,21 @@ def hex_colours(svg: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["02_losses", "03_scores", "03_languages", "04_rank_distance", "04_language_share", "04_alignment", "04_debiasing"]
+    "name",
+    ["02_losses", "03_scores", "03_languages", "04_rank_distance", "04_language_share", "04_alignment", "04_debiasing", "04_beside_a_mean"],
 )
 def test_figures_of_strategies_use_the_strategies_colours(run, name):
     used = hex_colours((run.figures / f"{name}.svg").read_text(encoding="utf-8"))
     assert {COLOURS[strategy].lower() for strategy in TRAINED} <= used
+
+
+def test_centring_stands_beside_the_papers_encoders_where_the_task_is_the_papers():
+    debiasing = made_up_tables()["debiasing"]
+    own, papers = (plots.beside_a_mean({"debiasing": debiasing.assign(task=task)}) for task in ("a task", "xquad-r"))
+    legends = [{text.get_text() for text in figure.legends[0].get_texts()} for figure in (own, papers)]
+    assert legends == [{"as it is", "centred"}, {"as it is", "centred", "paper: XLM-R", "paper: LaBSE"}]
+    nothing = plots.beside_a_mean({"debiasing": debiasing[:0]})
+    assert "No method" in nothing.axes[0].texts[0].get_text()
 
 
 @pytest.mark.parametrize("name", ["05_curves", "05_pareto"])

@@ -193,6 +193,18 @@ def test_debiasing_names_the_best_method():
     assert findings.on_debiasing(table[table["strategy"] == "hybrid"]) == []
 
 
+def test_what_batches_give_stands_beside_what_a_mean_gives():
+    values = {("untrained", "none"): 0.3, ("untrained", "centring"): 0.5, ("hybrid", "none"): 0.55, ("hybrid", "centring"): 0.56}
+    rows = [(*way, metric, value * scale) for way, value in values.items() for metric, scale in (("mAP", 1), ("rank distance", 1000))]
+    table = pd.DataFrame(rows, columns=["strategy", "method", "metric", "value"]).assign(base="b", task="t", setting="multilingual")
+    (sentence,) = findings.on_beside_a_mean(table)
+    assert "untrained 0.300 and 300; hybrid batches 0.550 and 550; a mean taken off" in sentence
+    assert "A mean alone gives 80% of the batches' gain in mAP; centring on top of the batches changes mAP by +0.010." in sentence
+    worse = table.assign(value=table["value"].where(table["strategy"] != "hybrid", 0.1))
+    assert "gain" not in findings.on_beside_a_mean(worse)[0]
+    assert findings.on_beside_a_mean(table[table["strategy"] == "hybrid"]) == []
+
+
 def test_debiasing_tells_what_a_real_index_would_have(made_up):
     rows = made_up["debiasing"].query("setting == 'multilingual' and metric == 'mAP'")
     expected = rows.query("base == 'aligned' and fitted_on == 'training'").groupby("strategy")["value"].mean()

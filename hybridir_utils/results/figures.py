@@ -60,6 +60,11 @@ FIGURES = {
     "04_map": FigureRecipe("results.plots.vector_map", ("map",), "Parallel questions and passages on two principal components."),
     "04_alignment": FigureRecipe("results.plots.alignment", ("alignment",), "Alignment, uniformity and language identity of the vectors."),
     "04_debiasing": FigureRecipe("results.plots.debiasing", ("debiasing",), "Training-free removal of language identity."),
+    "04_beside_a_mean": FigureRecipe(
+        "results.plots.beside_a_mean",
+        ("debiasing",),
+        "Every strategy as it is and with each language's mean taken off, beside the paper's.",
+    ),
     "05_curves": FigureRecipe("studies.plots.curves", ("mixing",), "Every measure against α, mean and range over seeds; schedules beside."),
     "05_pareto": FigureRecipe(
         "studies.plots.pareto", ("mixing",), "Monolingual against cross-lingual mAP of every mix, with the Pareto front."

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from ..experiment.evaluation import UNTRAINED
 from ..rank.significance import clear_direction
 from .style import SHORT_SETTINGS, in_order
 from .tables import LOWER_IS_BETTER, fitted_on_pool, macro, of_encoders, trained
@@ -14,6 +15,12 @@ HYBRID = "hybrid"
 MAIN_BASELINES = ("X-X-mono", "X-Y")
 AHEAD, BEHIND, UNCLEAR = "ahead of", "behind", "not clearly different from"
 VALIDATION = {"mono": "within a language", "cross": "across languages"}  # the second needs validation pairs in two languages
+WAYS = {  # to what stands in the mixed pool -> strategy and method
+    "untrained": (UNTRAINED, "none"),
+    "hybrid batches": (HYBRID, "none"),
+    "a mean taken off each language, nothing trained": (UNTRAINED, "centring"),
+    "both": (HYBRID, "centring"),
+}
 PAPER_SHAPE = {  # direction of the paper's means (arXiv 2408.10536, tables 3-8)
     "monolingual": "Hybrid ≥ X-X-mono > X-Y",
     "cross-lingual": "Hybrid ≥ X-Y > X-X-mono",
@@ -186,6 +193,28 @@ def on_debiasing(debiasing: pd.DataFrame) -> list[str]:
             + _as_an_index(mixed.loc[(mixed["base"] == base) & (mixed["task"] == part["task"].iloc[0])])
         )
     return sentences
+
+
+def on_beside_a_mean(debiasing: pd.DataFrame) -> list[str]:
+    """How much of what hybrid batches give in the mixed pool a mean vector taken off gives, and whether one adds to the other; by base."""
+    rows = fitted_on_pool(debiasing[debiasing["setting"] == "multilingual"])
+    sentences = []
+    for base, part in rows.groupby("base"):
+        means = part.groupby(["metric", "strategy", "method"])["value"].mean()
+        if {UNTRAINED, HYBRID} <= set(part["strategy"]):
+            ways = {name: {metric: means[metric][way] for metric in ("mAP", "rank distance")} for name, way in WAYS.items()}
+            told = "; ".join(f"{name} {value['mAP']:.3f} and {value['rank distance']:,.0f}" for name, value in ways.items())
+            sentences.append(f"{part['task'].iloc[0]}, from {base}, Mul. mAP and rank distance: {told}.{_share(ways)}")
+    return sentences
+
+
+def _share(ways: dict[str, dict[str, float]]) -> str:
+    """What centring gives the untrained encoder as a share of what hybrid batches give, where they give something."""
+    before, batches, centred, both = (value["mAP"] for value in ways.values())
+    adds = f"; centring on top of the batches changes mAP by {both - batches:+.3f}"
+    return (
+        f" A mean alone gives {(centred - before) / (batches - before):.0%} of the batches' gain in mAP{adds}." if batches > before else ""
+    )
 
 
 def _as_an_index(debiasing: pd.DataFrame) -> str:

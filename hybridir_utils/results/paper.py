@@ -7,6 +7,7 @@ three tolerances, else off.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import nan, sqrt
 from pathlib import Path
 
@@ -168,6 +169,12 @@ def in_our_names() -> pd.DataFrame:
     """The paper's numbers with strategies and tasks named as in a run: model, task, strategy, setting, language, metric, value."""
     numbers = paper_numbers()
     return numbers.assign(strategy=numbers.pop("batching").replace(STRATEGY), task=numbers["task"].map(TASKS))
+
+
+def main_task(tasks: Iterable[str]) -> str:
+    """The first of some tasks that the paper has numbers of; where there is none, the first."""
+    names = list(dict.fromkeys(tasks))
+    return next((name for name in names if name in TASKS.values()), names[0])
 
 
 def reference_numbers() -> pd.DataFrame:

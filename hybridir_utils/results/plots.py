@@ -6,12 +6,17 @@ from itertools import product
 
 import pandas as pd
 
-from ..experiment.evaluation import REFERENCE
+from ..experiment.evaluation import REFERENCE, UNTRAINED
+from .paper import in_our_names
 from .style import COLOURS, SHORT_SETTINGS, bars, handle, heat, in_order, label, legend_below, new_figure, note_figure, panels
 from .tables import fitted_on_pool, macro, of_encoders, trained
 
 LINES = {"BM25": "--", "random": ":"}
 METHODS = {"none": "o", "centring": "s", "lir": "^", "lsar": "D", "shift": "v"}
+PAPER_MARKS = {"XLM-R": "D", "LaBSE": "^"}  # the paper's encoders
+PAPER_CELL = ["model", "strategy", "setting"]  # a mean over languages for each
+BESIDE = ("none", "centring")
+MEASURES = (*((setting, "mAP") for setting in SHORT_SETTINGS), ("multilingual", "rank distance"))
 STEPS = ("translated", "accepted", "without leaks", "enough for a batch", "for training")
 SPLITS = {"train": "training batches", "mono": "validation, within a language", "cross": "validation, across languages"}
 VECTORS = {
@@ -140,6 +145,46 @@ def debiasing(tables: dict[str, pd.DataFrame]):
         label(ax, "", "mAP", f"{base}: {setting}")
     legend_below(figure, [handle(name, marker, "grey") for name, marker in METHODS.items()], 5)
     return figure
+
+
+def beside_a_mean(tables: dict[str, pd.DataFrame]):
+    """Mo., Cr., Mul. mAP and rank distance of every strategy, as it is and with each language's mean taken off its vectors; beside them the
+    paper's encoders, where it has the task (debiasing, centring fitted on the pool, languages of questions given).
+    """
+    table, published = fitted_on_pool(tables["debiasing"]), in_our_names().query("metric in ['mAP', 'rank distance']")
+    table, published = table[table["method"].isin(BESIDE)], published[published["task"].isin(table["task"])]
+    if table.empty:
+        return note_figure("No method without training was tried.")
+    strategies = [UNTRAINED, *in_order(set(table["strategy"]) - {UNTRAINED})]
+    figure, drawn = panels(sorted(table["base"].unique()), MEASURES, width=2.3, height=2.5)
+    maps = [*table.loc[table["metric"] == "mAP", "value"], *published.loc[published["metric"] == "mAP"].groupby(PAPER_CELL)["value"].mean()]
+    for ax, base, (setting, metric) in drawn:
+        rows, theirs = (part[(part["setting"] == setting) & (part["metric"] == metric)] for part in (table, published))
+        _beside(ax, rows[rows["base"] == base], theirs, strategies)
+        if metric == "mAP":  # one scale: a hundredth is as high in each setting
+            ax.set_ylim(min(maps) - 0.03, max(maps) + 0.03)
+        label(ax, "", f"from {base}", f"{SHORT_SETTINGS[setting]} mAP" if metric == "mAP" else "rank distance (less is better)")
+    marks = [handle("as it is", "o", "grey"), handle("centred", "s", "grey", mfc="white")]
+    marks += [handle(f"paper: {model}", marker, "black", mfc="none", ms=4) for model, marker in PAPER_MARKS.items() if len(published)]
+    legend_below(figure, marks, len(marks))
+    figure.suptitle(f"{table['task'].iloc[0]}; lines join means, small dots are seeds", fontsize=8)
+    return figure
+
+
+def _beside(ax, rows: pd.DataFrame, theirs: pd.DataFrame, strategies: list[str]) -> None:
+    for i, strategy in enumerate(strategies):
+        colour, own = COLOURS.get(strategy), rows[rows["strategy"] == strategy]
+        means = own.groupby("method")["value"].mean().reindex(list(BESIDE))
+        ax.plot([i - 0.14, i + 0.14], means, "-", color=colour, lw=1)
+        for x, method, inside in ((i - 0.14, "none", colour), (i + 0.14, "centring", "white")):
+            seeds = own.loc[own["method"] == method, "value"]
+            ax.plot([x] * len(seeds), seeds, ".", ms=2, color="black", zorder=3)
+            ax.plot([x], means[[method]], METHODS[method], ms=6, color=colour, mfc=inside)
+        for model, marker in PAPER_MARKS.items():
+            value = theirs.loc[(theirs["model"] == model) & (theirs["strategy"] == strategy), "value"].mean()
+            ax.plot([i + 0.32], [value], marker, ms=4, color="black", mfc="none", mew=0.7)
+    ax.set_xticks(range(len(strategies)), strategies, fontsize=7, rotation=20)
+    ax.grid(axis="x", visible=False)
 
 
 def alignment(tables: dict[str, pd.DataFrame]):

@@ -13,7 +13,7 @@ from ..base.files import fingerprint
 from ..experiment.evaluation import NOT_TRAINED, REFERENCE, Evaluations
 from ..rank.bias import MAIN_MEASURES
 from ..rank.significance import TESTED, clear_direction, compare
-from .paper import TASKS, beside_references, in_our_names, judged, paper_scores
+from .paper import TASKS, beside_references, in_our_names, judged, main_task, paper_scores
 from .style import SHORT_SETTINGS, in_order
 
 KEYS = ["task", "base", "strategy"]
@@ -121,14 +121,15 @@ def comparators(evaluations: Evaluations) -> pd.DataFrame:
 
 
 def fitted_on_pool(debiasing: pd.DataFrame) -> pd.DataFrame:
-    """The first task's rows of the encoders as they are and of the methods fitted on its pool, languages given: one value a method.
+    """The main task's rows (`main_task`) of the encoders as they are and of the methods fitted on its pool, languages given: one value a
+    method.
 
     All rows of a table that was saved before there were others.
     """
     if "fitted_on" not in debiasing:
         return debiasing
     rows = debiasing[(debiasing["fitted_on"] != "training") & (debiasing["question_language"] != "identified")]
-    return rows[rows["task"] == rows["task"].iloc[0]] if len(rows) else rows
+    return rows[rows["task"] == main_task(rows["task"])] if len(rows) else rows
 
 
 def test_table(questions: pd.DataFrame, value: str, resamples: int, baseline: str = "hybrid") -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pandas as pd
 from ...experiment.profile import Profile
 from ...results.findings import (
     on_batches,
+    on_beside_a_mean,
     on_bias,
     on_debiasing,
     on_heat,
@@ -69,6 +70,7 @@ TEXTS = {
     "04_map": _of("map", say=on_map),
     "04_alignment": _of("alignment", say=on_vectors),
     "04_debiasing": _of("debiasing", say=on_debiasing),
+    "04_beside_a_mean": _of("debiasing", say=on_beside_a_mean),
     "05_curves": FigureText(("mixing", "mixing_tests"), _on_mixing),
     "05_pareto": _of("mixing", say=on_pareto),
     "05_recommended": _of("mixing_best", say=on_best),
