@@ -63,12 +63,12 @@ def test_the_papers_encoders_are_reckoned_and_bags_of_subwords_are_not():
 @pytest.mark.parametrize(("task", "passages", "hours"), [("miracl-full", 106_332_152, 155), ("miracl", 2_449_382, 3.6)])
 def test_gpu_hours_come_near_the_published_ones(task, passages, hours):
     changes = {"tasks": [task], "task_languages": [], "retrievers": ["me5-base"], "max_passage_tokens": 0}
-    changes |= {"precision": "fp32", "vector_precision": "fp32"}
+    changes |= {"encoding_precision": "fp32", "vector_precision": "fp32"}
     table = corpora(load_profile("paper", changes)).set_index("encoder")
     assert table.loc["me5-base", "passages"] == passages and table.loc["me5-base", "gpu_hours"] == pytest.approx(hours, rel=0.15)
     assert table.loc["me5-base", "disk_gb"] == pytest.approx(passages * 768 * 4 / 1e9)
     assert table.loc["xlm-r", "gpu_hours"] == pytest.approx(10 * table.loc["me5-base", "gpu_hours"]), "nine trained, and the base"
-    half = corpora(load_profile("paper", changes | {"precision": "bf16", "vector_precision": "fp16"})).set_index("encoder")
+    half = corpora(load_profile("paper", changes | {"encoding_precision": "bf16", "vector_precision": "fp16"})).set_index("encoder")
     assert half.loc["me5-base", "gpu_hours"] < hours / 20
     assert half.loc["me5-base", "disk_gb"] == table.loc["me5-base", "disk_gb"] / 2
 
