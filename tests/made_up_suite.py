@@ -17,7 +17,7 @@ from hybridir_utils.suite.child import Ended
 CALLS = """
 import os
 from pathlib import Path
-place = Path(os.environ["HYBRIDIR_OUTPUT"]) / "calls.txt"
+place = Path(os.environ["HYBRIDIR_OUTPUT"]).expanduser() / "calls.txt"
 with place.open("a") as file:
     print("{name}", alpha, os.getpid(), os.getppid(), file=file)
 """

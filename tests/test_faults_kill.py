@@ -16,24 +16,58 @@ import pytest
 from fault_pipeline import STAGES
 from made_up_suite import notebook
 
+from hybridir_utils.base import files
 from hybridir_utils.experiment.run import open_run
+from hybridir_utils.provenance.artefacts import Artefact
 from hybridir_utils.suite.records import KILLED, OK, read_record
 from hybridir_utils.suite.running import Step
 
-KILLS, SEED = 50, 0
+SEED = 0
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="attempts are forked")
-def test_fifty_kills_in_all_stages_end_in_the_results_of_an_unbroken_run(tmp_path):
+@pytest.mark.parametrize("kills, seed", [(50, SEED), pytest.param(200, 1, marks=pytest.mark.slow)])
+def test_kills_in_all_stages_end_in_the_results_of_an_unbroken_run(tmp_path, kills, seed):
     """Tables, figures, pairs, weights, loss histories, vectors and evaluations, compared after the run that follows each kill."""
     environment = {**os.environ, **ONE_THREAD, "HYBRIDIR_OUTPUT": str(tmp_path / "out")}
-    command = [sys.executable, Path(__file__).with_name("fault_pipeline.py"), tmp_path, str(KILLS), str(SEED)]
+    command = [sys.executable, Path(__file__).with_name("fault_pipeline.py"), tmp_path, str(kills), str(seed)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, (tmp_path / "log.txt").read_text()[-4000:] + done.stderr[-2000:]
     told = json.loads(done.stdout)
     assert told["differing"] == [] and told["compared"] > 50
-    assert sum(told["kills"].values()) >= KILLS and all(told["kills"].get(stage, 0) >= 4 for stage in STAGES), told["kills"]
+    assert sum(told["kills"].values()) >= kills and all(told["kills"].get(stage, 0) >= 4 for stage in STAGES), told["kills"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="attempts are forked")
+def test_a_kill_at_any_call_that_ends_a_write_leaves_nothing_beside_a_whole_artefact(tmp_path):
+    """At each opening, renaming and removing, the one after the artefact has its name among them."""
+    left, fill = [], lambda folder: (folder / "file.txt").write_text("whole")
+    for kill in range(1, 200):
+        artefact = Artefact(tmp_path / str(kill), "thing", {}, files.write_json)
+        if not (pid := os.fork()):
+            end_at(kill)
+            artefact.make(fill)
+            os._exit(0)
+        _, status = os.waitpid(pid, 0)
+        left.append({path.name for path in artefact.room.glob("*")})
+        artefact.make(fill)
+        expected = {f".{artefact.path.name}.lock", artefact.path.name}
+        assert {path.name for path in artefact.room.iterdir()} == expected, f"after a kill at call {kill}"
+        assert artefact.is_whole() and (artefact.path / "file.txt").read_text() == "whole"
+        if status == 0:
+            break
+    assert status == 0 and kill > 10
+    assert {*expected, f".{artefact.path.name}.owner"} in left, "the moment that was missed: whole, and its note still there"
+
+
+ENDING = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir"}
+
+
+def end_at(kill: int) -> None:
+    """Kill this process at the kill-th call of ENDING from now on."""
+    calls = iter(range(kill - 1))
+    sys.addaudithook(lambda event, _: event in ENDING and next(calls, None) is None and os.kill(os.getpid(), signal.SIGKILL))
 
 
 RUN = """

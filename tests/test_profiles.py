@@ -7,14 +7,17 @@ import os
 import subprocess
 import sys
 
+import nbformat
 import pytest
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 
 from hybridir_utils.base import files
 from hybridir_utils.base.errors import HybridIRError, InputError, UnknownName, did_you_mean
 from hybridir_utils.experiment.profile import Profile, load_profile, make_profile
 from hybridir_utils.experiment.run import SET_VARIABLE, open_run, save_table
 from hybridir_utils.provenance import reads
-from hybridir_utils.suite.notebook import start
+from hybridir_utils.suite.notebook import _refuse_unknown, start
 
 FILES = sorted(files.PROFILES.glob("*.toml"))
 
@@ -72,7 +75,10 @@ def test_languages_may_be_written_in_any_form_and_what_is_no_code_is_refused(key
         ({"alphas": [0.5, 1.5]}, "alphas.1 = 1.5: Input should be less than or equal to 1"),
         ({"seeds": 1}, "seeds = 1"),
         ({"seeds": ["1"]}, "seeds.0 = '1'"),
-        ({"languages": "en"}, "languages = 'en'"),
+        (
+            {"languages": "en"},
+            "languages = 'en': expected a list; give it as --set 'languages=[…]', to papermill as -y 'languages: […]'",
+        ),
         ({"languages": []}, "languages = ()"),
         ({"train_in_place": 1}, "train_in_place = 1"),
         ({"name": "../elsewhere"}, "name = '../elsewhere'"),
@@ -273,3 +279,18 @@ def test_other_tasks_leave_the_profiles_shifted_ones_behind():
     assert own.shifted_tasks == ("beir:/a",)
     with pytest.raises(UnknownName, match=r"unknown shifted task .*'worldfacts-shifted'"):
         load_profile("sample", {"tasks": ["worldfacts-test"], "shifted_tasks": ["worldfacts-shifted"]})
+
+
+@pytest.mark.parametrize("given, refused", [({"alpha": 0.3}, None), ({"alhpa": 0.3}, "alpha"), ({"steps": 5}, "seeds")])
+def test_a_parameter_that_papermill_puts_in_and_the_notebook_does_not_have_is_refused(tmp_path, given, refused):
+    """papermill only warns; the value would change nothing. `steps` is a profile's, but not of this notebook's cell."""
+    cell = nbformat.v4.new_code_cell('profile = "sample"\nalpha = 0.5  # a share\nseeds = [1]', metadata={"tags": ["parameters"]})
+    kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    written = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
+    nbformat.write(written, tmp_path / "x.ipynb")
+    book = parameterize_notebook(load_notebook_node(str(tmp_path / "x.ipynb")), given)
+    cells = ["", *(cell.source for cell in book.cells)]
+    if not refused:
+        return _refuse_unknown(cells)
+    with pytest.raises(UnknownName, match=rf"unknown parameter of this notebook '{next(iter(given))}'.*{refused}"):
+        _refuse_unknown(cells)

@@ -1,6 +1,9 @@
 """Sentence boundaries: spans tile every text, and agree with those published with XQuAD-R."""
 
+import sys
+
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,11 +44,27 @@ def split(text, language):
         ("vi", ["TP. Hồ Chí Minh rất lớn.", "Ông ở đó."]),
         ("zh", ["他来了。", "“你好！”", "价格是3.5元。", "对吗？"]),
         ("th", ["เขามาถึงแล้ว", "เมื่อวานนี้ฝนตก"]),
+        ("ja", ["これは3．5です．", "それは本です．"]),
+        ("am", ["አዲስ አበባ ዋና ከተማ ናት።", "ስንት ሰዎች አሉ፧", "ብዙ።"]),
+        ("my", ["သူ လာသည်။", "သူ ပြန်သွားသည်။"]),
+        ("hy", ["Երևանը մայրաքաղաք է։", "Այն հին է։"]),
+        ("bo", ["བོད་ཡིག་ཡིན།", "བོད་སྐད་ཡིན།།"]),
+        ("sat", ["ᱱᱚᱶᱟ ᱫᱚ ᱟᱹᱰᱤ ᱱᱟᱯᱟᱭ᱾", "ᱩᱱᱤ ᱦᱮᱡ ᱮᱱᱟ᱾"]),
+        ("mn-Mong", ["ᠮᠣᠩᠭᠣᠯ ᠬᠡᠯᠡ᠃", "ᠦᠰᠦᠭ᠃"]),
     ],
 )
 def test_sentences_of_each_language(language, sentences):
-    joiner = "" if language == "zh" else " "
+    joiner = "" if language in ("zh", "ja") else " "
     assert split(joiner.join(sentences), language) == sentences
+
+
+def test_every_mark_that_unicode_says_ends_a_sentence_ends_one():
+    """In any script, with white space after it; ; : and what Unicode does not call a terminator end none."""
+    marks = [chr(code) for code in range(sys.maxunicode + 1) if regex.match(r"\p{Sentence_Break=STerm}", chr(code))]
+    assert len(marks) > 140
+    assert [mark for mark in marks if split(f"Aa{mark} Bb{mark}", "xx") != [f"Aa{mark}", f"Bb{mark}"]] == []
+    assert [mark for mark in ",;:-·" if len(split(f"Aa{mark} Bb{mark}", "xx")) > 1] == []
+    assert len(split("爱德华．沙菲尔推测香钟。", "zh")) == 1
 
 
 def test_blank_line_ends_a_sentence_and_a_line_break_does_not():

@@ -44,7 +44,7 @@ def need_checkout() -> None:
 
 def output_root() -> Path:
     """Folder below which runs write: HYBRIDIR_OUTPUT, or the checkout; of an installed package the folder one works in."""
-    return Path(os.environ.get("HYBRIDIR_OUTPUT") or (ROOT if in_checkout() else ".")).resolve()
+    return Path(os.environ.get("HYBRIDIR_OUTPUT") or (ROOT if in_checkout() else ".")).expanduser().resolve()
 
 
 def data_folder(name: str, data_dir: str = "") -> Path:

@@ -109,7 +109,8 @@ def plan_batches(pairs, strategy: str, *, steps: int, batch_size: int, seed: int
     """Draw a batch plan over parallel pairs (a datasets.Dataset, or a ParallelIndex of one).
 
     Every batch: its kind (hybrid: mono with probability alpha, else cross), its data set in proportion to size, its
-    language or languages, then ids; batches of one kind, data set and language use all their ids before one comes again.
+    language or languages, then ids; batches of one kind, data set and language use all their ids before one comes again (of ids that share
+    a passage one may come once more before another that had to wait for it).
     No batch holds an id or an answer passage twice, so no translation of a positive can become a negative. alpha counts only
     for "hybrid", where 1 equals X-X-mono and 0 equals X-Y, and for SCHEDULES (`mono_shares`). Raises UnknownName (strategy) and
     InputError (alpha outside [0, 1], a language or data set with fewer passages than `batch_size`, no pairs a kind of batch could use).
@@ -189,7 +190,8 @@ def _check_sizes(index: ParallelIndex, streams: list[Stream], batch_size: int) -
 def _deal(ids: np.ndarray, passages: np.ndarray, n: int, batch_size: int, rng) -> np.ndarray:
     """[n, batch_size] ids, dealt from a shuffled pile that is made anew when it is used up.
 
-    An id whose passage already lies in the batch goes back on top of the pile, for the next batch.
+    An id whose passage already lies in the batch goes back on top of the pile, for the next batch; where the pile is made anew meanwhile,
+    it is left out of the new one. Without shared passages every id is dealt once before any is dealt again.
     """
     pile, dealt = deque(), np.empty((n, batch_size), dtype=np.int32)
     shuffled = ids[:0]  # below the pile

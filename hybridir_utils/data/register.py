@@ -93,8 +93,8 @@ class PairSet:
 
 
 def _place(name: str) -> Path:
-    """Where a user's own data lie: `KIND:PLACE`."""
-    return Path(name.partition(":")[2])
+    """Where a user's own data lie: `KIND:PLACE`, below the folder that one works in unless it begins with `/` or `~`."""
+    return Path(name.partition(":")[2]).expanduser()
 
 
 def _of_public(name: str, request: Request) -> tuple[str, ...]:

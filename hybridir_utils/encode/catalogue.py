@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from ..base.catalogue import Catalogue, Entry
 
@@ -41,7 +42,8 @@ def place_of(name: str) -> str:
     known = ENCODERS.get(name)
     if known and known.package:
         return f"package:{name}"
-    return f"{known.hub}@{known.revision}" if known else name.removeprefix("st:")
+    place = name.removeprefix("st:")
+    return f"{known.hub}@{known.revision}" if known else str(Path(place).expanduser()) if place.startswith("~") else place
 
 
 def known_encoder(name: str) -> KnownEncoder | None:

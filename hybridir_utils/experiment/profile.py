@@ -224,4 +224,6 @@ def _explain(problem: dict) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "missing":
         return f"{key} is missing; notebooks/profiles/sample.toml shows a value"
+    if problem["type"] == "tuple_type":
+        return f"{key} = {problem['input']!r}: expected a list; give it as --set '{key}=[…]', to papermill as -y '{key}: […]'"
     return f"{key} = {problem['input']!r}: {problem['msg']}"

@@ -118,7 +118,7 @@ def run_command(profile: str, changed: dict, notebook: str = "", verb: str = "ru
 
 
 def _as_given(profile: str) -> str:
-    """A profile's name, or its file's full path: notebooks run in a folder of their own."""
+    """A profile's name, or its file's full path, as records name it."""
     return str(Path(profile).expanduser().resolve()) if profile.endswith(".toml") else profile
 
 

@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
@@ -71,6 +71,9 @@ class Artefact:
             with writing(final), hold(final, wait=True):
                 if not is_whole(final):
                     self._fill(final, fill)
+        elif _owner(final).exists():  # a process was killed when the artefact was whole: holding it once takes its note away
+            with suppress(InputError), hold(final, wait=True):
+                pass
         reads.used(final / RECORD)
         return final
 
@@ -155,7 +158,7 @@ def records_of(folder: Path, name: str) -> dict[Path, dict]:
 def hold(path: Path, wait: bool = False):
     """Hold the lock beside `path`. When another process has it: raises Busy at once, or, with `wait`, says on whom it waits."""
     lock = FileLock(path.with_name(f".{path.name}.lock"))
-    owner = path.with_name(f".{path.name}.owner")
+    owner = _owner(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _acquire(lock, path, owner, wait)
@@ -166,6 +169,11 @@ def hold(path: Path, wait: bool = False):
     finally:
         owner.unlink(missing_ok=True)
         lock.release()
+
+
+def _owner(path: Path) -> Path:
+    """The note beside a path of who holds its lock."""
+    return path.with_name(f".{path.name}.owner")
 
 
 def _acquire(lock: FileLock, path: Path, owner: Path, wait: bool) -> None:

@@ -16,6 +16,7 @@ MRC@k                   Spearman correlation of the top-k lists that parallel qu
 PEER@k                  p-value of a Kruskal-Wallis test on the ranks of relevant candidates, grouped by their language, ranks
                         beyond k sharing k + (N - k + 1) / 2. The ranks of all questions of a language go into one test: per
                         question, with one relevant candidate a language, p is the same for any ranking (11 languages: .4405).
+                        Published PEER differs: a test a question, then the mean; unretrieved ones share another rank. Do not compare.
 """
 
 from __future__ import annotations

@@ -59,7 +59,9 @@ class Debiaser:
         return cleaned
 
     def apply(self, vectors: np.ndarray, languages: Sequence[str]) -> np.ndarray:
-        """[N, d] float32 of unit length, for cosine scoring; a vector of which nothing is left stays zero and scores 0."""
+        """[N, d] float32 of unit length, for cosine scoring, where LIR's and LSAR's authors leave the length as it is; a vector of which
+        nothing is left stays zero and scores 0.
+        """
         cleaned = self.remove(vectors, languages)
         return cleaned / np.maximum(np.linalg.norm(cleaned, axis=1, keepdims=True), np.finfo(np.float32).tiny)
 

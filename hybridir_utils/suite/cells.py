@@ -116,7 +116,7 @@ def main(notebook: str, output: str, parameters: str, sockets: str) -> int:
             output,
             json.loads(parameters),
             engine_name=ENGINE,
-            cwd=str(Path(notebook).parent),
+            cwd=str(Path.cwd()),  # a relative path means the same here as on the command line
             progress_bar=False,
             log_output=False,
             notebook=Path(notebook).stem,

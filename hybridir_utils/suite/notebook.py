@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 import textwrap
 import warnings
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..base.errors import UnknownName
 from ..base.files import fingerprint, output_root, write_json
 from ..data.register import data_recipe
 from ..encode.opening import default_device
@@ -27,9 +29,11 @@ def start(profile: str, **parameters) -> Run:
     """Open the run of a notebook's parameters, record it beside its results, and print what the notebook uses and the run changes.
 
     All values of the run stand in `about.json` beside the tables. A notebook that the suite does not execute says with which checkout it
-    works, and warns where it lies in another. Quiets the libraries' progress and notices.
+    works, and warns where it lies in another. Quiets the libraries' progress and notices. Raises UnknownName for a parameter that papermill
+    put in and the notebook does not have.
     """
     _quiet()
+    _refuse_unknown(_cells())
     run, by_hand = open_run(profile, **parameters), reads.FILE not in os.environ
     reads.set_origin(notebook=reads.origin().get("notebook", ""), **origin_of(run))
     reads.device(default_device())
@@ -41,6 +45,27 @@ def start(profile: str, **parameters) -> Run:
     if by_hand:
         print("\n".join(_checkouts()))
     return run
+
+
+def _cells() -> list[str]:
+    """Sources of the cells that ran in this notebook."""
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    return list(shell.user_ns.get("In", [])) if shell else []
+
+
+def _refuse_unknown(cells: list[str]) -> None:
+    """Raises UnknownName for a parameter that papermill put in and the parameters cell before it does not have: it would change nothing."""
+    place = next((place for place, cell in enumerate(cells) if cell.startswith("# Parameters\n")), 0)
+    known = [name for cell in cells[:place] for name in _assigned(cell)]
+    for name in _assigned(cells[place]) if place else ():
+        if name not in known:
+            raise UnknownName("parameter of this notebook", name, known)
+
+
+def _assigned(cell: str) -> list[str]:
+    return re.findall(r"^(\w+)\s*=(?!=)", cell, flags=re.MULTILINE)
 
 
 def _shown(value: object) -> str:
