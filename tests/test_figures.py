@@ -154,24 +154,30 @@ COMMITTED = [
 ]
 
 
-@pytest.mark.skipif(not COMMITTED, reason="data/results holds no saved results yet")
-@pytest.mark.parametrize("results", COMMITTED, ids=lambda path: path.name)
-def test_committed_results_draw_their_figures_again(results, tmp_path, monkeypatch):
-    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
-    laid_out = []  # in no file: that figures become the same files is tested above
+@pytest.fixture
+def laid_out(monkeypatch) -> list[str]:
+    """Names of the figures that are drawn, in no file: that figures become the same files is tested above."""
+    names = []
 
     def lay_out(figure, folder, name, *about):
         figure.draw_without_rendering()
-        laid_out.append(name)
+        names.append(name)
         return {"png": name}
 
     monkeypatch.setattr(figures, "save_figure", lay_out)
+    return names
+
+
+@pytest.mark.skipif(not COMMITTED, reason="data/results holds no saved results yet")
+@pytest.mark.parametrize("results", COMMITTED, ids=lambda path: path.name)
+def test_committed_results_draw_their_figures_again(results, tmp_path, monkeypatch, laid_out):
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
     assert draw_all(saved_run(open_run(results.name))) == laid_out
     committed = {path.stem for path in (files.ROOT / "figures" / results.name).glob("*.png")}  # of some runs
     assert set(laid_out) == committed if committed else len(laid_out) > 5
 
 
-def test_no_table_but_the_first_task_and_no_base_but_one_draws_too(tmp_path, monkeypatch):
+def test_no_table_but_the_first_task_and_no_base_but_one_draws_too(tmp_path, monkeypatch, laid_out):
     """A user's own run may have one task, one base, one seed and two strategies."""
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
     run = open_run("sample")
@@ -185,7 +191,7 @@ def test_no_table_but_the_first_task_and_no_base_but_one_draws_too(tmp_path, mon
         for column, values in keep.items():
             table = table[table[column].isin(values)] if column in table else table
         save_table(run, name, table)
-    assert {path.stem for path in draw_all(run)} == set(FIGURES)
+    assert set(draw_all(run)) == set(laid_out) == set(FIGURES)
 
 
 def test_strategies_have_colours_of_their_own_in_one_order():

@@ -125,18 +125,28 @@ def test_write_back_changes_the_reference_and_all_that_hangs_on_it(clone, ran):
     assert "reproduced: of 3 tables 3 equal; no verdict changed" in done.stdout, "the second run, beside what the first one wrote"
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    """The output folder of a made-up run of `sample`: its tables, and its figures, which take long to draw."""
+    output = tmp_path_factory.mktemp("saved")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDIR_OUTPUT", str(output))
+        run, tables = open_run("sample"), made_up_tables()
+        for name in ("coverage", "scores", "bias", "claims"):
+            save_table(run, name, tables[name])
+        draw_all(run)
+    return output
+
+
 @pytest.fixture
-def reference(tmp_path, monkeypatch, workplace):
+def reference(tmp_path, monkeypatch, workplace, saved):
     """A checkout whose reference of `sample` is a made-up run that has been written back, with two notebooks and a page."""
     folder, run = workplace
     for module in (runs, writeback):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(writeback, "NOTEBOOKS", folder)
     (tmp_path / "README.md").write_text(PAGE, encoding="utf-8")
-    tables = made_up_tables()
-    for name in ("coverage", "scores", "bias", "claims"):
-        save_table(run, name, tables[name])
-    draw_all(run)
+    shutil.copytree(saved, tmp_path / "out", dirs_exist_ok=True)
     (run.results / "about.json").write_text("{}")
     for path in sorted(folder.iterdir()):
         step = Step(path, run)
