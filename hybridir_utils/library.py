@@ -16,10 +16,11 @@ from pathlib import Path
 import pandas as pd
 
 from .base.errors import InputError, UnknownName
-from .base.languages import XQUAD_R_LANGUAGES
+from .base.languages import XQUAD_R_LANGUAGES, pick_languages
 from .data import register
 from .data.batching import BatchPlan, plan_batches
 from .data.pairs import read_pairs_jsonl as read_pairs
+from .data.worldfacts import template_languages
 from .encode import encoding
 from .encode.catalogue import place_of, prompts_of
 from .encode.opening import Opening
@@ -83,6 +84,8 @@ def read_task(place: str | Path, languages: Sequence[str] = (), data_dir: str = 
     folder, languages = Path(place), tuple(languages)
     if languages and (folder.is_dir() or str(place).startswith(OWN_TASKS)):
         raise InputError(f"{place}: the languages of a folder are those of its texts; leave `languages` out.")
+    if languages and str(place).startswith("worldfacts"):
+        languages = pick_languages("the world facts", languages, template_languages())
     if not folder.is_dir():
         return register.read_task(str(place), register.Request(languages or XQUAD_R_LANGUAGES, languages, data_dir=data_dir))
     return read_beir(folder) if (folder / "corpus.jsonl").is_file() else squad_folder(folder)

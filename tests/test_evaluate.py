@@ -110,7 +110,7 @@ def test_clear_differences_from_the_first_row_are_marked(tiny_pairs):
         (["a=BM25", "a=random", "--task", "pool"], "encoder 'a' is named twice"),
         (["BM25", "--task", "pool", "--languages", "de"], "leave `languages` out"),
         (["BM25", "--task", "beir:pool", "--languages", "de"], "leave `languages` out"),
-        (["BM25", "--task", "worldfacts-test", "--languages", "xx"], "unknown language 'xx'"),
+        (["BM25", "--task", "worldfacts-test", "--languages", "xx"], "unknown language of the world facts 'xx'"),
         (["BM25", "./nothing-here", "--task", "pool"], "./nothing-here"),
         (["pool", "--task", "pool"], "pool: no config.json there"),
         (["BM25", "--encoder", "given_functions:by_numbre", "--task", "pool"], "did you mean 'by_number'?"),
