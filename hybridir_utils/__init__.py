@@ -10,8 +10,9 @@ read_task      a retrieval task: BEIR or SQuAD folder, or a known name
 rank_task      full rankings of every pool from one encoding
 scores         mAP, R@k, nDCG@10, MRR in the settings Mo., Cr. and Mul.
 bias_scores    rank distance and six more measures of language bias
-evaluate       all of this at once, shown as a table
+evaluate       all of this at once for any encoder, plain and with each language's mean taken off, shown as a table
 compare        paired tests between encoders
+mteb_tasks     a task's three settings as tasks of mteb
 
 The functions are imported when they are first asked for (`library`); importing the package takes no time.
 """
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         bias_scores,
         compare,
         evaluate,
+        mteb_tasks,
         open_encoder,
         plan_batches,
         rank_task,
@@ -39,6 +41,7 @@ __all__ = [
     "bias_scores",
     "compare",
     "evaluate",
+    "mteb_tasks",
     "open_encoder",
     "plan_batches",
     "rank_task",

@@ -29,6 +29,7 @@ from .rank import metrics, ranking
 from .rank.bias import bias_scores
 from .rank.ranking import Ranks
 from .results.measured import Evaluation, compare, evaluated
+from .tasks.as_mteb import mteb_tasks
 from .tasks.beir import read_beir
 from .tasks.retrieval_task import RetrievalTask
 from .tasks.squad import squad_folder
@@ -41,6 +42,7 @@ __all__ = [
     "bias_scores",
     "compare",
     "evaluate",
+    "mteb_tasks",
     "open_encoder",
     "plan_batches",
     "rank_task",
