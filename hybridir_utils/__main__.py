@@ -252,7 +252,7 @@ def _figures(options) -> int:
 
 def _report(options) -> int:
     from .experiment.run import saved_run
-    from .suite.report.page import write_report
+    from .suite.report import write_report
 
     print(write_report(saved_run(_open(options))))
     return 0

@@ -12,7 +12,7 @@ from pages import Element, parsed
 from hybridir_utils.experiment.run import open_run, save_table, saved_run
 from hybridir_utils.results.figures import draw
 from hybridir_utils.suite.records import FAILED, OK, TIMEOUT, begun, write_record
-from hybridir_utils.suite.report.page import write_report
+from hybridir_utils.suite.report import write_report
 from hybridir_utils.suite.running import Step, notebooks
 
 HOSTILE = "<script>alert('1')</script><img src=x onerror=alert(2)>\"'&amp; \u202egnp.exe\u2066\x1b[31m \u0000end"

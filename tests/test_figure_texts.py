@@ -8,25 +8,18 @@ import pandas as pd
 import pytest
 
 from hybridir_utils.base.files import ROOT
-from hybridir_utils.experiment.profile import load_profile
 from hybridir_utils.results import findings
 from hybridir_utils.results.figures import FIGURES, read_saved
 from hybridir_utils.studies import mixing, questions
-from hybridir_utils.suite.report.sentences import TEXTS
 
 SAMPLE = ROOT / "data" / "results" / "sample"
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_has_sentences_with_numbers_from_the_committed_tables(name):
-    read = {table: read_saved(SAMPLE / f"{table}.csv", "") for table in TEXTS[name].tables}
-    told = TEXTS[name].sentences(load_profile("sample"), read)
+    told = FIGURES[name].sentences(*(read_saved(SAMPLE / f"{table}.csv", "") for table in FIGURES[name].told_from))
     assert told and all(sentence.endswith(".") for sentence in told) and re.search(r"\d", " ".join(told)), told
     assert "nan" not in " ".join(told)
-
-
-def test_no_figure_has_a_text_that_is_not_registered():
-    assert set(TEXTS) == set(FIGURES)
 
 
 def frame(columns: str, *rows: tuple) -> pd.DataFrame:

@@ -146,7 +146,7 @@ def test_the_front_holds_what_no_other_mix_beats_in_both():
 
 def test_the_curves_hold_alpha_and_schedules_of_every_task_and_setting():
     table = made_up_tables()["mixing"]
-    figure = plots.curves({"mixing": table})
+    figure = plots.curves(table)
     shown = [ax for ax in figure.axes if ax.axison]
     assert len(shown) == 2 * 4 + 3, "mAP and rank distance of two tasks, and what the second keeps"
     assert {ax.get_ylabel() for ax in shown} >= {"Mo. mAP", "Cr. kept (share)", "rank distance (ranks)"}
@@ -154,19 +154,19 @@ def test_the_curves_hold_alpha_and_schedules_of_every_task_and_setting():
     constant = table[~table["strategy"].isin(["mono-first", "cross-first", "annealed"])]
     rows = constant.query("task == @TASKS[0] and setting == 'monolingual' and metric == 'mAP'")
     assert line.get_ydata() == pytest.approx(rows.groupby("alpha")["value"].mean().to_numpy())
-    labels = [text.get_text() for text in plots.curves({"mixing": constant}).legends[0].get_texts()]
+    labels = [text.get_text() for text in plots.curves(constant).legends[0].get_texts()]
     assert labels == ["hybrid, constant α", "α = 0: X-Y", "α = 1: X-X-mono"]
 
 
 def test_dots_of_the_trade_off_carry_their_alpha():
-    figure = plots.pareto({"mixing": made_up_tables()["mixing"]})
+    figure = plots.pareto(made_up_tables()["mixing"])
     assert len(figure.axes) == 2
     for ax in figure.axes:
         assert sorted(text.get_text() for text in ax.texts) == sorted(f"{alpha:g}" for alpha in GRID)
 
 
 def test_the_recommendation_shows_best_interval_and_equals():
-    figure = plots.recommended({"mixing_best": best(mono=(1.0, 0.5)).assign(n_groups=9, n_seeds=2)})
+    figure = plots.recommended(best(mono=(1.0, 0.5)).assign(n_groups=9, n_seeds=2))
     bar, among, dot = figure.axes[0].lines
     assert list(bar.get_xdata()) == [0.25, 1.0] and list(among.get_xdata()) == [0.5, 1.0] and list(dot.get_xdata()) == [1.0]
     assert "n = 9 groups of questions, seeds: 2" in figure.axes[0].get_title()

@@ -20,8 +20,7 @@ from hybridir_utils.results.figures import FIGURES, draw, read_result
 from hybridir_utils.results.tables import paper_table, score_table
 from hybridir_utils.studies.claims.claims import CLAIMS
 from hybridir_utils.suite.records import FAILED
-from hybridir_utils.suite.report.page import UNSEEN, duration, visible, write_report
-from hybridir_utils.suite.report.tables import as_text, table_of
+from hybridir_utils.suite.report import UNSEEN, cell, duration, table_of, visible, write_report
 from hybridir_utils.suite.running import Step, notebooks
 
 
@@ -177,14 +176,14 @@ def test_durations(seconds, words):
     ("value", "text"), [(0.12345, "0.123"), (12.34, "12.3"), (1234.5, "1,234"), (float("nan"), "–"), ("0.1 ± 0.0", "0.1 ± 0.0")]
 )
 def test_cells(value, text):
-    assert as_text(value) == text
+    assert cell(value) == text
 
 
 def test_a_table_of_two_levels_spans_its_groups():
     frame = score_table(made_up_tables()["scores"]).loc["worldfacts-test"]
     table = table_of(frame, "x")
-    assert [row.headers[0].span for row in (group[0] for group in table.groups)] == [len(group) for group in table.groups]
-    assert [row.headers[-1].text for group in table.groups for row in group] == [name for _, name in frame.index]
+    assert [group[0]["headers"][0]["span"] for group in table["groups"]] == [len(group) for group in table["groups"]]
+    assert [row["headers"][-1]["text"] for group in table["groups"] for row in group] == [name for _, name in frame.index]
 
 
 # Hostile texts

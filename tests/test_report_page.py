@@ -15,7 +15,7 @@ from PIL import Image
 from report_runs import flat, page_of
 
 from hybridir_utils.results.figures import FIGURES
-from hybridir_utils.suite.report.page import TEMPLATES
+from hybridir_utils.suite.report import TEMPLATES
 from hybridir_utils.suite.running import notebooks
 
 LEAST_CONTRAST = 4.5  # WCAG 2.2, AA

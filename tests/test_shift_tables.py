@@ -235,5 +235,5 @@ def test_without_a_shifted_task_every_table_is_empty_and_a_sentence_says_why():
     assert shift.on_kept(kept) == shift.on_shifted_tests(tests) == []
     assert shift.on_alignment(means, aligned, differences, [HOME]) == []
     assert "name one or more of its `tasks`" in shift.on_tasks(pd.DataFrame(), [])[0]
-    for figure in (plots.kept({"shift": kept}), plots.alignment({"shift_alignment": means[means["task"] == HOME]})):
+    for figure in (plots.kept(kept), plots.alignment(means[means["task"] == HOME])):
         assert figure.axes[0].texts, "a figure that says there is nothing to show"

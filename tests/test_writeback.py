@@ -254,7 +254,7 @@ def test_a_block_of_unknown_numbers_is_refused(block):
         readers.filled(f"<!-- numbers: {block} -->\n<!-- end -->", lambda run, table: made_up_tables()[table])
 
 
-READERS = {"experiment.run", "studies.claims.sources", "suite.comparison", "suite.report.parts", "suite.whence", "suite.writeback"}
+READERS = {"experiment.run", "studies.claims.sources", "suite.comparison", "suite.report", "suite.whence", "suite.writeback"}
 
 
 def test_only_write_back_writes_where_the_reference_lies():

@@ -1,9 +1,9 @@
-"""The register of figures: which plot, from which result tables; drawn by notebooks and by `python -m hybridir_utils figures`."""
+"""The register of figures: which plot, from which result tables, and what it says in words; drawn by notebooks and by `figures`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -23,62 +23,142 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+# Number of a notebook -> the modules of its figures' plots, and of their sentences.
+MODULES = dict.fromkeys(("01", "02", "03", "04"), ("results.plots", "results.findings")) | {
+    "05": ("studies.plots", "studies.mixing"),
+    "06": ("studies.plots", "studies.shift"),
+    "07": ("studies.plots", "studies.questions"),
+    "08": ("studies.plots", "studies.languages"),
+    "09": ("studies.plots", "studies.claims.judging"),
+}
+
+
 @dataclass(frozen=True)
 class FigureRecipe:
-    """A plot function of result tables (`room.module.function`), the tables it takes, and the text that stands in for the picture.
+    """A plot of result tables, and sentences computed from them: for readers who cannot see it, and beside it for all others.
 
-    The function is named, so that an edit of one plot makes only those notebooks stale that show it.
+    plot, say: functions in MODULES, of the tables in their order; named, so that an edit of one plot makes only those notebooks stale that
+    show it. caption: stands in for the picture. read: the tables of `say`, where they are not the plot's.
     """
 
+    name: str
     plot: str
     tables: tuple[str, ...]
     caption: str
+    say: str
+    read: tuple[str, ...] = ()
 
     @property
     def place(self) -> Place:
         """Module and name of the plot function."""
-        module, _, function = self.plot.rpartition(".")
-        return module, function
+        return MODULES[self.name[:2]][0], self.plot
 
-    def draw(self, tables: Mapping[str, pd.DataFrame]) -> Figure:
-        """The plot of the tables, by name."""
-        module, function = self.place
-        return getattr(import_module(f"{PACKAGE.name}.{module}"), function)(tables)
+    @property
+    def told_from(self) -> tuple[str, ...]:
+        """The tables that `sentences` takes."""
+        return self.read or self.tables
+
+    def draw(self, *tables: pd.DataFrame) -> Figure:
+        """The plot of the tables."""
+        return _function(*self.place)(*tables)
+
+    def sentences(self, *tables: pd.DataFrame) -> list[str]:
+        """What the figure says."""
+        return _function(MODULES[self.name[:2]][1], self.say)(*tables)
+
+
+def _function(module: str, name: str) -> Callable:
+    return getattr(import_module(f"{PACKAGE.name}.{module}"), name)
 
 
 FIGURES = {
-    "01_coverage": FigureRecipe("results.plots.coverage", ("coverage",), "Pairs per language after each step of the preparation."),
-    "01_lengths": FigureRecipe("results.plots.lengths", ("lengths",), "Length of questions and passages by language."),
-    "01_rejections": FigureRecipe("results.plots.rejections", ("rejections",), "Texts refused by each quality check, by language."),
-    "02_batches": FigureRecipe("results.plots.batches", ("language_shares",), "Languages of question x passage in the planned batches."),
-    "02_losses": FigureRecipe("results.plots.losses", ("losses",), "Training and validation losses, mean and range over seeds."),
-    "03_scores": FigureRecipe("results.plots.scores", ("scores",), "mAP by setting; a dot a seed."),
-    "03_languages": FigureRecipe("results.plots.languages", ("scores",), "mAP by question language."),
-    "03_heatmap": FigureRecipe("results.plots.heat_maps", ("heat",), "mAP of question language x answer language in the mixed pool."),
-    "04_rank_distance": FigureRecipe("results.plots.rank_distances", ("distances",), "Distribution of the rank distance over questions."),
-    "04_language_share": FigureRecipe("results.plots.language_share", ("bias",), "Same-language share of the top 10 against the pool."),
-    "04_map": FigureRecipe("results.plots.vector_map", ("map",), "Parallel questions and passages on two principal components."),
-    "04_alignment": FigureRecipe("results.plots.alignment", ("alignment",), "Alignment, uniformity and language identity of the vectors."),
-    "04_debiasing": FigureRecipe("results.plots.debiasing", ("debiasing",), "Training-free removal of language identity."),
-    "04_beside_a_mean": FigureRecipe(
-        "results.plots.beside_a_mean",
-        ("debiasing",),
-        "Every strategy as it is and with each language's mean taken off, beside the paper's.",
-    ),
-    "05_curves": FigureRecipe("studies.plots.curves", ("mixing",), "Every measure against α, mean and range over seeds; schedules beside."),
-    "05_pareto": FigureRecipe(
-        "studies.plots.pareto", ("mixing",), "Monolingual against cross-lingual mAP of every mix, with the Pareto front."
-    ),
-    "05_recommended": FigureRecipe("studies.plots.recommended", ("mixing_best",), "Best α of every goal with its 95 % interval."),
-    "06_kept": FigureRecipe("studies.plots.kept", ("shift",), "Share of mAP kept under domain shift, by strategy."),
-    "06_alignment": FigureRecipe("studies.plots.alignment", ("shift_alignment",), "Alignment in domain against alignment under shift."),
-    "07_recall": FigureRecipe("studies.plots.recall", ("question_recall",), "Recall of translated questions, by kind of language pair."),
-    "07_pairs": FigureRecipe("studies.plots.pairs", ("question_pairs",), "Recall@1 of hybrid minus others, by pair of languages."),
-    "08_methods": FigureRecipe("studies.plots.methods", ("many_scores",), "mAP of each method in each setting; a dot a seed."),
-    "08_languages": FigureRecipe("studies.plots.languages", ("many_languages",), "mAP by question language, grouped by family."),
-    "08_cost": FigureRecipe("studies.plots.cost", ("many_scores", "many_cost"), "mAP of each method against its training time."),
-    "08_growth": FigureRecipe("studies.plots.growth", ("many_growth",), "Time of each step and mAP by number of languages."),
-    "09_verdicts": FigureRecipe("studies.plots.verdicts", ("claims",), "Verdicts on the eleven claims, by source."),
+    recipe.name: recipe
+    for recipe in (
+        FigureRecipe("01_coverage", "coverage", ("coverage",), "Pairs per language after each step of the preparation.", "on_coverage"),
+        FigureRecipe("01_lengths", "lengths", ("lengths",), "Length of questions and passages by language.", "on_lengths"),
+        FigureRecipe("01_rejections", "rejections", ("rejections",), "Texts refused by each quality check, by language.", "on_rejections"),
+        FigureRecipe(
+            "02_batches", "batches", ("language_shares",), "Languages of question x passage in the planned batches.", "on_batches"
+        ),
+        FigureRecipe("02_losses", "losses", ("losses",), "Training and validation losses, mean and range over seeds.", "on_losses"),
+        FigureRecipe("03_scores", "scores", ("scores",), "mAP by setting; a dot a seed.", "on_scores", ("scores", "tests")),
+        FigureRecipe("03_languages", "languages", ("scores",), "mAP by question language.", "on_query_languages"),
+        FigureRecipe("03_heatmap", "heat_maps", ("heat",), "mAP of question language x answer language in the mixed pool.", "on_heat"),
+        FigureRecipe(
+            "04_rank_distance",
+            "rank_distances",
+            ("distances",),
+            "Distribution of the rank distance over questions.",
+            "on_bias",
+            ("bias", "bias_tests"),
+        ),
+        FigureRecipe(
+            "04_language_share", "language_share", ("bias",), "Same-language share of the top 10 against the pool.", "on_language_share"
+        ),
+        FigureRecipe("04_map", "vector_map", ("map",), "Parallel questions and passages on two principal components.", "on_map"),
+        FigureRecipe(
+            "04_alignment", "alignment", ("alignment",), "Alignment, uniformity and language identity of the vectors.", "on_vectors"
+        ),
+        FigureRecipe("04_debiasing", "debiasing", ("debiasing",), "Training-free removal of language identity.", "on_debiasing"),
+        FigureRecipe(
+            "04_beside_a_mean",
+            "beside_a_mean",
+            ("debiasing",),
+            "Every strategy as it is and with each language's mean taken off, beside the paper's.",
+            "on_beside_a_mean",
+        ),
+        FigureRecipe(
+            "05_curves",
+            "curves",
+            ("mixing",),
+            "Every measure against α, mean and range over seeds; schedules beside.",
+            "on_curves",
+            ("mixing", "mixing_tests"),
+        ),
+        FigureRecipe(
+            "05_pareto", "pareto", ("mixing",), "Monolingual against cross-lingual mAP of every mix, with the Pareto front.", "on_pareto"
+        ),
+        FigureRecipe("05_recommended", "recommended", ("mixing_best",), "Best α of every goal with its 95 % interval.", "on_best"),
+        FigureRecipe("06_kept", "kept", ("shift",), "Share of mAP kept under domain shift, by strategy.", "on_kept"),
+        FigureRecipe(
+            "06_alignment",
+            "alignment",
+            ("shift_alignment",),
+            "Alignment in domain against alignment under shift.",
+            "on_shifted_alignment",
+            ("shift_alignment", "shift"),
+        ),
+        FigureRecipe(
+            "07_recall",
+            "recall",
+            ("question_recall",),
+            "Recall of translated questions, by kind of language pair.",
+            "on_recall",
+            ("question_recall", "question_tests"),
+        ),
+        FigureRecipe("07_pairs", "pairs", ("question_pairs",), "Recall@1 of hybrid minus others, by pair of languages.", "on_pairs"),
+        FigureRecipe(
+            "08_methods",
+            "methods",
+            ("many_scores",),
+            "mAP of each method in each setting; a dot a seed.",
+            "on_methods",
+            ("many_scores", "many_tests"),
+        ),
+        FigureRecipe("08_languages", "languages", ("many_languages",), "mAP by question language, grouped by family.", "on_languages"),
+        FigureRecipe(
+            "08_cost",
+            "cost",
+            ("many_scores", "many_cost"),
+            "mAP of each method against its training time.",
+            "on_training_cost",
+            ("many_cost",),
+        ),
+        FigureRecipe(
+            "08_growth", "growth", ("many_growth",), "Time of each step and mAP by number of languages.", "on_growth", ("many_growth",)
+        ),
+        FigureRecipe("09_verdicts", "verdicts", ("claims",), "Verdicts on the eleven claims, by source.", "on_claims"),
+    )
 }
 
 
@@ -90,9 +170,9 @@ def draw(run: Run, name: str) -> Path:
     if name not in FIGURES:
         raise UnknownName("figure", name, FIGURES)
     recipe = FIGURES[name]
-    tables = {table: read_result(run, table) for table in recipe.tables}
+    tables = [read_result(run, table) for table in recipe.tables]
     about = f"{recipe.caption} Run {run.name}; tables {', '.join(recipe.tables)}."
-    return save_figure(recipe.draw(tables), run.figures, name, about, provenance(run, recipe.tables, name[:2]))["png"]
+    return save_figure(recipe.draw(*tables), run.figures, name, about, provenance(run, recipe.tables, name[:2]))["png"]
 
 
 def provenance(run: Run, tables: Iterable[str], notebook: str = "") -> str:

@@ -30,21 +30,25 @@ PAPER_SHAPE = {  # direction of the paper's means (arXiv 2408.10536, tables 3-8)
 
 def on_preparation(coverage: pd.DataFrame, rejections: pd.DataFrame, leaks: pd.DataFrame) -> list[str]:
     """How many pairs came through, what was rejected most, and what leaked."""
+    return [*on_coverage(coverage), *on_rejections(rejections), _on_leaks(leaks)]
+
+
+def on_coverage(coverage: pd.DataFrame) -> list[str]:
+    """How many pairs are left after the last step."""
     per_step = coverage.groupby("step", sort=False)["pairs"].sum()
-    first, last = per_step.index[0], per_step.index[-1]
-    kept = f"{per_step[last]:,} of {per_step[first]:,} pairs ({per_step[last] / per_step[first]:.0%}) are left for training."
-    return [kept, _on_rejections(rejections), _on_leaks(leaks)]
+    first, last = per_step.iloc[0], per_step.iloc[-1]
+    return [f"{last:,} of {first:,} pairs ({last / first:.0%}) are left for training."]
 
 
-def _on_rejections(rejections: pd.DataFrame) -> str:
+def on_rejections(rejections: pd.DataFrame) -> list[str]:
+    """The language and the reason that most texts were refused for."""
     if rejections.empty:
-        return "No quality check refused a text."
-    by_language = rejections.groupby("language")["pairs"].sum().sort_values(ascending=False)
-    by_check = rejections.groupby("check")["pairs"].sum().sort_values(ascending=False)
-    return (
-        f"Most rejections are in {by_language.index[0]} ({by_language.iloc[0]:,} texts); "
-        f"the most frequent reason is `{by_check.index[0]}` ({by_check.iloc[0]:,} texts)."
-    )
+        return ["No quality check refused a text."]
+    language, check = (rejections.groupby(key)["pairs"].sum().sort_values(ascending=False) for key in ("language", "check"))
+    return [
+        f"Most rejections are in {language.index[0]} ({language.iloc[0]:,} texts); "
+        f"the most frequent reason is `{check.index[0]}` ({check.iloc[0]:,} texts)."
+    ]
 
 
 def _on_leaks(leaks: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""Figures of notebooks 01-04, each a function of result tables by name; the register of figures names them."""
+"""Figures of notebooks 01-04, each a function of result tables; the register of figures names them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ VECTORS = {
 }
 
 
-def scores(tables: dict[str, pd.DataFrame]):
+def scores(table: pd.DataFrame):
     """mAP of every strategy in each setting: a dot a seed, a bar for the mean, lines for BM25 and random order."""
-    table = macro(tables["scores"])
+    table = macro(table)
     figure, drawn = panels(dict.fromkeys(table["task"]), sorted(of_encoders(table)["base"].unique()), width=3.9, height=2.5, sharey="row")
     for ax, task, base in drawn:
         rows = table[table["task"] == task]
@@ -46,10 +46,9 @@ def _lines(ax, values: pd.Series) -> None:
         ax.plot([i - 0.42, i + 0.42], [value] * 2, style, color=COLOURS[name], lw=1, label=name if i == 0 else None)
 
 
-def languages(tables: dict[str, pd.DataFrame]):
+def languages(table: pd.DataFrame):
     """mAP by question language in each setting, mean over seeds, first task (scores)."""
-    table = trained(tables["scores"].query("query_language != 'macro' and metric == 'mAP'"))
-    task = tables["scores"]["task"].iloc[0]
+    task, table = table["task"].iloc[0], trained(table.query("query_language != 'macro' and metric == 'mAP'"))
     means = table[table["task"] == task].groupby(["base", "setting", "strategy", "query_language"])["value"].mean()
     figure, drawn = panels(sorted(table["base"].unique()), SHORT_SETTINGS, width=3.1, height=2.2, sharey=True, sharex=True)
     for ax, base, setting in drawn:
@@ -62,9 +61,8 @@ def languages(tables: dict[str, pd.DataFrame]):
     return figure
 
 
-def heat_maps(tables: dict[str, pd.DataFrame]):
+def heat_maps(table: pd.DataFrame):
     """mAP of question language x answer language in the mixed pool without the other languages' answers (heat)."""
-    table = tables["heat"]
     bases, strategies = sorted(table["base"].unique()), in_order(table["strategy"])
     figure, drawn = panels(bases, strategies, width=2.4, height=2.4, sharey=True, sharex=True)
     for ax, base, strategy in drawn:
@@ -74,9 +72,9 @@ def heat_maps(tables: dict[str, pd.DataFrame]):
     return figure
 
 
-def rank_distances(tables: dict[str, pd.DataFrame]):
+def rank_distances(table: pd.DataFrame):
     """Share of questions whose rank distance is at most x, seeds pooled (distances: percentiles 0..100)."""
-    table = tables["distances"].sort_values("percentile", kind="stable")
+    table = table.sort_values("percentile", kind="stable")
     bases = sorted(of_encoders(table)["base"].unique())
     figure, drawn = panels(dict.fromkeys(table["task"]), bases, width=3.9, height=2.3, sharey=True, sharex="row")
     for ax, task, base in drawn:
@@ -90,12 +88,12 @@ def rank_distances(tables: dict[str, pd.DataFrame]):
     return figure
 
 
-def language_share(tables: dict[str, pd.DataFrame]):
+def language_share(table: pd.DataFrame):
     """Share of the top 10 that is in the question's language, against that language's share of the pool; first task (bias)."""
     import seaborn as sns
 
-    task = tables["bias"]["task"].iloc[0]
-    by_language = tables["bias"][(tables["bias"]["query_language"] != "macro") & (tables["bias"]["task"] == task)]
+    task = table["task"].iloc[0]
+    by_language = table[(table["query_language"] != "macro") & (table["task"] == task)]
     pool = by_language[by_language["measure"] == "same-language pool share"].groupby("query_language")["value"].mean()
     table = of_encoders(by_language[by_language["measure"] == "same-language share@10"])
     figure, drawn = panels([task], sorted(table["base"].unique()), width=4.2, height=2.5, sharey=True)
@@ -111,11 +109,10 @@ def language_share(tables: dict[str, pd.DataFrame]):
     return figure
 
 
-def vector_map(tables: dict[str, pd.DataFrame]):
+def vector_map(table: pd.DataFrame):
     """First two principal components of parallel questions and passages by language, one seed (map)."""
     import seaborn as sns
 
-    table = tables["map"]
     bases, strategies, languages = sorted(table["base"].unique()), in_order(table["strategy"]), sorted(table["language"].unique())
     figure, drawn = panels(bases, strategies, width=2.3, height=2.3)
     palette = dict(zip(languages, sns.color_palette("husl", len(languages)), strict=True))
@@ -131,9 +128,9 @@ def vector_map(tables: dict[str, pd.DataFrame]):
     return figure
 
 
-def debiasing(tables: dict[str, pd.DataFrame]):
+def debiasing(table: pd.DataFrame):
     """mAP per setting with each training-free method fitted on the pool, mean over seeds (debiasing; `none` is the encoder itself)."""
-    table = fitted_on_pool(tables["debiasing"]).query("metric == 'mAP'")
+    table = fitted_on_pool(table).query("metric == 'mAP'")
     means = table.groupby(["base", "setting", "strategy", "method"])["value"].mean()
     strategies = in_order(table["strategy"])
     figure, drawn = panels(sorted(table["base"].unique()), SHORT_SETTINGS, width=3.1, height=2.1, sharex=True)
@@ -147,11 +144,11 @@ def debiasing(tables: dict[str, pd.DataFrame]):
     return figure
 
 
-def beside_a_mean(tables: dict[str, pd.DataFrame]):
+def beside_a_mean(table: pd.DataFrame):
     """Mo., Cr., Mul. mAP and rank distance of every strategy, as it is and with each language's mean taken off its vectors; beside them the
     paper's encoders, where it has the task (debiasing, centring fitted on the pool, languages of questions given).
     """
-    table, published = fitted_on_pool(tables["debiasing"]), in_our_names().query("metric in ['mAP', 'rank distance']")
+    table, published = fitted_on_pool(table), in_our_names().query("metric in ['mAP', 'rank distance']")
     table, published = table[table["method"].isin(BESIDE)], published[published["task"].isin(table["task"])]
     if table.empty:
         return note_figure("No method without training was tried.")
@@ -187,9 +184,8 @@ def _beside(ax, rows: pd.DataFrame, theirs: pd.DataFrame, strategies: list[str])
     ax.grid(axis="x", visible=False)
 
 
-def alignment(tables: dict[str, pd.DataFrame]):
+def alignment(table: pd.DataFrame):
     """Alignment gap, translation accuracy and language identity of the questions' vectors, one seed (alignment)."""
-    table = tables["alignment"]
     figure, drawn = panels([""], VECTORS, width=2.5, height=2.4)
     for ax, _, measure in drawn:
         bars(ax, table[table["measure"] == measure], "base", sorted(table["base"].unique()))
@@ -198,11 +194,10 @@ def alignment(tables: dict[str, pd.DataFrame]):
     return figure
 
 
-def coverage(tables: dict[str, pd.DataFrame]):
+def coverage(table: pd.DataFrame):
     """Pairs per language after each step of the preparation (coverage: language, step, pairs)."""
     import seaborn as sns
 
-    table = tables["coverage"]
     steps = [step for step in STEPS if step in set(table["step"])]
     figure, axes = new_figure(width=7, height=2.8)
     ax = axes[0, 0]
@@ -212,9 +207,8 @@ def coverage(tables: dict[str, pd.DataFrame]):
     return figure
 
 
-def lengths(tables: dict[str, pd.DataFrame]):
+def lengths(table: pd.DataFrame):
     """Length of questions and passages in characters (lengths: language, part, q05, q25, q50, q75, q95, n)."""
-    table = tables["lengths"]
     figure, axes = new_figure(columns=2, width=3.8, height=2.6)
     for ax, part in zip(axes[0], ("question", "passage"), strict=True):
         rows = table[table["part"] == part]
@@ -225,9 +219,8 @@ def lengths(tables: dict[str, pd.DataFrame]):
     return figure
 
 
-def rejections(tables: dict[str, pd.DataFrame]):
+def rejections(table: pd.DataFrame):
     """Pairs refused per language and check (rejections: language, check, pairs)."""
-    table = tables["rejections"]
     if table.empty:
         return note_figure("No pair was rejected.")
     figure, axes = new_figure(width=7, height=2.6)
@@ -240,9 +233,8 @@ def rejections(tables: dict[str, pd.DataFrame]):
     return figure
 
 
-def batches(tables: dict[str, pd.DataFrame]):
+def batches(table: pd.DataFrame):
     """Question language x passage language share of each strategy's pairs, realised (language_shares)."""
-    table = tables["language_shares"]
     figure, drawn = panels([""], in_order(table["strategy"]), width=2.5, height=2.7, sharey=True)
     top = table.loc[table["strategy"] != "En-En", "realised"].max()
     for ax, _, strategy in drawn:
@@ -254,9 +246,8 @@ def batches(tables: dict[str, pd.DataFrame]):
     return figure
 
 
-def losses(tables: dict[str, pd.DataFrame]):
+def losses(table: pd.DataFrame):
     """Training loss and validation losses over the steps, mean and range over seeds (losses)."""
-    table = tables["losses"]
     splits = [split for split in SPLITS if split in set(table["split"])]
     figure, drawn = panels(sorted(table["base"].unique()), splits, width=3.3, height=2.2, sharex=True)
     for ax, base, split in drawn:

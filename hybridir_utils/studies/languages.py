@@ -219,20 +219,28 @@ def _on_families(table: pd.DataFrame) -> list[str]:
 
 
 def on_cost(cost: pd.DataFrame, growth: pd.DataFrame) -> list[str]:
-    """The cheapest and the dearest method, and what more languages cost; times of the fastest seed, as in the figures."""
+    """What methods and more languages cost; times of the fastest seed, as in the figures."""
+    return on_training_cost(cost) + on_growth(growth)
+
+
+def on_training_cost(cost: pd.DataFrame) -> list[str]:
+    """The cheapest and the dearest method."""
     seconds = cost.groupby("strategy")["seconds"].min()
-    sentences = [
+    return [
         f"Training took {seconds.min():.0f} ({seconds.idxmin()}) to {seconds.max():.0f} seconds ({seconds.idxmax()}) for one encoder, "
         "the fastest of its seeds."
     ]
+
+
+def on_growth(growth: pd.DataFrame) -> list[str]:
+    """What more languages cost, and give; nothing for fewer than two sets of them."""
     if growth.empty or growth["languages"].nunique() < 2:
-        return sentences
+        return []
     means, fastest = (growth.groupby("languages").agg(how, numeric_only=True) for how in ("mean", "min"))
     first, last, early, late = means.iloc[0], means.iloc[-1], fastest.iloc[0], fastest.iloc[-1]
     times = ", ".join(f"{name} {late[column] / early[column]:.1f} x" for column, name in SECONDS.items())
     moved = ", ".join(f"{short} {first[s]:.3f} to {last[s]:.3f}" for s, short in SHORT_SETTINGS.items() if s in means)
     return [
-        *sentences,
         f"From {means.index[0]} to {means.index[-1]} languages ({last['candidates'] / first['candidates']:.1f} x the pool), the steps take "
-        f"{times} as long; hybrid's mAP on the first {means.index[0]} languages goes from {moved}.",
+        f"{times} as long; hybrid's mAP on the first {means.index[0]} languages goes from {moved}."
     ]

@@ -214,6 +214,13 @@ def _shifts(questions: pd.DataFrame, shifted: tuple[str, ...]) -> Iterator[tuple
                     yield base, first, task, setting, parts[base, first, setting], parts[base, task, setting]
 
 
+def on_curves(table: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
+    """`on_stability` and `on_schedules`, with the reference that the tests were made against."""
+    labels = {mix_label("hybrid", alpha): alpha for alpha in table["alpha"].unique()}
+    reference = labels[tests["baseline"].iloc[0]]
+    return on_stability(table, tests, reference) + on_schedules(tests, reference)
+
+
 def on_stability(table: pd.DataFrame, tests: pd.DataFrame, reference: float) -> list[str]:
     """How far each measure moves for α from 0.4 to 0.6 and over the whole grid, and whether a test tells it from the reference there."""
     grid = table[~table["strategy"].isin(SCHEDULES) & (table["metric"] != KEPT)]

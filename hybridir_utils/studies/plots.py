@@ -1,4 +1,4 @@
-"""Figures of the studies (notebooks 05-09), each a function of result tables by name; the register of figures names them."""
+"""Figures of the studies (notebooks 05-09), each a function of result tables; the register of figures names them."""
 
 from __future__ import annotations
 
@@ -42,9 +42,8 @@ STEPS = {"preparation_seconds": ("preparing pairs", "s"), "training_seconds": ("
 LABEL_WIDTH = 70  # characters of a line of a claim's statement
 
 
-def curves(tables: dict[str, pd.DataFrame]):
+def curves(table: pd.DataFrame):
     """Each measure against α: line for the mean over seeds, band for their range; schedules stand to the right of the line (mixing)."""
-    table = tables["mixing"]
     rows = list(dict.fromkeys(zip(table["task"], table["metric"].where(table["metric"] == KEPT, "mAP"), strict=True)))
     columns = [(setting, short) for setting, short in SHORT_SETTINGS.items() if setting in set(table["setting"])]
     columns += [(DISTANCE, "")] if (table["metric"] == DISTANCE).any() else []
@@ -95,9 +94,9 @@ def _mix_legend(figure, table: pd.DataFrame, note: str) -> None:
     legend_below(figure, handles, int(figure.get_figwidth() // 1.6), title=note, title_fontsize=7)
 
 
-def pareto(tables: dict[str, pd.DataFrame]):
+def pareto(table: pd.DataFrame):
     """Mo. against Cr. mAP of every mix, mean and range over seeds, α at the dots; the front is what no mix beats in both (mixing)."""
-    table = tables["mixing"].query("metric == 'mAP'")
+    table = table.query("metric == 'mAP'")
     tasks = list(dict.fromkeys(table.loc[table["setting"] == "cross-lingual", "task"]))
     if not tasks:
         return note_figure("No task in two languages, so no cross-lingual mAP.")
@@ -128,9 +127,8 @@ def _trade_off(ax, table: pd.DataFrame) -> None:
             )  # fmt: skip
 
 
-def recommended(tables: dict[str, pd.DataFrame]):
+def recommended(table: pd.DataFrame):
     """The best α of every goal: a dot, its 95 % interval as a bar, rings for the α that are not clearly worse (mixing_best)."""
-    table = tables["mixing_best"]
     tasks = list(dict.fromkeys(table["task"]))
     most = max(part["goal"].nunique() for _, part in table.groupby("task"))
     figure, axes = new_figure(1, len(tasks), width=3.9, height=0.32 * most + 1.5)
@@ -160,9 +158,9 @@ def _recommendation(ax, place: int, rows: pd.DataFrame) -> None:
     ax.plot(first["best"], place, "o", ms=4, color="black")
 
 
-def kept(tables: dict[str, pd.DataFrame]):
+def kept(table: pd.DataFrame):
     """mAP under shift / mAP in domain by base and strategy, bars: 95 % over parallel questions; line: BM25 (shift)."""
-    table = tables["shift"].dropna(subset=["kept"])
+    table = table.dropna(subset=["kept"])
     if table.empty:
         return note_figure("This run evaluates no shifted task: nothing to compare.")
     figure, drawn = panels(dict.fromkeys(table["task"]), SHORT_SETTINGS, width=3.1, height=2.5, sharey="row", sharex=True)
@@ -191,9 +189,8 @@ def _intervals(ax, part: pd.DataFrame) -> None:
     ax.set_xticks(range(len(bases)), [f"from {base}" for base in bases], fontsize=8)
 
 
-def alignment(tables: dict[str, pd.DataFrame]):
+def alignment(means: pd.DataFrame):
     """Alignment of each encoder in domain (x) against under shift (y), a point a seed (shift_alignment; its first task is in domain)."""
-    means = tables["shift_alignment"]
     home, *shifted = dict.fromkeys(means["task"]) or [""]
     moved = alignment_kept(means, home, shifted)
     if moved.empty:
@@ -221,9 +218,8 @@ def _against_home(ax, part: pd.DataFrame, bases: list[str]) -> None:
     ax.set(xlim=limits[0], ylim=limits[1])
 
 
-def recall(tables: dict[str, pd.DataFrame]):
+def recall(table: pd.DataFrame):
     """Recall@k of every strategy by kind of language pair: a dot a seed, a bar for the mean (question_recall)."""
-    table = tables["question_recall"]
     kinds = [kind for kind in KINDS if kind in set(table["setting"])]
     size = {"width": 1.5 + 0.8 * len(kinds), "height": 2.4}
     figure, drawn = panels(sorted(table["base"].unique()), MEASURES, **size, sharey="row", sharex=True)
@@ -239,9 +235,8 @@ def recall(tables: dict[str, pd.DataFrame]):
     return figure
 
 
-def pairs(tables: dict[str, pd.DataFrame]):
+def pairs(table: pd.DataFrame):
     """Recall@1 of hybrid minus another strategy's or the untrained base's, by question language and pool language (question_pairs)."""
-    table = tables["question_pairs"]
     others = [name for name in COMPARED if name in set(table["strategy"])]
     if HYBRID not in set(table["strategy"]) or not others:
         return note_figure("This run has no hybrid strategy to compare.")
@@ -256,9 +251,9 @@ def pairs(tables: dict[str, pd.DataFrame]):
     return figure
 
 
-def methods(tables: dict[str, pd.DataFrame]):
+def methods(table: pd.DataFrame):
     """mAP of every method in each setting: a dot a seed, a bar for the mean, lines for what was not trained (many_scores)."""
-    table = macro(tables["many_scores"])
+    table = macro(table)
     names = [name for name in in_order(table["strategy"]) if name not in LINES][::-1]
     figure, axes = new_figure(1, 3, width=3.1, height=0.24 * len(names) + 1.1, sharey=True)
     for ax, (setting, short) in zip(axes[0], SHORT_SETTINGS.items(), strict=True):
@@ -277,9 +272,8 @@ def methods(tables: dict[str, pd.DataFrame]):
     return figure
 
 
-def languages(tables: dict[str, pd.DataFrame]):
+def languages(table: pd.DataFrame):
     """mAP by question language, families side by side; hollow dots: no training batch held the language (many_languages)."""
-    table = tables["many_languages"]
     order = table.drop_duplicates("language").sort_values(["family", "language"], kind="stable")
     place = {code: number for number, code in enumerate(order["language"])}
     names = [name for name in SHOWN if name in set(table["strategy"])]
@@ -309,12 +303,12 @@ def _family_bands(ax, order: pd.DataFrame) -> None:
     ax.grid(axis="x", visible=False)
 
 
-def cost(tables: dict[str, pd.DataFrame]):
+def cost(scores: pd.DataFrame, cost: pd.DataFrame):
     """mAP in the mixed pool and across languages against training seconds; a dot a method: mAP as mean over seeds, time of the fastest
     seed, as a worker's first training also reads and tokenises (many_scores, many_cost).
     """
-    scores = macro(tables["many_scores"])
-    seconds = tables["many_cost"].groupby("strategy")["seconds"].min()
+    scores = macro(scores)
+    seconds = cost.groupby("strategy")["seconds"].min()
     figure, axes = new_figure(1, 2, width=3.9, height=3.0, sharex=True)
     for ax, setting in zip(axes[0], ("cross-lingual", "multilingual"), strict=True):
         means = scores[scores["setting"] == setting].groupby("strategy")["value"].mean()
@@ -325,9 +319,8 @@ def cost(tables: dict[str, pd.DataFrame]):
     return figure
 
 
-def growth(tables: dict[str, pd.DataFrame]):
+def growth(table: pd.DataFrame):
     """Seconds of each step, and hybrid's mAP on the languages that all sets hold, by number of languages (many_growth)."""
-    table = tables["many_growth"]
     if table.empty:
         return note_figure("The profile asks for no `many_counts`.")
     figure, axes = new_figure(1, 2, width=3.7, height=2.7)
@@ -347,9 +340,8 @@ def growth(tables: dict[str, pd.DataFrame]):
     return figure
 
 
-def verdicts(tables: dict[str, pd.DataFrame]):
+def verdicts(table: pd.DataFrame):
     """Claims x sources, a coloured cell with symbol and word each (claims)."""
-    table = tables["claims"]
     sources, numbers = list(dict.fromkeys(table["source"])), sorted(table["claim"].unique())
     figure, axes = new_figure(width=4.8 + 1.35 * len(sources), height=0.6 + 0.42 * len(numbers))
     ax = axes[0, 0]

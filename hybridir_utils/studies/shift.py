@@ -240,6 +240,13 @@ def on_alignment(means: pd.DataFrame, kept: pd.DataFrame, differences: pd.DataFr
     return sentences
 
 
+def on_shifted_alignment(means: pd.DataFrame, kept: pd.DataFrame) -> list[str]:
+    """`on_alignment` of saved tables, whose first task is in domain. kept: `kept_table`, for the tasks without parallel texts."""
+    home, *shifted = dict.fromkeys([*means["task"], *kept["task"]])
+    moved = alignment_kept(means, home, shifted)
+    return on_alignment(means, moved, alignment_differences(moved), [home, *shifted])
+
+
 def _home_and_away(values: pd.DataFrame) -> str:
     means = values.groupby("strategy")[["in_domain", "shifted", "kept"]].mean()
     shown = [name for name in (UNTRAINED, "X-X-mono", "X-Y", HYBRID) if name in means.index]
