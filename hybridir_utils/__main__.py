@@ -131,9 +131,8 @@ def _run(options) -> int:
 
 
 def _run_notebooks(run, options) -> int:
-    from .suite.comparison import compare_with_reference
-    from .suite.progress import run_shown
-    from .suite.readers import summarise
+    from .suite.readers import compare_with_reference, summarise
+    from .suite.running import run_shown
 
     run_shown(run, options.start_at, options.only, options.timeout)
     print(summarise(run))

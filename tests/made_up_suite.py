@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 
 from hybridir_utils.base import files
-from hybridir_utils.provenance import artefacts, code_use, fingerprints
+from hybridir_utils.provenance import artefacts, fingerprints
 from hybridir_utils.suite.child import Ended
 
 CALLS = """
@@ -68,13 +68,13 @@ class Executions(list):
 
 def edit_module(monkeypatch, file: str) -> None:
     """Every definition of the package's file (from its folder's parent) counts as edited."""
-    known = code_use.source_of
+    known = fingerprints.source_of
 
-    def source_of(module: str) -> code_use.Source:
+    def source_of(module: str) -> fingerprints.Source:
         source = known(module)
-        edited = code_use.modules()[module] == files.ROOT / file
+        edited = fingerprints.modules()[module] == files.ROOT / file
         return replace(source, meanings=dict.fromkeys(source.meanings, "edited")) if edited else source
 
     assert (files.ROOT / file).is_file()
-    monkeypatch.setattr(code_use, "source_of", source_of)
+    monkeypatch.setattr(fingerprints, "source_of", source_of)
     monkeypatch.setattr(artefacts, "code_fingerprint", fingerprints.code_fingerprint.__wrapped__)  # not the one that was kept

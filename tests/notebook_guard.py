@@ -14,7 +14,7 @@ import nbformat
 
 from hybridir_utils.data.batching import STRATEGIES
 from hybridir_utils.experiment.profile import OWN_BASES
-from hybridir_utils.suite.staleness import PARAMETERS
+from hybridir_utils.suite.records import PARAMETERS
 
 ABSOLUTE = re.compile(r"(?:(?<=://)|(?<![\w<./-]))/(?:home|root|tmp|work|Users|mnt|opt|var)\b|(?<![A-Za-z])[A-Z]:\\")
 ACTIVE = re.compile(

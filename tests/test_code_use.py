@@ -9,13 +9,21 @@ import pytest
 
 from hybridir_utils.base.files import fingerprint
 from hybridir_utils.experiment.run import open_run
-from hybridir_utils.provenance import code_use, fingerprints
-from hybridir_utils.provenance.code_use import ALL, PACKAGE, modules, package_imports, source_of, used_code, used_places
-from hybridir_utils.provenance.fingerprints import module_fingerprints
+from hybridir_utils.provenance import fingerprints
+from hybridir_utils.provenance.fingerprints import (
+    ALL,
+    PACKAGE,
+    module_fingerprints,
+    modules,
+    package_imports,
+    source_of,
+    used_code,
+    used_places,
+)
 from hybridir_utils.results.figures import FIGURES
-from hybridir_utils.suite import staleness
+from hybridir_utils.suite import records
+from hybridir_utils.suite.records import code_cells, parts_of
 from hybridir_utils.suite.running import notebooks
-from hybridir_utils.suite.staleness import code_cells, parts_of
 
 QUIET = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign | ast.AugAssign
 ROOMS = ["base", "provenance", "tasks", "encode", "rank", "data", "train", "experiment", "results", "studies", "suite"]
@@ -45,11 +53,11 @@ def package(tmp_path, monkeypatch):
     (tmp_path / "room").mkdir()
     for name, text in sources.items():
         (tmp_path / f"{name}.py").write_text(text)
-    monkeypatch.setattr(code_use, "PACKAGE", tmp_path)
+    monkeypatch.setattr(fingerprints, "PACKAGE", tmp_path)
     monkeypatch.setattr(fingerprints, "PACKAGE", tmp_path)
 
     def forget() -> None:
-        for kept in (code_use._read, code_use._modules_below):
+        for kept in (fingerprints._read, fingerprints._modules_below):
             kept.cache_clear()
 
     def edit(name: str, old: str, new: str) -> str:
@@ -90,7 +98,7 @@ def test_a_name_that_a_module_imports_is_what_it_was_imported_from(package):
 
 
 def test_cells_use_what_their_names_stand_for(package, monkeypatch):
-    monkeypatch.setattr(code_use, "PACKAGE", code_use.PACKAGE.rename(code_use.PACKAGE.with_name("hybridir_utils")))
+    monkeypatch.setattr(fingerprints, "PACKAGE", fingerprints.PACKAGE.rename(fingerprints.PACKAGE.with_name("hybridir_utils")))
     cell = ast.parse("from hybridir_utils import other\nfrom hybridir_utils.room import above as over\nover.Above().go(x)")
     assert used_places([cell], package_imports(cell)) == {("room.above", "Above")}, "other is imported, and not used"
 
@@ -136,7 +144,7 @@ def test_an_edited_plot_concerns_the_notebooks_that_show_it_and_no_other():
 
 
 def used_by(notebook: Path, profile) -> dict[Path, dict[str, str]]:
-    return used_code(staleness._used_places([ast.parse(cell) for cell in code_cells(notebook)]))
+    return used_code(records._used_places([ast.parse(cell) for cell in code_cells(notebook)]))
 
 
 def reached(place) -> set[tuple[str, str]]:

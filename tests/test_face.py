@@ -14,7 +14,7 @@ import pytest
 import hybridir_utils as hy
 from hybridir_utils import library
 from hybridir_utils.base.errors import InputError, UnknownName
-from hybridir_utils.provenance.code_use import package_imports, used_code, used_places
+from hybridir_utils.provenance.fingerprints import package_imports, used_code, used_places
 from hybridir_utils.rank import bias, metrics, ranking
 from hybridir_utils.rank.debiasing import fit_centring
 from hybridir_utils.tasks.beir import write_beir

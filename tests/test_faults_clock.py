@@ -12,7 +12,7 @@ from hybridir_utils.experiment.encoders import trained_encoders
 from hybridir_utils.experiment.preparation import prepare_pairs
 from hybridir_utils.provenance import artefacts, fingerprints
 from hybridir_utils.provenance.fingerprints import versions
-from hybridir_utils.suite import running, staleness
+from hybridir_utils.suite import records, running
 from hybridir_utils.suite.plan import CACHED, STALE, plan
 from hybridir_utils.suite.records import OK, read_record
 from hybridir_utils.suite.running import Step, run_suite
@@ -90,7 +90,7 @@ def test_a_clock_that_runs_backwards_changes_no_decision(run, monkeypatch):
 def test_another_version_of_a_library_makes_all_that_depends_on_it_again_and_names_it(run, monkeypatch):
     kept, encoders = file_states(run), trained_encoders(run)
     other = versions() | {"torch": "99.0"}
-    for module in (fingerprints, artefacts, staleness):
+    for module in (fingerprints, artefacts, records):
         monkeypatch.setattr(module, "versions", lambda: other)
     (planned,) = plan(run)
     assert planned.state == STALE and any("torch" in reason and "99.0" in reason for reason in planned.reasons)

@@ -18,7 +18,7 @@ from hybridir_utils.base.errors import InputError, MissingInput, UnknownName
 from hybridir_utils.base.files import file_fingerprint
 from hybridir_utils.data.batching import SCHEDULES, STRATEGIES
 from hybridir_utils.experiment.run import open_run, save_table, saved_run
-from hybridir_utils.provenance.code_use import source_of
+from hybridir_utils.provenance.fingerprints import source_of
 from hybridir_utils.results import figures, plots, style
 from hybridir_utils.results.figures import FIGURES, draw, draw_all, read_result
 from hybridir_utils.results.style import COLOURS, in_order, new_figure, save_figure

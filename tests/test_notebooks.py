@@ -15,10 +15,10 @@ from notebook_guard import ABSOLUTE, ACTIVE, MAX_BYTES, RULES, Notebook, problem
 
 from hybridir_utils.base import files
 from hybridir_utils.experiment.profile import Profile, load_profile
-from hybridir_utils.provenance import code_use
+from hybridir_utils.provenance import fingerprints
 from hybridir_utils.results import figures
+from hybridir_utils.suite.records import PARAMETERS, parameter_names
 from hybridir_utils.suite.running import notebooks
-from hybridir_utils.suite.staleness import PARAMETERS, parameter_names
 
 NOTEBOOKS = sorted(files.NOTEBOOKS.glob("*.ipynb"))
 
@@ -79,7 +79,7 @@ def test_every_parameter_reaches_the_run(path):
 
 
 def test_imports_stand_in_one_cell_in_a_form_the_suite_follows(path):
-    modules = {f"hybridir_utils.{name}" for name in code_use.modules()}
+    modules = {f"hybridir_utils.{name}" for name in fingerprints.modules()}
     importing = [cell for cell in cells(path, "code") if re.search(r"^\s*(import|from) ", cell["source"], flags=re.M)]
     assert len(importing) == 1
     for node in ast.walk(ast.parse(importing[0]["source"])):

@@ -21,7 +21,7 @@ from hybridir_utils.provenance.artefacts import RECORD, changed_modules, changed
 from hybridir_utils.provenance.fingerprints import sealed, versions
 from hybridir_utils.results import paper
 from hybridir_utils.results.figures import read_result
-from hybridir_utils.suite import staleness
+from hybridir_utils.suite import records
 from hybridir_utils.suite.child import Ended
 from hybridir_utils.suite.plan import CACHED, RUN, STALE, STUDIES, as_text, duration, plan, trainings
 from hybridir_utils.suite.records import begun, read_record, write_record
@@ -115,7 +115,7 @@ def test_changed_values_are_told_by_name_old_and_new(workplace, executions, tmp_
 
 
 def test_changed_data_are_named(done, monkeypatch):
-    monkeypatch.setattr(staleness, "data_fingerprint", lambda names, place: f"other {names}")
+    monkeypatch.setattr(records, "data_fingerprint", lambda names, place: f"other {names}")
     names = done[1].profile.data_names
     assert states(done[1])["01"] == (STALE, *(f"data {name} changed" for name in names)) and "worldfacts" in names
 
@@ -124,10 +124,10 @@ def test_an_encoder_is_known_by_its_files_or_by_what_the_catalogue_says_of_it(mo
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "config.json").write_text("{}")
     run = open_run("sample", bases=["labse", f"st:{tmp_path}/mine", "aligned"])
-    before = staleness.data_parts(run.profile)
+    before = records.data_parts(run.profile)
     monkeypatch.setitem(catalogue.ENCODERS, "labse", catalogue.ENCODERS["labse"].model_copy(update={"revision": "another"}))
     (tmp_path / "mine" / "config.json").write_text("{ }")
-    after = staleness.data_parts(run.profile)
+    after = records.data_parts(run.profile)
     assert [name for name in before if before[name] != after[name]] == ["encoder labse", f"encoder st:{tmp_path}/mine"]
 
 
@@ -143,9 +143,9 @@ def test_published_numbers_that_a_notebook_shows_count_as_what_it_read(workplace
 
 
 def test_changed_versions_are_named(workplace, executions, monkeypatch):
-    monkeypatch.setattr(staleness, "versions", lambda: {"torch": "2.12", "numpy": "2"})
+    monkeypatch.setattr(records, "versions", lambda: {"torch": "2.12", "numpy": "2"})
     run_suite(workplace[1], say=silent)
-    monkeypatch.setattr(staleness, "versions", lambda: {"torch": "2.13", "numpy": "2"})
+    monkeypatch.setattr(records, "versions", lambda: {"torch": "2.13", "numpy": "2"})
     assert states(workplace[1]) == dict.fromkeys(("01", "02"), (STALE, "version of torch 2.12 → 2.13"))
 
 

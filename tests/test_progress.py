@@ -10,9 +10,9 @@ from made_up_suite import notebook
 from waiting import wait_for
 
 from hybridir_utils.experiment.run import open_run
-from hybridir_utils.suite import progress
-from hybridir_utils.suite.cells import Cell, _first_line, cell_file, forget_cells, own_code_cells, running_cells
-from hybridir_utils.suite.progress import run_shown, shown
+from hybridir_utils.suite import cells
+from hybridir_utils.suite.cells import Cell, _first_line, cell_file, forget_cells, own_code_cells, running_cells, shown
+from hybridir_utils.suite.running import run_shown
 
 LOOKS = """
 # what the suite says of this cell while it runs
@@ -23,7 +23,7 @@ found = [path.read_text() for path in (place.parent / "data").rglob(".*.cell.jso
 
 @pytest.fixture
 def terminal(monkeypatch):
-    monkeypatch.setattr(progress, "_in_terminal", lambda: True)
+    monkeypatch.setattr(cells, "_in_terminal", lambda: True)
 
 
 def test_a_running_cell_is_named_beside_the_executed_copy_and_the_bar_shows_it(workplace, terminal, tmp_path, capsys):
@@ -64,7 +64,7 @@ def test_files_that_are_no_cells_are_left_out_and_old_ones_removed(tmp_path):
 
 
 def test_a_log_gets_lines_and_no_bar(workplace, monkeypatch, capsys):
-    monkeypatch.setattr(progress, "TICK", 0.01)
+    monkeypatch.setattr(cells, "TICK", 0.01)
     begin(workplace[1])
     with shown(2, [workplace[1]], look=lambda say: seen.append(say)) as say:
         seen = []
@@ -75,7 +75,7 @@ def test_a_log_gets_lines_and_no_bar(workplace, monkeypatch, capsys):
 
 
 def test_the_bar_follows_cells_of_several_runs_and_counts_what_has_ended(workplace, terminal, monkeypatch, capsys):
-    monkeypatch.setattr(progress, "TICK", 0.01)
+    monkeypatch.setattr(cells, "TICK", 0.01)
     runs = [workplace[1], open_run("sample", alpha=0.3)]
     for run in runs:
         begin(run)

@@ -53,7 +53,7 @@ def test_library_example_runs_as_printed(workplace, capsys):
 
 @pytest.mark.parametrize("page", [README, README.parent / "data" / "results" / "README.md"], ids=["README", "results"])
 def test_numbers_of_the_pages_are_the_committed_results(page):
-    from hybridir_utils.suite.readers import BLOCK, filled
+    from hybridir_utils.suite.writeback import BLOCK, filled
 
     text = page.read_text(encoding="utf-8")
     assert {what for _, _, what, *_ in BLOCK.findall(text)} == {"scores", "claims"}

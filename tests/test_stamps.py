@@ -17,8 +17,8 @@ from hybridir_utils.experiment.run import open_run, save_table
 from hybridir_utils.experiment.stamps import STAGES, STAMPS, check_one_origin, is_current, read_stamps, stamp
 from hybridir_utils.provenance import reads
 from hybridir_utils.provenance.artefacts import Artefact
-from hybridir_utils.provenance.code_use import used_code
-from hybridir_utils.suite import staleness
+from hybridir_utils.provenance.fingerprints import used_code
+from hybridir_utils.suite import records
 from hybridir_utils.suite.running import notebooks
 
 LAST_STAGE = {"01": 1, "02": 2}  # of their tables; of later ones: the third
@@ -99,7 +99,7 @@ def test_tables_before_an_edited_stage_agree_with_those_after_it(run, monkeypatc
 def test_an_edit_that_makes_a_notebooks_tables_old_makes_the_notebook_run_again():
     """Else the plan would leave it, notebook 09 would refuse its tables, and `run` would never mend that."""
     for path in notebooks():
-        own = used_code(staleness._used_places([ast.parse(cell) for cell in staleness.code_cells(path)]))
+        own = used_code(records._used_places([ast.parse(cell) for cell in records.code_cells(path)]))
         for stage in list(STAGES)[: LAST_STAGE.get(path.stem[:2], 3)]:
             for file, definitions in used_code([(f"experiment.{stage}", STAGES[stage])]).items():
                 assert definitions.items() <= own[file].items(), (path.stem, stage, file)

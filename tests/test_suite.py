@@ -22,14 +22,12 @@ from hybridir_utils.base.errors import Busy, UnknownName, did_you_mean
 from hybridir_utils.base.files import file_fingerprint
 from hybridir_utils.experiment.run import open_run, run_folder, save_table
 from hybridir_utils.provenance.artefacts import Artefact, recipe_of
-from hybridir_utils.provenance.code_use import ALL
-from hybridir_utils.provenance.fingerprints import module_fingerprints
+from hybridir_utils.provenance.fingerprints import ALL, module_fingerprints
 from hybridir_utils.results.figures import draw, read_result
 from hybridir_utils.suite import running
 from hybridir_utils.suite.child import Ended
-from hybridir_utils.suite.records import FAILED, KILLED, OK, TIMEOUT, read_record
+from hybridir_utils.suite.records import FAILED, KILLED, OK, TIMEOUT, parameter_names, parts_of, read_record
 from hybridir_utils.suite.running import NotebookFailed, Step, declared_values, run_suite
-from hybridir_utils.suite.staleness import parameter_names, parts_of
 
 
 def calls() -> list[list[str]]:

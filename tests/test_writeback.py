@@ -19,7 +19,7 @@ from hybridir_utils.base import files
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.experiment import run as runs
 from hybridir_utils.experiment.run import open_run, save_table
-from hybridir_utils.provenance import code_use
+from hybridir_utils.provenance import fingerprints
 from hybridir_utils.results.figures import FIGURES, draw, draw_all
 from hybridir_utils.suite import readers, running, writeback
 from hybridir_utils.suite.records import KILLED, OK, begun, write_record
@@ -254,12 +254,12 @@ def test_a_block_of_unknown_numbers_is_refused(block):
         readers.filled(f"<!-- numbers: {block} -->\n<!-- end -->", lambda run, table: made_up_tables()[table])
 
 
-READERS = {"experiment.run", "studies.claims.sources", "suite.comparison", "suite.report", "suite.whence", "suite.writeback"}
+READERS = {"experiment.run", "studies.claims.sources", "suite.readers", "suite.report", "suite.whence", "suite.writeback"}
 
 
 def test_only_write_back_writes_where_the_reference_lies():
     """The places are named by two functions of one module; those who ask for them are known, and all but write-back only read."""
-    texts = {module: path.read_text(encoding="utf-8") for module, path in code_use.modules().items()}
+    texts = {module: path.read_text(encoding="utf-8") for module, path in fingerprints.modules().items()}
     assert {module for module, text in texts.items() if re.search("reference_(tables|figures)", text)} == READERS
     assert [module for module, text in texts.items() if re.search(r'ROOT / "(figures|data" / "results)', text)] == ["experiment.run"]
     writes = re.compile(r"\b(write_\w+|replacing|to_csv|mkdir|unlink|savefig|save_table|save_figure)\(")

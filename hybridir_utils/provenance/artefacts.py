@@ -26,8 +26,7 @@ from filelock import FileLock, Timeout
 from ..base.errors import Busy, InputError
 from ..base.files import file_fingerprint, fingerprint, read_json, writing
 from . import reads
-from .code_use import place_of
-from .fingerprints import code_fingerprint, commit, is_sealed, module_fingerprints, sealed, versions
+from .fingerprints import code_fingerprint, commit, is_sealed, module_fingerprints, place_of, sealed, versions
 
 RECORD = "artefact.json"
 DIGITS = 10  # of the fingerprint in a folder's name

@@ -16,7 +16,7 @@ from ..base.files import file_fingerprint
 from ..experiment.run import Run
 from ..experiment.stamps import check_unaltered
 from ..provenance import reads
-from ..provenance.code_use import PACKAGE, Place
+from ..provenance.fingerprints import PACKAGE, Place
 from .style import save_figure
 
 if TYPE_CHECKING:

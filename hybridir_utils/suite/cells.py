@@ -1,24 +1,36 @@
-"""Which cell of which notebook is running: a small file beside the executed copy, which any process on the same disk can read."""
+"""A notebook's process, which names the running cell in a small file beside the executed copy, and the bar in a terminal that shows it."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..base.errors import InputError
 from ..base.files import write_text_atomically
+
+if TYPE_CHECKING:
+    from ..experiment.run import Run
 
 ENGINE = "hybridir"  # papermill's name of the engine
 INJECTED = "injected-parameters"  # papermill's tag of the cell it adds to an executed copy
 SUFFIX = ".cell.json"
 WIDTH = 80  # characters of a cell's first line
 KERNEL_DIED = 3  # exit status
+UP_TO_DATE, DONE = "up to date", "done in"
+ENDED = re.compile(rf": ({DONE}|{UP_TO_DATE})")  # in a line that says that a notebook has
+TICK = 0.5  # seconds between two looks at the files
+BAR = "notebooks {n_fmt}/{total_fmt} |{bar:20}| {elapsed} {desc}"
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -99,6 +111,50 @@ def _first_line(source: str) -> str:
     lines = [line.strip() for line in source.splitlines() if line.strip()] or [""]
     line = next((line for line in lines if not line.startswith("#")), lines[0])
     return "".join(c for c in line if c.isprintable())[:WIDTH]
+
+
+@contextmanager
+def shown(total: int, runs: Sequence[Run], look: Callable[[Say], None] = lambda say: None) -> Iterator[Say]:
+    """Until the block ends, show in a terminal how many of `total` notebooks have ended, and the cells of the runs that are running.
+
+    Gives the function that prints a line, above the bar. look: called with it every TICK seconds and at the end, for a caller who learns
+    from files what to say.
+    """
+    from tqdm import tqdm
+
+    bar, ended = tqdm(total=total, bar_format=BAR, dynamic_ncols=True, disable=not _in_terminal()), threading.Event()
+
+    def say(line: str) -> None:
+        bar.write(line, file=sys.stdout)
+        sys.stdout.flush()
+        bar.update(len(ENDED.findall(line)))
+
+    def keep_looking() -> None:
+        while not ended.wait(TICK):
+            look(say)
+            bar.set_description_str(_cells(runs))
+
+    looking = threading.Thread(target=keep_looking, daemon=True)
+    with bar:
+        looking.start()
+        try:
+            yield say
+        finally:
+            ended.set()
+            looking.join()
+            look(say)
+            bar.set_description_str("")
+
+
+def _cells(runs: Sequence[Run]) -> str:
+    """The cells that are running, each with its run's name where there are several."""
+    label = "{0.name} " if len(runs) > 1 else ""
+    found = [(run, cell) for run in runs for cell in running_cells(run.notebooks)]
+    return " · ".join(f"{label.format(run)}{cell.notebook} cell {cell.number}/{cell.of}: {cell.code}" for run, cell in found)
+
+
+def _in_terminal() -> bool:
+    return sys.stderr.isatty()
 
 
 def main(notebook: str, output: str, parameters: str, sockets: str) -> int:

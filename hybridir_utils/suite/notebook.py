@@ -20,8 +20,7 @@ from ..encode.opening import default_device
 from ..experiment.run import Run, changes_of, open_run, origin_of, run_command, save_table
 from ..experiment.stamps import stage_code
 from ..provenance import reads
-from ..provenance.code_use import PACKAGE
-from ..provenance.fingerprints import versions
+from ..provenance.fingerprints import PACKAGE, versions
 from ..results.figures import FIGURES, draw
 
 

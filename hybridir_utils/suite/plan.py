@@ -15,9 +15,8 @@ from ..provenance.artefacts import Artefact, records_of
 from ..studies.languages import growth_keys, many_run, method_keys
 from ..studies.mixing import mixing_keys
 from ..train.methods import DISTILLATION
-from .records import OK, Record, read_record
+from .records import OK, Record, data_parts, parts_of, read_record, why
 from .running import Step, chosen_steps, declared_values, side_by_side
-from .staleness import data_parts, parts_of, why
 
 CACHED, STALE, RUN = "CACHED", "STALE", "RUN"
 NAMED = 4  # training runs, and reasons, named one by one

@@ -26,7 +26,7 @@ from ..results.figures import FIGURES, read_result
 from ..results.tables import bias_table, language_table, paper_by_language, paper_table, score_table, search_table
 from ..studies.claims.claims import CLAIMS, NOTES
 from ..studies.claims.tests import SYMBOLS
-from .comparison import compare_with_reference
+from .readers import compare_with_reference
 from .records import FAILED, KILLED, OK, RUNNING, TIMEOUT, Record, read_record
 from .running import Step, notebooks
 from .whence import ALTERED, GONE, kept_tables, provenance_of

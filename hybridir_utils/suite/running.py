@@ -16,15 +16,24 @@ from ..experiment.run import Run, origin_of, settings_of
 from ..experiment.sources import check_places
 from ..provenance import reads
 from ..provenance.artefacts import hold, recipe_of
-from ..provenance.code_use import PACKAGE
-from ..provenance.fingerprints import commit
-from .cells import KERNEL_DIED, cell_file, forget_cells, own_code_cells
+from ..provenance.fingerprints import PACKAGE, commit
+from .cells import DONE, KERNEL_DIED, UP_TO_DATE, cell_file, forget_cells, own_code_cells, shown
 from .child import Ended, watch
 from .readers import write_tables
-from .records import FAILED, KILLED, OK, TIMEOUT, Record, begun, read_record, write_record
-from .staleness import data_parts, parameter_names, parts_of, why
-
-UP_TO_DATE, DONE = "up to date", "done in"
+from .records import (
+    FAILED,
+    KILLED,
+    OK,
+    TIMEOUT,
+    Record,
+    begun,
+    data_parts,
+    parameter_names,
+    parts_of,
+    read_record,
+    why,
+    write_record,
+)
 
 
 class NotebookFailed(HybridIRError):
@@ -57,6 +66,12 @@ def notebooks() -> list[Path]:
     """The suite's notebooks in order."""
     need_checkout()
     return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+
+
+def run_shown(run: Run, start_at: str = "", only: str = "", timeout: float | None = None) -> list[Step]:
+    """`run_suite`, with its progress shown."""
+    with shown(len(chosen_steps(run, start_at, only)), [run]) as say:
+        return run_suite(run, start_at, only, say, timeout)
 
 
 def run_suite(run: Run, start_at: str = "", only: str = "", say=print, timeout: float | None = None) -> list[Step]:

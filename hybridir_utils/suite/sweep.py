@@ -29,13 +29,13 @@ from ..base.files import file_fingerprint, fingerprint, output_root, write_csv, 
 from ..experiment.run import Run, Setting, open_run, read_settings, run_folder, settings_of
 from ..experiment.sources import check_places
 from ..experiment.stamps import is_current, read_stamps
-from ..provenance.code_use import PACKAGE, modules
+from ..provenance.fingerprints import PACKAGE, modules
 from ..results.figures import read_result
+from .cells import UP_TO_DATE, shown
 from .child import COMMAND, Ended, run_on_worker
 from .plan import step_reasons
-from .progress import shown
 from .records import FAILED, KILLED, OK, read_record
-from .running import UP_TO_DATE, Step, chosen_steps
+from .running import Step, chosen_steps
 
 WELL = (OK, UP_TO_DATE)
 OF_NOTEBOOK = re.compile(r"\d\d_\w+: |error: ")  # lines of a run's log that the sweep shows, too

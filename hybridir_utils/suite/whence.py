@@ -15,9 +15,8 @@ from ..base.files import ROOT, file_fingerprint, output_root
 from ..experiment.run import reference_tables, run_command
 from ..experiment.stamps import read_stamps
 from ..provenance.artefacts import RECORD, is_whole, recipe_of
-from .records import Record, read_record
+from .records import Record, code_cells, read_record
 from .running import notebooks
-from .staleness import code_cells
 
 AS_RECORDED, ALTERED, GONE, UNCHECKED = "as recorded", "altered since", "not there", "not checked"
 NOT_RECORDED = "not recorded"

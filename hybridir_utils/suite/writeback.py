@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from ..base.errors import InputError
 from ..base.files import NOTEBOOKS, ROOT, file_fingerprint, fingerprint, read_json, replacing, write_text_atomically
+from ..experiment.evaluation import REFERENCE
 from ..experiment.run import Run, reference_figures, reference_tables, run_command
 from ..experiment.stamps import STAMPS, check_unaltered, is_current, read_stamps
 from ..provenance.fingerprints import is_sealed, sealed
 from ..results.figures import FIGURES
+from ..results.tables import markdown, score_table
+from ..studies.claims.judging import claims_markdown
 from .cells import INJECTED
-from .readers import filled, markdown_tables
+from .readers import markdown_tables
 from .records import OK, read_record
 from .running import Step, notebooks
 from .whence import embedded
@@ -26,6 +30,8 @@ PAGES = ("README.md", "data/results/README.md", "notebooks/profiles/README.md")
 ABOUT = "about.json"
 WRITTEN = "reference.json"  # beside the reference's tables: what was written with them
 KEPT_CELL_METADATA = ("tags",)
+BLOCK = re.compile(r"(<!-- numbers: (\S+) (\S+)([^\n]*?) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
+SCORES = ["Mo. mAP", "Cr. mAP", "Mul. mAP", "rank distance"]
 
 
 def write_back(run: Run) -> list[Path]:
@@ -143,6 +149,28 @@ def _fill_pages() -> list[Path]:
     for page in pages:
         write_text_atomically(page, filled(page.read_text(encoding="utf-8"), _reference_table))
     return pages
+
+
+def filled(page: str, read: Callable[[str, str], pd.DataFrame]) -> str:
+    """A page whose blocks `<!-- numbers: RUN WHAT … -->` to `<!-- end -->` hold what the tables say now.
+
+    WHAT: `scores TASK [BASE …]` or `claims [SOURCE …]`. read: the saved table of a run, by both names. Raises InputError for another block.
+    """
+    return BLOCK.sub(
+        lambda found: f"{found[1]}{readme_block(found[3], found[4].split(), lambda table: read(found[2], table))}{found[5]}", page
+    )
+
+
+def readme_block(what: str, which: list[str], read: Callable[[str], pd.DataFrame]) -> str:
+    """The Markdown table of a block; which: task and bases of the scores, or sources of the claims; all where none is named."""
+    if what == "claims":
+        claims = read("claims")
+        return claims_markdown(claims[claims["source"].isin(which or claims["source"])])
+    if what != "scores" or not which:
+        raise InputError(f"numbers: {what} {' '.join(which)}: expected `scores TASK [BASE …]` or `claims [SOURCE …]`.")
+    rows = score_table(read("scores"), read("bias")).loc[which[0]]
+    bases = rows.index.get_level_values("base")
+    return markdown(rows.loc[bases.isin([*(which[1:] or bases), REFERENCE]), SCORES])
 
 
 def _reference_table(run: str, table: str) -> pd.DataFrame:
