@@ -11,8 +11,7 @@ import pandas as pd
 from hybridir_utils.results.tables import test_table as paired_tests
 from hybridir_utils.studies.claims.facts import ALL, CROSS, MONO, NEITHER
 from hybridir_utils.studies.claims.rules import zero_shot_tasks
-from hybridir_utils.studies.claims.sources import Source
-from hybridir_utils.studies.claims.tests import claim_tests, language_tests
+from hybridir_utils.studies.claims.sources import Source, claim_tests, language_tests
 
 SETTINGS = ("monolingual", "cross-lingual", "multilingual")
 LANGUAGES = {"xquad-r": 11, "mlqa-r": 7}

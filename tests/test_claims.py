@@ -27,8 +27,8 @@ from hybridir_utils.results.paper import in_our_names
 from hybridir_utils.results.style import VERDICT_COLOURS
 from hybridir_utils.results.tables import test_table as paired_tests
 from hybridir_utils.studies.claims import facts, rules, sources
-from hybridir_utils.studies.claims.claims import CLAIMS
 from hybridir_utils.studies.claims.judging import (
+    CLAIMS,
     COLUMNS,
     PART_COLUMNS,
     claims_markdown,
@@ -39,8 +39,7 @@ from hybridir_utils.studies.claims.judging import (
     parts_table,
     rules_markdown,
 )
-from hybridir_utils.studies.claims.sources import about_sources, check_earlier, other_runs, paper_sources, saved_source
-from hybridir_utils.studies.claims.tests import (
+from hybridir_utils.studies.claims.rules import (
     AHEAD,
     BEHIND,
     CONTRADICTED,
@@ -49,9 +48,16 @@ from hybridir_utils.studies.claims.tests import (
     SYMBOLS,
     UNCLEAR,
     UNDECIDED,
-    claim_tests,
     comparisons,
+)
+from hybridir_utils.studies.claims.sources import (
+    about_sources,
+    check_earlier,
+    claim_tests,
     language_tests,
+    other_runs,
+    paper_sources,
+    saved_source,
 )
 from hybridir_utils.suite.readers import write_tables
 

@@ -160,7 +160,7 @@ def test_a_notebook_counts_the_files_it_uses_and_no_more():
         name: "".join(number[1] for number, files in sorted(code.items()) if path.relative_to(PACKAGE.parent).as_posix() in files)
         for name, path in modules().items()
     }
-    expected = {"train.trainer": "23456789", "rank.bias": "3456789", "studies.claims.claims": "9"}
+    expected = {"train.trainer": "23456789", "rank.bias": "3456789", "studies.claims.rules": "9"}
     assert {name: where[name] for name in expected} == expected
     operators = [name for name in where if name.split(".")[0] == "suite" and name not in ("suite.notebook", "suite.records")]
     assert not any(where[name] for name in (*operators, "__main__"))

@@ -18,7 +18,7 @@ from hybridir_utils.base.errors import MissingInput
 from hybridir_utils.experiment.run import open_run, save_table, saved_run
 from hybridir_utils.results.figures import FIGURES, draw, read_result
 from hybridir_utils.results.tables import paper_table, score_table
-from hybridir_utils.studies.claims.claims import CLAIMS
+from hybridir_utils.studies.claims.judging import CLAIMS
 from hybridir_utils.suite.records import FAILED
 from hybridir_utils.suite.report import UNSEEN, cell, duration, table_of, visible, write_report
 from hybridir_utils.suite.running import Step, notebooks

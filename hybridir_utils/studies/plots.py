@@ -26,7 +26,7 @@ from ..results.style import (
     panels,
 )
 from ..results.tables import macro, of_encoders
-from .claims.tests import SYMBOLS
+from .claims.rules import SYMBOLS
 from .mixing import DISTANCE, ENDS, KEPT, pareto_front
 from .questions import COMPARED, KINDS
 from .shift import alignment_kept

@@ -24,8 +24,8 @@ from ..experiment.run import Run, changes_of, reference_figures, run_command
 from ..experiment.stamps import is_current, read_stamps
 from ..results.figures import FIGURES, read_result
 from ..results.tables import bias_table, language_table, paper_by_language, paper_table, score_table, search_table
-from ..studies.claims.claims import CLAIMS, NOTES
-from ..studies.claims.tests import SYMBOLS
+from ..studies.claims.judging import CLAIMS, NOTES
+from ..studies.claims.rules import SYMBOLS
 from .readers import compare_with_reference
 from .records import FAILED, KILLED, OK, RUNNING, TIMEOUT, Record, read_record
 from .running import Step, notebooks

@@ -21,8 +21,8 @@ from ...rank.significance import LEVEL, holm
 from ...results.reading import leak_counts
 from ...results.style import SHORT_SETTINGS
 from ...tasks.retrieval_task import RetrievalTask
+from .rules import Verdict, decided, not_testable
 from .sources import Source
-from .tests import Verdict, decided, not_testable
 
 LAREQA = {"xquad-r": ("XQuAD-R", 11), "mlqa-r": ("MLQA-R", 7)}  # task -> the paper's name and its number of languages
 WIDEST = 0.3  # of the interval of the share of monolingual batches

@@ -1,30 +1,24 @@
-"""Claims 6-10, about what the batches do: verdicts from paired tests over questions and the spread over seeds."""
+"""Verdicts on claims, and claims 6-10, about what the batches do: from paired tests over questions and the spread over seeds."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from math import isnan
+from typing import NamedTuple
+
+import pandas as pd
 
 from ...experiment.evaluation import REFERENCE
+from ...rank.significance import clear_direction, practically_equal, smallest_detectable
 from ...results.style import SHORT_SETTINGS
-from .sources import Source
-from .tests import (
-    AHEAD,
-    BEHIND,
-    CONTRADICTED,
-    LINES,
-    NOT_TESTABLE,
-    SUPPORTED,
-    UNCLEAR,
-    UNDECIDED,
-    Comparison,
-    Verdict,
-    comparisons,
-    decided,
-    not_testable,
-)
+from ...results.tables import LOWER_IS_BETTER
+from .sources import LINES, Source
 
+AHEAD, BEHIND, UNCLEAR = "ahead", "behind", "not clearly different"
+SUPPORTED, CONTRADICTED, UNDECIDED, NOT_TESTABLE = "supported", "contradicted", "undecided", "not testable here"
+SYMBOLS = {SUPPORTED: "✓", CONTRADICTED: "✗", UNDECIDED: "?", NOT_TESTABLE: "–"}
 LEAST_REDUCTION = 0.1  # of the rank distance
 MARGIN = 0.01  # of mAP or nDCG@10, where a source names none: differences below it count for nothing in practice
 LEAST_KEPT = 0.8  # of the trained languages' mAP, by unseen ones
@@ -33,6 +27,93 @@ MOST_TOLD = 2  # comparisons that do not hold, told one by one
 FAILING = {AHEAD: "ahead by less than asked", BEHIND: BEHIND, UNCLEAR: UNCLEAR}
 METRIC = {"AP": "mAP", "nDCG@10": "nDCG@10"}
 PUBLISHED_ONCE = "One training run a model is published: what another would give is not known."
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`better` against `worse` as a claim has it: gain > 0 where the claim is right, with its intervals over questions and seeds."""
+
+    task: str
+    base: str
+    setting: str
+    measure: str
+    better: str
+    worse: str
+    gain: float
+    low: float
+    high: float
+    p: float  # Holm-corrected over the strategies that were compared with one baseline
+    effect: float
+    n_groups: int
+    n_seeds: int
+    seed_low: float
+    seed_high: float
+    language: str = ""
+
+    @property
+    def outcome(self) -> str:
+        """AHEAD, BEHIND or UNCLEAR, by `significance.clear_direction`."""
+        return {1: AHEAD, -1: BEHIND, 0: UNCLEAR}[int(clear_direction(self.gain, self.p, self.seed_low, self.seed_high))]
+
+    @property
+    def numbers(self) -> str:
+        """Difference, intervals, p-value and effect size; a rank distance is told by how much lower it is."""
+        form = "{:,.0f}" if self.measure == "rank_distance" else "{:+.3f}"
+        low, gain, high, seed_low, seed_high = map(form.format, (self.low, self.gain, self.high, self.seed_low, self.seed_high))
+        seeds = "" if isnan(self.seed_low) else f", over seeds [{seed_low}, {seed_high}]"
+        lower = "lower by " if self.measure == "rank_distance" else ""
+        effect = "" if isnan(self.effect) else f", d {self.effect:.2f}"
+        return f"{lower}{gain} [{low}, {high}]{seeds}, p {self.p:.2g}{effect}"
+
+    def unclear_as_text(self, margin: float) -> str:
+        """What a difference that is not clear leaves open: nothing beyond the margin, or all that it could not have shown."""
+        ranks = self.measure in LOWER_IS_BETTER
+        if not ranks and practically_equal(self, margin):
+            return f"practically equal: within {margin:g} by two one-sided tests"
+        least = smallest_detectable(self)
+        return f"could have shown {f'{least:,.0f} ranks' if ranks else f'{least:.3f}'}"
+
+    @property
+    def place(self) -> str:
+        """Task, base, setting, and the language where it is of one."""
+        return f"{self.task} from {self.base}, {SHORT_SETTINGS[self.setting]}" + (f" {self.language}" if self.language else "")
+
+
+def comparisons(tests: pd.DataFrame, better: str, worse: str, settings: Iterable[str] = tuple(SHORT_SETTINGS)) -> list[Comparison]:
+    """The rows of test tables that compare the two strategies in the settings, whichever of them is the baseline there.
+
+    Of `rank_distance`, lower is better.
+    """
+    pair = {better, worse}
+    rows = tests[tests["strategy"].isin(pair) & tests["baseline"].isin(pair) & tests["setting"].isin(list(settings))]
+    return [_comparison(row, better, worse) for row in rows.itertuples()]
+
+
+def _comparison(row, better: str, worse: str) -> Comparison:
+    sign = (1 if row.strategy == better else -1) * (-1 if row.measure in LOWER_IS_BETTER else 1)
+    low, high = sorted([sign * row.low, sign * row.high])
+    seed_low, seed_high = sorted([sign * row.seed_low, sign * row.seed_high])
+    place = (row.task, row.base, row.setting, row.measure, better, worse)
+    values = (sign * row.mean_difference, low, high, row.p_holm, sign * row.effect_size, int(row.n_groups), int(row.n_seeds))
+    return Comparison(*place, *values, seed_low, seed_high, getattr(row, "query_language", ""))
+
+
+class Verdict(NamedTuple):
+    """One of SYMBOLS, the rows, tests and numbers it rests on, and (task, base, setting, language, better, worse, word) by comparison."""
+
+    word: str
+    evidence: str
+    parts: tuple[tuple, ...] = ()
+
+
+def decided(holds: bool | None, evidence: str, parts: tuple[tuple, ...] = ()) -> Verdict:
+    """Supported where the rule holds, contradicted where its opposite was shown, undecided (None) where neither was."""
+    return Verdict({True: SUPPORTED, False: CONTRADICTED, None: UNDECIDED}[holds], evidence, parts)
+
+
+def not_testable(reason: str) -> Verdict:
+    """Not testable here, and why."""
+    return Verdict(NOT_TESTABLE, reason)
 
 
 def pure_batches(source: Source) -> Verdict:

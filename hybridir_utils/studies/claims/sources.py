@@ -1,7 +1,8 @@
-"""Where the claims are looked up: this run's saved tables, those of other runs, and the paper's own tables in the same shape."""
+"""Where the claims are looked up: this run's tables, other runs', the paper's in the same shape; and the tests that only claims need."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,17 +11,20 @@ import pandas as pd
 
 from ...base.errors import HybridIRError, InputError, MissingInput
 from ...base.files import read_json
+from ...experiment.evaluation import REFERENCE, UNTRAINED
 from ...experiment.run import Run, reference_tables, run_folder
 from ...experiment.stamps import check_one_origin, is_current, read_stamps
+from ...rank.significance import TESTED, compare
 from ...results.figures import read_saved
 from ...results.paper import TASKS, TRAINED_LANGUAGES, in_our_names
-from ...results.tables import test_table
-from .tests import claim_tests
+from ...results.tables import TEST_KEYS, stack, test_table
 
 EARLIER = ("coverage", "scores", "tests", "bias", "bias_tests")  # of notebooks 01, 03 and 04
 COUNTED = ("mixture", "leak_recheck", "task_counts", "claim_tests", "language_tests")  # of notebook 09
 METRICS = {"mAP": "AP", "nDCG@10": "nDCG@10", "rank distance": "rank_distance"}  # of the paper's tables -> columns of questions
 RESAMPLES = 10_000  # of the paper's tables: no more than 15 languages each
+LINES = ("BM25", UNTRAINED)  # what zero-shot retrieval is held against
+LANGUAGE_COLUMNS = [*TEST_KEYS, "query_language", *TESTED]
 PLACE = ["task", "base", "strategy", "setting"]
 
 
@@ -140,3 +144,50 @@ def about_sources(sources: list[Source]) -> pd.DataFrame:
     ]
     columns = ["source", "machine", "seeds", "versions", "code", "command"]
     return pd.DataFrame(rows, columns=columns).set_index("source")
+
+
+# Tests that notebooks 03 and 04 do not save
+
+
+def claim_tests(questions: pd.DataFrame, resamples: int) -> pd.DataFrame:
+    """Paired tests of X-X and X-Y against X-X-mono (AP), and of all against hybrid where a task is measured in nDCG@10 (no AP).
+
+    questions: `Evaluations.table("questions")`; columns of the result as of `tables.test_table`.
+    """
+    pure = questions[questions["strategy"].isin(["X-X", "X-X-mono", "X-Y"])]
+    parts = [test_table(pure, "AP", resamples, baseline="X-X-mono")]
+    if "nDCG@10" in questions:
+        parts.append(test_table(questions, "nDCG@10", resamples))
+    return stack(parts, [*TEST_KEYS, *TESTED])
+
+
+def language_tests(questions: pd.DataFrame, tasks: Iterable[str], resamples: int) -> pd.DataFrame:
+    """Paired tests of BM25 and of the untrained base against hybrid by question language (AP): LANGUAGE_COLUMNS.
+
+    A line without training is the same whatever seed hybrid is trained with, so the interval over seeds is that of hybrid's seeds.
+    A language with a single question is left out: nothing can be tested there.
+    """
+    keys = ["task", "setting", "query_language"]
+    rows = questions[questions["task"].isin(list(tasks))].dropna(subset=["AP"])
+    lines = dict(iter(rows[rows["strategy"].isin(LINES)].groupby(keys, sort=False)))
+    parts = []
+    for (*place, base), hybrid in rows[rows["strategy"] == "hybrid"].groupby([*keys, "base"], sort=False):
+        line = lines.get(tuple(place), rows.iloc[:0])
+        line = line[line["base"].isin([base, REFERENCE])]
+        if len(line) and hybrid["group"].nunique() > 1:
+            task, setting, language = place
+            about = {"task": task, "base": base, "setting": setting, "measure": "AP", "query_language": language}
+            parts.append(compare(_against_lines(hybrid, line), "hybrid", resamples).assign(**about))
+    return stack(parts, LANGUAGE_COLUMNS)
+
+
+def _against_lines(hybrid: pd.DataFrame, line: pd.DataFrame) -> pd.DataFrame:
+    """Rows for `compare`, the line's repeated for each of hybrid's seeds."""
+    repeated = line.drop(columns="seed").merge(hybrid[["seed"]].drop_duplicates(), how="cross")
+    return pd.concat([hybrid, repeated])[["strategy", "seed", "group", "AP"]].rename(columns={"AP": "value"})
+
+
+def below_hybrid(tests: pd.DataFrame) -> pd.DataFrame:
+    """In how many languages a line is below hybrid, and the largest p, by task, base, setting and line; of `language_tests`."""
+    rows = tests.assign(lower=tests["mean_difference"] < 0).groupby(["task", "base", "setting", "strategy"], sort=False)
+    return rows.agg(languages=("lower", "size"), below_hybrid=("lower", "sum"), largest_p=("p_holm", "max"))
