@@ -132,9 +132,9 @@ def _run(options) -> int:
 
 def _run_notebooks(run, options) -> int:
     from .suite.readers import compare_with_reference, summarise
-    from .suite.running import run_shown
+    from .suite.running import run_suite
 
-    run_shown(run, options.start_at, options.only, options.timeout)
+    run_suite(run, options.start_at, options.only, options.timeout)
     print(summarise(run))
     if found := compare_with_reference(run):
         print(*found.lines(), sep="\n  ")

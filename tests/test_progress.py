@@ -12,7 +12,7 @@ from waiting import wait_for
 from hybridir_utils.experiment.run import open_run
 from hybridir_utils.suite import cells
 from hybridir_utils.suite.cells import Cell, _first_line, cell_file, forget_cells, own_code_cells, running_cells, shown
-from hybridir_utils.suite.running import run_shown
+from hybridir_utils.suite.running import run_suite
 
 LOOKS = """
 # what the suite says of this cell while it runs
@@ -31,7 +31,7 @@ def test_a_running_cell_is_named_beside_the_executed_copy_and_the_bar_shows_it(w
     folder, run = workplace
     (folder / "02_second.ipynb").unlink()
     notebook(folder, "01_first", LOOKS, "'ü'\nimport time; time.sleep(1.5)")
-    (step,) = run_shown(run)
+    (step,) = run_suite(run)
     found = json.loads((tmp_path / "out" / "found.txt").read_text(encoding="utf-8"))
     line = 'found = [path.read_text() for path in (place.parent / "data").rglob(".*.cell.json")]'
     assert found == {"notebook": "01_first", "number": 3, "of": 4, "code": line[:80]}
@@ -40,7 +40,7 @@ def test_a_running_cell_is_named_beside_the_executed_copy_and_the_bar_shows_it(w
     assert "01_first: running (never run)" in printed.out and "01_first: done in" in printed.out
     assert "notebooks 0/1" in printed.err and "notebooks 1/1" in printed.err and "01_first cell 4/4: 'ü'" in printed.err
     assert "Executing" not in printed.err, "papermill draws no bar of its own"
-    run_shown(run)
+    run_suite(run)
     assert "notebooks 1/1" in capsys.readouterr().err, "what is up to date counts"
 
 

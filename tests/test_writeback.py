@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from committed import contradictions, stale_pages
 from made_up import made_up_tables
 from made_up_suite import notebook
 
@@ -24,7 +25,7 @@ from hybridir_utils.results.figures import FIGURES, draw, draw_all
 from hybridir_utils.suite import readers, running, writeback
 from hybridir_utils.suite.records import KILLED, OK, begun, write_record
 from hybridir_utils.suite.running import Step
-from hybridir_utils.suite.writeback import cleaned, contradictions, stale_pages, write_back
+from hybridir_utils.suite.writeback import cleaned, write_back
 
 COMMITTED = sorted(path.parent.name for path in files.ROOT.glob("data/results/*/tables.json"))
 PAGE = """# Title

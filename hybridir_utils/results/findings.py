@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -268,6 +268,12 @@ def on_heat(heat: pd.DataFrame) -> list[str]:
     return sentences
 
 
+def _of_bases(values: pd.Series, form: str) -> Iterator[tuple[str, str]]:
+    """(base, `strategy value, …`) of values by base and strategy."""
+    for base, part in values.groupby("base"):
+        yield base, ", ".join(f"{name} {part[base, name]:{form}}" for name in in_order(part[base].index))
+
+
 def on_language_share(bias: pd.DataFrame) -> list[str]:
     """Mean share of the top ten in the question's own language, by strategy, beside its share of the pool; first task."""
     rows = of_encoders(macro(bias, ""))
@@ -275,10 +281,8 @@ def on_language_share(bias: pd.DataFrame) -> list[str]:
     means = rows.groupby(["measure", "base", "strategy"])["value"].mean()
     pool = means["same-language pool share"].mean()
     return [
-        f"From {base}, share of the top ten in the question's language: "
-        + ", ".join(f"{name} {part[base, name]:.0%}" for name in in_order(part[base].index))
-        + f"; in the pool {pool:.0%}."
-        for base, part in means["same-language share@10"].groupby("base")
+        f"From {base}, share of the top ten in the question's language: {told}; in the pool {pool:.0%}."
+        for base, told in _of_bases(means["same-language share@10"], ".0%")
     ]
 
 
@@ -286,17 +290,15 @@ def on_map(table: pd.DataFrame) -> list[str]:
     """How often a text's nearest neighbour on the map is in its own language: high where colours form clusters."""
     from scipy.spatial import KDTree
 
-    found: dict[str, dict[str, float]] = {}
-    for (base, strategy), rows in table.groupby(["base", "strategy"]):
+    def own(rows: pd.DataFrame) -> float:
         places, languages = rows[["x", "y"]].to_numpy(), rows["language"].to_numpy()
         _, nearest = KDTree(places).query(places, k=2)
-        found.setdefault(base, {})[strategy] = (languages[nearest[:, 1]] == languages).mean()
-    chance = 1 / table["language"].nunique()
+        return (languages[nearest[:, 1]] == languages).mean()
+
+    shares, chance = table.groupby(["base", "strategy"])[["x", "y", "language"]].apply(own), 1 / table["language"].nunique()
     return [
-        f"From {base}, texts whose nearest neighbour on the map is in their own language: "
-        + ", ".join(f"{name} {shares[name]:.0%}" for name in in_order(shares))
-        + f"; by chance about {chance:.0%}."
-        for base, shares in found.items()
+        f"From {base}, texts whose nearest neighbour on the map is in their own language: {told}; by chance about {chance:.0%}."
+        for base, told in _of_bases(shares, ".0%")
     ]
 
 
@@ -305,10 +307,10 @@ def on_vectors(alignment: pd.DataFrame) -> list[str]:
     means = alignment.groupby(["measure", "base", "strategy"])["value"].mean()
     names = {"translation_accuracy": "translation retrieval accuracy", "language_identity": "accuracy of the language probe"}
     return [
-        f"From {base}, {words}: " + ", ".join(f"{name} {part[base, name]:.3f}" for name in in_order(part[base].index)) + "."
+        f"From {base}, {words}: {told}."
         for measure, words in names.items()
         if measure in means
-        for base, part in means[measure].groupby("base")
+        for base, told in _of_bases(means[measure], ".3f")
     ]
 
 

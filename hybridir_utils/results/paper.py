@@ -39,7 +39,8 @@ def check(scores: pd.DataFrame, bias: pd.DataFrame, models: dict[str, str] | Non
     (`reference_numbers`) that the run evaluates as they are. Raises InputError when nothing can be compared.
     """
     models = {name: known.paper for name, known in ENCODERS.items() if known.paper} | (models or {})
-    theirs = _published(in_our_names() if published is None else published)
+    theirs = in_our_names() if published is None else published
+    theirs = theirs.rename(columns={"language": "query_language", "value": "published"})[[*KEYS, "model", "published"]]
     ours = _ours(scores, bias)
     ours = ours[ours["base"].isin(models)].assign(model=lambda rows: rows["base"].map(models))
     by_seed = ours.merge(theirs, on=[*KEYS, "model"])
@@ -81,11 +82,6 @@ def _spread(sd: float, seeds: int) -> float:
     from scipy.stats import t
 
     return t.ppf(0.975, seeds - 1) * sd * sqrt(1 + 1 / seeds) if seeds > 1 else nan
-
-
-def _published(numbers: pd.DataFrame) -> pd.DataFrame:
-    rows = numbers.rename(columns={"language": "query_language", "value": "published"})
-    return rows[[*KEYS, "model", "published"]]
 
 
 def _ours(scores: pd.DataFrame, bias: pd.DataFrame) -> pd.DataFrame:

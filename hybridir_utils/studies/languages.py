@@ -58,11 +58,8 @@ def many_run(run: Run, count: int | None = None) -> Run:
 def method_keys(run: Run) -> list[EncoderKey]:
     """Every encoder of the study: methods x seeds, from one base. `run` is a `many_run`."""
     p = run.profile
-    return [EncoderKey(p.bases[0], method, _alpha(method, p.alpha), seed) for method, seed in product(p.methods, p.seeds)]
-
-
-def _alpha(method: str, alpha: float) -> float:
-    return float("nan") if method in METHODS else strategy_alpha(method, alpha)
+    alphas = {method: float("nan") if method in METHODS else strategy_alpha(method, p.alpha) for method in p.methods}
+    return [EncoderKey(p.bases[0], method, alphas[method], seed) for method, seed in product(p.methods, p.seeds)]
 
 
 def evaluate_methods(run: Run) -> Evaluations:

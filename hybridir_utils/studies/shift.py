@@ -27,15 +27,11 @@ MORE = {AHEAD: "more than", BEHIND: "less than", UNCLEAR: UNCLEAR}
 def languages_of(tasks: Mapping[str, RetrievalTask], compared: Sequence[str], wanted: Sequence[str]) -> pd.DataFrame:
     """By compared task: questions, candidates, languages, and the wanted languages that it lacks."""
     rows = [
-        (name, len(task.queries), len(task.candidates), " ".join(task.languages), " ".join(_lacking(task, wanted)))
+        (name, len(task.queries), len(task.candidates), " ".join(task.languages), " ".join(c for c in wanted if c not in task.languages))
         for name, task in tasks.items()
         if name in compared
     ]
     return pd.DataFrame(rows, columns=["task", "questions", "candidates", "languages", "lacking"]).set_index("task")
-
-
-def _lacking(task: RetrievalTask, wanted: Sequence[str]) -> list[str]:
-    return [language for language in wanted if language not in task.languages]
 
 
 def kept_table(questions: pd.DataFrame, in_domain: str, shifted: Sequence[str], resamples: int) -> pd.DataFrame:
@@ -74,14 +70,11 @@ def shift_tests(questions: pd.DataFrame, shifted: Sequence[str], unseen: Collect
     tables = []
     for task in shifted:
         rows = questions[questions["task"] == task]
+        measures = [name for name in rows if (name == "AP" or "@" in name) and rows[name].notna().any()]
         for name, part in {"all": rows, UNSEEN: rows[rows["query_language"].isin(list(unseen))]}.items():
             if len(part):
-                tables.append(test_table(part, _measure(rows), resamples).assign(questions=name))
+                tables.append(test_table(part, "AP" if "AP" in measures else measures[0], resamples).assign(questions=name))
     return stack(tables, [*TEST_KEYS, *TESTED, "questions"])
-
-
-def _measure(rows: pd.DataFrame) -> str:
-    return next(name for name in ("AP", *(column for column in rows if "@" in column)) if rows[name].notna().any())
 
 
 def alignment_means(alignment: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
@@ -249,12 +242,11 @@ def on_shifted_alignment(means: pd.DataFrame, kept: pd.DataFrame) -> list[str]:
 
 def _home_and_away(values: pd.DataFrame) -> str:
     means = values.groupby("strategy")[["in_domain", "shifted", "kept"]].mean()
-    shown = [name for name in (UNTRAINED, "X-X-mono", "X-Y", HYBRID) if name in means.index]
-    return ", ".join(f"{name} {means.in_domain[name]:.3f} → {means.shifted[name]:.3f}{_share(means.kept[name])}" for name in shown)
-
-
-def _share(kept: float) -> str:
-    return f" ({kept:.0%} kept)" if pd.notna(kept) else ""
+    means = means.loc[[name for name in (UNTRAINED, "X-X-mono", "X-Y", HYBRID) if name in means.index]]
+    shares = [f" ({kept:.0%} kept)" if pd.notna(kept) else "" for kept in means["kept"]]
+    return ", ".join(
+        f"{row.Index} {row.in_domain:.3f} → {row.shifted:.3f}{share}" for row, share in zip(means.itertuples(), shares, strict=True)
+    )
 
 
 def _hybrid_keeps(differences: pd.DataFrame) -> str:

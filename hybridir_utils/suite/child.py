@@ -47,15 +47,11 @@ def watch(command: list[str], environment: Mapping[str, str], timeout: float | N
     started, peak, seen = time.monotonic(), 0, {}
     child = subprocess.Popen(command, env={**os.environ, **environment})
     try:
-        while (code := _status(child, timeout, started)) is None and not _late(timeout, started):
+        while (code := _status(child, timeout, started)) is None and (timeout is None or time.monotonic() - started < timeout):
             peak = max(peak, _memory(child.pid, seen))
     finally:
         _end(child, seen)
     return Ended(code, round(time.monotonic() - started, 1), round(peak / 1e6, 1))
-
-
-def _late(timeout: float | None, started: float) -> bool:
-    return timeout is not None and time.monotonic() - started >= timeout
 
 
 def _status(child: subprocess.Popen, timeout: float | None, started: float) -> int | None:

@@ -63,7 +63,9 @@ def training(profile: Profile) -> pd.DataFrame:
     for base in profile.bases:
         if base not in OWN_BASES:
             encoders = len(profile.strategies) * len(profile.seeds) + sum(key.base == base for key in further_keys(profile))
-            tokens = encoders * profile.steps * profile.batch_size * _pair_tokens(profile)
+            passages = 1 if profile.hard_negatives == "none" else 2
+            pair = (profile.max_query_tokens or QUERY_TOKENS) + passages * (profile.max_passage_tokens or PASSAGE_TOKENS)
+            tokens = encoders * profile.steps * profile.batch_size * pair
             hours = _gpu_hours(passes * _shape(base, profile)[0] * tokens, profile.precision)
             rows.append({"base": base, "encoders": encoders, "steps": profile.steps, "tokens": tokens, "gpu_hours": hours})
     return pd.DataFrame(rows)
@@ -154,11 +156,6 @@ def _shape(name: str, profile: Profile) -> tuple[float, float]:
 
 def _gpu_hours(flops: float, precision: str) -> float:
     return flops / (PEAK[precision] * UTILISATION[precision]) / 3600
-
-
-def _pair_tokens(profile: Profile) -> int:
-    passages = 1 if profile.hard_negatives == "none" else 2
-    return (profile.max_query_tokens or QUERY_TOKENS) + passages * (profile.max_passage_tokens or PASSAGE_TOKENS)
 
 
 def _ids(name: str, profile: Profile) -> float:

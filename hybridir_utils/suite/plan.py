@@ -11,7 +11,7 @@ from ..experiment.encoders import EncoderKey, base_artefact, encoder_artefacts, 
 from ..experiment.preparation import pairs_artefact
 from ..experiment.profile import OWN_BASES
 from ..experiment.run import Run
-from ..provenance.artefacts import Artefact, records_of
+from ..provenance.artefacts import records_of
 from ..studies.languages import growth_keys, many_run, method_keys
 from ..studies.mixing import mixing_keys
 from ..train.methods import DISTILLATION
@@ -166,12 +166,11 @@ STARTS |= dict.fromkeys(("base_folder", "base_origin"), "another base")
 def _of_study(run: Run, keys: list[EncoderKey]) -> list[Training]:
     keys = [*(teacher_of(key) for key in keys if key.strategy == DISTILLATION), *keys]
     starts, records = _starts(run, keys), list(records_of(run.artefacts / "encoders", "*").values())
-    return [_training(encoder, starts, records) for encoder in encoder_artefacts(run, keys).values()]
-
-
-def _training(encoder: Artefact, starts: dict[str, list[str]], records: list[dict]) -> Training:
-    reasons = [_explained(reason, encoder.recipe, starts) for reason in encoder.reasons()]
-    return Training(encoder.name, encoder.path, tuple(dict.fromkeys(reasons)), _seconds(encoder.name, encoder.recipe, records))
+    found = []
+    for encoder in encoder_artefacts(run, keys).values():
+        reasons = dict.fromkeys(_explained(reason, encoder.recipe, starts) for reason in encoder.reasons())
+        found.append(Training(encoder.name, encoder.path, tuple(reasons), _seconds(encoder.name, encoder.recipe, records)))
+    return found
 
 
 def _starts(run: Run, keys: list[EncoderKey]) -> dict[str, list[str]]:
@@ -196,6 +195,6 @@ def _explained(reason: str, recipe: dict, starts: dict[str, list[str]]) -> str:
 
 def _seconds(name: str, recipe: dict, records: list[dict]) -> float | None:
     """Of the encoder of this name, else the mean of those with as many steps, else unknown."""
-    same = [record["seconds"] for record in records if record["name"] == name and record["recipe"]["steps"] == recipe["steps"]]
-    like = [record["seconds"] for record in records if record["recipe"]["steps"] == recipe["steps"]]
-    return same[-1] if same else mean(like) if like else None
+    like = [record for record in records if record["recipe"]["steps"] == recipe["steps"]]
+    same = [record["seconds"] for record in like if record["name"] == name]
+    return same[-1] if same else mean(record["seconds"] for record in like) if like else None

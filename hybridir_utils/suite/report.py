@@ -80,12 +80,12 @@ def link(path: Path, folder: Path) -> str:
 
 def facts(run: Run, parts: Sequence[dict]) -> dict:
     """Everything that the page's template takes beside the notebooks and the tables."""
-    records = [part["record"] for part in parts if part["record"]]
+    records, base = [part["record"] for part in parts if part["record"]], load_profile(run.source).model_dump(mode="json")
     return {
         "command": run_command(run.source, changes_of(run)),
         "written": moment(datetime.now(UTC).isoformat()),
         "about": {**_run_facts(run), **_size_facts(run), **_machine_facts(run, records)},
-        "differences": _differences(run),
+        "differences": [(key, as_text(base[key]), as_text(value)) for key, value in changes_of(run).items()],
         "parameters": {key: as_text(value) for key, value in run.profile.model_dump(mode="json").items()},
         "earlier": _earlier(run),
         "beside": found.lines() if (found := compare_with_reference(run)) else [],
@@ -167,12 +167,6 @@ def _about(run: Run) -> Mapping:
     path = run.results / "about.json"
     found = read_json(path) if path.is_file() else {}
     return found if isinstance(found, dict) else {}
-
-
-def _differences(run: Run) -> list[tuple[str, str, str]]:
-    """(parameter, the profile's value, the run's)."""
-    base = load_profile(run.source).model_dump(mode="json")
-    return [(key, as_text(base[key]), as_text(value)) for key, value in changes_of(run).items()]
 
 
 def _earlier(run: Run) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,6 +35,8 @@ from .records import (
     why,
     write_record,
 )
+
+SOCKETS = "/tmp"  # where those go by which papermill and the kernel speak: their paths may have no more than 107 characters
 
 
 class NotebookFailed(HybridIRError):
@@ -68,29 +71,25 @@ def notebooks() -> list[Path]:
     return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 
 
-def run_shown(run: Run, start_at: str = "", only: str = "", timeout: float | None = None) -> list[Step]:
-    """`run_suite`, with its progress shown."""
-    with shown(len(chosen_steps(run, start_at, only)), [run]) as say:
-        return run_suite(run, start_at, only, say, timeout)
-
-
-def run_suite(run: Run, start_at: str = "", only: str = "", say=print, timeout: float | None = None) -> list[Step]:
+def run_suite(
+    run: Run, start_at: str = "", only: str = "", timeout: float | None = None, say: Callable[[str], object] | None = None
+) -> list[Step]:
     """Execute the notebooks that are not up to date, and say why and what to look at first; returns all steps of the run.
 
-    start_at: number or name of the first notebook to run again; only: the single one to run. timeout: seconds for each. Raises InputError
-    before the first when a model or data set is not there, Busy when another suite works on the same run, NotebookFailed at the first
-    failure; what ran before stays.
+    start_at: number or name of the first notebook to run again; only: the single one to run. timeout: seconds for each. say: gets the
+    lines; else they are printed, in a terminal above a bar. Raises InputError before the first when a model or data set is not there, Busy
+    when another suite works on the same run, NotebookFailed at the first failure; what ran before stays.
     """
     steps = chosen_steps(run, start_at, only)
     check_places(run.profile)
     for step in steps:
         declared_values(step)
     asked = [f"--only {only}"] if only else [f"--from {start_at}"] if start_at else []
-    with hold(run.notebooks):  # runs with other values work beside
+    with hold(run.notebooks), nullcontext(say) if say else shown(len(steps), [run]) as tell:  # runs with other values work beside
         forget_cells(run.notebooks)
         data = data_parts(run.profile)
         for step in steps:
-            _run_step(step, asked, data, say, timeout)
+            _run_step(step, asked, data, tell, timeout)
     return steps
 
 
@@ -131,7 +130,7 @@ def execute(step: Step, parts: Mapping, timeout: float | None = None) -> Record:
     copy.unlink(missing_ok=True)
     command = [sys.executable, "-m", f"{__package__}.cells", str(step.notebook), str(copy), json.dumps(declared_values(step))]
     try:
-        with TemporaryDirectory(prefix="hybridir-", dir=_sockets()) as sockets:
+        with TemporaryDirectory(prefix="hybridir-", dir=SOCKETS if os.access(SOCKETS, os.W_OK) else None) as sockets:
             ended = watch([*command, sockets], _environment(step, record, trace), timeout)
     except BaseException:
         write_record(step.record, replace(record, status=KILLED, error=f"{step.notebook.name}: interrupted"))
@@ -143,11 +142,6 @@ def execute(step: Step, parts: Mapping, timeout: float | None = None) -> Record:
     if record.status != OK:
         raise NotebookFailed(record.error + (f"\nExecuted copy: {step.failed}" if step.failed.exists() else ""))
     return record
-
-
-def _sockets() -> str | None:
-    """Where the sockets go by which papermill and the kernel speak: their paths may have no more than 107 characters."""
-    return "/tmp" if os.access("/tmp", os.W_OK) else None
 
 
 def _environment(step: Step, record: Record, trace: Path) -> dict[str, str]:

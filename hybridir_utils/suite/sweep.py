@@ -280,7 +280,7 @@ def write_sweep(name: str, command: str, runs: list[tuple[Run, dict[str, str]]])
     parts = [
         _macro_rows(run).assign(run=run.name, **{f"run_{key}": text for key, text in values.items()})
         for run, values in runs
-        if _current(run)
+        if is_current(read_stamps(run.results).get("scores", {}), run.profile)
     ]
     if not parts:
         return None
@@ -298,10 +298,6 @@ def sweep_head(table: pd.DataFrame, rows: int = 20) -> str:
     keys = [column for column in table.columns if column.startswith("run_")] + ["base", "strategy", "task"]
     wide = wide.pivot_table(index=keys, columns="setting", values="value", sort=False).round(3).reset_index()
     return _text(wide.head(rows)) + (f"\n… {len(wide) - rows} more" if len(wide) > rows else "")
-
-
-def _current(run: Run) -> bool:
-    return is_current(read_stamps(run.results).get("scores", {}), run.profile)
 
 
 def _macro_rows(run: Run) -> pd.DataFrame:

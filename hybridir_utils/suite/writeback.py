@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from ..base.errors import InputError
-from ..base.files import NOTEBOOKS, ROOT, file_fingerprint, fingerprint, read_json, replacing, write_text_atomically
+from ..base.files import NOTEBOOKS, ROOT, file_fingerprint, fingerprint, replacing, write_text_atomically
 from ..experiment.evaluation import REFERENCE
 from ..experiment.run import Run, reference_figures, reference_tables, run_command
 from ..experiment.stamps import STAMPS, check_unaltered, is_current, read_stamps
-from ..provenance.fingerprints import is_sealed, sealed
+from ..provenance.fingerprints import sealed
 from ..results.figures import FIGURES
 from ..results.tables import markdown, score_table
 from ..studies.claims.judging import claims_markdown
@@ -107,20 +107,15 @@ def cleaned(notebook):
         cell["metadata"] = {key: cell["metadata"][key] for key in KEPT_CELL_METADATA if cell["metadata"].get(key)}
         if cell["cell_type"] == "code":
             number += 1
-            cell["outputs"] = [_clean(output, number) for output in cell["outputs"] if not _passing(output)]
-            cell["execution_count"] = number
+            cell["outputs"] = [output for output in cell["outputs"] if not _passing(output)]
+            for numbered in (cell, *(output for output in cell["outputs"] if "execution_count" in output)):
+                numbered["execution_count"] = number
     return notebook
 
 
 def _passing(output) -> bool:
     """Progress bars: standard error, and widgets, which without their state are empty on the web."""
     return output.get("name") == "stderr" or any(kind.startswith("application/vnd.jupyter.widget") for kind in output.get("data", {}))
-
-
-def _clean(output, number: int):
-    if "execution_count" in output:
-        output["execution_count"] = number
-    return output
 
 
 def _written(notebook) -> bytes:
@@ -178,30 +173,3 @@ def _reference_table(run: str, table: str) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"{path}: a page names its numbers, and it is not there.")
     return pd.read_csv(path, keep_default_na=False, na_values=[""])
-
-
-def contradictions(run: Run) -> Iterator[str]:
-    """What of the reference of the run's name does not hang on its committed tables, each in a sentence; nothing where all does."""
-    tables, figures = reference_tables(run.name), reference_figures(run.name)
-    record = read_json(tables / WRITTEN) if (tables / WRITTEN).is_file() else {}
-    if not is_sealed(record):
-        yield f"{tables / WRITTEN}: not there, or altered"
-        return
-    for folder, digests in ((tables, record["tables"]), (figures, record["figures"])):
-        there = {path.name: file_fingerprint(path) for path in folder.glob("*") if path.name != WRITTEN}
-        others = sorted(name for name in {*there, *digests} if there.get(name) != digests.get(name))
-        yield from (f"{folder / name}: altered, missing, or left from before" for name in others)
-    for path in sorted(figures.glob("*")):
-        drawn = embedded(path).get("tables", {"": ""})
-        if any(record["tables"].get(f"{table}.csv") != digest for table, digest in drawn.items()):
-            yield f"{path}: made from other tables"
-    for name, digest in record["notebooks"].items():
-        if outputs_fingerprint(read_json(NOTEBOOKS / name)) != digest:
-            yield f"{NOTEBOOKS / name}: other outputs than those written with the tables"
-
-
-def stale_pages() -> list[Path]:
-    """The pages of the checkout whose numbers are not those of the reference's tables."""
-    pages = [ROOT / page for page in PAGES if (ROOT / page).is_file()]
-    texts = {page: page.read_text(encoding="utf-8") for page in pages}
-    return [page for page, text in texts.items() if filled(text, _reference_table) != text]

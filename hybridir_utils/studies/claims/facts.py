@@ -71,7 +71,8 @@ def parallel_languages(source: Source) -> Verdict:
     """Claim 2."""
     table = source.tables["task_counts"]
     if lacking := _without_lareqa(source, set(table["task"])):
-        return not_testable(f"{lacking} {_own_counts(table)}")
+        own = "; ".join(f"{task}: {_counted(rows)}" for task, rows in table.groupby("task", sort=False))
+        return not_testable(f"{lacking} Its own: {own}.")
     told, holds = [], True
     for task, (name, languages) in LAREQA.items():
         rows = table[table["task"] == task]
@@ -88,10 +89,6 @@ def _counted(rows: pd.DataFrame) -> str:
         f"{asked:,} questions in {len(rows)} languages, {alone:,} without a translation, {unanswered:,} without an answer in their own or "
         "in another language"
     )
-
-
-def _own_counts(table: pd.DataFrame) -> str:
-    return "Its own: " + "; ".join(f"{task}: {_counted(rows)}" for task, rows in table.groupby("task", sort=False)) + "."
 
 
 def _without_lareqa(source: Source, there: set[str]) -> str:
