@@ -37,12 +37,12 @@ MODULES = dict.fromkeys(("01", "02", "03", "04"), ("results.plots", "results.fin
 class FigureRecipe:
     """A plot of result tables, and sentences computed from them: for readers who cannot see it, and beside it for all others.
 
-    plot, say: functions in MODULES, of the tables in their order; named, so that an edit of one plot makes only those notebooks stale that
-    show it. caption: stands in for the picture. read: the tables of `say`, where they are not the plot's.
+    The plot is the function of the figure's name in MODULES, the sentences are those of `say`, both of the tables in their order; they are
+    named, so that an edit of one plot makes only those notebooks stale that show it. caption: stands in for the picture. read: the tables
+    of `say`, where they are not the plot's.
     """
 
     name: str
-    plot: str
     tables: tuple[str, ...]
     caption: str
     say: str
@@ -51,7 +51,7 @@ class FigureRecipe:
     @property
     def place(self) -> Place:
         """Module and name of the plot function."""
-        return MODULES[self.name[:2]][0], self.plot
+        return MODULES[self.name[:2]][0], self.name[3:]
 
     @property
     def told_from(self) -> tuple[str, ...]:
@@ -74,32 +74,21 @@ def _function(module: str, name: str) -> Callable:
 FIGURES = {
     recipe.name: recipe
     for recipe in (
-        FigureRecipe("01_coverage", "coverage", ("coverage",), "Pairs per language after each step of the preparation.", "on_coverage"),
-        FigureRecipe("01_lengths", "lengths", ("lengths",), "Length of questions and passages by language.", "on_lengths"),
-        FigureRecipe("01_rejections", "rejections", ("rejections",), "Texts refused by each quality check, by language.", "on_rejections"),
+        FigureRecipe("01_coverage", ("coverage",), "Pairs per language after each step of the preparation.", "on_coverage"),
+        FigureRecipe("01_lengths", ("lengths",), "Length of questions and passages by language.", "on_lengths"),
+        FigureRecipe("01_rejections", ("rejections",), "Texts refused by each quality check, by language.", "on_rejections"),
+        FigureRecipe("02_batches", ("language_shares",), "Languages of question x passage in the planned batches.", "on_batches"),
+        FigureRecipe("02_losses", ("losses",), "Training and validation losses, mean and range over seeds.", "on_losses"),
+        FigureRecipe("03_scores", ("scores",), "mAP by setting; a dot a seed.", "on_scores", ("scores", "tests")),
+        FigureRecipe("03_languages", ("scores",), "mAP by question language.", "on_query_languages"),
+        FigureRecipe("03_heatmap", ("heat",), "mAP of question language x answer language in the mixed pool.", "on_heat"),
         FigureRecipe(
-            "02_batches", "batches", ("language_shares",), "Languages of question x passage in the planned batches.", "on_batches"
+            "04_rank_distance", ("distances",), "Distribution of the rank distance over questions.", "on_bias", ("bias", "bias_tests")
         ),
-        FigureRecipe("02_losses", "losses", ("losses",), "Training and validation losses, mean and range over seeds.", "on_losses"),
-        FigureRecipe("03_scores", "scores", ("scores",), "mAP by setting; a dot a seed.", "on_scores", ("scores", "tests")),
-        FigureRecipe("03_languages", "languages", ("scores",), "mAP by question language.", "on_query_languages"),
-        FigureRecipe("03_heatmap", "heat_maps", ("heat",), "mAP of question language x answer language in the mixed pool.", "on_heat"),
-        FigureRecipe(
-            "04_rank_distance",
-            "rank_distances",
-            ("distances",),
-            "Distribution of the rank distance over questions.",
-            "on_bias",
-            ("bias", "bias_tests"),
-        ),
-        FigureRecipe(
-            "04_language_share", "language_share", ("bias",), "Same-language share of the top 10 against the pool.", "on_language_share"
-        ),
-        FigureRecipe("04_map", "vector_map", ("map",), "Parallel questions and passages on two principal components.", "on_map"),
-        FigureRecipe(
-            "04_alignment", "alignment", ("alignment",), "Alignment, uniformity and language identity of the vectors.", "on_vectors"
-        ),
-        FigureRecipe("04_debiasing", "debiasing", ("debiasing",), "Training-free removal of language identity.", "on_debiasing"),
+        FigureRecipe("04_language_share", ("bias",), "Same-language share of the top 10 against the pool.", "on_language_share"),
+        FigureRecipe("04_map", ("map",), "Parallel questions and passages on two principal components.", "on_map"),
+        FigureRecipe("04_alignment", ("alignment",), "Alignment, uniformity and language identity of the vectors.", "on_vectors"),
+        FigureRecipe("04_debiasing", ("debiasing",), "Training-free removal of language identity.", "on_debiasing"),
         FigureRecipe(
             "04_beside_a_mean",
             "beside_a_mean",
@@ -109,20 +98,16 @@ FIGURES = {
         ),
         FigureRecipe(
             "05_curves",
-            "curves",
             ("mixing",),
             "Every measure against α, mean and range over seeds; schedules beside.",
             "on_curves",
             ("mixing", "mixing_tests"),
         ),
-        FigureRecipe(
-            "05_pareto", "pareto", ("mixing",), "Monolingual against cross-lingual mAP of every mix, with the Pareto front.", "on_pareto"
-        ),
-        FigureRecipe("05_recommended", "recommended", ("mixing_best",), "Best α of every goal with its 95 % interval.", "on_best"),
-        FigureRecipe("06_kept", "kept", ("shift",), "Share of mAP kept under domain shift, by strategy.", "on_kept"),
+        FigureRecipe("05_pareto", ("mixing",), "Monolingual against cross-lingual mAP of every mix, with the Pareto front.", "on_pareto"),
+        FigureRecipe("05_recommended", ("mixing_best",), "Best α of every goal with its 95 % interval.", "on_best"),
+        FigureRecipe("06_kept", ("shift",), "Share of mAP kept under domain shift, by strategy.", "on_kept"),
         FigureRecipe(
             "06_alignment",
-            "alignment",
             ("shift_alignment",),
             "Alignment in domain against alignment under shift.",
             "on_shifted_alignment",
@@ -130,34 +115,21 @@ FIGURES = {
         ),
         FigureRecipe(
             "07_recall",
-            "recall",
             ("question_recall",),
             "Recall of translated questions, by kind of language pair.",
             "on_recall",
             ("question_recall", "question_tests"),
         ),
-        FigureRecipe("07_pairs", "pairs", ("question_pairs",), "Recall@1 of hybrid minus others, by pair of languages.", "on_pairs"),
+        FigureRecipe("07_pairs", ("question_pairs",), "Recall@1 of hybrid minus others, by pair of languages.", "on_pairs"),
         FigureRecipe(
-            "08_methods",
-            "methods",
-            ("many_scores",),
-            "mAP of each method in each setting; a dot a seed.",
-            "on_methods",
-            ("many_scores", "many_tests"),
+            "08_methods", ("many_scores",), "mAP of each method in each setting; a dot a seed.", "on_methods", ("many_scores", "many_tests")
         ),
-        FigureRecipe("08_languages", "languages", ("many_languages",), "mAP by question language, grouped by family.", "on_languages"),
+        FigureRecipe("08_languages", ("many_languages",), "mAP by question language, grouped by family.", "on_languages"),
         FigureRecipe(
-            "08_cost",
-            "cost",
-            ("many_scores", "many_cost"),
-            "mAP of each method against its training time.",
-            "on_training_cost",
-            ("many_cost",),
+            "08_cost", ("many_scores", "many_cost"), "mAP of each method against its training time.", "on_training_cost", ("many_cost",)
         ),
-        FigureRecipe(
-            "08_growth", "growth", ("many_growth",), "Time of each step and mAP by number of languages.", "on_growth", ("many_growth",)
-        ),
-        FigureRecipe("09_verdicts", "verdicts", ("claims",), "Verdicts on the eleven claims, by source.", "on_claims"),
+        FigureRecipe("08_growth", ("many_growth",), "Time of each step and mAP by number of languages.", "on_growth", ("many_growth",)),
+        FigureRecipe("09_verdicts", ("claims",), "Verdicts on the eleven claims, by source.", "on_claims"),
     )
 }
 

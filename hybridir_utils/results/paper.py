@@ -128,12 +128,10 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 def report(table: pd.DataFrame) -> str:
     """What the command prints: the averages, every row that is off, and the counts."""
-    off, parts = table[table["verdict"] == "off"].round(4), []
-    with pd.option_context("display.width", 250, "display.max_columns", 30, "display.max_rows", None):
-        parts.append(summary(table).round(4).to_string(index=False))
-        parts += ["off:\n" + off.to_string(index=False)] if len(off) else []
+    off = table[table["verdict"] == "off"].round(4)
     counts = ", ".join(f"{(table['verdict'] == verdict).sum()} {verdict}" for verdict in VERDICTS)
-    return "\n\n".join([*parts, counts])
+    parts = [summary(table).round(4).to_string(index=False), "off:\n" + off.to_string(index=False) if len(off) else "", counts]
+    return "\n\n".join(filter(None, parts))
 
 
 STRATEGY = {"Hybrid": "hybrid"}

@@ -61,7 +61,7 @@ def languages(table: pd.DataFrame):
     return figure
 
 
-def heat_maps(table: pd.DataFrame):
+def heatmap(table: pd.DataFrame):
     """mAP of question language x answer language in the mixed pool without the other languages' answers (heat)."""
     bases, strategies = sorted(table["base"].unique()), in_order(table["strategy"])
     figure, drawn = panels(bases, strategies, width=2.4, height=2.4, sharey=True, sharex=True)
@@ -72,7 +72,7 @@ def heat_maps(table: pd.DataFrame):
     return figure
 
 
-def rank_distances(table: pd.DataFrame):
+def rank_distance(table: pd.DataFrame):
     """Share of questions whose rank distance is at most x, seeds pooled (distances: percentiles 0..100)."""
     table = table.sort_values("percentile", kind="stable")
     bases = sorted(of_encoders(table)["base"].unique())
@@ -109,7 +109,7 @@ def language_share(table: pd.DataFrame):
     return figure
 
 
-def vector_map(table: pd.DataFrame):
+def map(table: pd.DataFrame):
     """First two principal components of parallel questions and passages by language, one seed (map)."""
     import seaborn as sns
 

@@ -23,6 +23,7 @@ from ..rank import best_level, retention
 from ..results.findings import AHEAD, BEHIND, on_seeds, verdict
 from ..results.style import SHORT_SETTINGS
 from ..results.tables import LOWER_IS_BETTER, column_names, macro, stack, test_table, trained, with_spread
+from .shift import shifts
 
 ENDS = {0.0: "X-Y", 1.0: "X-X-mono"}  # what hybrid batches are at the ends of the grid, and what notebook 02 calls them
 STABLE = (0.4, 0.6)  # where the paper calls the method stable (arXiv 2408.10536, §3)
@@ -139,9 +140,10 @@ def kept_table(questions: pd.DataFrame, shifted: tuple[str, ...], reference: str
 
     No rows where no shifted task is named, or where it shares no setting with the first task.
     """
+    first = questions["task"].iloc[0]
     tables = [
-        retention.retention(seen, news, reference, resamples).assign(base=base, in_domain_task=first, task=task, setting=setting)
-        for base, first, task, setting, seen, news in _shifts(questions, shifted)
+        retention.retention(seen, news, reference, resamples).assign(in_domain_task=first, **place)
+        for place, seen, news in shifts(questions, first, shifted)
     ]
     return stack(tables, KEPT_COLUMNS)
 
@@ -156,9 +158,9 @@ def best_table(questions: pd.DataFrame, shifted: tuple[str, ...], resamples: int
             if len(part):
                 found = best_level.best_level(part, lower_is_better=goal == DISTANCE, resamples=resamples)
                 tables.append(found.assign(base=base, task=task, goal=goal))
-    for base, _, task, setting, seen, news in _shifts(grid, shifted):
+    for place, seen, news in shifts(grid, grid["task"].iloc[0], shifted):
         found = best_level.best_level(news, in_domain=seen, resamples=resamples)
-        tables.append(found.assign(base=base, task=task, goal=f"{SHORT_SETTINGS[setting]} {KEPT}"))
+        tables.append(found.assign(**place, goal=f"{SHORT_SETTINGS[place['setting']]} {KEPT}"))
     return pd.concat(tables, ignore_index=True).rename(columns={"level": "alpha"})[BEST]
 
 
@@ -200,18 +202,6 @@ def _labels(table: pd.DataFrame) -> np.ndarray:
     number = table.groupby(["strategy", "alpha"], sort=False).ngroup()
     mixes = table[["strategy", "alpha"]].drop_duplicates()
     return np.array([mix_label(*mix) for mix in mixes.itertuples(index=False, name=None)], dtype=object)[number]
-
-
-def _shifts(questions: pd.DataFrame, shifted: tuple[str, ...]) -> Iterator[tuple]:
-    """(base, first task, shifted task, setting, in-domain values, shifted values) wherever both tasks have the setting."""
-    first = questions["task"].iloc[0]
-    values = questions.rename(columns={"AP": "value"})[["base", "task", "setting", "strategy", "seed", "group", "value"]]
-    parts = dict(list(values.groupby(["base", "task", "setting"], sort=False)))
-    for base in values["base"].unique():
-        for task in shifted:
-            for setting in SHORT_SETTINGS:
-                if (base, first, setting) in parts and (base, task, setting) in parts and task != first:
-                    yield base, first, task, setting, parts[base, first, setting], parts[base, task, setting]
 
 
 def on_curves(table: pd.DataFrame, tests: pd.DataFrame) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -40,15 +40,21 @@ def kept_table(questions: pd.DataFrame, in_domain: str, shifted: Sequence[str], 
     The untrained base stands among the strategies; public retrievers and BM25, which have nothing to be compared with, are their own
     baseline. questions: task, base, strategy, seed, setting, group, AP. No rows for a task that is searched to a depth: it has no AP.
     """
-    rows = questions[questions["strategy"] != "random"].dropna(subset=["AP"]).rename(columns={"AP": "value"})
-    parts, tables = dict(iter(rows.groupby(["task", "base", "setting"], sort=False))), []
-    for task in shifted:
-        for (home_task, base, setting), home in parts.items():
-            away = parts.get((task, base, setting))
-            if home_task == in_domain and away is not None:
-                baseline = HYBRID if HYBRID in set(home["strategy"]) else home["strategy"].iloc[0]
-                tables.append(retention(home, away, baseline, resamples).assign(task=task, base=base, setting=setting))
+    tables = []
+    for place, home, away in shifts(questions[questions["strategy"] != "random"], in_domain, shifted):
+        baseline = HYBRID if HYBRID in set(home["strategy"]) else home["strategy"].iloc[0]
+        tables.append(retention(home, away, baseline, resamples).assign(**place))
     return stack(tables, ["task", "base", "setting", *COLUMNS])
+
+
+def shifts(questions: pd.DataFrame, in_domain: str, shifted: Sequence[str]) -> Iterator[tuple[dict, pd.DataFrame, pd.DataFrame]]:
+    """(shifted task, base and setting; questions in domain; under shift) wherever both tasks have them, their AP as `value`."""
+    rows = questions.dropna(subset=["AP"]).rename(columns={"AP": "value"})
+    parts = dict(iter(rows.groupby(["task", "base", "setting"], sort=False)))
+    for task in shifted:
+        for (home, base, setting), seen in parts.items():
+            if home == in_domain != task and (task, base, setting) in parts:
+                yield {"task": task, "base": base, "setting": setting}, seen, parts[task, base, setting]
 
 
 def kept_wide(kept: pd.DataFrame) -> pd.DataFrame:

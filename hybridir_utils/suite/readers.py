@@ -56,8 +56,7 @@ def summarise(run: Run) -> str:
     parts = []
     if (run.results / "scores.csv").is_file():
         bias = read_result(run, "bias") if (run.results / "bias.csv").is_file() else None
-        with pd.option_context("display.width", 200, "display.max_columns", 20, "display.max_rows", 100):
-            parts.append(score_table(read_result(run, "scores"), bias).to_string() + "\n")
+        parts.append(score_table(read_result(run, "scores"), bias).to_string() + "\n")
     return "\n".join([*parts, f"figures: {run.figures}", f"executed notebooks: {run.notebooks}"])
 
 

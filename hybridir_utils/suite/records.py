@@ -29,6 +29,7 @@ from ..provenance.fingerprints import Place, is_sealed, module_fingerprints, pac
 from ..results.figures import FIGURES
 
 RUNNING, OK, FAILED, KILLED, TIMEOUT = STATUSES = ("running", "ok", "failed", "killed", "timeout")
+AS_RECORDED, ALTERED, GONE = "as recorded", "altered", "missing"
 PARAMETERS = "parameters"  # tag of a cell
 SAME = 2.0  # seconds: the system's time of start wavers by so much when the clock is set
 
@@ -151,16 +152,17 @@ def why(record: Record | None, parts: Mapping, run: Run, again: Mapping[str, str
     after = sorted({again[path] for path in read if path in again})
     found += [f"after {' and '.join(after)}, which run{'s' * (len(after) == 1)} again"] if after else []
     read = [path for path in read if path not in again]
-    found += [f"input {path} {state}" for path in read if (state := state_of(path, record.inputs[path]))]
-    return found + [f"output {path} {state}" for path in record.outputs if (state := state_of(path, record.outputs[path]))]
+    states = {f"input {path}": state_of(output_root() / path, record.inputs[path]) for path in read}
+    states |= {f"output {path}": state_of(output_root() / path, digest) for path, digest in record.outputs.items()}
+    return found + [f"{file} {state}" for file, state in states.items() if state != AS_RECORDED]
 
 
-def state_of(path: str, digest: str) -> str:
-    """ "" where the file (below the output folder) is as it was, else "missing" or "altered"."""
+def state_of(path: Path, digest: str) -> str:
+    """AS_RECORDED where the file's SHA-256 is the one that was recorded, else ALTERED or GONE."""
     try:
-        return "" if file_fingerprint(output_root() / path) == digest else "altered"
+        return AS_RECORDED if file_fingerprint(path) == digest else ALTERED
     except OSError:
-        return "missing"
+        return GONE
 
 
 def _changes(old: Mapping, new: Mapping) -> list[str]:
@@ -182,28 +184,23 @@ def _changed_cells(old: list[str], new: list[str]) -> list[str]:
 
 def code_cells(notebook: Path) -> list[str]:
     """Sources of the code cells."""
-    return [_source(cell) for cell in _cells(notebook) if cell["cell_type"] == "code"]
+    return [cell["source"] for cell in notebook_cells(notebook) if cell["cell_type"] == "code"]
 
 
 def parameter_names(notebook: Path) -> list[str]:
     """Names assigned in the notebook's parameters cell."""
-    for cell in _cells(notebook):
+    for cell in notebook_cells(notebook):
         if PARAMETERS in cell["metadata"].get("tags", []):
-            return [node.targets[0].id for node in ast.parse(_source(cell)).body if isinstance(node, ast.Assign)]
+            return [node.targets[0].id for node in ast.parse(cell["source"]).body if isinstance(node, ast.Assign)]
     return []
 
 
-def _cells(notebook: Path) -> list[dict]:
-    """Read as the JSON that it is: to import nbformat takes longer than all else of a run with nothing to do."""
+def notebook_cells(notebook: Path) -> list[dict]:
+    """The cells, read as the JSON that they are: to import nbformat takes longer than all else of a run with nothing to do."""
     book = read_json(notebook)
     if not isinstance(book, dict) or "cells" not in book:
         raise InputError(f"{notebook}: no notebook of version 4; save it again with Jupyter.")
-    return book["cells"]
-
-
-def _source(cell: dict) -> str:
-    """Files have a list of lines."""
-    return "".join(cell["source"])
+    return [cell | {"source": "".join(cell["source"])} for cell in book["cells"]]  # files have a list of lines
 
 
 def _used_places(trees: list[ast.AST]) -> set[Place]:

@@ -27,9 +27,9 @@ from ..results.tables import bias_table, language_table, paper_by_language, pape
 from ..studies.claims.judging import CLAIMS, NOTES
 from ..studies.claims.rules import SYMBOLS
 from .readers import compare_with_reference
-from .records import FAILED, KILLED, OK, RUNNING, TIMEOUT, Record, read_record
+from .records import ALTERED, FAILED, GONE, KILLED, OK, RUNNING, TIMEOUT, Record, notebook_cells, read_record
 from .running import Step, notebooks
-from .whence import ALTERED, GONE, kept_tables, provenance_of
+from .whence import kept_tables, provenance_of
 
 TEMPLATES = Path(__file__).with_name("templates")
 # Characters that show nothing and change what is shown around them: control characters, marks and turns of direction, invisible spaces.
@@ -196,7 +196,8 @@ def notebook_part(step: Step) -> dict:
 
     lead: what it asks. record: of its last execution, if there is one. missing: what is not there, each with the command.
     """
-    title, _, lead = _markdown(step.notebook)[0].partition("\n")
+    texts = [cell["source"] for cell in notebook_cells(step.notebook) if cell["cell_type"] == "markdown"]
+    title, _, lead = texts[0].partition("\n")
     record, names = read_record(step.record), [name for name in FIGURES if name[:2] == step.notebook.stem[:2]]
     drawn = [name for name in names if _picture(step.run, name).is_file()]
     copies = [path for path in (step.failed, step.executed) if path.is_file()]
@@ -284,18 +285,10 @@ def _saved(run: Run, table: str) -> bool:
     return (run.results / f"{table}.csv").is_file()
 
 
-def _markdown(notebook: Path) -> list[str]:
-    import nbformat
-
-    return [cell["source"] for cell in nbformat.read(notebook, as_version=4).cells if cell["cell_type"] == "markdown"]
-
-
 def _question(notebook: Path, figure: str) -> str:
     """The heading of the section that shows the figure."""
-    import nbformat
-
     heading = ""
-    for cell in nbformat.read(notebook, as_version=4).cells:
+    for cell in notebook_cells(notebook):
         if cell["cell_type"] == "markdown" and cell["source"].startswith("## "):
             heading = cell["source"].splitlines()[0].removeprefix("## ")
         if f'"{figure}"' in cell["source"] and cell["cell_type"] == "code":

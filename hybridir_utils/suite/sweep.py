@@ -313,5 +313,4 @@ def _text(table: pd.DataFrame) -> str:
     """Without an index, texts to the left."""
     texts = [name for name in table.columns if table[name].map(type).eq(str).all()]
     left = {name: f"{{:<{max(map(len, [name, *table[name]]))}}}".format for name in texts}
-    with pd.option_context("display.width", 250, "display.max_columns", 30, "display.max_rows", None, "display.max_colwidth", 120):
-        return table.to_string(index=False, na_rep="", formatters=left, justify="left")
+    return table.to_string(index=False, na_rep="", formatters=left, justify="left")

@@ -15,15 +15,14 @@ from ..base.files import ROOT, file_fingerprint, output_root
 from ..experiment.run import reference_tables, run_command
 from ..experiment.stamps import read_stamps
 from ..provenance.artefacts import RECORD, is_whole, recipe_of
-from .records import Record, code_cells, read_record
+from .records import ALTERED, AS_RECORDED, GONE, Record, code_cells, read_record, state_of
 from .running import notebooks
 
-AS_RECORDED, ALTERED, GONE, UNCHECKED = "as recorded", "altered since", "not there", "not checked"
-NOT_RECORDED = "not recorded"
+UNCHECKED, NOT_RECORDED = "not checked", "not recorded"
 SHOWN = 20  # inputs named one by one, those that are not as they were first
 ARTEFACT = re.compile(r"[\w.-]+-[0-9a-f]{10}")
-NAME = re.compile(r"[\w+=-]?[\w+=.-]*")  # of a run or table: leads nowhere else
-DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}source"
+NAME = r'"(?:[\w+=-]|\\u[0-9a-f]{4})?(?:[\w+=.-]|\\u[0-9a-f]{4})*"'  # of a run or table, in JSON: leads nowhere else
+EMBEDDED = re.compile(rf'{{"notebook": {NAME}, "run": {NAME}, "tables": {{(?:{NAME}: {NAME}(?:, )?)*}}}}'.encode())
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def _of_figure(path: Path) -> Provenance | None:
     tables, stamps = found["tables"], _stamps(results)
     stamp = next((stamps[table] for table in tables if table in stamps), {})
     places = {table: results / f"{table}.csv" for table in tables}
-    inputs = tuple(Input(_below(place), tables[table], _state(place, tables[table])) for table, place in places.items())
+    inputs = tuple(Input(_below(place), tables[table], state_of(place, tables[table])) for table, place in places.items())
     verb, kind = ("figures", "table") if path.suffix == ".md" else ("run", "figure")
     notebook = next((each.stem for each in notebooks() if each.stem.startswith(f"{found['notebook']}_")), "")
     return _with_record(Provenance(path, kind, inputs=inputs, **_about(found["run"], stamp, notebook, verb)))
@@ -113,7 +112,7 @@ def _of_table(path: Path) -> Provenance | None:
     about = _about(stamp["run"], stamp, stamp["notebook"] or keeper(name), "check" if name == "check" else "run")
     rooms = {room: text.split(" · ") for room, text in stamp["inputs"].items()}
     inputs = tuple(Input(f"{room} ({count})", digest, UNCHECKED) for room, (count, digest) in rooms.items())
-    return _with_record(Provenance(path, "table", _state(path, stamp["sha256"]), inputs=inputs, **about))
+    return _with_record(Provenance(path, "table", state_of(path, stamp["sha256"]), inputs=inputs, **about))
 
 
 def _about(run: str, stamp: Mapping, notebook: str, verb: str) -> dict:
@@ -131,7 +130,7 @@ def _with_record(found: Provenance) -> Provenance:
     if record is None or (found.state == AS_RECORDED and record.outputs[place] != file_fingerprint(found.path)):
         return found
     own = found if found.kind == "figure" else replace(found, inputs=_inputs(record))
-    return replace(own, state=_state(found.path, record.outputs[place]), commit=record.commit, status=record.status)
+    return replace(own, state=state_of(found.path, record.outputs[place]), commit=record.commit, status=record.status)
 
 
 def _of_notebook(path: Path) -> Provenance | None:
@@ -142,12 +141,12 @@ def _of_notebook(path: Path) -> Provenance | None:
         return None
     origin, digest = record.origin, record.outputs.get(_below(path))
     about = {"run": origin["run"], "profile": origin["profile"], "parameters": origin["changed"], "commit": record.commit}
-    command, state = run_command(origin["profile"], origin["changed"], stem), _state(path, digest) if digest else NOT_RECORDED
+    command, state = run_command(origin["profile"], origin["changed"], stem), state_of(path, digest) if digest else NOT_RECORDED
     return Provenance(path, "executed notebook", state, stem, inputs=_inputs(record), command=command, status=record.status, **about)
 
 
 def _inputs(record: Record) -> tuple[Input, ...]:
-    files = [Input(name, digest, _state(output_root() / name, digest)) for name, digest in record.inputs.items()]
+    files = [Input(name, digest, state_of(output_root() / name, digest)) for name, digest in record.inputs.items()]
     return (*files, *(Input(name, digest, UNCHECKED) for name, digest in record.parts.get("data", {}).items()))
 
 
@@ -175,13 +174,6 @@ def _artefact_input(runs: Path, name: str) -> Input:
     if folder is None or not (folder / RECORD).is_file():
         return Input(name, name[-10:], GONE)
     return Input(f"{folder.parent.name}/{name}", file_fingerprint(folder / RECORD), AS_RECORDED if is_whole(folder) else ALTERED)
-
-
-def _state(path: Path, digest: str) -> str:
-    try:
-        return AS_RECORDED if file_fingerprint(path) == digest else ALTERED
-    except OSError:
-        return GONE
 
 
 def _below(path: Path) -> str:
@@ -217,39 +209,12 @@ def as_text(found: Provenance) -> str:
 
 
 def embedded(path: Path) -> dict:
-    """notebook, run and tables that a figure (PNG, SVG) or a Markdown table carries (`figures.provenance`); empty where it has none."""
-    readers = {".png": _in_png, ".svg": _in_svg, ".md": _in_markdown}
-    try:
-        found = json.loads(readers[path.suffix](path))
-    except (OSError, SyntaxError, ValueError):  # also of a picture that is cut off or none at all
-        return {}
-    return found if _sound(found) else {}
+    """notebook, run and tables that a figure (PNG, SVG) or a Markdown table carries (`figures.provenance`); empty where it has none.
 
-
-def _sound(found: object) -> bool:
-    """What a file carries may be anybody's: names are names, and lead nowhere else."""
-    if not isinstance(found, dict) or not isinstance(found.get("tables"), dict):
-        return False
-    texts = [found.get("run"), found.get("notebook"), *found["tables"], *found["tables"].values()]
-    return all(isinstance(text, str) and NAME.fullmatch(text) for text in texts)
-
-
-def _in_png(path: Path) -> str:
-    from PIL import Image
-
-    with Image.open(path) as picture:
-        return picture.info.get("Source", "")
-
-
-def _in_svg(path: Path) -> str:
-    from xml.etree import ElementTree
-
-    return ElementTree.parse(path).findtext(f".//{DUBLIN_CORE}") or ""
-
-
-def _in_markdown(path: Path) -> str:
-    found = re.findall(r"^<!-- (\{.*\}) -->$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return found[-1] if found else ""
+    It stands there as it is, and what a file carries may be anybody's: what is no name of ours, and might lead elsewhere, is none.
+    """
+    found = EMBEDDED.findall(path.read_bytes())
+    return json.loads(found[-1]) if found else {}
 
 
 def keeper(table: str) -> str:
