@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 from hybridir_utils.base.errors import InputError
-from hybridir_utils.rank.best_level import COLUMNS, best_level
-from hybridir_utils.rank.retention import retention
+from hybridir_utils.rank.resampling import BEST_COLUMNS, best_level, retention
 from hybridir_utils.rank.significance import compare
 
 
@@ -31,7 +30,7 @@ def curve(rng, peak: float, height: float = 0.6, noise: float = 0.02, steep: flo
 
 def test_a_clear_peak_is_found_with_a_narrow_interval():
     found = best_level(table(curve(np.random.default_rng(0), 0.5)), resamples=300)
-    assert list(found.columns) == COLUMNS and found["level"].tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert list(found.columns) == BEST_COLUMNS and found["level"].tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]
     assert set(found["best"]) == set(found["low"]) == set(found["high"]) == {0.5}
     assert found["wins"].tolist() == [0, 0, 1, 0, 0] and found["among_best"].tolist() == [False, False, True, False, False]
     assert found["p_holm"].isna().tolist() == [False, False, True, False, False] and (found["note"] == "").all()

@@ -14,7 +14,7 @@ from hybridir_utils.experiment import encoders, evaluation
 from hybridir_utils.experiment.encoders import EncoderKey, encoder_keys
 from hybridir_utils.experiment.profile import load_profile
 from hybridir_utils.experiment.run import open_run
-from hybridir_utils.rank.retention import retention
+from hybridir_utils.rank.resampling import retention
 from hybridir_utils.rank.significance import compare
 from hybridir_utils.results.figures import FIGURES
 from hybridir_utils.studies import mixing

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from hybridir_utils.base.errors import InputError, UnknownName
-from hybridir_utils.rank.retention import COLUMNS, retention
+from hybridir_utils.rank.resampling import KEPT_COLUMNS, retention
 from hybridir_utils.rank.significance import draw_counts, group_counts
 
 
@@ -39,7 +39,7 @@ def test_shares_and_differences_by_hand():
     seen = table(base=[[[0.8], [0.4]]], other=[[[0.8], [0.8]]])
     news = table(base=[[[0.2], [0.4]]], other=[[[0.6], [0.6]]])
     found = retention(seen, news, "base", resamples=50)
-    assert list(found.columns) == COLUMNS and found["strategy"].tolist() == ["base", "other"]
+    assert list(found.columns) == KEPT_COLUMNS and found["strategy"].tolist() == ["base", "other"]
     assert found["kept"].tolist() == pytest.approx([0.5, 0.75]) and found["in_domain"].tolist() == pytest.approx([0.6, 0.8])
     assert row_of(found, "other")["difference"] == pytest.approx(0.25) and (found["n_groups"] == 2).all()
     assert row_of(found, "base")[["difference", "low", "high", "p", "p_holm", "seed_low", "seed_high"]].isna().all()

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from made_up_shift import AWAY, HOME, SETTINGS, values
 
-from hybridir_utils.rank.retention import retention
+from hybridir_utils.rank.resampling import retention
 from hybridir_utils.studies import plots, shift
 from hybridir_utils.tasks.retrieval_task import task_from_pairs
 

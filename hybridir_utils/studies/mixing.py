@@ -19,7 +19,7 @@ from ..experiment.encoders import EncoderKey, trained_encoders
 from ..experiment.evaluation import Evaluations, evaluate
 from ..experiment.profile import Profile
 from ..experiment.run import Run
-from ..rank import best_level, retention
+from ..rank import resampling
 from ..results.findings import AHEAD, BEHIND, on_seeds, verdict
 from ..results.style import SHORT_SETTINGS
 from ..results.tables import LOWER_IS_BETTER, column_names, macro, stack, test_table, trained, with_spread
@@ -29,8 +29,8 @@ ENDS = {0.0: "X-Y", 1.0: "X-X-mono"}  # what hybrid batches are at the ends of t
 STABLE = (0.4, 0.6)  # where the paper calls the method stable (arXiv 2408.10536, §3)
 DISTANCE, KEPT = "rank distance", "kept"
 COLUMNS = ["base", "strategy", "alpha", "seed", "task", "setting", "metric", "value"]
-BEST = ["base", "task", "goal", "alpha", *best_level.COLUMNS[1:]]
-KEPT_COLUMNS = ["base", "in_domain_task", "task", "setting", *retention.COLUMNS]
+BEST = ["base", "task", "goal", "alpha", *resampling.BEST_COLUMNS[1:]]
+KEPT_COLUMNS = ["base", "in_domain_task", "task", "setting", *resampling.KEPT_COLUMNS]
 
 
 def grid(profile: Profile) -> list[float]:
@@ -136,30 +136,30 @@ def mixing_tests(questions: pd.DataFrame, reference: str, resamples: int) -> pd.
 
 
 def kept_table(questions: pd.DataFrame, shifted: tuple[str, ...], reference: str, resamples: int) -> pd.DataFrame:
-    """KEPT_COLUMNS: accuracy kept (`retention.retention`) on each shifted task and setting.
+    """KEPT_COLUMNS: accuracy kept (`resampling.retention`) on each shifted task and setting.
 
     No rows where no shifted task is named, or where it shares no setting with the first task.
     """
     first = questions["task"].iloc[0]
     tables = [
-        retention.retention(seen, news, reference, resamples).assign(in_domain_task=first, **place)
+        resampling.retention(seen, news, reference, resamples).assign(in_domain_task=first, **place)
         for place, seen, news in shifts(questions, first, shifted)
     ]
     return stack(tables, KEPT_COLUMNS)
 
 
 def best_table(questions: pd.DataFrame, shifted: tuple[str, ...], resamples: int) -> pd.DataFrame:
-    """`best_level.best_level` of α for every task and goal: Mo., Cr., Mul. mAP, rank distance, and accuracy kept on shifted tasks."""
+    """`resampling.best_level` of α for every task and goal: Mo., Cr., Mul. mAP, rank distance, and accuracy kept on shifted tasks."""
     grid = questions[~questions["strategy"].isin(SCHEDULES)]
     grid, tables = grid.assign(strategy=grid["alpha"]), []
     for (base, task, setting), rows in grid.groupby(["base", "task", "setting"], sort=False):
         for value, goal in (("AP", f"{SHORT_SETTINGS[setting]} mAP"), ("rank_distance", DISTANCE)):
             part = rows.dropna(subset=[value]).assign(value=lambda r, value=value: r[value])
             if len(part):
-                found = best_level.best_level(part, lower_is_better=goal == DISTANCE, resamples=resamples)
+                found = resampling.best_level(part, lower_is_better=goal == DISTANCE, resamples=resamples)
                 tables.append(found.assign(base=base, task=task, goal=goal))
     for place, seen, news in shifts(grid, grid["task"].iloc[0], shifted):
-        found = best_level.best_level(news, in_domain=seen, resamples=resamples)
+        found = resampling.best_level(news, in_domain=seen, resamples=resamples)
         tables.append(found.assign(**place, goal=f"{SHORT_SETTINGS[place['setting']]} {KEPT}"))
     return pd.concat(tables, ignore_index=True).rename(columns={"level": "alpha"})[BEST]
 

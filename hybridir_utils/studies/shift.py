@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..experiment.evaluation import REFERENCE, UNTRAINED
 from ..rank.metrics import MEAN_NAMES
-from ..rank.retention import COLUMNS, retention
+from ..rank.resampling import KEPT_COLUMNS, retention
 from ..rank.significance import TESTED, clear_direction, seed_interval
 from ..results.findings import AHEAD, BEHIND, HYBRID, UNCLEAR, grouped
 from ..results.style import SHORT_SETTINGS, in_order
@@ -44,7 +44,7 @@ def kept_table(questions: pd.DataFrame, in_domain: str, shifted: Sequence[str], 
     for place, home, away in shifts(questions[questions["strategy"] != "random"], in_domain, shifted):
         baseline = HYBRID if HYBRID in set(home["strategy"]) else home["strategy"].iloc[0]
         tables.append(retention(home, away, baseline, resamples).assign(**place))
-    return stack(tables, ["task", "base", "setting", *COLUMNS])
+    return stack(tables, ["task", "base", "setting", *KEPT_COLUMNS])
 
 
 def shifts(questions: pd.DataFrame, in_domain: str, shifted: Sequence[str]) -> Iterator[tuple[dict, pd.DataFrame, pd.DataFrame]]:
