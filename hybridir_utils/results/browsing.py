@@ -10,7 +10,6 @@ import pandas as pd
 
 from ..base.files import fingerprint
 from ..base.mapped import codes
-from ..experiment.encoders import EncoderKey
 from ..experiment.evaluation import REFERENCE, Evaluations
 from ..tasks.retrieval_task import RetrievalTask
 from .style import in_order
@@ -54,13 +53,10 @@ def _text_table(cells: pd.DataFrame, marked: np.ndarray | None = None) -> str:
 
 def ranked_lists(evaluations: Evaluations, task: str, base: str, seed: int) -> dict[str, np.ndarray]:
     """Strategy -> [Q, 10] candidate rows, of one base and seed, and of BM25."""
-    keys = [key for key, name in evaluations.folders if name == task and _shown(key, base, seed)]
-    lists = {key.strategy: evaluations.top(key, task) for key in keys}
+    keys = [key for key, name in evaluations.folders if name == task]
+    shown = [key for key in keys if (key.base, key.seed) == (base, seed) or (key.base, key.strategy) == (REFERENCE, "BM25")]
+    lists = {key.strategy: evaluations.top(key, task) for key in shown}
     return {strategy: lists[strategy] for strategy in in_order(lists)}
-
-
-def _shown(key: EncoderKey, base: str, seed: int) -> bool:
-    return (key.base == base and key.seed == seed) or (key.base == REFERENCE and key.strategy == "BM25")
 
 
 def most_different(questions: pd.DataFrame, task: str, base: str, seed: int, count: int = 4) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -249,7 +249,8 @@ def on_query_languages(scores: pd.DataFrame) -> list[str]:
     rows = rows[rows["task"] == scores["task"].iloc[0]]
     sentences = []
     for base, part in rows.groupby("base"):
-        shown = _shown(part["strategy"])
+        names = in_order(part["strategy"])
+        shown = HYBRID if HYBRID in names else names[-1]
         means = part[part["strategy"] == shown].groupby(["setting", "query_language"])["value"].mean()
         told = [f"{short} {_range(means[setting])}" for setting, short in SHORT_SETTINGS.items() if setting in means]
         sentences.append(f"{shown}, from {base}, lowest to highest mAP by question language: {', '.join(told)}.")
@@ -316,8 +317,3 @@ def on_vectors(alignment: pd.DataFrame) -> list[str]:
 
 def _range(values: pd.Series) -> str:
     return f"{values.min():.3f} ({values.idxmin()}) to {values.max():.3f} ({values.idxmax()})"
-
-
-def _shown(strategies: Iterable[str]) -> str:
-    names = in_order(strategies)
-    return HYBRID if HYBRID in names else names[-1]

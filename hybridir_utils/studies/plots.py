@@ -342,12 +342,14 @@ def growth(table: pd.DataFrame):
 
 def verdicts(table: pd.DataFrame):
     """Claims x sources, a coloured cell with symbol and word each (claims)."""
+    from matplotlib.patches import Rectangle
+
     sources, numbers = list(dict.fromkeys(table["source"])), sorted(table["claim"].unique())
     figure, axes = new_figure(width=4.8 + 1.35 * len(sources), height=0.6 + 0.42 * len(numbers))
     ax = axes[0, 0]
     for row in table.itertuples():
         x, y = sources.index(row.source), numbers.index(row.claim)
-        ax.add_patch(_cell(x, y, VERDICT_COLOURS.get(row.verdict, "white")))
+        ax.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=VERDICT_COLOURS.get(row.verdict, "white"), edgecolor="none"))
         ax.text(x, y, f"{SYMBOLS.get(row.verdict, '')} {row.verdict}", ha="center", va="center", fontsize=7)
     statements = table.drop_duplicates("claim").set_index("claim")["statement"]
     ax.set_yticks(range(len(numbers)), [textwrap.fill(f"{number}. {statements[number]}", LABEL_WIDTH) for number in numbers], fontsize=7)
@@ -359,9 +361,3 @@ def verdicts(table: pd.DataFrame):
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
     return figure
-
-
-def _cell(x: int, y: int, colour: str):
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=colour, edgecolor="none")

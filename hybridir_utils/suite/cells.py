@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,6 @@ from ..base.files import write_text_atomically
 if TYPE_CHECKING:
     from ..experiment.run import Run
 
-ENGINE = "hybridir"  # papermill's name of the engine
 INJECTED = "injected-parameters"  # papermill's tag of the cell it adds to an executed copy
 SUFFIX = ".cell.json"
 WIDTH = 80  # characters of a cell's first line
@@ -41,34 +41,6 @@ class Cell:
     number: int
     of: int
     code: str
-
-
-def register_engine(sockets: str) -> None:
-    """Let papermill know an engine that writes the running cell's file as each code cell starts, and removes it at the end.
-
-    sockets: folder of those by which it speaks with the kernel: to the network's anybody on the machine can listen.
-    """
-    from papermill.engines import NBClientEngine, papermill_engines
-    from traitlets.config import Config
-
-    kernel = {"transport": "ipc", "ip": str(Path(sockets, "kernel"))} if os.name == "posix" else {}
-
-    class Engine(NBClientEngine):
-        @classmethod
-        def execute_managed_notebook(cls, nb_man, kernel_name, notebook: str = "", **options):
-            place, start = cell_file(Path(nb_man.output_path)), nb_man.cell_start
-
-            def cell_start(cell, cell_index=None, **more):
-                _write_cell(place, notebook, nb_man.nb.cells, cell_index)
-                start(cell, cell_index, **more)
-
-            nb_man.cell_start = cell_start
-            try:
-                return super().execute_managed_notebook(nb_man, kernel_name, config=Config({"KernelManager": kernel}), **options)
-            finally:
-                place.unlink(missing_ok=True)
-
-    papermill_engines.register(ENGINE, Engine)
 
 
 def cell_file(executed: Path) -> Path:
@@ -98,12 +70,17 @@ def own_code_cells(cells: list) -> list[int]:
     return [i for i, cell in enumerate(cells) if cell["cell_type"] == "code" and INJECTED not in cell["metadata"].get("tags", [])]
 
 
-def _write_cell(place: Path, notebook: str, cells: list, index: int) -> None:
-    own = own_code_cells(cells)
-    if index in own:
-        cell = Cell(notebook, own.index(index) + 1, len(own), _first_line(cells[index]["source"]))
-        with suppress(InputError):  # a full disk stops the run where it writes results, not here
-            write_text_atomically(place, json.dumps(asdict(cell), ensure_ascii=False))
+def _teller(notebook: Path, place: Path) -> Callable[..., None]:
+    """What nbclient calls as each cell starts: writes the running cell's file."""
+    of, numbers = len(own_code_cells(json.loads(notebook.read_text(encoding="utf-8"))["cells"])), count(1)
+
+    def tell(cell, cell_index) -> None:
+        if own_code_cells([cell]):
+            running = Cell(notebook.stem, next(numbers), of, _first_line(cell["source"]))
+            with suppress(InputError):  # a full disk stops the run where it writes results, not here
+                write_text_atomically(place, json.dumps(asdict(running), ensure_ascii=False))
+
+    return tell
 
 
 def _first_line(source: str) -> str:
@@ -158,30 +135,35 @@ def _in_terminal() -> bool:
 
 
 def main(notebook: str, output: str, parameters: str, sockets: str) -> int:
-    """Execute with papermill, cells saved as they end; 1 when a cell fails (the suite reads the error from the copy)."""
+    """Execute with papermill, cells saved as they end; 1 when a cell fails (the suite reads the error from the copy).
+
+    sockets: folder of those by which it speaks with the kernel: to the network's anybody on the machine can listen.
+    """
     sys.modules.setdefault("rfc3987_syntax", None)  # optional to jsonschema, for URLs no notebook has; it makes a grammar, 2 s each time
     import papermill
     from nbclient.exceptions import DeadKernelError
+    from traitlets.config import Config
 
     end_with_parent()
-    register_engine(sockets)
+    place, kernel = cell_file(Path(output)), {"transport": "ipc", "ip": str(Path(sockets, "kernel"))} if os.name == "posix" else {}
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     try:
         papermill.execute_notebook(
             notebook,
             output,
             json.loads(parameters),
-            engine_name=ENGINE,
             cwd=str(Path.cwd()),  # a relative path means the same here as on the command line
             progress_bar=False,
             log_output=False,
-            notebook=Path(notebook).stem,
+            config=Config({"KernelManager": kernel}),
+            on_cell_start=_teller(Path(notebook), place),
         )
     except papermill.PapermillExecutionError:
         return 1
     except DeadKernelError:
         return KERNEL_DIED
     finally:
+        place.unlink(missing_ok=True)
         _drop_progress(Path(output))
     return 0
 

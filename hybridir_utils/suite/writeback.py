@@ -40,10 +40,13 @@ def write_back(run: Run) -> list[Path]:
     Nothing is written before everything is there. Raises InputError where a table was made by other code or values than the ones in use
     now, a figure was drawn from other tables, or, in the run whose outputs the notebooks carry, a notebook has not ended well.
     """
+    import nbformat
+
     _check_current(run)
     tables = {path.name: path.read_bytes() for path in (*sorted(run.results.glob("*.csv")), run.results / STAMPS, run.results / ABOUT)}
     pictures = _figures(run) | {name: text.encode() for name, text in markdown_tables(run).items()}
-    books = {path.name: _written(cleaned(_executed(Step(path, run)))) for path in (notebooks() if run.name == SHOWN else ())}
+    books = {path.name: cleaned(_executed(Step(path, run))) for path in (notebooks() if run.name == SHOWN else ())}
+    books = {name: (nbformat.writes(book) + "\n").encode() for name, book in books.items()}
     outputs = {name: outputs_fingerprint(json.loads(content)) for name, content in books.items()}
     record = {"tables": _digests(tables), "figures": _digests(pictures), "notebooks": outputs}
     tables[WRITTEN] = (json.dumps(sealed(record), indent=1, sort_keys=True) + "\n").encode()
@@ -116,12 +119,6 @@ def cleaned(notebook):
 def _passing(output) -> bool:
     """Progress bars: standard error, and widgets, which without their state are empty on the web."""
     return output.get("name") == "stderr" or any(kind.startswith("application/vnd.jupyter.widget") for kind in output.get("data", {}))
-
-
-def _written(notebook) -> bytes:
-    import nbformat
-
-    return (nbformat.writes(notebook) + "\n").encode()
 
 
 def outputs_fingerprint(notebook: Mapping) -> str:

@@ -148,16 +148,12 @@ def nothing_leaks(source: Source) -> Verdict:
     kinds = ["exact", "near", "contained"]
     found = ", ".join(f"{table[kind].sum():,} {kind}" for kind in kinds)
     places = [f"{row.task}, {row.field}: {row.exact + row.near + row.contained}" for row in table.itertuples() if row.groups]
+    dropped = [f"{row.dropped:,} for a {row.field} of {row.task}" for row in table.itertuples() if row.dropped]
     evidence = (
         f"{table['texts'].max():,} training rows against {table['task'].nunique()} tasks, after cleaning: {found} "
-        f"(similarity from {source.parameters['near_duplicate']:g}); parallel groups dropped before: {_dropped(table)}."
+        f"(similarity from {source.parameters['near_duplicate']:g}); parallel groups dropped before: {'; '.join(dropped) or 'none'}."
     )
     return decided(not table[kinds].to_numpy().any(), evidence + (f" Still there: {'; '.join(places)}." if places else ""))
-
-
-def _dropped(table: pd.DataFrame) -> str:
-    rows = table[table["dropped"] > 0]
-    return "; ".join(f"{row.dropped:,} for a {row.field} of {row.task}" for row in rows.itertuples()) or "none"
 
 
 def machine_translated(source: Source) -> Verdict:

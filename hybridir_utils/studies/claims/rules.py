@@ -278,17 +278,12 @@ def rank_distance(source: Source, task: str, base: str, strategy: str) -> float:
     return rows[(rows["base"] == base) & (rows["strategy"] == strategy)]["value"].mean()
 
 
-def reduction(source: Source, task: str, base: str, other: str) -> float:
-    """By which share hybrid's mean rank distance is below the other's."""
-    return 1 - rank_distance(source, task, base, "hybrid") / rank_distance(source, task, base, other)
-
-
 def reductions_as_text(source: Source, places: list[tuple[str, str]], others: tuple[str, ...]) -> str:
     """Hybrid's rank distance against that of other strategies, in per cent; those that the source lacks are left out."""
     parts = []
     for other in others:
-        shares = {place: reduction(source, *place, other) for place in places}
-        told = ", ".join(f"{task} from {base} {round(-share, 3) + 0.0:+.1%}" for (task, base), share in shares.items() if share == share)
+        changes = {place: rank_distance(source, *place, "hybrid") / rank_distance(source, *place, other) - 1 for place in places}
+        told = ", ".join(f"{task} from {base} {round(by, 3) + 0.0:+.1%}" for (task, base), by in changes.items() if by == by)
         parts += [f" Against {other}'s rank distance: {told}."] if told else []
     return "".join(parts)
 
