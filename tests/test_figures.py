@@ -214,10 +214,10 @@ def test_figures_of_strategies_use_the_strategies_colours(run, name):
 
 def test_centring_stands_beside_the_papers_encoders_where_the_task_is_the_papers():
     debiasing = made_up_tables()["debiasing"]
-    own, papers = (plots.beside_a_mean({"debiasing": debiasing.assign(task=task)}) for task in ("a task", "xquad-r"))
+    own, papers = (plots.beside_a_mean(debiasing.assign(task=task)) for task in ("a task", "xquad-r"))
     legends = [{text.get_text() for text in figure.legends[0].get_texts()} for figure in (own, papers)]
     assert legends == [{"as it is", "centred"}, {"as it is", "centred", "paper: XLM-R", "paper: LaBSE"}]
-    nothing = plots.beside_a_mean({"debiasing": debiasing[:0]})
+    nothing = plots.beside_a_mean(debiasing[:0])
     assert "No method" in nothing.axes[0].texts[0].get_text()
 
 

@@ -91,7 +91,6 @@ FIGURES = {
         FigureRecipe("04_debiasing", ("debiasing",), "Training-free removal of language identity.", "on_debiasing"),
         FigureRecipe(
             "04_beside_a_mean",
-            "beside_a_mean",
             ("debiasing",),
             "Every strategy as it is and with each language's mean taken off, beside the paper's.",
             "on_beside_a_mean",
