@@ -19,6 +19,13 @@ from hybridir_utils.data.translation import CachedTranslator
 
 TEXTS = ["Water boils at one hundred degrees.", "The forest lies behind the old house and ships sail.", "", "Quelle heure?", "what", "what"]
 FAMILIES = ("m2m100", "nllb", "marian", "madlad")
+SHORT = {"GROWTH": 1, "MARGIN": 4}  # untrained models never end by themselves: each token that they may write takes a step
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    for name, value in SHORT.items():
+        monkeypatch.setattr(mt, name, value)
 
 
 @pytest.fixture(scope="session")
@@ -294,9 +301,11 @@ TOGETHER = """
     from datasets import Dataset
     from hybridir_utils.base.distributed import rank
     from hybridir_utils.base.errors import InputError
+    from hybridir_utils.data import mt
     from hybridir_utils.data.mt import open_translator
     from hybridir_utils.data.translation import CachedTranslator, translate_pairs
 
+    vars(mt).update(json.loads(sys.argv.pop()))
     folder, model = map(Path, sys.argv[1:])
     inner = open_translator(f"mt:{model}", tokens=64)
     counted = []
@@ -329,7 +338,9 @@ def test_two_processes_translate_as_one_and_share_the_work(models, tmp_path, mon
     script = tmp_path / "together.py"
     script.write_text(textwrap.dedent(TOGETHER))
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    done = subprocess.run([*launch, str(script), str(tmp_path), str(models["m2m100"])], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [*launch, str(script), str(tmp_path), str(models["m2m100"]), json.dumps(SHORT)], capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     (first, share, failure), (second, other, _) = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
     from hybridir_utils.data.translation import translate_pairs
