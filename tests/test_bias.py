@@ -102,6 +102,66 @@ def test_lpr_counts_questions_whose_best_relevant_is_in_their_language():
     assert_values(bias.bias_scores(ranks, task, cutoffs=(5,)), "LPR", pd.Series({x: np.mean(v) for x, v in shares.items()}))
 
 
+def test_the_first_hit_is_right_or_wrong_in_the_questions_language_or_another():
+    scores, task, ranks = make_scored(7, 0.3, asked=("de", "zh", "fi"))
+    table = bias.bias_scores(ranks, task, cutoffs=(5,))
+    relevant, shares = set(map(tuple, task.relevant_pairs)), {}
+    for query in np.unique(task.relevant_pairs[:, 0]):
+        first = int(scores[query].argmax())
+        kind = ("right" if (query, first) in relevant else "wrong", task.candidates["language"][first] == task.queries["language"][query])
+        shares.setdefault(task.queries["language"][query], []).append(kind)
+    for content in ("right", "wrong"):
+        for where, same in (("same", True), ("other", False)):
+            expected = pd.Series({x: np.mean([kind == (content, same) for kind in kinds]) for x, kinds in shares.items()})
+            assert_values(table, f"first hit {content}, {where} language", expected)
+    total = table[table["measure"].str.startswith("first hit")].groupby("query_language")["value"].sum()
+    np.testing.assert_allclose(total, 1)
+
+
+def test_a_relevant_candidate_that_ties_for_the_first_place_is_the_first_hit():
+    task = small_task(pool=["de", "en", "en"], relevant=[1])
+    table = bias.bias_scores(rank_task(from_matrix(np.array([[2.0, 2.0, 1.0]], np.float32)), task), task, cutoffs=(1,))
+    assert value_of(table, "first hit right, other language")["de"] == 1 and value_of(table, "first hit wrong, same language")["de"] == 0
+
+
+def small_task(pool: list[str], relevant: list[int]) -> RetrievalTask:
+    """One German question and a candidate in each of the languages, given in the task's own order."""
+    columns = ["id", "group", "language", "text"]
+    candidates = pd.DataFrame([(f"c{i}", "g", language, "t") for i, language in enumerate(pool)], columns=columns)
+    relevance = pd.DataFrame([("q", f"c{i}") for i in relevant], columns=["query", "candidate"])
+    return RetrievalTask("small", pd.DataFrame([("q", "g", "de", "t")], columns=columns), candidates, relevance)
+
+
+def test_mlrs_by_hand():
+    """Translations at the ranks 2 (German), 1, 4 and 6: of 0 + 3 + 5 places that could be gained, 0 + 2 + 4 are."""
+    task = small_task(pool=["de", "de", "en", "en", "th", "zh"], relevant=[0, 2, 4, 5])
+    score = dict(zip((2, 0, 1, 4, 3, 5), range(6, 0, -1), strict=True))  # candidate -> score, best first
+    ranks = rank_task(from_matrix(np.array([[score[i] for i in range(6)]], np.float32)), task)
+    assert list(ranks.mixed_places.best) == [2, 1, 4, 6]
+    table = bias.bias_scores(ranks, task, cutoffs=(1,))
+    assert value_of(table, "MLRS")["de"] == pytest.approx((0 + 2 + 4) / (0 + 3 + 5))
+    assert value_of(table, "LPR")["de"] == 0
+
+
+@pytest.mark.parametrize(("seed", "relevance"), [(3, 0.2), (8, 0.6)])
+def test_mlrs_is_the_gain_of_every_passage_that_takes_the_place_of_its_translation(seed, relevance):
+    scores, task, ranks = make_scored(seed, relevance)
+    values: dict[str, list[float]] = {}
+    for _, rows in by_query(scores, task).groupby("query"):
+        own = rows["ql"] == rows["cl"]
+        if own.any() and not own.all():
+            new = rows.loc[own, "rank"].min()
+            gains, possible = zip(*((max(rank - new, 0), rank - 1) for rank in rows.loc[~own, "rank"]), strict=True)
+            values.setdefault(rows["ql"].iloc[0], []).append(sum(gains) / sum(possible) if sum(possible) else 0.0)
+    assert_values(bias.bias_scores(ranks, task, cutoffs=(5,)), "MLRS", means(values))
+
+
+def test_mlrs_is_zero_where_nothing_can_be_gained():
+    task = small_task(pool=["de", "en"], relevant=[0, 1])
+    table = bias.bias_scores(rank_task(from_matrix(np.array([[1.0, 2.0]], np.float32)), task), task, cutoffs=(1,))
+    assert value_of(table, "MLRS")["de"] == 0
+
+
 def test_same_language_share_stands_beside_the_share_of_the_pool():
     scores, task, ranks = make_scored(4, asked=("de", "zh", "fi"))
     table = bias.bias_scores(ranks, task, cutoffs=(5,))
@@ -232,8 +292,9 @@ def test_what_a_task_cannot_give_has_no_row_and_a_reason():
     task = RetrievalTask("english", queries, candidates, pd.DataFrame({"query": ["q1", "q2"], "candidate": ["c0", "c1"]}))
     ranks = rank_task(from_matrix(np.arange(8, dtype=np.float32).reshape(2, 4)), task)
     table = bias.bias_scores(ranks, task, cutoffs=(2,))
-    assert set(bias.not_computed(task)) == {"rank distance", "TLR", "LPR", "MRC", "PEER"}
-    assert set(table["measure"]) == {"Max@R", "Complete@2", "same-language share@2", "same-language pool share"}
+    assert set(bias.not_computed(task)) == {"rank distance", "TLR", "LPR", "MLRS", "MRC", "PEER"}
+    computed = table[~table["measure"].str.startswith("first hit")]
+    assert set(computed["measure"]) == {"Max@R", "Complete@2", "same-language share@2", "same-language pool share"}
     assert table["value"].notna().all()
 
 
@@ -241,7 +302,7 @@ def test_what_a_task_cannot_give_has_no_row_and_a_reason():
 def test_measures_are_missing_exactly_when_a_reason_is_given(seed):
     _, task, ranks = make_scored(seed, relevance=0.01, asked=[(), ("de",), ("fi",), ("de", "fi"), ("fi", "sw"), ("zh", "th")][seed])
     table = bias.bias_scores(ranks, task, cutoffs=(5,))
-    for measure in ("rank distance", "TLR", "LPR", "same-language share", "MRC", "PEER"):
+    for measure in ("rank distance", "TLR", "LPR", "MLRS", "same-language share", "MRC", "PEER"):
         assert table["measure"].str.startswith(measure).any() != (measure in bias.not_computed(task)), measure
     assert table["value"].notna().all()
 

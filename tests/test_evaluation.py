@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hybridir_utils.base.errors import MissingInput
+from hybridir_utils.base.errors import Busy, MissingInput
 from hybridir_utils.base.mapped import write_parquet
 from hybridir_utils.data.pairs import pairs_from_rows
 from hybridir_utils.experiment import evaluation
@@ -15,6 +15,7 @@ from hybridir_utils.experiment.encoders import EncoderKey
 from hybridir_utils.experiment.evaluation import evaluate
 from hybridir_utils.experiment.profile import make_profile
 from hybridir_utils.experiment.run import open_run
+from hybridir_utils.provenance.artefacts import hold
 from hybridir_utils.rank.bias import MAIN_MEASURES
 from hybridir_utils.results.tables import score_table
 from hybridir_utils.tasks.beir import write_beir
@@ -106,6 +107,21 @@ def test_pretrained_encoders_are_debiased_on_every_task_and_those_made_here_on_t
         ("hybrid", 1, tasks[0]), ("untrained", 0, tasks[0])
     }  # fmt: skip
     assert len(keys[keys["base"] == "st:other"]) == 3 * 2, "two seeds and the base, on both tasks"
+
+
+def test_tasks_of_one_encoder_side_by_side_wait_for_its_training_passages(prepared, tmp_path, monkeypatch):
+    busy = []
+
+    def vectors(encoder, texts, role, folder):
+        with pytest.raises(Busy), hold(folder):
+            pass
+        busy.append((encoder, role, folder))
+        return np.eye(len(texts))
+
+    monkeypatch.setattr(evaluation, "kept_vectors", vectors)
+    text = evaluation._training_text("/runs/hybrid-s1", {"pairs": prepared.folder, "vectors": tmp_path}, {})
+    assert busy == [("/runs/hybrid-s1", "document", tmp_path / "pairs-tiny" / "hybrid-s1")]
+    assert len(text.languages) == len(text.vectors) == len(text.parallel) == 96, "every passage of the pairs, each with its translations"
 
 
 def test_methods_are_fitted_on_the_training_passages_that_stand_in_most_languages(tmp_path, monkeypatch):

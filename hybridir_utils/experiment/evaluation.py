@@ -20,7 +20,7 @@ from ..encode.catalogue import place_of, prompts_of
 from ..encode.corpora import kept_vectors, task_vectors
 from ..encode.encoding import TaskVectors
 from ..encode.opening import Opening, origin
-from ..provenance.artefacts import Artefact
+from ..provenance.artefacts import Artefact, hold
 from ..rank.alignment import ALIGNMENT_COLUMNS, alignment_scores
 from ..rank.bias import bias_scores, main_scores, rank_distances
 from ..rank.debiasing import NOT_USED, FittingText, comparators, pool_text
@@ -226,9 +226,13 @@ def _per_question(per: pd.DataFrame, ranks: Ranks, task: RetrievalTask) -> pd.Da
 
 
 def _training_text(encoder: str, means: dict, how: dict) -> FittingText:
-    """Training passages of the run, encoded as candidates are: text of the pool's languages, but not of its domain."""
-    passages = _training_passages(means["pairs"])
-    vectors = kept_vectors(encoder, passages, "document", means["vectors"] / "training", **how)
+    """Training passages of the run, encoded as candidates are: text of the pool's languages, but not of its domain.
+
+    Tasks of one encoder that are evaluated side by side want the same vectors, so the second waits for the first.
+    """
+    passages, folder = _training_passages(means["pairs"]), means["vectors"] / means["pairs"].name / file_safe(Path(encoder).name)
+    with hold(folder, wait=True):
+        vectors = kept_vectors(encoder, passages, "document", folder, **how)
     return FittingText(vectors, passages["language"].to_numpy(), passages.assign(row=range(len(passages))))
 
 

@@ -1,4 +1,4 @@
-"""Language-bias measures of a ranking of the mixed pool (PAPER §4, measures 1-7), all from one pass of scores.
+"""Language-bias measures of a ranking of the mixed pool (PAPER §4, measures 1-7, and two newer protocols'), all from one pass of scores.
 
 R_q = relevant candidates of question q, m = |R_q|, N = candidates of the mixed pool, rank 1-based in that pool with ties
 resolved for the relevant items (`ranking.Places`). A value is a mean over the questions of one language, then a macro
@@ -9,7 +9,15 @@ rank distance           max rank - min rank over R_q (m >= 2), mean; beside it t
 Max@R, Complete@k       mean of max rank over R_q; share of q with all of R_q in the top k (0 where k < m).
 same-language share@k   candidates of the question's language among the top k; `same-language pool share` is the unbiased value.
 LPR                     share of q whose best-ranked relevant candidate is in q's language, over q with relevant candidates in
-                        that language and in another.
+                        that language and in another: the Language Preference Rate of MLAIRE (Jang et al. 2026, arXiv 2605.07249), where
+                        the relevant candidates are translations of one passage. Its Lang-nDCG is not computed here: no public text
+                        that we could read gives the gains.
+first hit               MLAIRE's four-way split of the candidate ranked first: is it relevant (right) or not (wrong), and in q's
+                        language (same) or another. The four shares add up to 1.
+MLRS                    MultiLingualRankShift (Park and Lee 2025, arXiv 2502.11175): how much the ranks of passages gain when they stand
+                        in q's language, sum max(rank - new rank, 0) / sum (rank - 1), 0 where nothing can be gained. There the best of a
+                        list are translated by machine and ranked anew among each other; here the passages are the relevant ones in other
+                        languages, and the new rank of each is that of the relevant candidate in q's language, its translation.
 TLR@k                   relevant candidates not in q's language: share of them found in the top k.
 MRC@k                   Spearman correlation of the top-k lists that parallel questions in two languages give, over the union
                         of both lists; candidates outside a list share its rank k + (n_unretrieved + 1) / 2.
@@ -50,7 +58,8 @@ def bias_scores(ranks: Ranks, task: RetrievalTask, cutoffs: Sequence[int] = (10,
             raise InputError(f"cut-off {k} needs 1 <= k <= depth, and these ranks keep the top {kept}; rank with depth={max(cutoffs)}.")
     pairs = _relevant(ranks, task)
     questions = rank_distances(ranks, task)
-    values = [*_spread(questions), *_preferred_language(pairs), *_reach(questions, pairs, cutoffs)]
+    values = [*_spread(questions), *_preferred_language(pairs), *_first_hit(ranks, task, pairs), *_rank_gain(pairs)]
+    values += _reach(questions, pairs, cutoffs)
     values += _same_language(ranks, task, cutoffs)
     for k in cutoffs:
         values += [(f"MRC@{k}", _agreement(ranks, task, k)), (f"PEER@{k}", _parity(pairs, task, k))]
@@ -92,7 +101,7 @@ def not_computed(task: RetrievalTask) -> dict[str, str]:
     if same.all():
         reasons["TLR"] = "no question has a relevant candidate in another language"
     if not set(query[same]) & set(query[~same]):
-        reasons["LPR"] = "no question has relevant candidates both in its own and in another language"
+        reasons |= dict.fromkeys(("LPR", "MLRS"), "no question has relevant candidates both in its own and in another language")
     if not set(task.query_language) & set(task.candidate_language):
         reasons["same-language share"] = "no question is in a language of the pool"
     if n_languages.max() < 2:
@@ -148,6 +157,26 @@ def _preferred_language(pairs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame
     both = pairs[pairs["query"].isin(pairs["query"][own]) & pairs["query"].isin(pairs["query"][~own])]
     best = both.loc[both.groupby("query")["rank"].idxmin()]
     yield "LPR", _by_language(best["question"], best["language"] == best["question"])
+
+
+def _first_hit(ranks: Ranks, task: RetrievalTask, pairs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """MLAIRE's split; a relevant candidate that ties for the first place has it, as in every measure."""
+    query, first = np.unique(ranks.query), pairs[pairs["rank"] == 1]
+    right, language = np.isin(query, first["query"]), task.candidate_language[ranks.top[query, 0]]
+    language[right] = first["language"]
+    asked = task.query_language[query]
+    for content, of_content in (("right", right), ("wrong", ~right)):
+        for where, there in (("same", language == asked), ("other", language != asked)):
+            yield f"first hit {content}, {where} language", _by_language(asked, of_content & there)
+
+
+def _rank_gain(pairs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """MLRS, of the questions that LPR is computed of."""
+    own = pairs["language"] == pairs["question"]
+    translated = pairs["query"].map(pairs[own].groupby("query")["rank"].min())
+    others = pairs.assign(gain=(pairs["rank"] - translated).clip(lower=0), possible=pairs["rank"] - 1)[~own & translated.notna()]
+    sums = others.groupby(["question", "query"])[["gain", "possible"]].sum()
+    yield "MLRS", _by_language(sums.index.get_level_values("question"), sums["gain"] / sums["possible"].clip(lower=1))
 
 
 def _reach(questions: pd.DataFrame, pairs: pd.DataFrame, cutoffs: Sequence[int]) -> Iterator[tuple[str, pd.DataFrame]]:
