@@ -33,7 +33,8 @@ def workplace(tmp_path, monkeypatch):
         for name in SUBJECTS * 10
         for language, ask, tell in (("en", "Where is", "Here lies"), ("de", "Wo liegt", "Hier liegt"), ("es", "¿Dónde está", "Aquí está"))
     ]
-    rows = [{**row, "id": f"{row['id']}{i // 3}", "passage_id": f"{row['id']}{i // 3}"} for i, row in enumerate(rows)]
+    for i, row in enumerate(rows):
+        row |= {key: f"{row[key]}{i // 3}" for key in ("id", "passage_id", "passage")}
     Path("pairs.jsonl").write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
     pairs = read_pairs_jsonl(Path("pairs.jsonl"))
     Path("my-pool").mkdir()
