@@ -257,7 +257,7 @@ def test_did_you_mean_stays_silent_when_nothing_is_near():
 
 
 def test_reading_a_profile_needs_no_heavy_library():
-    heavy = "print({'torch', 'transformers', 'sentence_transformers'} & set(sys.modules))"
+    heavy = "print({'torch', 'transformers', 'sentence_transformers', 'datasets', 'scipy'} & set(sys.modules))"
     code = f"import sys; from hybridir_utils.experiment.run import open_run; open_run('sample'); {heavy}"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 

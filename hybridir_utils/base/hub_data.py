@@ -12,14 +12,17 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from datasets import Dataset, load_dataset
 
 from .catalogue import Entry
 from .errors import InputError, UnknownName, did_you_mean
 from .files import data_folder, file_fingerprint, fingerprint
 from .hub import files_of, hub_errors
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 READERS = {"parquet": "parquet", "jsonl": "json", "json": "json", "csv": "csv", "tsv": "csv"}
 CARD = "README.md"  # its YAML head says which files are which config and split
@@ -145,6 +148,7 @@ def matching(name: str, folder: Path, patterns: Sequence[str], repo: str, revisi
 
 
 def _read(name: str, paths: list[Path], header: Sequence[str]) -> Dataset:
+    from datasets import load_dataset
     from datasets.exceptions import DatasetGenerationError
 
     kind = next((part for part in reversed(paths[0].name.split(".")) if part in READERS), "")

@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from datasets import Dataset
-from datasets.table import Table
 from filelock import FileLock
 
 from .files import file_fingerprint, replacing, write_text_atomically, writing
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from datasets.table import Table
 
 CHUNK = 100_000  # rows of texts in memory at once
 NEAR = 50  # rows apart at most in one stretch of a choice
@@ -30,6 +33,8 @@ def stored(tables: Iterable[pa.Table], path: Path | None = None) -> Dataset:
 
     Raises InputError when the disk is full or the folder cannot be written to; the file has its name only once it is complete.
     """
+    from datasets import Dataset
+
     if path is None:
         return Dataset(pa.concat_tables(tables))
     tables = iter(tables)
@@ -74,6 +79,8 @@ def read_parquet(path: Path, store: Path) -> Dataset:
 
     Processes that ask for the same copy at the same time wait for the first.
     """
+    from datasets import Dataset
+
     if not _is_copy(store):
         with writing(store):
             store.parent.mkdir(parents=True, exist_ok=True)

@@ -14,17 +14,20 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from datasets import Dataset
 
 from ..base.errors import InputError, UnknownName
 from ..base.mapped import codes
 from .parallel_index import BLOCK, ParallelIndex, Stream, sorted_codes
+
+if TYPE_CHECKING:
+    pass
 
 KINDS = ("mono", "cross", "mixed", "en")
 SCHEDULES = ("mono-first", "cross-first", "annealed")  # hybrid with the same number of mono batches, in an order
@@ -275,6 +278,8 @@ def in_plan_order(pairs, plan: BatchPlan, negatives: bool = True):
         return {**found, "label": labels[batch["passage_row"]].tolist()}
 
     rows = {"question_row": plan.question_rows.ravel(), "passage_row": plan.passage_rows.ravel()}
+    from datasets import Dataset
+
     return Dataset.from_dict(rows).with_transform(texts)
 
 

@@ -14,12 +14,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
-from datasets import Dataset, Features, Value
 
 from ..base.errors import InputError
 from ..base.files import fingerprint
@@ -27,6 +26,9 @@ from ..base.mapped import CHUNK, codes
 from ..provenance.fingerprints import code_fingerprint
 from ..rank.lexical import tokenise
 from .pairs import NEGATIVE_COLUMNS
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 BLOCK = 20_000  # passages searched at once
 QUERIES = 512  # score rows held at once: 40 MB
@@ -175,6 +177,8 @@ def _with_negatives(pairs: Dataset, rows: _Rows, chosen: np.ndarray, keep_own: b
 
     keep_own: a negative that a row already has stays. None stays that is the row's passage or has its text.
     """
+    from datasets import Features, Value
+
     passages = pairs.select_columns(["passage"])
 
     def fill(batch: dict[str, list[str]], places: list[int]) -> dict[str, list[str]]:

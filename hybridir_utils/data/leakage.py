@@ -19,18 +19,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import regex
-from datasets import Dataset
-from scipy import sparse
 
 from ..base.errors import InputError
 from ..base.languages import primary
 from ..base.mapped import codes, holds, keep_rows
 from ..tasks.retrieval_task import ParallelQuestions, RetrievalTask
 from ..tasks.searched_task import Search, SearchTask, corpus_rows
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from scipy import sparse
 
 SHINGLE = 5  # characters
 MIN_CONTAINED = 40  # shingles (44 characters): shorter sentences are contained in some section by chance
@@ -215,6 +218,8 @@ class _Search:
 
     @classmethod
     def of(cls, theirs: _Side, weight: np.ndarray, threshold: float) -> _Search:
+        from scipy import sparse
+
         weighed = sparse.csr_array(theirs.matrix * weight[None, :])
         heavy, size = _heaviest(weighed, HALF + 1 - threshold), theirs.size(weight)
         return cls(weight, weighed, heavy, size, size - heavy.sum(1), threshold - 2 * ROUNDING)
@@ -248,6 +253,8 @@ def _cells(matrix: sparse.csr_array, rows: np.ndarray, weighed: sparse.csr_array
 
 def _heaviest(weighed: sparse.csr_array, share: float) -> sparse.csr_array:
     """Of each row the heaviest entries, as many as make up `share` of its sum."""
+    from scipy import sparse
+
     row = np.repeat(np.arange(weighed.shape[0]), np.diff(weighed.indptr))
     order = np.lexsort((-weighed.data, row))
     before = np.cumsum(weighed.data[order]) - weighed.data[order]
@@ -288,6 +295,8 @@ def _distinct(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
 
 def _matrix(shingles: np.ndarray, counts: np.ndarray, vocabulary: np.ndarray) -> sparse.csr_array:
     """[texts, vocabulary] of 0 and 1; shingles outside the vocabulary are left out: they are shared with nothing."""
+    from scipy import sparse
+
     place = np.searchsorted(vocabulary, shingles)
     place[place == len(vocabulary)] = 0
     there = vocabulary[place] == shingles

@@ -8,18 +8,21 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset, concatenate_datasets
 
 from ..base.errors import InputError
 from ..base.files import file_fingerprint, fingerprint, output_root, read_jsonl, texts_of
 from ..base.languages import our_code
 from ..base.mapped import CHUNK, chunks, codes, keep_rows, read_parquet, stored
 from ..provenance.fingerprints import code_fingerprint
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 PAIR_COLUMNS = ["id", "passage_id", "language", "question", "passage", "source"]
 NEEDED = ("id", "language", "question", "passage")  # on each line of a user's own file
@@ -103,6 +106,8 @@ def one_passage(pairs: Dataset) -> Dataset:
 
 def holds_passages(pairs: Dataset, others: Dataset) -> np.ndarray:
     """[rows] bool: whether the passage of a pair, in some language, is one of the others' (`one_passage`)."""
+    from datasets import concatenate_datasets
+
     joined = concatenate_datasets([part.select_columns(["passage_id", "language", "passage"]) for part in (pairs, others)])
     numbers, _ = codes(one_passage(joined), "passage_id")
     return np.isin(numbers[: len(pairs)], numbers[len(pairs) :])
@@ -124,6 +129,8 @@ def join_pairs(parts: list[Dataset]) -> Dataset:
 
     Raises InputError when an (id, language) stands twice. Texts may be empty: a translator may return none, which the quality checks find.
     """
+    from datasets import concatenate_datasets
+
     parts = [part for part in parts if len(part)]
     there = {column for part in parts for column in part.column_names}
     filled = [_with_empty(part, [column for column in NEGATIVE_COLUMNS if column in there]) for part in parts]

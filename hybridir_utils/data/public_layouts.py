@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from datasets import Dataset, Features, Value, concatenate_datasets
 
 from ..base.errors import InputError
 from ..base.files import fingerprint
@@ -23,6 +23,9 @@ from ..base.mapped import chunks
 from ..provenance.fingerprints import code_fingerprint
 from ..tasks.sentences import sentence_spans
 from .pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, answer_groups, chosen, drawn_size
+
+if TYPE_CHECKING:
+    from datasets import Dataset, Features
 
 HEADER = ("query", "positive", "negative")  # of the triples
 COLUMNS = ("id", "text")  # of the collections
@@ -104,6 +107,8 @@ def judged(rows: Dataset, columns: dict[str, str]) -> Dataset:
     `group`: a number that the right sentences of one question share; `negative_group`: that of a wrong one which is right elsewhere, else
     "". Reads the whole table: such sets are small.
     """
+    from datasets import Dataset
+
     frame = rows.to_pandas().rename(columns={name: part for part, name in columns.items()})
     wrong = frame[frame["label"] == 0].drop_duplicates("id").set_index("id")["passage"]
     right = frame[frame["label"] == 1].reset_index(drop=True)
@@ -126,6 +131,8 @@ def stretcher(max_chars: int, language: str = "en") -> Stretch:
 
 def pair_features(negatives: bool) -> Features:
     """Columns of pairs, all texts; NEGATIVE_COLUMNS last where asked for."""
+    from datasets import Features, Value
+
     return Features({column: Value("string") for column in (*PAIR_COLUMNS, *(NEGATIVE_COLUMNS if negatives else ()))})
 
 
@@ -186,6 +193,8 @@ def triple_pairs(name: str, load, languages: dict[str, str], max_chars: int, lim
     load(part, columns, language, header) opens a table. limits: of `drawn_size`. Passages are known as equal by their texts in the first
     language. A row whose question or passage a language lacks is left out there; a negative that answers the same question is none.
     """
+    from datasets import concatenate_datasets
+
     table = _numbers(name, "triples", load("triples", HEADER, header=HEADER), HEADER)
     numbers = chosen(len(table), drawn_size(len(table), **limits), seed)
     table, known, parts = table.select(numbers) if len(numbers) < len(table) else table, None, []

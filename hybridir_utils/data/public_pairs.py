@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from datasets import Dataset, concatenate_datasets
 from pydantic import Field
 
 from ..base.catalogue import Catalogue
@@ -21,6 +20,9 @@ from ..base.hub_data import HubSet, load_set
 from ..provenance.fingerprints import code_fingerprint
 from .pairs import draw_pairs
 from .public_layouts import LAYOUTS, judged, pair_features, pair_table, stretcher, triple_pairs
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 class TrainingSet(HubSet):
@@ -101,6 +103,8 @@ def _loader(name: str, entry: TrainingSet, data_dir: str):
 
 def table_pairs(name: str, entry: TrainingSet, load, max_chars: int, negatives: bool) -> Dataset:
     """Pairs of a set whose parts are one table each. load(part, columns): the table, or as many of its rows as are wanted."""
+    from datasets import concatenate_datasets
+
     parts = []
     for part in entry.files:
         rows, columns = load(part, list(entry.columns.values())), entry.columns

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 import regex
-from datasets import Dataset
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ..base.errors import InputError
 from ..base.languages import OTHER, script_of
 from ..base.mapped import chunks, codes, holds, keep_rows
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 CHECKS = ["empty", "copied", "wrong_script", "wrong_language", "length_ratio", "duplicate", "ambiguous_question"]
 REJECTION_COLUMNS = ["id", "language", "field", "check", "detail", "text"]
@@ -194,6 +195,9 @@ def _question_numbers(pairs: Dataset) -> np.ndarray:
 
 def _linked(ids: np.ndarray, count: int, questions: np.ndarray) -> np.ndarray:
     """[count] group of every id: ids that share a question, also through others, share a group."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     ordered = np.sort(questions)
     repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     rows = np.flatnonzero(np.isin(questions, repeated))

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from datasets import Dataset
 
 from ..base.errors import InputError, UnknownName
 from ..base.files import WORLDFACTS, data_folder, file_fingerprint, fingerprint, folder_fingerprint
@@ -30,6 +29,9 @@ from . import worldfacts
 from .pairs import draw_pairs, read_pairs_jsonl
 from .public_pairs import TRAINING_SETS, hub_pairs, place_fault, set_record
 from .sections import held_out_articles, read_sections, section_languages, section_task, without_articles
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from datasets import Dataset
 
 from ..base.errors import InputError
 from ..base.files import read_jsonl, texts_of
@@ -20,6 +20,9 @@ from ..base.mapped import codes, keep_rows
 from ..tasks.retrieval_task import RetrievalTask, task_from_pairs
 from ..tasks.sentences import sentence_spans
 from .pairs import pairs_from_rows
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 MIN_BYTES = 60  # of UTF-8: about 60 Latin letters or 20 Han or Thai ones; shorter sections answer nothing
 MIN_TEXT_SHARE = 0.8  # letters and spaces among all characters of an English section; below it is code or a list of numbers
@@ -150,6 +153,8 @@ def section_task(folder: Path, languages: Sequence[str], source: str, seed: int 
     folder, source: as of `read_sections`. seed: draws the articles. Raises UnknownName for a code that is no language, InputError
     where no language is left.
     """
+    from datasets import Dataset
+
     shared = [language for language in our_codes(languages) if language in section_languages(folder)]
     pairs = read_sections(folder, shared, source, PASSAGE_CHARS) if shared else None
     held = keep_rows(pairs, _in_articles(pairs, held_out_articles(folder, seed), source)).to_pandas() if shared else pd.DataFrame()

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset, concatenate_datasets
 from tqdm import tqdm
 
 from ..base import mapped
@@ -25,6 +24,9 @@ from ..base.distributed import is_main, on_main, processes
 from ..base.errors import Busy, InputError, UnknownName
 from ..base.memory import token_batches
 from .pairs import PAIR_COLUMNS
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 BATCH = 1024  # most texts given to a translator at once, a process; a kill loses at most one such batch
 BATCH_CHARS = 100_000  # most characters of a batch, padding to its longest text counted
@@ -144,6 +146,8 @@ def translate_pairs(pairs: Dataset, translator: Translator, targets: list[str], 
     each language is written to an Arrow file below it and memory-mapped, so that CHUNK pairs are in memory at once, whatever their
     number. Raises InputError when a column is missing, rows are in several languages, or a target repeats or is the source language.
     """
+    from datasets import concatenate_datasets
+
     language = _source_language(pairs, targets)
     fields = [column for column in TEXT_COLUMNS if column in pairs.column_names]
     parallel, total = [pairs], _characters(pairs, fields) * len(targets)
@@ -176,6 +180,8 @@ def _translated_chunks(pairs: Dataset, fields: list[str], translator, source: st
 
 def _kept(chunks: Iterator[pa.Table], path: Path | None) -> Dataset:
     """The chunks, which all processes make together, in memory or in the file that the main one writes and all read."""
+    from datasets import Dataset
+
     if path is None:
         return mapped.stored(chunks)
     if is_main():

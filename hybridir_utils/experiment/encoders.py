@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from datasets import Dataset
 
 from ..base.distributed import first_process_first, launch, processes
 from ..base.errors import MissingInput
@@ -26,6 +26,9 @@ from .preparation import PreparedPairs, pairs_artefact, prepare_pairs
 from .profile import OWN_BASES, Profile
 from .run import Run
 from .training_job import encoder_artefact, train_one, train_together
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from datasets import Dataset
 
 from ..base.distributed import first_process_first
 from ..base.errors import InputError, UnknownName
@@ -30,6 +30,9 @@ from .making import make_one
 from .profile import Profile
 from .run import Run
 from .sources import source_pairs
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 TABLES = ("rejections", "leaks", "coverage")
 RECIPE = {

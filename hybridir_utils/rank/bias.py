@@ -34,7 +34,6 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy.special import chdtrc
 
 from ..base.errors import InputError
 from ..tasks.retrieval_task import RetrievalTask
@@ -216,6 +215,8 @@ def _kruskal_p(values: np.ndarray, sample: np.ndarray) -> float:
     Written out because that function goes through each of fifty samples many times to look for nan, a third of an evaluation. p = 1 when
     all values are equal (nothing found in the top k): no language is ahead.
     """
+    from scipy.special import chdtrc
+
     _, place, ties = np.unique(values, return_inverse=True, return_counts=True)
     n, ranks = len(values), (np.cumsum(ties) - (ties - 1) / 2)[place]
     untied = 1 - (ties.astype(float) ** 3 - ties).sum() / (float(n) ** 3 - n)
