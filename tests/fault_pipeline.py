@@ -118,7 +118,7 @@ def prepare(folder: Path) -> None:
         __import__(name)
     from hybridir_utils.data.quality import unchecked_languages
     from hybridir_utils.encode import corpora
-    from hybridir_utils.experiment import encoders, evaluation, preparation, stamps, training_job
+    from hybridir_utils.experiment import encoders, evaluation, preparation, stamps
     from hybridir_utils.provenance.fingerprints import code_fingerprint
     from hybridir_utils.suite import readers
 
@@ -128,7 +128,7 @@ def prepare(folder: Path) -> None:
     encoders.run_jobs = evaluation.run_jobs = here
     encoders.ready_workers = lambda: None
     write_inputs(folder)
-    for maker in (preparation._make, encoders._make_unaligned, encoders._make_aligned, training_job._make, evaluation._evaluate):
+    for maker in (preparation._make, encoders._make_unaligned, encoders._make_aligned, encoders._make_encoder, evaluation._evaluate):
         code_fingerprint(maker)
     for stage in stamps.STAGES:
         stamps._code_of(stage)

@@ -15,7 +15,7 @@ import pytest
 from datasets import Dataset
 from tiny_models import save_tiny_bert
 
-from hybridir_utils.base import cluster
+from hybridir_utils.base import parallel
 from hybridir_utils.base.errors import Busy, InputError
 from hybridir_utils.data import register
 from hybridir_utils.encode import corpora
@@ -269,7 +269,7 @@ def test_workers_of_its_own_encode_as_one_process_does(tmp_path, tiny_base, expe
 
 
 def test_a_scheduler_that_does_not_answer_is_told(tmp_path, tiny_base, monkeypatch):
-    monkeypatch.setattr(cluster, "PATIENCE", 1)
+    monkeypatch.setattr(parallel, "PATIENCE", 1)
     with pytest.raises(InputError, match=r"scheduler tcp://127.0.0.1:9: no answer.*dask scheduler.*leave scheduler empty"):
         encode_corpus(tiny_base, corpus(), tmp_path, shard_size=4, scheduler="tcp://127.0.0.1:9")
 
@@ -279,7 +279,7 @@ def test_a_shard_that_kills_its_workers_is_told():
         distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, memory_limit=None) as alone,
         pytest.raises(InputError, match=r"died several times.*Lower batch_tokens or shard_size"),
     ):
-        list(cluster.run_on_cluster(os._exit, [(1,)], alone.scheduler_address, 0))
+        list(parallel.run_on_cluster(os._exit, [(1,)], alone.scheduler_address, 0))
 
 
 def test_an_encoder_trained_anew_in_its_folder_is_opened_anew(tmp_path, tiny_base):
@@ -295,6 +295,6 @@ def test_one_process_a_device(tmp_path, tiny_base, expected, monkeypatch):
     monkeypatch.setattr(corpora, "_gpus", lambda: 2)
     asked = []
     run = lambda function, jobs, scheduler, workers: asked.append((scheduler, workers)) or (function(*job) for job in jobs)  # noqa: E731
-    monkeypatch.setattr(cluster, "run_on_cluster", run)
+    monkeypatch.setattr(parallel, "run_on_cluster", run)
     assert np.array_equal(everything(encode_corpus(tiny_base, corpus(), tmp_path, shard_size=4)), expected)
     assert asked == [("", 2)]

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from hybridir_utils.encode.opening import Opening, open_model
-from hybridir_utils.experiment import training_job
-from hybridir_utils.experiment.training_job import encoder_artefact, train_one, validation_plans
+from hybridir_utils.experiment import encoders
+from hybridir_utils.experiment.encoders import encoder_artefact, train_one, validation_plans
 from hybridir_utils.provenance.artefacts import recipe_of
 from hybridir_utils.train.trainer import PlanTrainer
 from hybridir_utils.train.training import TrainingSettings
@@ -102,23 +102,23 @@ def test_folder_and_card_of_an_encoder(root):
 
 
 def test_a_card_scores_whole_groups_of_validation_pairs_up_to_a_number(root, tiny_pairs):
-    task = training_job._validation_task.__wrapped__(root / "pairs" / "p", 5)
+    task = encoders._validation_task.__wrapped__(root / "pairs" / "p", 5)
     first = list(dict.fromkeys(tiny_pairs["id"]))
     sizes = np.cumsum([tiny_pairs["id"].count(id_) for id_ in first])
     kept = first[: int(np.argmax(sizes >= 5)) + 1]
     assert set(task.queries["group"]) == set(kept) and len(task.queries) == sizes[len(kept) - 1] < len(tiny_pairs)
-    assert len(training_job._validation_task.__wrapped__(root / "pairs" / "p", 10**6).queries) == len(tiny_pairs)
+    assert len(encoders._validation_task.__wrapped__(root / "pairs" / "p", 10**6).queries) == len(tiny_pairs)
 
 
 @pytest.mark.parametrize(("steps", "validate_every"), [(40, 10), (40, 1), (9, 3), (150, 50)])
 def test_no_more_pairs_are_validated_than_a_tenth_of_the_training_takes(root, monkeypatch, tiny_pairs, steps, validate_every):
     """A pair that is validated takes a third of what one takes that is trained. Each kind has a batch of two at the least."""
     given, scored = [], []
-    monkeypatch.setattr(training_job, "train_encoder", lambda *given_, **_: given.append(given_[4]) or (None, None))
-    monkeypatch.setattr(training_job, "save_encoder", lambda *_: None)
-    monkeypatch.setattr(training_job, "_card", lambda recipe, train, plan, history, model, task, cost: scored.append(len(task.queries)))
+    monkeypatch.setattr(encoders, "train_encoder", lambda *given_, **_: given.append(given_[4]) or (None, None))
+    monkeypatch.setattr(encoders, "save_encoder", lambda *_: None)
+    monkeypatch.setattr(encoders, "_card", lambda recipe, train, plan, history, model, task, cost: scored.append(len(task.queries)))
     job = recipe(validate_every=validate_every) | {"steps": steps}
-    training_job._make(root, job, root, root / "checkpoints")
+    encoders._make_encoder(root, job, root, root / "checkpoints")
     trained, times = steps * job["batch_size"], steps // validate_every
     losses = times * sum(plan.steps * plan.batch_size for _, plan in given[0].values())
     longest = max(tiny_pairs["id"].count(id_) for id_ in tiny_pairs["id"])  # an id is scored in all its languages

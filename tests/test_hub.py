@@ -11,8 +11,7 @@ from huggingface_hub import snapshot_download
 
 from hybridir_utils.base import hub
 from hybridir_utils.base.errors import InputError, UnknownName
-from hybridir_utils.base.hub import hub_errors, split_revision
-from hybridir_utils.base.hub_data import load_set, set_folder, set_origin
+from hybridir_utils.base.hub import hub_errors, load_set, set_folder, set_origin, split_revision
 
 ANSWER = httpx2.Response(404, request=httpx2.Request("GET", "https://huggingface.co/owner/name"))
 UNREACHABLE = "hub cannot be reached.*no copy is in the cache.*path of a local folder.*HF_HOME"

@@ -6,15 +6,27 @@ import torch
 from sentence_transformers.sentence_transformer.modules import Dropout
 
 from hybridir_utils.base.errors import InputError
-from hybridir_utils.data import pair_views
 from hybridir_utils.data.batching import STRATEGIES, plan_batches
-from hybridir_utils.data.pair_views import COPIES, FEW_WORDS, LEAST, MOST, code_switched, crop, lexicon, passage_twice, switch, two_crops
 from hybridir_utils.data.pairs import pairs_from_rows
 from hybridir_utils.encode.encoding import encode_texts, open_encoder
-from hybridir_utils.train import training
+from hybridir_utils.train import methods, training
 from hybridir_utils.train.base_encoders import make_unaligned
 from hybridir_utils.train.losses import MaskedMultipleNegativesRankingLoss
-from hybridir_utils.train.methods import METHODS, distil, method_of
+from hybridir_utils.train.methods import (
+    COPIES,
+    FEW_WORDS,
+    LEAST,
+    METHODS,
+    MOST,
+    code_switched,
+    crop,
+    distil,
+    lexicon,
+    method_of,
+    passage_twice,
+    switch,
+    two_crops,
+)
 from hybridir_utils.train.training import TrainingSettings, train_encoder
 
 QUICK = TrainingSettings(learning_rate=1e-2, validate_every=5)
@@ -64,7 +76,7 @@ def test_names_are_switched_whole_and_the_longest_first():
 def test_a_name_is_switched_about_as_often_as_it_should_be():
     rng, found = np.random.default_rng(0), lexicon(("de", "fr"))
     texts = [switch("Germany", found, rng) for _ in range(2000)]
-    assert abs(np.mean([text != "Germany" for text in texts]) - pair_views.SWITCHED) < 0.05
+    assert abs(np.mean([text != "Germany" for text in texts]) - methods.SWITCHED) < 0.05
     assert {"Deutschland", "Allemagne"} <= set(texts)
 
 

@@ -13,8 +13,7 @@ from huggingface_hub import errors as hub_library
 from hybridir_utils.__main__ import main
 from hybridir_utils.base import hub
 from hybridir_utils.base.errors import InputError
-from hybridir_utils.base.hub import model_fault
-from hybridir_utils.base.hub_data import set_fault
+from hybridir_utils.base.hub import model_fault, set_fault
 from hybridir_utils.encode.catalogue import ENCODERS
 from hybridir_utils.experiment import encoders
 from hybridir_utils.experiment.profile import load_profile

@@ -15,8 +15,7 @@ from pydantic import Field
 from ..base.catalogue import Catalogue
 from ..base.errors import InputError
 from ..base.files import fingerprint
-from ..base.hub import hub_errors
-from ..base.hub_data import HubSet, load_set
+from ..base.hub import HubSet, hub_errors, load_set
 from ..provenance.fingerprints import code_fingerprint
 from .pairs import draw_pairs
 from .public_layouts import LAYOUTS, judged, pair_features, pair_table, stretcher, triple_pairs

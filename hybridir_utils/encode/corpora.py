@@ -142,7 +142,7 @@ def _results(texts, missing: dict[int, str], shard_size: int, how: Encoding, sch
     workers = workers or _gpus()
     if not scheduler and workers == 1:
         return (encode_shard(*job) for job in jobs)
-    from ..base.cluster import run_on_cluster
+    from ..base.parallel import run_on_cluster
 
     return run_on_cluster(encode_shard, jobs, scheduler, workers)
 

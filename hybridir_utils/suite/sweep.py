@@ -22,10 +22,10 @@ from uuid import uuid4
 
 import pandas as pd
 
-from ..base.cluster import cluster_client, work_through
 from ..base.distributed import ONE_DISK, appears
 from ..base.errors import InputError
 from ..base.files import file_fingerprint, fingerprint, output_root, write_csv, write_json, write_text_atomically
+from ..base.parallel import cluster_client, work_through
 from ..experiment.run import Run, Setting, open_run, read_settings, run_folder, settings_of
 from ..experiment.sources import check_places
 from ..experiment.stamps import is_current, read_stamps

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..base.errors import InputError, did_you_mean
-from ..base.hub import hub_errors, split_revision
-from ..base.hub_data import local_folder
+from ..base.hub import hub_errors, local_folder, split_revision
 from ..base.languages import our_codes, pick_languages
 from .public_sets import EvaluationSet
 from .retrieval_task import TEXT_COLUMNS

@@ -13,7 +13,7 @@ import pandas as pd
 from ..base.catalogue import Catalogue
 from ..base.errors import InputError
 from ..base.files import data_folder, read_jsonl, read_text, texts_of
-from ..base.hub_data import HubSet, check_columns, load_set, set_folder
+from ..base.hub import HubSet, check_columns, load_set, set_folder
 from ..base.languages import by_language, pick_languages
 from .retrieval_task import TEXT_COLUMNS, ParallelQuestions, RetrievalTask
 
