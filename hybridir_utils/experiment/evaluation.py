@@ -62,8 +62,8 @@ class Evaluations:
             about = {**asdict(key), "task": task}
             if (folder / f"{part}.parquet").exists() and all(about[name] == value for name, value in where.items()):
                 rows.append(pd.read_parquet(folder / f"{part}.parquet").assign(**about))
-        table = pd.concat(rows, ignore_index=True)
         first = [*asdict(next(iter(self.folders))[0]), "task"]
+        table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=first)
         return table[first + [column for column in table.columns if column not in first]]
 
     def has(self, part: str) -> bool:

@@ -17,7 +17,7 @@ from ..experiment.run import Run
 from ..experiment.stamps import check_unaltered
 from ..provenance import reads
 from ..provenance.fingerprints import PACKAGE, Place
-from .style import save_figure
+from .style import Nothing, note_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,12 +59,24 @@ class FigureRecipe:
         return self.read or self.tables
 
     def draw(self, *tables: pd.DataFrame) -> Figure:
-        """The plot of the tables."""
-        return _function(*self.place)(*tables)
+        """The plot of the tables; one that says so where the run has nothing of what it shows."""
+        return self._had(self.place, tables, note_figure)
 
     def sentences(self, *tables: pd.DataFrame) -> list[str]:
-        """What the figure says."""
-        return _function(MODULES[self.name[:2]][1], self.say)(*tables)
+        """What the figure says; that it is left out where the run has nothing of it."""
+        return self._had((MODULES[self.name[:2]][1], self.say), tables, lambda text: [text]) or [self._left_out]
+
+    def _had(self, place: Place, tables: tuple[pd.DataFrame, ...], otherwise: Callable):
+        try:
+            return _function(*place)(*tables)
+        except (Nothing, LookupError, ValueError, ArithmeticError) as error:
+            if not isinstance(error, Nothing) and not tables[0].empty:
+                raise
+            return otherwise(self._left_out)
+
+    @property
+    def _left_out(self) -> str:
+        return f"Left out, as this run has none: {self.caption}"
 
 
 def _function(module: str, name: str) -> Callable:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..experiment.evaluation import UNTRAINED
 from ..rank.significance import clear_direction
-from .style import SHORT_SETTINGS, in_order
+from .style import SHORT_SETTINGS, Nothing, in_order
 from .tables import LOWER_IS_BETTER, fitted_on_pool, macro, of_encoders, trained
 
 HYBRID = "hybrid"
@@ -90,7 +90,11 @@ def on_scores(scores: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
     sentences = []
     for (task, base), rows in trained(macro(scores)).groupby(["task", "base"], sort=False):
         means = rows.groupby(["setting", "strategy"])["value"].mean()
-        parts = [f"{short} {means[setting].idxmax()} ({means[setting].max():.3f})" for setting, short in SHORT_SETTINGS.items()]
+        parts = [
+            f"{short} {means[setting].idxmax()} ({means[setting].max():.3f})"
+            for setting, short in SHORT_SETTINGS.items()
+            if setting in means
+        ]
         sentences.append(f"{task}, from {base}: highest mAP: {', '.join(parts)}." + _on_tests(tests, task, base))
     return sentences
 
@@ -159,6 +163,9 @@ def on_bias(bias: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
     sentences = []
     for (task, base), rows in trained(macro(bias, "")).groupby(["task", "base"], sort=False):
         means = rows.groupby(["measure", "strategy"])["value"].mean()
+        if not {"rank distance", "same-language share@10"} <= set(means.index.unique("measure")):
+            sentences.append(f"{task}, from {base}: no rank distance or same-language share, which need passages in two languages.")
+            continue
         distance, share = means["rank distance"], means["same-language share@10"]
         listed = ", ".join(f"{name} {distance[name]:,.0f}" for name in in_order(distance.index))
         sentences.append(
@@ -280,6 +287,8 @@ def on_language_share(bias: pd.DataFrame) -> list[str]:
     rows = of_encoders(macro(bias, ""))
     rows = rows[rows["task"] == bias["task"].iloc[0]]
     means = rows.groupby(["measure", "base", "strategy"])["value"].mean()
+    if "same-language share@10" not in means:
+        raise Nothing
     pool = means["same-language pool share"].mean()
     return [
         f"From {base}, share of the top ten in the question's language: {told}; in the pool {pool:.0%}."

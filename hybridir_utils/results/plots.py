@@ -40,6 +40,11 @@ def scores(table: pd.DataFrame):
     return figure
 
 
+def _settings(there) -> list[str]:
+    """Of the settings those that a pool has: one of a single language has no cross-lingual one."""
+    return [setting for setting in SHORT_SETTINGS if setting in there]
+
+
 def _lines(ax, values: pd.Series) -> None:
     for (name, style), (i, setting) in product(LINES.items(), enumerate(SHORT_SETTINGS)):
         value = values.get((name, setting), float("nan"))
@@ -50,7 +55,9 @@ def languages(table: pd.DataFrame):
     """mAP by question language in each setting, mean over seeds, first task (scores)."""
     task, table = table["task"].iloc[0], trained(table.query("query_language != 'macro' and metric == 'mAP'"))
     means = table[table["task"] == task].groupby(["base", "setting", "strategy", "query_language"])["value"].mean()
-    figure, drawn = panels(sorted(table["base"].unique()), SHORT_SETTINGS, width=3.1, height=2.2, sharey=True, sharex=True)
+    figure, drawn = panels(
+        sorted(table["base"].unique()), _settings(means.index.unique("setting")), width=3.1, height=2.2, sharey=True, sharex=True
+    )
     for ax, base, setting in drawn:
         for strategy in in_order(means[base, setting].index.unique("strategy")):
             line = means[base, setting, strategy]

@@ -41,6 +41,10 @@ DPI = 110
 SALT = "hybridir"  # fixes the ids inside SVG files
 
 
+class Nothing(Exception):
+    """A run has nothing of what a figure shows, such as a setting that its pool lacks."""
+
+
 def new_figure(rows: int = 1, columns: int = 1, width: float = 3.2, height: float = 2.6, **options):
     """(figure, [rows, columns] array of axes); width and height in inches of one axes."""
     import matplotlib
@@ -59,6 +63,8 @@ def new_figure(rows: int = 1, columns: int = 1, width: float = 3.2, height: floa
 def panels(rows: Iterable, columns: Iterable, **options) -> tuple:
     """(figure, [(axes, row, column), …]): one axes for each pair, row by row; options: of `new_figure`."""
     pairs, columns = list(rows), list(columns)
+    if not pairs or not columns:
+        raise Nothing
     figure, axes = new_figure(len(pairs), len(columns), **options)
     return figure, list(zip(axes.flat, *zip(*product(pairs, columns), strict=True), strict=True))
 
@@ -82,6 +88,8 @@ def heat(ax, wide, name: str, **options) -> None:
 def bars(ax, table, by: str, groups: list[str]) -> None:
     """A bar for the mean of each strategy and a dot for each value, side by side in each of the groups of a column."""
     strategies = in_order(table["strategy"])
+    if not strategies:
+        raise Nothing
     width = 0.8 / len(strategies)
     parts = dict(iter(table.groupby([by, "strategy"])["value"]))
     for (i, group), (j, strategy) in product(enumerate(groups), enumerate(strategies)):

@@ -15,6 +15,7 @@ from ..results.style import (
     COLOURS,
     SHORT_SETTINGS,
     VERDICT_COLOURS,
+    Nothing,
     bars,
     handle,
     heat,
@@ -254,10 +255,15 @@ def pairs(table: pd.DataFrame):
 def methods(table: pd.DataFrame):
     """mAP of every method in each setting: a dot a seed, a bar for the mean, lines for what was not trained (many_scores)."""
     table = macro(table)
+    if table.empty:
+        raise Nothing
     names = [name for name in in_order(table["strategy"]) if name not in LINES][::-1]
     figure, axes = new_figure(1, 3, width=3.1, height=0.24 * len(names) + 1.1, sharey=True)
     for ax, (setting, short) in zip(axes[0], SHORT_SETTINGS.items(), strict=True):
         rows = table[table["setting"] == setting]
+        if rows.empty:
+            ax.set(title=f"{short} (not in this pool)")
+            continue
         for place, name in enumerate(names):
             values = rows[rows["strategy"] == name]["value"]
             ax.barh(place, values.mean(), 0.72, color=COLOURS.get(name), alpha=0.55)
@@ -308,11 +314,13 @@ def cost(scores: pd.DataFrame, cost: pd.DataFrame):
     seed, as a worker's first training also reads and tokenises (many_scores, many_cost).
     """
     scores = macro(scores)
+    if scores.empty:
+        raise Nothing
     seconds = cost.groupby("strategy")["seconds"].min()
     figure, axes = new_figure(1, 2, width=3.9, height=3.0, sharex=True)
     for ax, setting in zip(axes[0], ("cross-lingual", "multilingual"), strict=True):
         means = scores[scores["setting"] == setting].groupby("strategy")["value"].mean()
-        for name in in_order(seconds.index):
+        for name in in_order(set(seconds.index) & set(means.index)):
             ax.plot(seconds[name], means[name], "o", color=COLOURS.get(name), ms=6, mec="black", mew=0.4, label=name)
         ax.set(xlabel="training, seconds (fastest seed)", ylabel=f"{SHORT_SETTINGS[setting]} mAP", ylim=(0, None), xlim=(0, None))
     legend_below(figure, axes[0, 0], 5)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..base.errors import InputError
 from ..base.parallel import run_jobs
 from ..data.register import Request, data_fingerprint, read_questions
 from ..encode.encoding import encode_rows, open_encoder
@@ -62,6 +63,15 @@ def questions(run: Run) -> ParallelQuestions:
     """The run's parallel questions. Raises InputError where the task has none, or as the task's reader does."""
     p = run.profile
     return read_questions(question_task(run), p.request)
+
+
+def without_questions(run: Run) -> str:
+    """Why the run has no parallel questions; "" where it has some."""
+    try:
+        questions(run)
+    except InputError as error:
+        return f"This notebook is left out: {error}"
+    return ""
 
 
 def trained_languages(run: Run) -> tuple[str, ...]:

@@ -136,6 +136,8 @@ def survival(kept: pd.DataFrame, questions: pd.DataFrame, in_domain: str) -> pd.
     task, base, side, measure, correlation, n. Accuracy kept: mean cross-lingual AP under shift / in domain. kept: `alignment_kept`.
     """
     cross = questions[questions["setting"] == "cross-lingual"].groupby(["task", *ENCODER])["AP"].mean()
+    if in_domain not in cross:
+        return pd.DataFrame(columns=[*CASE, "correlation", "n"])
     accuracy = (cross / cross[in_domain].reindex(cross.index.droplevel("task")).to_numpy()).rename("accuracy").reset_index()
     both = trained(kept).merge(accuracy, on=["task", *ENCODER]).dropna(subset=["kept", "accuracy"])
     rows = [(*about, _spearman(part["kept"], part["accuracy"]), len(part)) for about, part in both.groupby(CASE, sort=False)]

@@ -101,6 +101,15 @@ def say(*sentences: str):
     return Markdown("\n".join(f"- {sentence}" for sentence in sentences))
 
 
+def leave_out(sentence: str):
+    """Say why a run cannot have the rest of a notebook, and do nothing in its other cells; an empty sentence changes nothing."""
+    from IPython import get_ipython
+
+    if sentence and (shell := get_ipython()):
+        shell.input_transformers_cleanup.append(lambda lines: [])
+    return say(sentence) if sentence else None
+
+
 def _record(run: Run) -> None:
     """Write `about.json` beside the tables: what they were made from, with what, and on what."""
     p = run.profile

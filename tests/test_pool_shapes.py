@@ -1,0 +1,55 @@
+"""Pools of any shape: what a pool does not have is left out with a sentence, and all else is shown.
+
+The matrix: every figure of notebooks 03 to 09 and the sentences beside them, on the tables that pools of other shapes leave; a pool of one
+language has no cross-lingual setting, one whose questions are in a language it lacks no monolingual one, one without parallel texts no
+alignment, map or rank distance.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from made_up import made_up_tables
+
+from hybridir_utils.results.figures import FIGURES
+from hybridir_utils.results.findings import against_paper, on_bias, on_scores
+
+LACKING = ("cross-lingual", "monolingual", "parallel texts", "everything")
+NOT_PARALLEL = ("map", "alignment", "distances", "shift_alignment", "question_recall", "question_alignment", "question_pairs")
+SHOWN = [name for name in FIGURES if name[:2] in ("03", "04", "06", "07", "08")]
+
+
+def without(table: pd.DataFrame, name: str, lacking: str) -> pd.DataFrame:
+    """What is left of a saved table where the run's pools lack something."""
+    if lacking == "everything" or (lacking == "parallel texts" and name in NOT_PARALLEL):
+        return table.iloc[:0]
+    if lacking == "parallel texts" and "measure" in table:
+        return table[~table["measure"].astype(str).str.contains("rank distance|same-language share@10")]
+    return table[table["setting"] != lacking] if "setting" in table else table
+
+
+@pytest.mark.parametrize("lacking", LACKING)
+@pytest.mark.parametrize("figure", SHOWN)
+def test_a_figure_is_drawn_of_what_there_is(figure, lacking):
+    recipe = FIGURES[figure]
+    tables = {name: without(table, name, lacking) for name, table in made_up_tables().items()}
+    drawn = recipe.draw(*(tables[name] for name in recipe.tables))
+    assert drawn.axes
+    if set(recipe.told_from) <= set(tables):  # the made-up tables have no tests
+        assert recipe.sentences(*(tables[name] for name in recipe.told_from))
+    if lacking == "everything":
+        assert any(ax.texts for ax in drawn.axes), "a sentence stands in its place"
+
+
+def test_a_fault_of_a_plot_is_not_taken_for_a_pool_that_lacks_something():
+    with pytest.raises((LookupError, AttributeError)):
+        FIGURES["03_scores"].draw(made_up_tables()["scores"].drop(columns="strategy"))
+
+
+@pytest.mark.parametrize("lacking", LACKING[:3])
+def test_sentences_are_said_of_what_there_is(lacking):
+    tables = {name: without(table, name, lacking) for name, table in made_up_tables().items() if name in ("scores", "bias")}
+    said = " ".join(on_scores(tables["scores"], pd.DataFrame()) + against_paper(tables["scores"]))
+    assert ("Cr. " in said.split("The paper's")[0]) == (lacking != "cross-lingual")
+    if lacking == "parallel texts":
+        assert all("no rank distance or same-language share" in sentence for sentence in on_bias(tables["bias"], pd.DataFrame()))
