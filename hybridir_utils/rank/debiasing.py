@@ -36,7 +36,11 @@ class Debiaser:
     of_questions: bool = True
 
     def for_languages(self, languages: Sequence[str]) -> Debiaser:
-        """The same for these languages, too: one that was not fitted on loses what stands for all (of SHIFT: nothing)."""
+        """The same for these languages, too: one that was not fitted on loses what stands for all (of SHIFT: nothing).
+
+        Left as they are beside centred ones, they would score by the direction that all share: with me5-small-4bit on XQuAD-R and no means
+        of Greek and Vietnamese, Mul. mAP is .392 so, .483 with the mean of means (.301 plain, .537 with every language's own).
+        """
         offset, basis = self.common
         others = [language for language in languages if language not in self.offsets]
         return replace(self, offsets=dict.fromkeys(others, offset) | self.offsets, bases=dict.fromkeys(others, basis) | self.bases)
