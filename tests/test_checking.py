@@ -117,11 +117,11 @@ def test_published_averages_are_over_all_languages_or_none():
 
 def test_the_command_is_red_for_a_public_encoder_that_is_off(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
-    run, scores = open_run("xquad"), run_of_public_encoders()
+    run, scores = open_run("pretrained"), run_of_public_encoders()
     for change, status in ((0.0, 0), (0.1, 1)):
         save_table(run, "scores", scores.assign(value=scores["value"] - change))
         save_table(run, "bias", no_bias())
-        assert main(["check", "--profile", "xquad"]) == status
+        assert main(["check", "--profile", "pretrained"]) == status
         assert "BGE-M3 dense" in capsys.readouterr().out
 
 
@@ -139,23 +139,23 @@ def test_tables_for_readers():
 @pytest.mark.parametrize(("change", "status"), [(0.0, 0), (0.2, 1)])
 def test_the_command_ends_with_status_one_when_a_row_is_off(change, status, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
-    run, (scores, bias) = open_run("xquad"), run_like_the_paper()
+    run, (scores, bias) = open_run("pretrained"), run_like_the_paper()
     save_table(run, "scores", scores.assign(value=scores["value"] - change * (scores["query_language"] == "zh")))
     save_table(run, "bias", bias)
-    assert main(["check", "--profile", "xquad", "--as", "aligned=LaBSE"]) == status
+    assert main(["check", "--profile", "pretrained", "--as", "aligned=LaBSE"]) == status
     printed = capsys.readouterr().out
     assert ("0 off" in printed) == (status == 0) and (run.results / "check.csv").is_file()
-    assert main(["check", "--profile", "xquad"]) == 1 and "nothing to compare" in capsys.readouterr().err
+    assert main(["check", "--profile", "pretrained"]) == 1 and "nothing to compare" in capsys.readouterr().err
 
 
 def test_other_expected_numbers(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
-    run, (scores, bias) = open_run("xquad"), run_like_the_paper()
+    run, (scores, bias) = open_run("pretrained"), run_like_the_paper()
     save_table(run, "scores", scores)
     save_table(run, "bias", bias)
     expected = tmp_path / "expected.csv"
     in_our_names().assign(model="mine").drop_duplicates(["task", "strategy", "setting", "language", "metric"]).to_csv(expected, index=False)
-    assert main(["check", "--profile", "xquad", "--as", "aligned=mine", "--against", str(expected)]) in (0, 1)
+    assert main(["check", "--profile", "pretrained", "--as", "aligned=mine", "--against", str(expected)]) in (0, 1)
     assert "mine" in capsys.readouterr().out
 
 

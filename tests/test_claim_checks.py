@@ -127,7 +127,7 @@ def test_questions_are_counted_by_language_with_what_they_lack(run, tiny_pairs, 
 
 
 def test_lareqas_sets_hold_parallel_questions_in_eleven_and_seven_languages(real_data):
-    table = task_counts(open_run("xquad"))
+    table = task_counts(open_run("pretrained", tasks=["xquad-r", "mlqa-r"]))
     assert table["task"].value_counts().to_dict() == {"xquad-r": 11, "mlqa-r": 7}
     assert (table[["translated", "answered", "answered_elsewhere"]].eq(table["questions"], axis=0)).all(axis=None)
     assert set(table[table["task"] == "xquad-r"]["questions"]) == {1190}

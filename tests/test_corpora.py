@@ -275,7 +275,7 @@ def test_a_public_task_that_has_none_of_the_languages(name, tmp_path):
 
 
 def test_a_language_that_no_task_has(real_data):
-    run = open_run("xquad", data_dir=str(real_data), task_languages=["de", "el", "fr"])
+    run = open_run("pretrained", tasks=["xquad-r", "mlqa-r"], data_dir=str(real_data), task_languages=["de", "el", "fr"])
     known = ", ".join(XQUAD_R_LANGUAGES)
     with pytest.raises(UnknownName, match=rf"unknown language of the tasks xquad-r, mlqa-r 'fr'.*Known: {known}\."):
         evaluation_tasks(run)

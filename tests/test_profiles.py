@@ -169,7 +169,7 @@ def test_runs_of_a_profile_share_artefacts_but_no_results(tmp_path, monkeypatch)
 
 def test_profile_cannot_be_set_as_a_value_of_itself():
     with pytest.raises(UnknownName, match="'profile'"):
-        open_run("sample", **{"profile": "xquad"})
+        open_run("sample", **{"profile": "pretrained"})
 
 
 def test_start_records_every_parameter_and_prints_the_notebooks_own_and_the_versions(capsys, monkeypatch, tmp_path):
