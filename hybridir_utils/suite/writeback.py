@@ -17,6 +17,7 @@ from ..experiment.run import Run, reference_figures, reference_tables, run_comma
 from ..experiment.stamps import STAMPS, check_unaltered, is_current, read_stamps
 from ..provenance.fingerprints import sealed
 from ..results.figures import FIGURES
+from ..results.findings import on_beside_a_mean
 from ..results.tables import markdown, score_table
 from ..studies.claims.judging import claims_markdown
 from .cells import INJECTED
@@ -146,7 +147,8 @@ def _fill_pages() -> list[Path]:
 def filled(page: str, read: Callable[[str, str], pd.DataFrame]) -> str:
     """A page whose blocks `<!-- numbers: RUN WHAT … -->` to `<!-- end -->` hold what the tables say now.
 
-    WHAT: `scores TASK [BASE …]` or `claims [SOURCE …]`. read: the saved table of a run, by both names. Raises InputError for another block.
+    WHAT: `scores TASK [BASE …]`, `claims [SOURCE …]` or `beside-a-mean` (sentences). read: the saved table of a run, by both names.
+    Raises InputError for another block.
     """
     return BLOCK.sub(
         lambda found: f"{found[1]}{readme_block(found[3], found[4].split(), lambda table: read(found[2], table))}{found[5]}", page
@@ -158,8 +160,10 @@ def readme_block(what: str, which: list[str], read: Callable[[str], pd.DataFrame
     if what == "claims":
         claims = read("claims")
         return claims_markdown(claims[claims["source"].isin(which or claims["source"])])
+    if what == "beside-a-mean":
+        return "\n".join(on_beside_a_mean(read("debiasing"))) + "\n"
     if what != "scores" or not which:
-        raise InputError(f"numbers: {what} {' '.join(which)}: expected `scores TASK [BASE …]` or `claims [SOURCE …]`.")
+        raise InputError(f"numbers: {what} {' '.join(which)}: expected `scores TASK [BASE …]`, `claims [SOURCE …]` or `beside-a-mean`.")
     rows = score_table(read("scores"), read("bias")).loc[which[0]]
     bases = rows.index.get_level_values("base")
     return markdown(rows.loc[bases.isin([*(which[1:] or bases), REFERENCE]), SCORES])
