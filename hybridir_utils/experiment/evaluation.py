@@ -42,7 +42,7 @@ REFERENCE = "reference"  # base of the lines that are no encoder
 REFERENCES = {"BM25": bm25_scores, "random": lambda task: random_scores(task, seed=0)}
 SHOWN = 10  # length of the ranked lists kept for reading
 MAPPED_GROUPS = 25  # parallel questions on the 2-D map
-FITTED_PASSAGES = 200  # training passages a language that the methods that train nothing are fitted on
+FITTED_PASSAGES = 100  # training passages a language that the methods that train nothing are fitted on
 
 
 @dataclass(frozen=True)
