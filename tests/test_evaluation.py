@@ -196,7 +196,7 @@ def test_encoders_that_are_missing_are_told_with_notebook_and_command(tmp_path, 
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
     monkeypatch.setattr(encoders, "prepare_pairs", lambda run: SimpleNamespace(folder=tmp_path / "pairs"))
     monkeypatch.setattr(encoders, "base_encoders", lambda run: dict.fromkeys(run.profile.bases, tmp_path / "base"))
-    with pytest.raises(MissingInput, match=r"30 of 30 encoders.*02_hybrid_batch_training.*run --profile xquad --only 02"):
+    with pytest.raises(MissingInput, match=r"9 of 9 encoders.*02_hybrid_batch_training.*run --profile pretrained --only 02"):
         encoders.trained_encoders(open_run("pretrained"), make=False)
 
 

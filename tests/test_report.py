@@ -144,7 +144,9 @@ def test_a_figure_drawn_from_other_tables_is_said_to_be_stale(hostile, tmp_path,
 
 def test_without_any_result_the_command_is_named_and_nothing_written(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
-    with pytest.raises(MissingInput, match=r"no saved results to report\. Run the .* first: python -m hybridir_utils run --profile xquad"):
+    with pytest.raises(
+        MissingInput, match=r"no saved results to report\. Run the .* first: python -m hybridir_utils run --profile pretrained"
+    ):
         write_report(open_run("pretrained"))
     assert main(["report", "--profile", "pretrained", "--set", "alpha=0.3"]) == 1 and "error: " in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
