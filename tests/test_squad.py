@@ -5,6 +5,7 @@ import json
 import unicodedata
 import warnings
 from functools import partial
+from itertools import product
 
 import pandas as pd
 import pytest
@@ -163,8 +164,11 @@ def sentence_of(paragraph, number):
     return next(paragraph.context[a:b] for a, b in sentence_spans(paragraph.context, "en") if a <= start < b)
 
 
-@pytest.mark.parametrize("form", ["NFC", "NFD", "entities"])
-@pytest.mark.parametrize("counted", ["NFC", "NFD", "entities"])
+FORMS = ("NFC", "NFD", "entities")
+ONE_DIFFERENCE = [pair for pair in product(FORMS, FORMS) if pair != ("entities", "NFD")]
+
+
+@pytest.mark.parametrize(("form", "counted"), ONE_DIFFERENCE)
 def test_an_answer_is_found_whatever_form_its_offset_was_counted_in(tmp_path, form, counted):
     """The context in one form, answer and offset in another, as files are that went through several tools."""
     forms = {"NFC": partial(unicodedata.normalize, "NFC"), "NFD": partial(unicodedata.normalize, "NFD"), "entities": lambda t: t}
@@ -173,8 +177,6 @@ def test_an_answer_is_found_whatever_form_its_offset_was_counted_in(tmp_path, fo
     start = forms[counted](context).index(forms[counted]("sông Hồng"))
     answer = {"text": forms[counted]("sông Hồng"), "answer_start": start}
     content = document(stored, [{"id": "1", "question": "?", "answers": [answer]}])
-    if form == "entities" and counted == "NFD":
-        pytest.skip("two differences at once")
     paragraph = read_squad_json(write(tmp_path / "x", "vi", content) / "vi.json", bad_share=0)[0]
     assert unicodedata.normalize("NFC", paragraph.context[paragraph.questions[0].answer_starts[0] :]).startswith("sông Hồng &")
 
