@@ -10,8 +10,8 @@ Max@R, Complete@k       mean of max rank over R_q; share of q with all of R_q in
 same-language share@k   candidates of the question's language among the top k; `same-language pool share` is the unbiased value.
 LPR                     share of q whose best-ranked relevant candidate is in q's language, over q with relevant candidates in
                         that language and in another: the Language Preference Rate of MLAIRE (Jang et al. 2026, arXiv 2605.07249) as others
-                        tell it (its own wording could not be read), where these are translations of one passage. Its Lang-nDCG is not computed here: no public text
-                        that we could read gives the gains.
+                        tell it (its own wording could not be read), where these are translations of one passage. Its
+                        Lang-nDCG is not computed here: no public text that we could read gives the gains.
 first hit               MLAIRE's four-way split of the candidate ranked first: is it relevant (right) or not (wrong), and in q's
                         language (same) or another. The four shares add up to 1.
 MLRS                    MultiLingualRankShift (Park and Lee 2025, arXiv 2502.11175): how much the ranks of passages gain when they stand
