@@ -16,6 +16,7 @@ XQUAD_R_LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi",
 SAME = {"nb": "no", "fuv": "ff", "pbt": "ps", "quy": "qu"}  # one language to most sets, two to CLDR
 APART = {"ajp": "ajp", "prs": "prs", "tw": "tw", "twi": "tw"}  # two languages to FLORES, one to CLDR
 SCRIPTS = {"Hang": "Kore"}  # of Korean, as FLORES writes it
+LANGID_NAMES = {"fil": "tl", "nb": "no"}  # py3langid's code where it is not ours
 MODIFIERS = {"@latin": "-Latn", "@cyrillic": "-Cyrl"}  # of a POSIX locale
 SPLITS = ("train", "dev", "val", "validation", "test", "all")  # file names that are no languages, though `dev` and `val` are codes of some
 FAMILIES = {

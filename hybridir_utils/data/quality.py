@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import regex
 
 from ..base.errors import InputError
-from ..base.languages import OTHER, script_of
+from ..base.languages import LANGID_NAMES, OTHER, script_of
 from ..base.mapped import chunks, codes, holds, keep_rows
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ CHECKED_TOGETHER = 100_000  # pairs; fewer are checked as a whole
 CONFIDENCE = 0.8
 LONG_ENOUGH = 40  # characters
 
-_NAMES = {"fil": "tl"}  # py3langid's code where it is not ours
 _MEMBERS = {"ar": ("arz", "ary"), "no": ("nn",), "nn": ("no",), "zh": ("wuu", "yue")}  # written alike
 
 # ISO 15924 codes that stand for several Unicode scripts, or for a variant of one
@@ -225,7 +224,7 @@ def other_languages(texts: Sequence[str], language: str) -> pd.DataFrame:
 
 def _name(code: str) -> str:
     code = code.split("-")[0]
-    return _NAMES.get(code, code)
+    return LANGID_NAMES.get(code, code)
 
 
 @cache

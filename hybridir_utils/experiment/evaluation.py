@@ -254,18 +254,19 @@ def _save_debiased(out: Path, vectors: TaskVectors, task: RetrievalTask, plain: 
     centring on the pool, for paired tests.
     """
     none = {"method": "none", "fitted_on": NOT_USED, "question_language": NOT_USED, "not_fitted": ""}
-    tables = [_summary(plain, task).assign(**none)]
+    tables = [_summary(per_query(plain, task), plain, task).assign(**none)]
     for about, changed in comparators(vectors, task, texts):
         ranks = rank_task(dot_scores(changed.queries, changed.candidates), task, plain.top.shape[1])
-        tables.append(_summary(ranks, task).assign(**about))
+        per = per_query(ranks, task)
+        tables.append(_summary(per, ranks, task).assign(**about))
         if (about["method"], about["fitted_on"], about["question_language"]) == ("centring", "pool", "given"):
-            _per_question(per_query(ranks, task), ranks, task).to_parquet(out / "debiasing_questions.parquet", index=False)
+            _per_question(per, ranks, task).to_parquet(out / "debiasing_questions.parquet", index=False)
     pd.concat(tables, ignore_index=True).to_parquet(out / "debiasing.parquet", index=False)
 
 
-def _summary(ranks: Ranks, task: RetrievalTask) -> pd.DataFrame:
+def _summary(per: pd.DataFrame, ranks: Ranks, task: RetrievalTask) -> pd.DataFrame:
     """setting, metric, value: macro mAP of each setting; of the mixed pool also R@10 and `bias.main_scores`."""
-    table = scores(per_query(ranks, task)).query("query_language == 'macro'")
+    table = scores(per).query("query_language == 'macro'")
     table = table[(table["metric"] == "mAP") | ((table["metric"] == "R@10") & (table["setting"] == "multilingual"))]
     bias = main_scores(ranks, task).rename(columns={"measure": "metric"}).assign(setting="multilingual")
     return pd.concat([table, bias], ignore_index=True)[["setting", "metric", "value"]]

@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 
 from ..base.errors import InputError
+from ..base.languages import LANGID_NAMES
 from ..encode.encoding import TaskVectors
 from ..tasks.retrieval_task import RetrievalTask, parallel_rows
 
 SOURCE = "en"  # the language that SHIFT moves passages to
 NOT_USED = "-"  # fitted_on of no method; question_language of a method that leaves the questions as they are
-_LANGID_NAMES = {"fil": "tl", "nb": "no"}  # py3langid's code where it is not ours
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def _identified(texts: tuple[str, ...], languages: tuple[str, ...]) -> list[str]
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
-    names = {_LANGID_NAMES.get(code, code.split("-")[0]): code for code in reversed(languages)}
+    names = {LANGID_NAMES.get(code, code.split("-")[0]): code for code in reversed(languages)}
     known = {name: code for name, code in names.items() if name in identifier.labels}
     if not known:
         return [languages[0]] * len(texts)

@@ -17,7 +17,7 @@ from ..base.errors import InputError, UnknownName
 from ..experiment.any_encoder import named_encoder, need_ranked, vectors_of
 from ..experiment.evaluation import REFERENCES
 from ..rank import metrics, significance
-from ..rank.bias import bias_scores, not_computed
+from ..rank.bias import MAIN_MEASURES, bias_scores, not_computed
 from ..rank.debiasing import fit_centring
 from ..rank.ranking import Ranks, dot_scores, rank_task
 from ..tasks.retrieval_task import RetrievalTask
@@ -28,8 +28,7 @@ DEPTH = 100  # candidates kept of each list, for bias measures
 PLAIN, CENTRED = "plain", "centred"
 OF_SCORES = {f"{short} mAP": (setting, "mAP") for setting, short in SHORT_SETTINGS.items()}  # column -> setting, metric
 OF_SCORES |= {f"Mul. {metric}": ("multilingual", metric) for metric in ("R@1", "R@10")}
-OF_BIAS = ("rank distance", "LPR", "same-language share@10")
-COLUMNS = (*OF_SCORES, *OF_BIAS)
+COLUMNS = (*OF_SCORES, *MAIN_MEASURES)
 FORMATS = {"rank distance": "{:,.1f}"}  # others to three digits
 
 
@@ -66,7 +65,7 @@ class Evaluation:
         scores, bias = (table[table["query_language"] == "macro"] for table in (self.scores, self.bias))
         of_scores, of_bias = scores.set_index(["setting", "metric"])["value"], bias.set_index("measure")["value"]
         found = {column: of_scores.get(place) for column, place in OF_SCORES.items()}
-        return found | {measure: of_bias.get(measure) for measure in OF_BIAS}
+        return found | {measure: of_bias.get(measure) for measure in MAIN_MEASURES}
 
     def __repr__(self) -> str:
         return "\n".join([repr(Shown(as_text(self.table()))), *self.notes])
@@ -117,7 +116,7 @@ def _not_measured(task: RetrievalTask) -> Iterator[str]:
     reasons = not_computed(task)
     if "TLR" in reasons:
         yield f"Cr.: {reasons['TLR']}"
-    yield from (f"{name}: {reason}" for name, reason in reasons.items() if any(column.startswith(name) for column in OF_BIAS))
+    yield from (f"{name}: {reason}" for name, reason in reasons.items() if any(column.startswith(name) for column in MAIN_MEASURES))
 
 
 def _centred(vectors: tuple[np.ndarray, np.ndarray], task: RetrievalTask) -> tuple[list[np.ndarray] | None, str]:

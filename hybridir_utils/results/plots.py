@@ -9,10 +9,10 @@ import pandas as pd
 from ..experiment.evaluation import REFERENCE, UNTRAINED
 from .paper import in_our_names
 from .style import COLOURS, SHORT_SETTINGS, bars, handle, heat, in_order, label, legend_below, new_figure, note_figure, panels
-from .tables import fitted_on_pool, macro, of_encoders, trained
+from .tables import METHODS, fitted_on_pool, macro, of_encoders, trained
 
 LINES = {"BM25": "--", "random": ":"}
-METHODS = {"none": "o", "centring": "s", "lir": "^", "lsar": "D", "shift": "v"}
+MARKS = dict(zip(METHODS, "os^Dv", strict=True))
 PAPER_MARKS = {"XLM-R": "D", "LaBSE": "^"}  # the paper's encoders
 PAPER_CELL = ["model", "strategy", "setting"]  # a mean over languages for each
 BESIDE = ("none", "centring")
@@ -142,12 +142,12 @@ def debiasing(table: pd.DataFrame):
     strategies = in_order(table["strategy"])
     figure, drawn = panels(sorted(table["base"].unique()), SHORT_SETTINGS, width=3.1, height=2.1, sharex=True)
     for ax, base, setting in drawn:
-        for (i, strategy), (j, (method, marker)) in product(enumerate(strategies), enumerate(METHODS.items())):
+        for (i, strategy), (j, (method, marker)) in product(enumerate(strategies), enumerate(MARKS.items())):
             value = means.get((base, setting, strategy, method), float("nan"))
             ax.plot(i + 0.15 * (j - 2), value, marker, ms=4, color=COLOURS.get(strategy), mec="black", mew=0.4)
         ax.set_xticks(range(len(strategies)), strategies, fontsize=7)
         label(ax, "", "mAP", f"{base}: {setting}")
-    legend_below(figure, [handle(name, marker, "grey") for name, marker in METHODS.items()], 5)
+    legend_below(figure, [handle(name, marker, "grey") for name, marker in MARKS.items()], 5)
     return figure
 
 
@@ -183,7 +183,7 @@ def _beside(ax, rows: pd.DataFrame, theirs: pd.DataFrame, strategies: list[str])
         for x, method, inside in ((i - 0.14, "none", colour), (i + 0.14, "centring", "white")):
             seeds = own.loc[own["method"] == method, "value"]
             ax.plot([x] * len(seeds), seeds, ".", ms=2, color="black", zorder=3)
-            ax.plot([x], means[[method]], METHODS[method], ms=6, color=colour, mfc=inside)
+            ax.plot([x], means[[method]], MARKS[method], ms=6, color=colour, mfc=inside)
         for model, marker in PAPER_MARKS.items():
             value = theirs.loc[(theirs["model"] == model) & (theirs["strategy"] == strategy), "value"].mean()
             ax.plot([i + 0.32], [value], marker, ms=4, color="black", mfc="none", mew=0.7)
