@@ -119,6 +119,31 @@ def test_code_does_also_in_what_it_imports(package, module, old, new):
     assert package(module, old, new) != before
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "same"), [("size: int = 3", "size: int = 3\n    more: str = LEFT", True), ("size * 2", "size * 4", False), ("9", "8", False)]
+)
+def test_one_more_key_of_a_profile_makes_nothing_old(package, monkeypatch, old, new, same):
+    """Its values stand in recipes; what it does with them is code like any other."""
+    source = "from low import LEFT\n\nclass Kept:\n    kind = 9\n    size: int = 3\n\n    def twice(self):\n        return self.size * 2\n"
+    package("other", "VALUE = 2\n", source)
+    package("top", "number() + 1", "number() + Kept().twice()")
+    package("top", "from .middle import number", "from .middle import number\nfrom .other import Kept")
+    assert used("top") >= {"other.Kept"}
+    for values in (fingerprints.VALUES, ("other", "Kept")):
+        monkeypatch.setattr(fingerprints, "VALUES", values)
+        fingerprints._read.cache_clear()
+        before = top()
+        after = package("other", old, new)
+        assert (after == before) is (same and values == ("other", "Kept"))
+        package("other", new, old)
+
+
+def test_the_class_of_values_is_there():
+    module, name = fingerprints.VALUES
+    assert name in fingerprints.source_of(module).meanings
+    assert Path(fingerprints.modules()["train.methods"]) not in used_code([fingerprints.VALUES])
+
+
 @pytest.mark.parametrize("other", ["from numpy import floor\nfrom math import inf", "from math import ceil as floor, inf"])
 def test_another_function_of_the_same_name_does_too(package, other):
     before = top()

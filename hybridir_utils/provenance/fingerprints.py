@@ -23,6 +23,7 @@ from ..base.files import ROOT, fingerprint
 PACKAGE = Path(__file__).resolve().parents[1]
 ALL = "*"
 FACE = "library"  # the module whose names the package itself offers
+VALUES = ("experiment.profile", "Profile")  # its fields are values, which stand in recipes; one more key makes nothing old
 
 PINNED = ("torch", "transformers", "sentence-transformers", "datasets", "numpy", "babel", "tokenizers")
 CHANGES = "+changes"
@@ -95,11 +96,16 @@ def _read(module: str, path: Path) -> Source:
     names, libraries = imports | {name: (module, name) for name in statements}, _library_imports(tree)
     meanings, uses = {}, {}
     for name, nodes in statements.items():
-        said, mentioned = _meaning(nodes)
+        said, mentioned = _meaning(_without_fields(nodes) if (module, name) == VALUES else nodes)
         taken = sorted({f"{used} is {libraries[used]}" for used, _ in mentioned if used in libraries})
         meanings[name] = hashlib.sha256("\n".join([*said, *taken]).encode()).hexdigest()[:16]
         uses[name] = frozenset(_places(mentioned, names))
     return Source(meanings, uses, imports)
+
+
+def _without_fields(nodes: list[ast.ClassDef]) -> list[ast.AST]:
+    """What a class does: its statements but for the annotated fields."""
+    return [part for node in nodes for part in node.body if not isinstance(part, ast.AnnAssign)]
 
 
 def _defined(statement: ast.stmt) -> list[str]:
