@@ -120,7 +120,8 @@ def test_code_does_also_in_what_it_imports(package, module, old, new):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "same"), [("size: int = 3", "size: int = 3\n    more: str = LEFT", True), ("size * 2", "size * 4", False), ("9", "8", False)]
+    ("old", "new", "same"),
+    [("size: int = 3", "size: int = 3\n    more: str = LEFT", True), ("size * 2", "size * 4", False), ("9", "8", False)],
 )
 def test_one_more_key_of_a_profile_makes_nothing_old(package, monkeypatch, old, new, same):
     """Its values stand in recipes; what it does with them is code like any other."""
