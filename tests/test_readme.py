@@ -95,7 +95,7 @@ def test_the_two_commands_stand_on_the_first_screen():
     assert {"    pip install -r requirements.txt && python -m hybridir_utils run", "    pip install -r requirements.txt && pytest"} <= set(
         head
     )
-    assert README.stat().st_size <= 10 * 1024
+    assert README.stat().st_size <= 8 * 1024
 
 
 def test_counts_of_the_readme_are_the_corpus(real_data):
