@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridir_utils.base.errors import InputError
+from hybridir_utils.rank import ranking
 from hybridir_utils.rank.ranking import Ranks, dot_scores, rank_task, rows_per_block
 from hybridir_utils.tasks.retrieval_task import RetrievalTask
 
@@ -66,6 +67,24 @@ def test_counts_and_top_equal_brute_force_with_ties(sizes, n_questions, relevanc
     shape = len(task.queries), len(task.candidates)
     scores = np.random.default_rng(seed).integers(-levels, levels, shape).astype(np.float32)
     ranks = rank_task(from_matrix(scores), task, depth=depth, block=block, threads=2)
+    assert_brute_force(ranks, scores, task, depth)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    size=st.integers(60, 200),
+    levels=st.sampled_from([1, 3, 40, 10**6]),
+    depth=st.integers(1, 3),
+    most=st.integers(1, 9),
+    seed=st.integers(0, 99),
+)
+def test_the_same_in_groups_with_a_rest_and_in_parts_of_a_question(size, levels, depth, most, seed):
+    """Pools of many times the list's length, and more relevant candidates than are compared at once."""
+    task = make_task({"de": size, "en": size // 2}, 2, 0.2, seed)
+    scores = np.random.default_rng(seed).integers(-levels, levels, (len(task.queries), len(task.candidates))).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "SCORES_PER_BLOCK", most * scores.shape[1] // 4)
+        ranks = rank_task(from_matrix(scores), task, depth=depth, block=3)
     assert_brute_force(ranks, scores, task, depth)
 
 
@@ -157,9 +176,11 @@ def test_vectors_of_two_widths_are_refused():
 def test_nan_scores_and_wrong_shapes_name_their_place():
     task = make_task({"de": 4, "en": 4}, 3, 0.5, seed=6)
     scores = np.zeros((len(task.queries), len(task.candidates)), dtype=np.float32)
-    scores[4, 1] = np.nan
-    with pytest.raises(InputError, match=rf"query row 4 \('{task.queries['id'][4]}'\) has NaN"):
-        rank_task(from_matrix(scores), task, block=2)
+    for column, depth in ((1, 1), (0, 100), (7, 1)):
+        wrong = scores.copy()
+        wrong[4, column] = np.nan
+        with pytest.raises(InputError, match=rf"query row 4 \('{task.queries['id'][4]}'\) has NaN"):
+            rank_task(from_matrix(wrong), task, depth, block=2)
     with pytest.raises(InputError, match=r"expected floats \(6, 8\)"):
         rank_task(from_matrix(scores[:, :-1]), task)
     with pytest.raises(InputError, match="at least 1"):

@@ -1,9 +1,8 @@
 """One pass of score blocks over a retrieval task: the rank of every relevant candidate and the top of every list.
 
 Every measure of `metrics` and `bias` is a function of these ranks, so texts are encoded once and scores computed once.
-Within its language, a relevant candidate is compared with all. In the mixed pool, two binary searches in the ordered scores count the
-higher and the equal ones: sorting costs less than comparing as soon as a question has several relevant candidates, and ordering the
-best alone costs half of it, which is enough for a question whose relevant candidates are all among them.
+A relevant candidate's score is compared with those of the whole pool, and the comparisons are counted there and in the part of its
+language; no list is sorted but for its best. Up to about a hundred relevant candidates a question, comparing costs less than sorting.
 
 Ties (PAPER §3): a relevant candidate's rank is 1 + the number of candidates that score higher, which is the best case;
 relevant candidates that tie with each other take successive ranks. `Places` also gives the worst case.
@@ -30,6 +29,7 @@ from ..tasks.retrieval_task import RetrievalTask
 ScoreBlock = Callable[[int, int], np.ndarray]
 
 SCORES_PER_BLOCK = 3 * 2**20  # 12 MiB of float32: large enough for the product to run at full speed, small enough for the cache
+GROUPS = 8  # of candidates, for each place of the list of the best: the highest of each group bound what must be ordered
 MOST_WORKERS = 8  # each holds two blocks; more only queue for memory bandwidth
 
 
@@ -114,7 +114,7 @@ def rank_task(
     score_block(start, stop): scores [stop - start, N] of the queries start..stop, higher is better; it is called from
     several threads at once, each with one BLAS thread, and its result is not changed. block: queries at a time (default:
     `rows_per_block`, of which `dot_scores` wants a multiple, or it computes part of a tile in vain); threads: workers
-    (default: as many as BLAS may use, at most 8). Neither changes the result; memory is about 2.5 blocks per worker.
+    (default: as many as BLAS may use, at most 8). Neither changes the result; memory is about two blocks per worker.
     Raises InputError when a block has the wrong shape or a NaN.
     """
     n_queries, n_candidates = len(task.query_language), len(task.candidate_language)
@@ -153,78 +153,55 @@ def _places(run: np.ndarray, score: np.ndarray, above: np.ndarray, tied: np.ndar
 
 def _rank_block(score_block: ScoreBlock, task: RetrievalTask, pairs: np.ndarray, depth: int, start: int, stop: int) -> Ranks:
     scores = _without_own(np.asarray(score_block(start, stop)), task, start, stop)
+    top = _top(scores, depth, task, start)
     query, candidate = pairs[slice(*np.searchsorted(pairs[:, 0], [start, stop]))].T
-    row, score, language = query - start, scores[query - start, candidate], task.candidate_language[candidate]
-    bounds = np.searchsorted(task.candidate_language, np.arange(len(task.languages) + 1))
-    own = partial(_in_own_language, scores, bounds=bounds)
-    above_own = own(np.greater, row, score, language)
-    ordered, begin = _ascending(scores, row, score, above_own, depth)
-    _check_nan(ordered, task, start)
-    above_all, tied_all = _above_and_tied(ordered, row, begin[row], np.full_like(row, scores.shape[1]), score)
-    tied_own, ties = np.zeros_like(tied_all), np.flatnonzero(tied_all)
-    tied_own[ties] = own(np.equal, row[ties], score[ties], language[ties]) - 1
-    return Ranks(query, candidate, language, score, above_own, tied_own, above_all, tied_all, _top(scores, ordered, depth))
+    row, language = query - start, task.candidate_language[candidate]
+    pools = np.searchsorted(task.candidate_language, [language, language + 1]).T
+    score, counts = scores[row, candidate], np.empty((4, len(row)), np.int32)
+    for part in _parts(row, scores.shape[1]):
+        counts[:, part] = _counts(scores[row[part.start]], score[part, None], pools[part])
+    above_own, tied_own, above_all, tied_all = counts
+    return Ranks(query, candidate, language, score, above_own, tied_own, above_all, tied_all, top)
 
 
-def _in_own_language(
-    scores: np.ndarray, compare: np.ufunc, row: np.ndarray, score: np.ndarray, language: np.ndarray, bounds: np.ndarray
-) -> np.ndarray:
-    """[relevant candidates] how many of the row's candidates of the same language compare (candidate's score, its score)."""
-    count, every = np.empty(len(row), np.int32), np.arange(len(scores))
-    for number, (begin, end) in enumerate(pairwise(bounds)):
-        chosen = np.flatnonzero(language == number)
-        for part in np.array_split(chosen, -(-len(chosen) // len(scores))) if len(chosen) else ():  # as much memory as the block, at most
-            pool = scores[:, begin:end] if np.array_equal(row[part], every) else scores[row[part], begin:end]
-            count[part] = np.count_nonzero(compare(pool, score[part, None]), axis=1)
-    return count
+def _parts(row: np.ndarray, n_candidates: int) -> Iterator[slice]:
+    """The relevant pairs of one row after the other, so many at once that their comparisons take no more memory than the block."""
+    most = max(1, 4 * SCORES_PER_BLOCK // n_candidates)
+    for begin, end in pairwise(np.flatnonzero(np.r_[True, row[1:] != row[:-1], True]) if len(row) else ()):
+        yield from (slice(first, min(first + most, end)) for first in range(begin, end, most))
 
 
-def _ascending(scores: np.ndarray, row: np.ndarray, score: np.ndarray, above_own: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
-    """(scores in ascending order from column begin on, [rows] begin): from the `depth` best on where these hold all that is relevant to the
-    row, and what follows them scores less, else from the first; no earlier score is higher. NaN comes last.
+def _counts(scores: np.ndarray, score: np.ndarray, pools: np.ndarray) -> tuple[list[int], list[int], list[int], list[int]]:
+    """Candidates that score higher / equal (itself excluded) in a relevant candidate's own pool, and the same over all.
+
+    scores: [N] of one question; score: [k, 1] of its relevant candidates; pools: [k, 2] begin and end of the candidates of their languages.
     """
-    begin, cut = np.zeros(len(scores), np.int64), scores.shape[1] - depth
-    if cut < 1 or np.count_nonzero(above_own >= depth) > len(row) / 10:
-        return np.sort(scores, axis=1), begin
-    ordered = np.partition(scores, cut - 1, axis=1)
-    ordered[:, cut:].sort(axis=1)
-    deep = ordered[:, cut - 1] == ordered[:, cut]
-    deep[row[score < ordered[row, cut]]] = True
-    ordered[deep] = np.sort(ordered[deep], axis=1)
-    begin[~deep] = cut
-    return ordered, begin
+    higher, equal = scores > score, scores == score
+    above_own = [np.count_nonzero(each[begin:end]) for each, (begin, end) in zip(higher, pools, strict=True)]
+    above_all = [np.count_nonzero(each) for each in higher]
+    if np.count_nonzero(equal) == len(score):  # each equals itself alone, as nearly always
+        return above_own, [0] * len(score), above_all, [0] * len(score)
+    tied_own = [np.count_nonzero(each[begin:end]) - 1 for each, (begin, end) in zip(equal, pools, strict=True)]
+    return above_own, tied_own, above_all, [np.count_nonzero(each) - 1 for each in equal]
 
 
-def _above_and_tied(ordered: np.ndarray, row: np.ndarray, begin: np.ndarray, end: np.ndarray, score: np.ndarray):
-    """Entries of the ascending `ordered[row, begin:end]` that are higher than `score` and that equal it, less itself."""
-    not_higher = _count(np.less_equal, ordered, row, begin, end, score)
-    lower = _count(np.less, ordered, row, begin, end, score)
-    return (end - begin - not_higher).astype(np.int32), (not_higher - lower - 1).astype(np.int32)
+def _top(scores: np.ndarray, depth: int, task: RetrievalTask, start: int) -> np.ndarray:
+    """[rows, depth] candidates in descending score, ties by candidate row.
 
-
-def _count(compare: np.ufunc, ordered: np.ndarray, row: np.ndarray, begin: np.ndarray, end: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """Leading entries of `ordered[row, begin:end]` with compare(entry, score): a binary search for all rows at once."""
-    count, length = np.zeros_like(row), end - begin
-    before, flat = row * ordered.shape[1] + begin - 1, ordered.reshape(-1)
-    for step in 2 ** np.arange(int(length.max(initial=1)).bit_length())[::-1]:
-        reach = count + step
-        holds = compare(flat[before + np.minimum(reach, length)], score) & (reach <= length)
-        count += step * holds
-    return count
-
-
-def _top(scores: np.ndarray, ordered: np.ndarray, depth: int) -> np.ndarray:
-    """[rows, depth] candidates in descending score, ties by candidate row; `ordered` holds the scores in ascending order."""
-    n_candidates = scores.shape[1]
-    last = ordered[:, n_candidates - depth]
-    chosen = scores >= last[:, None]
-    crowded = ordered[:, n_candidates - depth - 1] == last if depth < n_candidates else np.zeros(len(scores), dtype=bool)
-    for row in np.flatnonzero(crowded):  # the last place is tied: the lowest candidate rows get in
-        tied = np.flatnonzero(scores[row] == last[row])
-        chosen[row, tied[depth - np.count_nonzero(scores[row] > last[row]) :]] = False
-    candidates = (np.flatnonzero(chosen) % n_candidates).reshape(-1, depth)
-    order = np.argsort(-np.take_along_axis(scores, candidates, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(candidates, order, axis=1).astype(np.int32)
+    Of the highest scores of many groups of candidates, the `depth` best tell a bound that as many candidates reach, and few more; only
+    these are ordered. Raises InputError for a NaN.
+    """
+    n_rows, n_candidates = scores.shape
+    size = max(1, n_candidates // (GROUPS * depth))
+    whole = n_candidates // size * size
+    highest = scores[:, :whole].reshape(n_rows, size, -1).max(axis=1)
+    _check_nan(np.concatenate([highest, scores[:, whole:]], axis=1), task, start)
+    bounds = np.partition(highest, highest.shape[1] - depth, axis=1)[:, highest.shape[1] - depth]
+    top = np.empty((n_rows, depth), np.int32)
+    for row, (own, bound) in enumerate(zip(scores, bounds, strict=True)):
+        reached = np.flatnonzero(own >= bound)
+        top[row] = reached[np.argsort(-own[reached], kind="stable")[:depth]]
+    return top
 
 
 def _finite(kind: str, vectors: np.ndarray) -> np.ndarray:
@@ -277,8 +254,8 @@ def _check_block(scores: np.ndarray, task: RetrievalTask, start: int, stop: int)
         )
 
 
-def _check_nan(ordered: np.ndarray, task: RetrievalTask, start: int) -> None:
-    bad = np.flatnonzero(np.isnan(ordered[:, -1]))  # sorting puts NaN last
+def _check_nan(scores: np.ndarray, task: RetrievalTask, start: int) -> None:
+    bad = np.flatnonzero(np.isnan(scores).any(axis=1))
     if len(bad):
         query = start + bad[0]
         raise InputError(f"task {task.name}: query row {query} ({task.queries['id'].iloc[query]!r}) has NaN scores; check its embedding.")

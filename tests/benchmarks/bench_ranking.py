@@ -97,10 +97,8 @@ def protocol(queries: np.ndarray, candidates: np.ndarray, task: RetrievalTask) -
 
 
 STEPS = {  # of `rank_task`
-    "ranks in the candidate's language": "_in_own_language",
-    "ordering the mixed pool": "_ascending",
-    "ranks in the mixed pool": "_above_and_tied",
     "the top 100": "_top",
+    "ranks, in the candidate's language and in the mixed pool": "_counts",
 }
 
 
