@@ -196,8 +196,8 @@ def test_encoders_that_are_missing_are_told_with_notebook_and_command(tmp_path, 
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
     monkeypatch.setattr(encoders, "prepare_pairs", lambda run: SimpleNamespace(folder=tmp_path / "pairs"))
     monkeypatch.setattr(encoders, "base_encoders", lambda run: dict.fromkeys(run.profile.bases, tmp_path / "base"))
-    with pytest.raises(MissingInput, match=r"9 of 9 encoders.*02_hybrid_batch_training.*run --profile pretrained --only 02"):
-        encoders.trained_encoders(open_run("pretrained"), make=False)
+    with pytest.raises(MissingInput, match=r"30 of 30 encoders.*02_hybrid_batch_training.*run --profile sample --only 02"):
+        encoders.trained_encoders(open_run("sample"), make=False)
 
 
 def test_a_public_retriever_is_read_with_its_own_prompts(run, jobs, tiny_base, monkeypatch):
