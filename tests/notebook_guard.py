@@ -16,6 +16,7 @@ from hybridir_utils.data.batching import STRATEGIES
 from hybridir_utils.experiment.profile import OWN_BASES
 from hybridir_utils.suite.records import PARAMETERS
 
+OF_PROFILE = re.compile(r"^\w+ = None  # .*; None: the profile's$")
 ABSOLUTE = re.compile(r"(?:(?<=://)|(?<![\w<./-]))/(?:home|root|tmp|work|Users|mnt|opt|var)\b|(?<![A-Za-z])[A-Z]:\\")
 ACTIVE = re.compile(
     r"<(?:script|iframe|object|embed|form|link|base)\b|\son\w+\s*=|javascript:|(?:src|href)\s*=\s*[\"']?(?:https?:)?//|@import", re.I
@@ -63,7 +64,7 @@ def parameters(notebook: Notebook) -> Iterator[str]:
         line = "\n".join(source.splitlines()[node.lineno - 1 : node.end_lineno])
         if not isinstance(node, ast.Assign) or len(node.targets) != 1 or not isinstance(node.targets[0], ast.Name):
             yield f"no `name = value`: {line}"
-        elif not _is_typed(node.value):
+        elif not _is_typed(node.value) and not OF_PROFILE.search(line):
             yield f"no literal text, number, truth value, or list of them: {line}"
         elif not re.search(r"  # \w", line):
             yield f"no comment: {line}"

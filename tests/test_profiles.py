@@ -124,6 +124,20 @@ def test_a_profile_file_of_ones_own(tmp_path):
     assert (run.name, run.source, run.profile.alpha) == ("mine+alpha=0.25", str(mine), 0.25)
 
 
+def test_a_value_of_none_is_the_profiles_own(tmp_path, monkeypatch):
+    mine = tmp_path / "mine.toml"
+    text = (files.PROFILES / "sample.toml").read_text(encoding="utf-8").replace('name = "sample"', 'name = "mine"')
+    mine.write_text(text.replace("seeds = [1, 2, 3]", "seeds = [7, 8]"), encoding="utf-8")
+    run = open_run(str(mine), alpha=None, seeds=None)
+    assert (run.name, run.profile.alpha, run.profile.seeds) == ("mine", 0.5, (7, 8))
+    assert open_run(str(mine), alpha=0.3, seeds=None).name == "mine+alpha=0.3"
+    monkeypatch.setenv(SET_VARIABLE, '{"alpha": 0.2, "seeds": null}')
+    run = open_run(str(mine), alpha=None, seeds=None)
+    assert (run.profile.alpha, run.profile.seeds) == (0.2, (7, 8)), "the command's values hold first"
+    with pytest.raises(UnknownName, match=r"'alhpa' .did you mean 'alpha'"):
+        open_run(str(mine), alhpa=None)
+
+
 def test_a_profile_file_that_is_not_there():
     with pytest.raises(InputError, match=r"nowhere\.toml: no such profile file"):
         load_profile("nowhere.toml")
@@ -175,13 +189,16 @@ def test_profile_cannot_be_set_as_a_value_of_itself():
 def test_start_records_every_parameter_and_prints_the_notebooks_own_and_the_versions(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
     monkeypatch.setenv(SET_VARIABLE, '{"steps": 7}')
-    run = start("sample", alpha=0.3, seeds=[1, 2, 3])
+    run = start("sample", alpha=0.3, seeds=None)
     about = json.loads((run.results / "about.json").read_text(encoding="utf-8"))
     assert about["command"].endswith("--profile sample --set alpha=0.3 --set steps=7")
     assert about["parameters"]["alpha"] == 0.3 and {"data", "code", "machine", "versions", "command"} <= set(about)
     assert set(about["parameters"]) == set(Profile.model_fields)
     printed = capsys.readouterr().out
-    assert printed.startswith("run sample+alpha=0.3+steps=7\nalpha 0.3 · seeds 1 2 3 · steps 7\n") and "torch 2" in printed
+    assert (
+        printed.startswith("run sample+alpha=0.3+steps=7\nalpha 0.3 (profile: 0.5) · seeds 1 2 3 · steps 7 (profile: 150)\n")
+        and "torch 2" in printed
+    )
 
 
 def test_a_notebook_opened_by_hand_says_which_checkout_it_works_with_and_warns_of_another(capsys, monkeypatch, tmp_path):

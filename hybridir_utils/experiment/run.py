@@ -84,12 +84,13 @@ def saved_run(run: Run) -> Run:
 def open_run(profile: str = "sample", /, **changes) -> Run:
     """The run of a profile (name or TOML file); changed values give it a name of its own, such as `sample+alpha=0.3`.
 
-    In a notebook that the suite executes, the command's changes hold first (`settings_of`, through the environment).
+    A change to None is none: the profile's own value holds. In a notebook that the suite executes, the command's changes hold first
+    (`settings_of`, through the environment).
     """
     given = parse_json(os.environ.get(SET_VARIABLE, "{}"), SET_VARIABLE)
     if not isinstance(given, dict):
         raise InputError(f"{SET_VARIABLE}: expected a JSON object of parameters, found {given!r}.")
-    changes = changes | given
+    changes = {key: value for key, value in (changes | given).items() if value is not None or key not in Profile.model_fields}
     base, resolved = load_profile(profile), load_profile(profile, changes)
     return Run(resolved, base.name + variant_suffix(base, resolved), _as_given(profile))
 

@@ -8,7 +8,7 @@ import platform
 import re
 import textwrap
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +17,7 @@ from ..base.errors import UnknownName
 from ..base.files import fingerprint, output_root, write_json
 from ..data.register import data_recipe
 from ..encode.opening import default_device
+from ..experiment.profile import load_profile
 from ..experiment.run import Run, changes_of, open_run, origin_of, run_command, save_table
 from ..experiment.stamps import stage_code
 from ..provenance import reads
@@ -37,13 +38,19 @@ def start(profile: str, **parameters) -> Run:
     reads.set_origin(notebook=reads.origin().get("notebook", ""), **origin_of(run))
     reads.device(default_device())
     _record(run)
-    values = run.profile.model_dump()
     print(f"run {run.name}")
-    print(_lines(f"{key} {_shown(values[key])}" for key in dict.fromkeys((*parameters, *changes_of(run)))))
+    print(_lines(_values(run, parameters)))
     print(_lines(f"{name} {number}" for name, number in versions().items()))
     if by_hand:
         print("\n".join(_checkouts()))
     return run
+
+
+def _values(run: Run, keys: Iterable[str]) -> Iterator[str]:
+    """`key value` of the notebook's own keys and of all that the run changes, these with the value that the profile has."""
+    values, own, changed = run.profile.model_dump(), load_profile(run.source).model_dump(), changes_of(run)
+    for key in dict.fromkeys((*keys, *changed)):
+        yield f"{key} {_shown(values[key])}" + (f" (profile: {_shown(own[key])})" if key in changed else "")
 
 
 def _cells() -> list[str]:
