@@ -17,8 +17,8 @@ def main(arguments: list[str] | None = None) -> int:
     except HybridIRError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("stopped; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        print(f"{stopped or 'stopped; what was finished is kept'}, and the same command goes on from there", file=sys.stderr)
         return 130
 
 

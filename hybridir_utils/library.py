@@ -17,6 +17,7 @@ import pandas as pd
 
 from .base.errors import InputError, UnknownName
 from .base.languages import XQUAD_R_LANGUAGES, pick_languages
+from .base.progress import widget_bars
 from .data import register
 from .data.batching import BatchPlan, plan_batches
 from .data.pairs import read_pairs_jsonl as read_pairs
@@ -63,7 +64,8 @@ def train_encoder(base: str | Path, pairs, plan: BatchPlan, *, validation: Mappi
     """
     for name in settings.keys() - training.TrainingSettings.model_fields.keys():
         raise UnknownName("training setting", name, training.TrainingSettings.model_fields)
-    return training.train_encoder(place_of(str(base)), pairs, plan, training.TrainingSettings(**settings), dict(validation or {}))
+    with widget_bars():
+        return training.train_encoder(place_of(str(base)), pairs, plan, training.TrainingSettings(**settings), dict(validation or {}))
 
 
 def open_encoder(name: str | Path, **opening):

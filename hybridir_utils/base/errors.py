@@ -30,6 +30,10 @@ class Busy(HybridIRError):
     """Another run holds the same folder."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """Work was interrupted; the message says what of it is kept."""
+
+
 def did_you_mean(found: object, known: Iterable[str]) -> str:
     """`" (did you mean 'x'?)."` for the nearest of `known`, or `"."` when nothing is near."""
     near = difflib.get_close_matches(str(found).lower(), {name.lower(): name for name in known}, n=1, cutoff=0.5)

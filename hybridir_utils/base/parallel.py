@@ -6,57 +6,78 @@ import gc
 import os
 import signal
 import threading
+import time
+import warnings
 from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cache
 from itertools import islice
-from multiprocessing import connection, get_all_start_methods, get_context, parent_process, set_forkserver_preload
+from multiprocessing import Pipe, connection, get_all_start_methods, get_context, parent_process, set_forkserver_preload
 from typing import TypeVar
 
-from .errors import InputError
+from .errors import InputError, Interrupted
+from .progress import TICK, JobsBar, bars_told
 
 # Variables that no library reads when it is imported (pytest changes one at each test), and those that libraries set then for themselves:
 # where a process had imported them first, its workers were no forks, and imported them again.
 UNREAD = ("HYBRIDIR_", "PYTEST_", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TORCHINDUCTOR_CACHE_DIR")
-_pools: dict[tuple, ProcessPoolExecutor] = {}  # the one of the last call
+_pools: dict[tuple, tuple[ProcessPoolExecutor, connection.Connection]] = {}  # the one of the last call, and what its workers tell
 
 
 def run_jobs(run_job: Callable, jobs: list[tuple], workers: int, label: str) -> list:
     """Call `run_job(*job)` for every job, `workers` side by side; results in the jobs' order.
 
     Each has the threads of `threads_of`, by the number of workers asked for, so that a job rounds the same when it is run again alone.
-    The first error stops what has not begun.
+    The first error stops what has not begun. Raises Interrupted, with what is kept, at an interrupt.
     """
-    from tqdm import tqdm
-
     if not jobs:
         return []
-    pool = _pool(max(1, min(workers, os.cpu_count() or 1)), workers)
+    pool, told = _pool(max(1, min(workers, os.cpu_count() or 1)), workers)
     futures = [pool.submit(_in_worker, run_job, *job) for job in jobs]
     try:
-        for future in tqdm(as_completed(futures), total=len(futures), desc=label, unit="run"):
-            future.result()
+        _watch(futures, told, label)
     except BrokenProcessPool as error:
         _end_pools()
         raise InputError(
-            f"{label}: a worker was killed, most likely for want of memory. Lower jobs (now {workers}); what is finished is kept."
+            f"{label}: a worker was killed, most likely for want of memory. Lower jobs (now {workers}); {_kept(futures)}."
         ) from error
+    except KeyboardInterrupt:
+        _end_pools()
+        raise Interrupted(f"{label} stopped; {_kept(futures)}") from None
     except BaseException:
         _end_pools()
         raise
     return [future.result() for future in futures]
 
 
-def _pool(workers: int, asked: int) -> ProcessPoolExecutor:
+def _watch(futures: list[Future], told: connection.Connection, label: str) -> None:
+    """Wait for all, with a bar of what has ended and of what the workers tell; the first error is raised."""
+    left = set(futures)
+    with closing(JobsBar(label, len(futures))) as bar:
+        while left:
+            ended, left = wait_for(left, TICK, FIRST_COMPLETED)
+            for future in ended:
+                future.result()
+            bar.look(len(futures) - len(left), iter(lambda: told.recv() if told.poll() else None, None))
+
+
+def _kept(futures: list[Future]) -> str:
+    well = sum(future.done() and not future.cancelled() and future.exception() is None for future in futures)
+    return f"{well} of {len(futures)} are done and kept"
+
+
+def _pool(workers: int, asked: int) -> tuple[ProcessPoolExecutor, connection.Connection]:
     """The last call's workers, where the environment is still the same: to start one takes as long as a small job."""
     key = (workers, asked, *sorted(os.environ.items()))
     if key not in _pools:
         _end_pools()
-        about = {"initializer": _start_worker, "initargs": (asked, dict(os.environ))}
-        _pools[key] = ProcessPoolExecutor(workers, mp_context=get_context(_start_method()), **about)
+        told, teller = Pipe(duplex=False)
+        about = {"initializer": _start_worker, "initargs": (asked, dict(os.environ), teller)}
+        _pools[key] = ProcessPoolExecutor(workers, mp_context=get_context(_start_method()), **about), told
     return _pools[key]
 
 
@@ -91,7 +112,7 @@ def _for_libraries() -> dict[str, str]:
 def _end_pools() -> None:
     """Let what is under way end, and nothing else begin."""
     while _pools:
-        _pools.popitem()[1].shutdown(cancel_futures=True)
+        _pools.popitem()[1][0].shutdown(cancel_futures=True)
 
 
 def threads_of(workers: int) -> int:
@@ -110,6 +131,7 @@ def _in_worker(run_job: Callable, *job):
         return run_job(*job)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _tell()
         _keep_for_good()
 
 
@@ -120,7 +142,17 @@ def _keep_for_good() -> None:
     gc.freeze()
 
 
-def _start_worker(asked: int, environment: dict[str, str]) -> None:
+_told = ExitStack()  # of a worker: its bars are told for as long as it lives
+_teller: list[connection.Connection] = []  # of a worker
+
+
+def _tell(*what) -> None:
+    """Let the parent's bar know how far this worker's job is; nothing: it has ended. Never waits: what nobody has read yet may be lost."""
+    with suppress(OSError):
+        _teller[0].send((os.getpid(), *what))
+
+
+def _start_worker(asked: int, environment: dict[str, str], teller: connection.Connection) -> None:
     os.environ.clear()  # a fork has that of the process it was forked from
     os.environ.update(environment)
     import logging
@@ -128,6 +160,11 @@ def _start_worker(asked: int, environment: dict[str, str]) -> None:
     import torch
     from threadpoolctl import threadpool_limits
 
+    os.set_blocking(teller.fileno(), False)  # what is written at once and is this short reaches the pipe whole, or not at all
+    _teller.append(teller)
+    _told.enter_context(bars_told(_tell))
+    warnings.simplefilter("ignore")  # of libraries: they would go through the parent's bar
+    warnings.filterwarnings("default", module="hybridir_utils")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt reaches the workers, too, and must not end those that wait for a job
     threading.Thread(target=_end_with_parent, daemon=True).start()
     threads = threads_of(asked)
@@ -143,7 +180,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-PATIENCE = 60  # seconds to wait for the scheduler and its first worker
+PATIENCE = 60  # seconds to wait for the scheduler, its first worker, and another when all are gone
 LOOK = 10  # seconds after which workers that have joined are given jobs
 WAITING = 2  # shards a worker has been given: one to encode and one that waits, so that it never idles
 T = TypeVar("T")
@@ -179,12 +216,13 @@ def work_through(client, ready: Callable[[int], Iterable[T]], submit: Callable[[
 
     ready: gives up to so many further jobs; it is asked whenever places are free, and after the caller has looked at what ended, on
     which it may depend. each: jobs a worker's thread is given at once; with more than one, dask blames all of them when it dies. What
-    has not ended when the caller stops is cancelled.
+    has not ended when the caller stops is cancelled. Raises InputError when no worker has been there for PATIENCE seconds.
     """
-    under_way = {}
+    under_way, alone = {}, None
     try:
         while True:
             threads = sum(worker["nthreads"] for worker in client.scheduler_info(n_workers=-1)["workers"].values())
+            alone = None if threads else _alone_since(alone)
             free = max(0, each * max(1, threads) - len(under_way))
             for job in ready(free):
                 under_way[submit(job)] = job
@@ -194,6 +232,16 @@ def work_through(client, ready: Callable[[int], Iterable[T]], submit: Callable[[
                 yield under_way.pop(future), future
     finally:
         client.cancel(list(under_way))
+
+
+def _alone_since(began: float | None) -> float:
+    now = time.monotonic()
+    if began is not None and now - began > PATIENCE:
+        raise InputError(
+            f"no worker is left, and none came within {PATIENCE} s: they died, most likely for want of memory, or were stopped. Start "
+            "workers again, or take fewer side by side; what is finished is kept, and the same command goes on from there."
+        )
+    return now if began is None else began
 
 
 def _ended(futures: list) -> list:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from ..base.errors import InputError
 from ..base.files import file_fingerprint, fingerprint, read_json, replacing, write_json
+from ..base.progress import texts_counted
 from ..provenance.artefacts import hold
 from ..provenance.fingerprints import code_fingerprint, is_sealed, sealed, versions
 from ..tasks.retrieval_task import RetrievalTask
@@ -114,13 +115,14 @@ def kept_vectors(
     Parameters and errors as of `encode_corpus`. Vectors of a bag of subwords are not kept: they are made faster than they are read.
     """
     model = open_once(str(encoder), origin(encoder), opening)
-    if is_bag(model):
-        return encode_rows(model, texts["text"], role, texts["id"], batch_tokens, precision)
-    from datasets import Dataset
+    with texts_counted(model, Path(folder).name, len(texts)):
+        if is_bag(model):
+            return encode_rows(model, texts["text"], role, texts["id"], batch_tokens, precision)
+        from datasets import Dataset
 
-    rows = Dataset.from_pandas(texts[["id", "text"]], preserve_index=False)
-    how = {"opening": opening, "batch_tokens": batch_tokens, "precision": precision, "shard_size": TASK_SHARD, "workers": 1}
-    return encode_corpus(encoder, rows, folder, role=role, **how)[:]
+        rows = Dataset.from_pandas(texts[["id", "text"]], preserve_index=False)
+        how = {"opening": opening, "batch_tokens": batch_tokens, "precision": precision, "shard_size": TASK_SHARD, "workers": 1}
+        return encode_corpus(encoder, rows, folder, role=role, **how)[:]
 
 
 def encode_shard(number: int, ids: list, texts: list[str], how: Encoding) -> tuple[int, np.ndarray]:

@@ -14,6 +14,7 @@ from ..base.errors import InputError
 from ..base.files import file_safe, fingerprint
 from ..base.hub import split_place
 from ..base.memory import need_free
+from ..base.progress import texts_counted
 from ..encode.catalogue import family_prompts, known_encoder, place_of, prompts_of
 from ..encode.corpora import open_once, task_vectors
 from ..encode.encoding import TaskVectors, encode_task, need_room, unit_rows
@@ -131,7 +132,8 @@ def vectors_of(encoder, task: RetrievalTask) -> TaskVectors:
     if isinstance(encoder, str | Path | NamedEncoder):
         return (encoder if isinstance(encoder, NamedEncoder) else named_encoder(str(encoder))).vectors(task)
     if hasattr(encoder, "encode_query"):
-        return encode_task(encoder, task)
+        with texts_counted(encoder, task.name, len(task.queries) + len(task.candidates)):
+            return encode_task(encoder, task)
     if callable(encoder):
         return own_vectors(encoder, task)
     kinds = "a folder, a name, a SentenceTransformer, a function (texts, role) or a pair of arrays"

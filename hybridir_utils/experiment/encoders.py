@@ -22,6 +22,7 @@ from ..base.errors import MissingInput
 from ..base.files import file_safe, fingerprint
 from ..base.mapped import codes, keep_rows
 from ..base.parallel import ready_workers, run_jobs
+from ..base.progress import widget_bars
 from ..data.batching import SCHEDULES, STRATEGIES, BatchPlan, plan_batches, strategy_alpha
 from ..data.pairs import read_split
 from ..data.parallel_index import ParallelIndex
@@ -69,7 +70,8 @@ def base_encoders(run: Run) -> dict[str, Path]:
     if processes() == 1 and not all(is_whole(folder) for folder in common_places(run)):
         ready_workers()  # trainings follow
     prepared = prepare_pairs(run)
-    return {base: _base(run, base, prepared) for base in run.profile.bases}
+    with widget_bars():
+        return {base: _base(run, base, prepared) for base in run.profile.bases}
 
 
 def trained_encoders(run: Run, make: bool = True, keys: Sequence[EncoderKey] | None = None) -> dict[EncoderKey, Path]:

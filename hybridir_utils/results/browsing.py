@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import html
-import os
 
 import numpy as np
 import pandas as pd
 
 from ..base.files import fingerprint
 from ..base.mapped import codes
+from ..base.progress import is_interactive
 from ..experiment.evaluation import REFERENCE, Evaluations
 from ..tasks.retrieval_task import RetrievalTask
 from .style import in_order
@@ -99,11 +99,6 @@ def browse(task: RetrievalTask, lists: dict[str, np.ndarray], start: int = 0) ->
     from IPython.display import display
 
     display(question_browser(task, lists, start))
-
-
-def is_interactive() -> bool:
-    """Whether a person's Jupyter server started this kernel; papermill, nbconvert and nbval set no session name."""
-    return "JPY_SESSION_NAME" in os.environ
 
 
 def question_browser(task: RetrievalTask, lists: dict[str, np.ndarray], start: int = 0):

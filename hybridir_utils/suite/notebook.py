@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..base.errors import UnknownName
+from ..base.errors import HybridIRError, UnknownName
 from ..base.files import fingerprint, output_root, write_json
 from ..data.register import data_recipe
 from ..encode.opening import default_device
@@ -29,10 +29,11 @@ def start(profile: str, **parameters) -> Run:
     """Open the run of a notebook's parameters, record it beside its results, and print what the notebook uses and the run changes.
 
     All values of the run stand in `about.json` beside the tables. A notebook that the suite does not execute says with which checkout it
-    works, and warns where it lies in another. Quiets the libraries' progress and notices. Raises UnknownName for a parameter that papermill
-    put in and the notebook does not have.
+    works, and warns where it lies in another. Quiets the libraries' progress and notices; errors of this package show their line alone.
+    Raises UnknownName for a parameter that papermill put in and the notebook does not have.
     """
     _quiet()
+    _show_errors_in_a_line()
     _refuse_unknown(_cells())
     run, by_hand = open_run(profile, **parameters), reads.FILE not in os.environ
     reads.set_origin(notebook=reads.origin().get("notebook", ""), **origin_of(run))
@@ -44,6 +45,21 @@ def start(profile: str, **parameters) -> Run:
     if by_hand:
         print("\n".join(_checkouts()))
     return run
+
+
+def _show_errors_in_a_line() -> None:
+    from IPython import get_ipython
+
+    if shell := get_ipython():
+        shell.set_custom_exc((HybridIRError, KeyboardInterrupt), _in_a_line)
+
+
+def _in_a_line(shell, kind: type, error: BaseException, trace, tb_offset: int | None = None) -> None:
+    """What IPython calls in place of showing a traceback, which `%tb` still shows."""
+    shell._get_exc_info((kind, error, trace))  # remembers it
+    again = ". Run the cell again: it goes on from there." if isinstance(error, KeyboardInterrupt) else ""
+    said = f"{kind.__name__}: {str(error) or 'stopped; what was finished is kept'}{again}"
+    shell._showtraceback(kind, error, [f"{said}\n(`%tb` in a cell shows where.)"])
 
 
 def _values(run: Run, keys: Iterable[str]) -> Iterator[str]:

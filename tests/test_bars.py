@@ -1,0 +1,124 @@
+"""How far long work is: a worker's bars come through to one bar, encodings count texts, in JupyterLab bars are widgets."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+import hybridir_utils as hy
+from hybridir_utils.base import progress
+from hybridir_utils.base.parallel import run_jobs
+from hybridir_utils.base.progress import JobsBar, bars_told, texts_counted, widget_bars
+from hybridir_utils.encode.encoding import open_encoder
+from hybridir_utils.tasks.retrieval_task import task_from_pairs
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """What the bar over jobs says, look by look."""
+    seen = []
+
+    class Seen(JobsBar):
+        def look(self, ended, told):
+            super().look(ended, told)
+            seen.append((self.bar.desc, round(self.bar.n, 2)))
+
+    monkeypatch.setattr("hybridir_utils.base.parallel.JobsBar", Seen)
+    return seen
+
+
+def train_slowly() -> None:
+    from tqdm import tqdm
+
+    with tqdm(total=4, desc="training", unit="step", mininterval=0) as bar:
+        for _ in range(3):
+            bar.update()
+            time.sleep(0.7)
+
+
+def test_the_steps_of_a_workers_training_are_shown_and_its_bar_is_not_drawn(looks, capfd):
+    run_jobs(train_slowly, [()], 1, "training")
+    words = [said for said, _ in looks]
+    assert "training 0/1 · training 1/4 steps" in words and "training 0/1 · training 3/4 steps" in words
+    assert (words[-1], looks[-1][1]) == ("training 1/1", 1)
+    assert any(0 < done < 1 for _, done in looks), "the bar itself moves"
+    assert "step/s" not in capfd.readouterr().err
+
+
+def warned() -> list[str]:
+    """What this process would print of a library's warning and of one of the package's."""
+    own = {"__name__": "hybridir_utils.base.memory"}
+    with warnings.catch_warnings(record=True) as found:
+        warnings.warn("a library's", FutureWarning, stacklevel=1)
+        exec("import warnings; warnings.warn('our own')", own)
+    return [str(each.message) for each in found]
+
+
+def test_workers_print_warnings_of_the_package_alone():
+    assert run_jobs(warned, [()], 1, "test") == [["our own"]]
+
+
+def test_many_told_lines_do_not_stop_a_worker(looks):
+    """More than a pipe holds, while nobody reads."""
+    run_jobs(tell_much, [()], 1, "test")
+    assert looks[-1][0] == "test 1/1"
+
+
+def tell_much() -> None:
+    from hybridir_utils.base.parallel import _tell
+
+    for number in range(20_000):
+        _tell("encoding", number, 20_000, "text")
+
+
+def test_a_bar_tells_in_place_of_drawing_within_the_block_only(capsys):
+    from tqdm import tqdm
+
+    told = []
+    with bars_told(lambda *what: told.append(what)), tqdm(total=2, desc="x", unit="step", mininterval=0) as bar:
+        bar.update()
+    assert ("x", 1, 2, "step") in told and "x:" not in capsys.readouterr().err
+    with tqdm(total=2, desc="y", mininterval=0) as bar:
+        bar.update()
+    assert "y:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["tiny_base", "tiny_transformer"])
+def test_an_encoding_counts_its_texts_and_changes_no_vector(kind, request, tiny_pairs, monkeypatch):
+    bars, new_bar = [], progress.new_bar
+    monkeypatch.setattr(progress, "new_bar", lambda **options: bars.append(new_bar(**options)) or bars[-1])
+    model, task = open_encoder(request.getfixturevalue(kind)), task_from_pairs("tiny", tiny_pairs)
+    before = hy.rank_task((model.encode_query(list(task.queries["text"])), model.encode_document(list(task.candidates["text"]))), task)
+    found = hy.rank_task(model, task)
+    (bar,) = bars
+    assert (bar.desc, bar.n, bar.total) == ("encoding tiny", 2 * 96, 2 * 96)
+    assert not model._forward_hooks
+    np.testing.assert_array_equal(found.top, before.top)
+
+
+def test_texts_counted_is_undone_after_an_error(tiny_base):
+    model = open_encoder(tiny_base)
+    with pytest.raises(ValueError, match="stop"), texts_counted(model, "x", 1):
+        raise ValueError("stop")
+    assert not model._forward_hooks
+
+
+def test_in_jupyterlab_a_training_is_a_widget_and_elsewhere_a_line(monkeypatch):
+    from tqdm import tqdm
+
+    def train() -> list:
+        made, new_bar = [], progress.new_bar
+        with monkeypatch.context() as patch:
+            patch.setattr(progress, "new_bar", lambda **options: made.append(options) or new_bar(**{**options, "disable": True}))
+            with widget_bars(), tqdm(total=3, desc="training", unit="step", mininterval=0) as bar:
+                bar.update(2)
+        return made
+
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    assert train() == []
+    monkeypatch.setitem(os.environ, "JPY_SESSION_NAME", "x.ipynb")
+    assert train() == [{"desc": "training", "total": 3, "unit": "step"}]
