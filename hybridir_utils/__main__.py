@@ -1,4 +1,5 @@
-"""Command line: `python -m hybridir_utils run | evaluate | plan | whence | translate | train | check | figures | report | profiles`."""
+"""Command line: `python -m hybridir_utils run | evaluate | plan | whence | translate | train | check | figures | report | profiles |
+profile new`."""
 
 from __future__ import annotations
 
@@ -74,6 +75,10 @@ def _parser() -> argparse.ArgumentParser:
         )
     profiles = commands.add_parser("profiles", help="list the profiles")
     profiles.set_defaults(command=_profiles)
+    profile = commands.add_parser("profile", help="`profile new NAME` writes NAME.toml: every key with its meaning, to fill in")
+    profile.add_argument("action", choices=["new"])
+    profile.add_argument("new", metavar="NAME", help="names the file, and the folder of its runs")
+    profile.set_defaults(command=_profile)
     return parser
 
 
@@ -170,9 +175,14 @@ def _seconds(text: str) -> float:
 
 
 def _plan(options) -> int:
+    from .experiment.preparation import check_batches
+    from .studies.languages import many_run
     from .suite.plan import as_text, plan
 
-    print(as_text(plan(_open(options))))
+    run = _open(options)
+    print(as_text(plan(run)), flush=True)
+    check_batches(run)
+    check_batches(many_run(run), f"notebook 08 (many_pairs = {run.profile.many_pairs}): ")
     return 0
 
 
@@ -264,6 +274,14 @@ def _profiles(options) -> int:
     for path in sorted(PROFILES.glob("*.toml")):
         profile = load_profile(str(path))
         print(f"{profile.name}: trains on {', '.join(profile.pair_sets)}; evaluates {', '.join(profile.tasks)}")
+    return 0
+
+
+def _profile(options) -> int:
+    from .experiment.template import write_template
+
+    path = write_template(options.new)
+    print(f"{path}: fill it in, then see what it would run: python -m hybridir_utils plan --profile {path}")
     return 0
 
 

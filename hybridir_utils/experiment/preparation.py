@@ -19,8 +19,9 @@ from ..base.mapped import codes, counts, holds, keep_rows, write_parquet
 from ..data import worldfacts
 from ..data.leakage import drop_leaks, leaks
 from ..data.pairs import NEGATIVE_COLUMNS, holds_passages, join_pairs, one_passage, read_split
+from ..data.public_pairs import TRAINING_SETS
 from ..data.quality import accepted, rejected
-from ..data.register import data_recipe, is_search_task, languages_of, read_questions, read_task
+from ..data.register import data_fault, data_recipe, is_search_task, languages_of, read_questions, read_task
 from ..data.translation import CachedTranslator, MemoryTranslator, translate_pairs
 from ..encode.opening import origin
 from ..provenance.artefacts import Artefact
@@ -116,6 +117,20 @@ def enough_for_a_batch(pairs: Dataset, batch_size: int) -> Dataset:
             "Lower batch_size, or add data."
         )
     return keep_rows(pairs, (distinct >= batch_size)[stream])
+
+
+def check_batches(run: Run, where: str = "") -> None:
+    """Raise InputError, before anything is made, where no language can fill a batch: translation and checks add no passages.
+
+    Sets of the hub, and what is not there, are not looked at. where: begins the message.
+    """
+    p = run.profile
+    read = not any(name in TRAINING_SETS or data_fault(name, p.request) for name in p.pair_sets)
+    if read and not pairs_artefact(run).is_whole():
+        try:
+            enough_for_a_batch(source_pairs(p)[0], p.batch_size)
+        except InputError as error:
+            raise InputError(f"{where}{error}") from None
 
 
 def evaluation_tasks(run: Run) -> dict[str, RetrievalTask]:

@@ -79,23 +79,23 @@ class Profile(BaseModel):
     retrievers: _names("retriever", RETRIEVERS, least=0) = ()  # public encoders evaluated as they are, with their own prompts
     pooling: Literal["own", "mean", "cls", "max", "lasttoken"] = "own"  # own: what the model's folder says, else the mean
     max_query_tokens: Annotated[int, Field(ge=0)] = 0  # longer questions are cut; 0: the model's own length
-    max_passage_tokens: Annotated[int, Field(ge=0)] = 0
+    max_passage_tokens: Annotated[int, Field(ge=0)] = 0  # likewise of passages
     trust_remote_code: bool = False  # run code that a model's repository brings; read it first
     dimension: Count = 192  # width of the suite's own encoders
     vocabulary: Count = 20000  # subwords of the suite's own tokenizer
     alignment_steps: Count = 300  # steps of translation ranking that make the aligned base
     alignment_rate: Annotated[float, Field(gt=0)] = 2e-2  # their learning rate
-    query_prefix: str = "Query: "
-    passage_prefix: str = "Passage: "
+    query_prefix: str = "Query: "  # before every question of a base
+    passage_prefix: str = "Passage: "  # before every passage
 
-    strategies: _names("strategy", STRATEGIES)
+    strategies: _names("strategy", STRATEGIES)  # of mixing batches; each is trained from every base
     alpha: Share = 0.5  # hybrid: share of monolingual batches
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]  # one training run each
-    steps: Count = 300
-    batch_size: Annotated[int, Field(ge=2)] = 128
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-2
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
-    warmup_share: Share = 0.1
+    steps: Count = 300  # batches of one training run
+    batch_size: Annotated[int, Field(ge=2)] = 128  # pairs; a language needs as many different passages
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-2  # suits vectors of subwords; a transformer wants 2e-5 to 1e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2  # of AdamW
+    warmup_share: Share = 0.1  # of the steps, in which the learning rate rises
     scale: Annotated[float, Field(gt=0)] = 20.0  # 1 / temperature of the loss
     denominator: Literal["all", "in-batch", "hard-negatives"] = "all"  # negatives of the loss; hard-negatives: Eq. 1 as printed
     mini_batch_size: Annotated[int, Field(ge=0)] = 0  # rows embedded at once by the cached loss (GradCache); 0: the plain loss
@@ -104,7 +104,7 @@ class Profile(BaseModel):
     gradient_checkpointing: bool = False  # less memory, about a third more time
     compile: bool = False  # torch.compile
     freeze_embeddings: bool = False  # leave the subwords' vectors as they are: of a small multilingual encoder, most of its weights
-    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"  # how transformers compute it
     validate_every: Count = 50  # steps between two values of the validation loss
     validation_set: Literal["held-out", "squadshifts"] = "held-out"  # what the validation loss is measured on
     patience: Annotated[int, Field(ge=0)] = 0  # stop after so many validations without a lower loss, keep the best; 0: never
