@@ -13,7 +13,9 @@ import hybridir_utils as hy
 from hybridir_utils.base import progress
 from hybridir_utils.base.parallel import run_jobs
 from hybridir_utils.base.progress import JobsBar, bars_told, texts_counted, widget_bars
+from hybridir_utils.encode.corpora import kept_vectors
 from hybridir_utils.encode.encoding import open_encoder
+from hybridir_utils.encode.opening import Opening
 from hybridir_utils.tasks.retrieval_task import task_from_pairs
 
 
@@ -98,6 +100,19 @@ def test_an_encoding_counts_its_texts_and_changes_no_vector(kind, request, tiny_
     assert (bar.desc, bar.n, bar.total) == ("encoding tiny", 2 * 96, 2 * 96)
     assert not model._forward_hooks
     np.testing.assert_array_equal(found.top, before.top)
+
+
+def test_what_is_kept_in_shards_is_counted_by_text_too(tiny_transformer, tiny_pairs, tmp_path, monkeypatch):
+    bars, new_bar = [], progress.new_bar
+    monkeypatch.setattr(progress, "new_bar", lambda **options: bars.append(new_bar(**options)) or bars[-1])
+    monkeypatch.setattr("hybridir_utils.encode.corpora.TASK_SHARD", 50)
+    texts = task_from_pairs("tiny", tiny_pairs).queries
+    how = {"opening": Opening(), "batch_tokens": 200, "precision": "fp32"}
+    for shown in ([len(texts) + 1], [1]):  # one text is encoded first, to see whether the encoder opens; the second time all are read
+        bars.clear()
+        kept_vectors(tiny_transformer, texts, "query", tmp_path / "queries", **how)
+        assert [bar.n for bar in bars] == shown[: len(bars)] and bars[0].desc == "encoding queries"
+        assert bars[0].total == len(texts)
 
 
 def test_texts_counted_is_undone_after_an_error(tiny_base):

@@ -14,11 +14,11 @@ from typing import get_origin
 
 import pandas as pd
 
-from ..base.errors import InputError
+from ..base.errors import InputError, MissingInput
 from ..base.files import ROOT, fingerprint, output_root, parse_json, write_csv
 from ..provenance import reads
 from .profile import MEANS, Profile, load_profile
-from .stamps import stamp
+from .stamps import read_stamps, stamp
 
 SET_VARIABLE = "HYBRIDIR_SET"
 
@@ -93,6 +93,20 @@ def open_run(profile: str = "sample", /, **changes) -> Run:
     changes = {key: value for key, value in (changes | given).items() if value is not None or key not in Profile.model_fields}
     base, resolved = load_profile(profile), load_profile(profile, changes)
     return Run(resolved, base.name + variant_suffix(base, resolved), _as_given(profile))
+
+
+def own_run(run: Run) -> Run:
+    """The profile's own run, as its file stands."""
+    base = load_profile(run.source)
+    return replace(run, profile=base, name=base.name)
+
+
+def named_run(name: str) -> Run:
+    """The run of this name, as the stamp of its saved scores tells it; raises MissingInput where it has saved none."""
+    known = read_stamps(run_folder(name) / "results").get("scores")
+    if known is None:
+        raise MissingInput(f"run {name!r}: no saved scores in {run_folder(name) / 'results'}. Run its notebooks first.")
+    return Run(load_profile(known["profile"], known["changed"]), name, known["profile"])
 
 
 def settings_of(run: Run) -> dict[str, str]:

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 
 from ..base.files import fingerprint
+from ..data.batching import SCHEDULES
 from ..experiment.evaluation import NOT_TRAINED, REFERENCE, Evaluations
+from ..experiment.run import Run, changes_of
 from ..rank.bias import MAIN_MEASURES
 from ..rank.significance import TESTED, clear_direction, compare
 from .paper import TASKS, beside_references, in_our_names, judged, main_task, paper_scores
@@ -160,6 +162,12 @@ def score_table(scores: pd.DataFrame, bias: pd.DataFrame | None = None) -> pd.Da
         rows = macro(bias, "")[lambda rows: rows["measure"] == "rank distance"]
         cells["rank distance"] = rows.groupby(KEYS, sort=False)["value"].agg(lambda values: with_spread(values, 0))
     return ordered(pd.DataFrame(cells), scores["task"])
+
+
+def with_alpha(table: pd.DataFrame, run: Run) -> pd.DataFrame:
+    """The table, the names of strategies that mix by alpha with its value where the run has another than its profile."""
+    mixed = [*SCHEDULES, "hybrid"] if "alpha" in changes_of(run) else []
+    return table.rename(index={name: f"{name} (α = {run.profile.alpha:g})" for name in mixed}, level="strategy")
 
 
 def _cells(scores: pd.DataFrame, setting: str, metric: str) -> pd.Series:
