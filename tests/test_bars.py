@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 import time
 import warnings
 
@@ -12,7 +14,7 @@ import pytest
 import hybridir_utils as hy
 from hybridir_utils.base import progress
 from hybridir_utils.base.parallel import run_jobs
-from hybridir_utils.base.progress import JobsBar, bars_told, texts_counted, widget_bars
+from hybridir_utils.base.progress import JobsBar, bars_told, texts_counted, told_while, widget_bars
 from hybridir_utils.encode.corpora import kept_vectors
 from hybridir_utils.encode.encoding import open_encoder
 from hybridir_utils.encode.opening import Opening
@@ -108,11 +110,22 @@ def test_what_is_kept_in_shards_is_counted_by_text_too(tiny_transformer, tiny_pa
     monkeypatch.setattr("hybridir_utils.encode.corpora.TASK_SHARD", 50)
     texts = task_from_pairs("tiny", tiny_pairs).queries
     how = {"opening": Opening(), "batch_tokens": 200, "precision": "fp32"}
-    for shown in ([len(texts) + 1], [1]):  # one text is encoded first, to see whether the encoder opens; the second time all are read
-        bars.clear()
+    for encoded in (len(texts), 0):  # the second time all are read
         kept_vectors(tiny_transformer, texts, "query", tmp_path / "queries", **how)
-        assert [bar.n for bar in bars] == shown[: len(bars)] and bars[0].desc == "encoding queries"
-        assert bars[0].total == len(texts)
+        assert (bars[-1].desc, bars[-1].n, bars[-1].total) == ("encoding queries", encoded, len(texts))
+
+
+def test_what_has_no_steps_says_what_it_makes_and_for_how_long(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "SOON", 0.2)
+    monkeypatch.setattr(progress, "TICK", 0.1)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with told_while("pairs"):
+        time.sleep(2.5)
+    assert "making pairs … 00:01" in capsys.readouterr().err
+    with told_while("pairs"):
+        pass
+    assert "making" not in capsys.readouterr().err, "what is quick says nothing"
+    assert not [thread for thread in threading.enumerate() if thread.name == "told while pairs"]
 
 
 def test_texts_counted_is_undone_after_an_error(tiny_base):

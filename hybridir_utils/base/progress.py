@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 LINE = "{desc} {n_fmt}/{total_fmt} {unit}s |{bar}| {elapsed}<{remaining}"
 JOBS = "{desc} |{bar}| {elapsed}<{remaining}"
+WAITING = "{desc} … {elapsed}"
 TICK = 0.5  # seconds between two looks of a person
 SOON = 2.0  # seconds before a bar of what may be quick
 LOGGED = 60.0  # seconds between two lines of a log
@@ -32,8 +34,11 @@ def new_bar(**options):
         from tqdm.auto import tqdm
     else:
         from tqdm import tqdm
-    seen = is_interactive() or sys.stderr.isatty()
-    return tqdm(**{"mininterval": TICK if seen else LOGGED, "miniters": 0, "smoothing": 0, "bar_format": LINE, **options})
+    return tqdm(**{"mininterval": TICK if _is_seen() else LOGGED, "miniters": 0, "smoothing": 0, "bar_format": LINE, **options})
+
+
+def _is_seen() -> bool:
+    return is_interactive() or sys.stderr.isatty()
 
 
 @contextmanager
@@ -76,13 +81,39 @@ def widget_bars() -> Iterator[None]:
 
 
 @contextmanager
+def told_while(name: str) -> Iterator[None]:
+    """Says, to a person who looks and while the block takes long, what is being made and since when: of what has no steps to count."""
+    if not _is_seen():
+        yield
+        return
+    ended, bar = threading.Event(), new_bar(desc=f"making {name}", bar_format=WAITING, delay=SOON, leave=False)
+
+    def tell() -> None:
+        while not ended.wait(TICK):
+            bar.update(0)
+
+    telling = threading.Thread(target=tell, name=f"told while {name}", daemon=True)
+    telling.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        telling.join()
+        bar.close()
+
+
+@contextmanager
 def texts_counted(model, name: str, texts: int) -> Iterator[None]:
     """A bar, in place of others, that counts the texts which a SentenceTransformer encodes within the block; texts: most that it may."""
     with (
         new_bar(desc=f"encoding {name}", total=texts, unit="text", delay=SOON, leave=False) as bar,
         bars_told(lambda *_: None, but=bar),
     ):
-        counting = model.register_forward_hook(lambda _module, _given, found: bar.update(len(found["sentence_embedding"])))
+
+        def count(_module, _given, found) -> None:
+            bar.update(min(len(found["sentence_embedding"]), texts - bar.n))  # one is encoded before all, to see whether that can be
+
+        counting = model.register_forward_hook(count)
         try:
             yield
         finally:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from ..base.progress import told_while
 from ..provenance.artefacts import Artefact, note_used
 
 K = TypeVar("K")
@@ -24,4 +25,5 @@ def make_missing(wanted: Mapping[K, Artefact], given: Callable[[K], tuple], make
 
 def make_one(artefact: Artefact, *given) -> Path:
     """The artefact's folder; its maker is called with a temporary folder, the recipe, and what is given, on which no result depends."""
-    return artefact.make(lambda out: artefact.maker(out, artefact.recipe, *given))
+    with told_while(artefact.name):
+        return artefact.make(lambda out: artefact.maker(out, artefact.recipe, *given))
