@@ -47,7 +47,7 @@ def train_slowly() -> None:
 def test_the_steps_of_a_workers_training_are_shown_and_its_bar_is_not_drawn(looks, capfd):
     run_jobs(train_slowly, [()], 1, "training")
     words = [said for said, _ in looks]
-    assert "training 0/1 · training 1/4 steps" in words and "training 0/1 · training 3/4 steps" in words
+    assert "training 0/1 · 1/4 steps" in words and "training 0/1 · 3/4 steps" in words
     assert (words[-1], looks[-1][1]) == ("training 1/1", 1)
     assert any(0 < done < 1 for _, done in looks), "the bar itself moves"
     assert "step/s" not in capfd.readouterr().err

@@ -134,7 +134,9 @@ class JobsBar:
         if ended == self.jobs:
             self.far.clear()
         steps = [done / of for _, done, of, unit in filter(None, self.far.values()) if unit == "step"]  # a training's are the whole job's
-        words = [f"{name} {done:,}/{of:,} {unit}s" for name, done, of, unit in filter(None, self.far.values())]
+        words = [
+            f"{name} {done:,}/{of:,} {unit}s".removeprefix(f"{self.label} ") for name, done, of, unit in filter(None, self.far.values())
+        ]
         self.bar.set_description_str(" · ".join([f"{self.label} {ended}/{self.jobs}", *words]), refresh=False)
         self.bar.update(max(self.bar.n, min(self.jobs, ended + sum(steps))) - self.bar.n)
 
