@@ -133,10 +133,9 @@ class JobsBar:
             self.far[worker] = far
         if ended == self.jobs:
             self.far.clear()
-        steps = [done / of for _, done, of, unit in filter(None, self.far.values()) if unit == "step"]  # a training's are the whole job's
-        words = [
-            f"{name} {done:,}/{of:,} {unit}s".removeprefix(f"{self.label} ") for name, done, of, unit in filter(None, self.far.values())
-        ]
+        told = [*filter(None, self.far.values())]
+        steps = [done / of for _, done, of, unit in told if unit == "step"]  # a training's are the whole job's
+        words = [f"{name} {done:,}/{of:,} {unit}s".removeprefix(f"{self.label} ") for name, done, of, unit in told]
         self.bar.set_description_str(" · ".join([f"{self.label} {ended}/{self.jobs}", *words]), refresh=False)
         self.bar.update(max(self.bar.n, min(self.jobs, ended + sum(steps))) - self.bar.n)
 
