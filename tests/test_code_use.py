@@ -139,6 +139,15 @@ def test_one_more_key_of_a_profile_makes_nothing_old(package, monkeypatch, old, 
         package("other", new, old)
 
 
+def test_bars_are_no_code_of_what_they_are_shown_beside(package, monkeypatch):
+    monkeypatch.setattr(fingerprints, "SHOWN", "low")
+    assert used("top") == {"top.top", "middle.number"}
+    before = top()
+    assert package("low", "floor(1)", "floor(3)") == before
+    monkeypatch.undo()
+    assert fingerprints.SHOWN in fingerprints.modules()
+
+
 def test_the_class_of_values_is_there():
     module, name = fingerprints.VALUES
     assert name in fingerprints.source_of(module).meanings

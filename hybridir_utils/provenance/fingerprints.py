@@ -22,6 +22,7 @@ from ..base.files import ROOT, fingerprint
 
 PACKAGE = Path(__file__).resolve().parents[1]
 ALL = "*"
+SHOWN = "base.progress"  # bars: nothing that is computed depends on them, so none of their code counts
 FACE = "library"  # the module whose names the package itself offers
 VALUES = ("experiment.profile", "Profile")  # its fields are values, which stand in recipes; one more key makes nothing old
 
@@ -62,7 +63,7 @@ def used_code(places: Iterable[Place]) -> dict[Path, dict[str, str]]:
     reached, waiting = set(), [place for each in places for place in _resolved(each)]
     while waiting:
         place = waiting.pop()
-        if place not in reached:
+        if place not in reached and place[0] != SHOWN:
             reached.add(place)
             waiting += [found for used in source_of(place[0]).uses[place[1]] for found in _resolved(used)]
     found = {}
