@@ -110,8 +110,12 @@ def differences(tests: pd.DataFrame):
         n = f"n = {part['n_groups'].max():,} groups of questions" if len(part) else "not tested"
         ax.set_title(f"{task}, from {base}\n{SHORT_SETTINGS[setting]}, {n}")
         ax.locator_params(axis="x", nbins=4)
-    drawn[-1][0].figure.supxlabel("AP minus hybrid's (right of the line: better than hybrid)")
-    legend_below(figure, [handle(f"95 % {what}", "", "grey", ls="-", lw=width) for what, width in INTERVALS.items()])
+        label(ax, "AP minus hybrid's", "", ax.get_title())
+    legend_below(
+        figure,
+        [handle(f"95 % {what}", "", "grey", ls="-", lw=width) for what, width in INTERVALS.items()],
+        title="right of the green line: better than hybrid",
+    )
     return figure
 
 

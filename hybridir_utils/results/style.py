@@ -224,4 +224,4 @@ def _use_palette(path: Path, metadata: dict[str, str]) -> None:
         texts.add_text(key, value)
     with Image.open(path) as image:
         small = image.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    small.save(path, format="png", optimize=True, pnginfo=texts)
+    small.save(path, format="png", optimize=True, pnginfo=texts, dpi=(DPI, DPI))

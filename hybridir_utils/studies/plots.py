@@ -111,7 +111,7 @@ def pareto(table: pd.DataFrame):
     tasks = list(dict.fromkeys(table.loc[table["setting"] == "cross-lingual", "task"]))
     if not tasks:
         return note_figure("No task in two languages, so no cross-lingual mAP.")
-    figure, axes = new_figure(1, len(tasks), height=3.4)
+    figure, axes = new_figure(1, len(tasks), height=3.8)
     for ax, task in zip(axes[0], tasks, strict=True):
         _trade_off(ax, table[table["task"] == task])
         ax.set(title=_short(task), xlabel="Mo. mAP, macro average", ylabel="Cr. mAP, macro average")
