@@ -109,7 +109,7 @@ def differences(tests: pd.DataFrame):
             ax.plot(row.mean_difference, place, "o", color=colour, ms=4.5, mec="black", mew=0.5)
         n = f"n = {part['n_groups'].max():,} groups of questions" if len(part) else "not tested"
         ax.set_title(f"{task}, from {base}\n{SHORT_SETTINGS[setting]}, {n}")
-        ax.locator_params(axis="x", nbins=4)
+        ax.locator_params(axis="x", nbins=5)
         label(ax, "AP minus hybrid's", "", ax.get_title())
     legend_below(
         figure,
@@ -321,7 +321,7 @@ def _by_language(wide: pd.DataFrame, what: str, numbers: pd.DataFrame, tops: pd.
 
     figure, axes = new_figure(height=2.2)
     ax = axes[0, 0]
-    wide.plot.bar(ax=ax, color=sns.color_palette("crest", len(wide.columns)), width=0.85, legend=False, **options)
+    wide.plot.bar(ax=ax, color=sns.color_palette("viridis", len(wide.columns)), width=0.85, legend=False, **options)
     name_languages(ax, wide.index)
     for place, (number, top) in enumerate(zip(numbers.iloc[:, 0], tops, strict=True)):
         ax.annotate(f"{number:,.0f}", (place, top), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=6)

@@ -124,16 +124,17 @@ def _trade_off(ax, table: pd.DataFrame) -> None:
     points = {side: wide[side][["monolingual", "cross-lingual"]] for side in ("mean", "min", "max")}
     front = pareto_front(points["mean"])
     ax.plot(*points["mean"][front].sort_values("monolingual").to_numpy().T, "-", color="grey", lw=1, zorder=0)
-    for (strategy, alpha), (x, y) in points["mean"].iterrows():
+    for place, ((strategy, alpha), (x, y)) in enumerate(points["mean"].iterrows()):
         name = strategy if strategy in SCHEDULES else ENDS.get(alpha, "hybrid")
         ends = [points[side].loc[strategy, alpha] for side in ("min", "max")]
         ax.plot([ends[0].iloc[0], ends[1].iloc[0]], [y, y], "-", color=COLOURS[name], lw=0.7)
         ax.plot([x, x], [ends[0].iloc[1], ends[1].iloc[1]], "-", color=COLOURS[name], lw=0.7)
         ax.plot(x, y, MARKERS.get(strategy, "o"), ms=5, color=COLOURS[name])
         if strategy not in SCHEDULES:
-            side = 1 if front[strategy, alpha] else -1  # above the front, or below it
+            up = 1 if front[strategy, alpha] else -1  # above the front, or below it
+            side = 1 if up > 0 or place % 2 else -1  # by turns, as neighbours may lie on each other
             ax.annotate(
-                f"{alpha:g}", (x, y), xytext=(5 * side, 4 * side), textcoords="offset points", fontsize=7, va="center",
+                f"{alpha:g}", (x, y), xytext=(5 * side, 4 * up), textcoords="offset points", fontsize=7, va="center",
                 ha="left" if side > 0 else "right", bbox=BACKED,
             )  # fmt: skip
 
