@@ -132,7 +132,7 @@ def languages(table: pd.DataFrame):
             ax.plot(range(len(codes)), line, "o-", ms=3, lw=0.8, color=COLOURS.get(strategy), label=strategy)
         name_languages(ax, codes)
         label(ax, "question language", "mAP", f"{setting}, from {base}")
-    legend_below(figure, drawn[0][0])
+    legend_below(figure)
     figure.suptitle(f"{task}, mean over seeds")
     return figure
 
@@ -160,7 +160,7 @@ def rank_distance(table: pd.DataFrame):
             ax.plot(one["rank_distance"], one["percentile"] / 100, style, color=COLOURS.get(strategy), label=strategy, lw=1.2)
         ax.set(xscale="log")
         label(ax, "rank distance (ranks, log scale; left is better)", "share of questions", f"{task}, from {base}")
-    legend_below(figure, drawn[0][0])
+    legend_below(figure)
     return figure
 
 
@@ -181,7 +181,7 @@ def language_share(table: pd.DataFrame):
         name_languages(ax, codes)
         ax.set_ylim(0, 1.02)
         label(ax, "question language", "same-language share, top 10", f"{task}, from {base}")
-    legend_below(figure, drawn[0][0])
+    legend_below(figure)
     return figure
 
 
@@ -296,7 +296,7 @@ def alignment(table: pd.DataFrame):
     for ax, _, measure in drawn:
         bars(ax, table[table["measure"] == measure], "base", sorted(table["base"].unique()))
         ax.set_title(textwrap.fill(VECTORS[measure], 24))
-    legend_below(figure, drawn[0][0])
+    legend_below(figure)
     return figure
 
 
@@ -328,7 +328,7 @@ def _by_language(wide: pd.DataFrame, what: str, numbers: pd.DataFrame, tops: pd.
     ax.set(xlabel="language", ylabel=what)
     ax.margins(y=0.12)
     ax.grid(axis="x", visible=False)
-    legend_below(figure, ax, title=f"numbers: {numbers.columns[0]}")
+    legend_below(figure, title=f"numbers: {numbers.columns[0]}")
     return figure
 
 
@@ -366,7 +366,7 @@ def losses(table: pd.DataFrame):
     for ax, base, split in drawn:
         _bands(ax, table[(table["base"] == base) & (table["split"] == split)])
         label(ax, "step", "InfoNCE loss (nats)", f"{SPLITS[split]}\nfrom {base}")
-    legend_below(figure, drawn[0][0])
+    legend_below(figure)
     return figure
 
 

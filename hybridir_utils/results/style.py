@@ -178,9 +178,11 @@ def handle(label: str, marker: str, colour: str | None, ls: str = "", **look):
     return Line2D([], [], marker=marker, color=colour, ls=ls, label=label, **look)
 
 
-def legend_below(figure, handles, **options) -> None:
-    """The figure's one legend, below its axes, in as many columns as fit; handles: its entries, or the axes that has them."""
-    entries = handles if isinstance(handles, list) else handles.get_legend_handles_labels()[0]
+def legend_below(figure, entries: Iterable = (), **options) -> None:
+    """The figure's one legend, below its axes, in as many columns as fit; entries: those of all axes where none are given."""
+    named = {entry.get_label(): entry for ax in figure.axes for entry in ax.get_legend_handles_labels()[0]}
+    if not (entries := list(entries) or list(named.values())):
+        return
     lines = math.ceil(sum(0.5 + 0.06 * len(entry.get_label()) for entry in entries) / figure.get_figwidth())  # inches
     figure.set_figheight(figure.get_figheight() + 0.17 * (lines + len(options)) + 0.1)
     figure.legend(handles=entries, loc="outside lower center", ncols=math.ceil(len(entries) / lines), frameon=False, **options)

@@ -239,7 +239,7 @@ def recall(table: pd.DataFrame):
         n = part.groupby("setting")["n"].max().reindex(kinds, fill_value=0)
         ax.set_xticks(range(len(kinds)), [f"{textwrap.fill(kind, 12)}\nn = {n[kind]:.0f}" for kind in kinds])
         label(ax, "pairs of languages", "Recall@k, macro average", f"{metric}, from {base}")
-    legend_below(figure, drawn[0][0])
+    legend_below(figure)
     return figure
 
 
@@ -277,7 +277,7 @@ def methods(table: pd.DataFrame):
         ax.margins(x=0.2)
         ax.locator_params(axis="x", nbins=5)
         ax.set(title=counted(rows, setting), xlabel="mAP, macro average")
-    legend_below(figure, drawn[0][0])
+    legend_below(figure)
     return figure
 
 
@@ -296,7 +296,8 @@ def languages(table: pd.DataFrame):
         for (j, name), training in product(enumerate(names), ("trained", "unseen")):
             rows = table[(table["strategy"] == name) & (table["setting"] == setting) & (table["training"] == training)]
             look = {"mec": COLOURS.get(name), "mfc": COLOURS.get(name) if training == "trained" else "white"}
-            ax.plot(rows["language"].map(place) + 0.16 * (j - 1.5), rows["value"], SHOWN[name], ms=3, mew=0.8, **look)
+            x = [place[code] + 0.16 * (j - 1.5) for code in rows["language"]]
+            ax.plot(x, rows["value"], SHOWN[name], ms=3, mew=0.8, **look)
         _family_bands(ax, order)
         ax.set_ylabel(f"{short} mAP")
         ax.set_ylim(bottom=0)
@@ -331,7 +332,7 @@ def cost(scores: pd.DataFrame, cost: pd.DataFrame):
         for name in in_order(set(seconds.index) & set(means.index)):
             ax.plot(seconds[name], means[name], "o", color=COLOURS.get(name), ms=6, mec="black", mew=0.4, label=name)
         ax.set(xlabel="training, seconds (fastest seed)", ylabel=f"{SHORT_SETTINGS[setting]} mAP", ylim=(0, None), xlim=(0, None))
-    legend_below(figure, axes[0, 0])
+    legend_below(figure)
     return figure
 
 
@@ -351,7 +352,7 @@ def growth(table: pd.DataFrame):
     axes[0, 1].set(
         xlabel="languages trained on", ylabel=f"hybrid, mAP on the same {means.index.min()}", ylim=(0, None), xticks=list(means.index)
     )
-    legend_below(figure, [entry for ax in axes[0] for entry in ax.get_legend_handles_labels()[0]])
+    legend_below(figure)
     return figure
 
 
