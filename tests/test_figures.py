@@ -255,9 +255,9 @@ def unnamed_languages(run, name: str, figure) -> set[str]:
 
 
 def test_what_cannot_be_read_is_found():
-    figure, axes = new_figure(columns=4, height=1.2)
+    figure, axes = new_figure(columns=8, height=1.2)
     axes[0, 0].set_xticks(range(4), ["untrained", "X-X-mono", "En-En", "hybrid"], rotation=20)
-    axes[0, 1].text(0.5, 0.5, "tiny", fontsize=4)
+    axes[0, 4].text(0.5, 0.5, "tiny", fontsize=4)
     figure.text(0.9, 0.5, "far beyond the edge of the page")
     figure.draw_without_rendering()
     faults = " ".join(unreadable(figure))
