@@ -27,7 +27,7 @@ def page(command: str, legend: str, parts: Sequence[tuple[str, pd.DataFrame, Seq
 def evaluation_figure(tables: Mapping[str, pd.DataFrame]):
     """A row of panels a task: an encoder a line, its measures plain and centred. tables: task -> rows (encoder, vectors)."""
     most = max(len(table.index.unique("encoder")) for table in tables.values())
-    figure, drawn = panels(tables, DRAWN, width=2.5, height=1 + 0.22 * most, sharey="row")
+    figure, drawn = panels(tables, DRAWN, height=1 + 0.22 * most, sharey="row")
     for ax, task, column in drawn:
         table, encoders = tables[task], tables[task].index.unique("encoder")
         for kind, look in LOOKS.items():
@@ -38,7 +38,5 @@ def evaluation_figure(tables: Mapping[str, pd.DataFrame]):
         if column in OF_SCORES:
             ax.set_xlim(-0.03, 1.03)
         label(ax, column, "", task)
-    legend_below(
-        figure, [handle(kind, "o", **{"colour": look["color"], "mfc": look.get("mfc", look["color"])}) for kind, look in LOOKS.items()], 2
-    )
+    legend_below(figure, [handle(kind, "o", look["color"], mfc=look.get("mfc", look["color"])) for kind, look in LOOKS.items()])
     return figure

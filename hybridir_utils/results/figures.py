@@ -92,6 +92,9 @@ FIGURES = {
         FigureRecipe("02_batches", ("language_shares",), "Languages of question x passage in the planned batches.", "on_batches"),
         FigureRecipe("02_losses", ("losses",), "Training and validation losses, mean and range over seeds.", "on_losses"),
         FigureRecipe("03_scores", ("scores",), "mAP by setting; a dot a seed.", "on_scores", ("scores", "tests")),
+        FigureRecipe(
+            "03_differences", ("tests",), "AP of each strategy minus hybrid's, with 95 % intervals.", "on_scores", ("scores", "tests")
+        ),
         FigureRecipe("03_languages", ("scores",), "mAP by question language.", "on_query_languages"),
         FigureRecipe("03_heatmap", ("heat",), "mAP of question language x answer language in the mixed pool.", "on_heat"),
         FigureRecipe(
@@ -134,6 +137,13 @@ FIGURES = {
         FigureRecipe("07_pairs", ("question_pairs",), "Recall@1 of hybrid minus others, by pair of languages.", "on_pairs"),
         FigureRecipe(
             "08_methods", ("many_scores",), "mAP of each method in each setting; a dot a seed.", "on_methods", ("many_scores", "many_tests")
+        ),
+        FigureRecipe(
+            "08_differences",
+            ("many_tests",),
+            "AP of each method minus hybrid's, with 95 % intervals.",
+            "on_methods",
+            ("many_scores", "many_tests"),
         ),
         FigureRecipe("08_languages", ("many_languages",), "mAP by question language, grouped by family.", "on_languages"),
         FigureRecipe(

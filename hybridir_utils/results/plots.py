@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import textwrap
 from itertools import product
 
 import pandas as pd
 
 from ..experiment.evaluation import REFERENCE, UNTRAINED
 from .paper import in_our_names
-from .style import COLOURS, SHORT_SETTINGS, bars, handle, heat, in_order, label, legend_below, new_figure, note_figure, panels
+from .style import (
+    CODES,
+    COLOURS,
+    SHORT_SETTINGS,
+    bars,
+    handle,
+    heats,
+    in_order,
+    label,
+    legend_below,
+    name_languages,
+    name_strategies,
+    new_figure,
+    note_figure,
+    panels,
+)
 from .tables import METHODS, fitted_on_pool, macro, of_encoders, trained
 
 LINES = {"BM25": "--", "random": ":"}
 MARKS = dict(zip(METHODS, "os^Dv", strict=True))
-PAPER_MARKS = {"XLM-R": "D", "LaBSE": "^"}  # the paper's encoders
-PAPER_CELL = ["model", "strategy", "setting"]  # a mean over languages for each
+PAPER_LOOKS = {  # of the paper's encoders
+    model: {"marker": marker, "ms": 4, "mew": 0.8, "mec": "black", "mfc": "white", "ls": ""}
+    for model, marker in (("XLM-R", "D"), ("LaBSE", "^"))
+}
 BESIDE = ("none", "centring")
 MEASURES = (*((setting, "mAP") for setting in SHORT_SETTINGS), ("multilingual", "rank distance"))
 STEPS = ("translated", "accepted", "without leaks", "enough for a batch", "for training")
@@ -25,19 +43,42 @@ VECTORS = {
     "language_identity": "accuracy of a linear language probe",
     "uniformity": "uniformity (lower is more uniform)",
 }
+INTERVALS = {"over questions": 3.2, "over training seeds": 0.9}  # widths of the lines of 95 % intervals
 
 
 def scores(table: pd.DataFrame):
-    """mAP of every strategy in each setting: a dot a seed, a bar for the mean, lines for BM25 and random order."""
+    """mAP of every strategy in each setting: a dot a seed, a bar for the mean, lines for BM25 and random order; the paper's beside."""
     table = macro(table)
-    figure, drawn = panels(dict.fromkeys(table["task"]), sorted(of_encoders(table)["base"].unique()), width=3.9, height=2.5, sharey="row")
+    published = _published("mAP")
+    figure, drawn = panels(dict.fromkeys(table["task"]), sorted(of_encoders(table)["base"].unique()), most=2, height=2.4, sharey="row")
     for ax, task, base in drawn:
         rows = table[table["task"] == task]
-        bars(ax, rows[rows["base"] == base], "setting", list(SHORT_SETTINGS))
+        papers = published[task] if task in published else published[:0].droplevel("task")
+        above = papers.groupby(level=["setting", "strategy"]).max().to_dict()
+        places = bars(ax, rows[rows["base"] == base], "setting", list(SHORT_SETTINGS), above)
         _lines(ax, rows[rows["base"] == REFERENCE].set_index(["strategy", "setting"])["value"])
-        ax.set(title=f"{task}, from {base}", ylabel="mAP, macro average", ylim=(0, 1.02))
-    legend_below(figure, drawn[0][0], 4)
+        for ((setting, strategy), x), (model, look) in product(places.items(), PAPER_LOOKS.items()):
+            ax.plot([x], [papers.get((setting, strategy, model))], **look)
+        ax.set_xticks(range(len(SHORT_SETTINGS)), [counted(rows, setting) for setting in SHORT_SETTINGS])
+        ax.set(title=f"{task}, from {base}", ylabel="mAP, macro average")
+    legend_below(figure, [*drawn[0][0].get_legend_handles_labels()[0], *_paper_handles(table["task"])])
     return figure
+
+
+def counted(table: pd.DataFrame, setting: str) -> str:
+    """The setting, and over how many languages, or pairs of them, its macro averages go."""
+    n = table.loc[table["setting"] == setting, "n"].max()
+    return f"{setting}\nn = {n:,.0f} {'pairs of ' if setting == 'cross-lingual' else ''}languages" if n > 0 else setting
+
+
+def _published(metric: str) -> pd.Series:
+    """The paper's means over languages: (task, setting, strategy, model) -> value."""
+    return in_our_names().query("metric == @metric").groupby(["task", "setting", "strategy", "model"])["value"].mean()
+
+
+def _paper_handles(tasks) -> list:
+    there = set(_published("mAP").index.unique("task")) & set(tasks)
+    return [handle(f"paper: {model}", colour=None, **look) for model, look in PAPER_LOOKS.items() if there]
 
 
 def _settings(there) -> list[str]:
@@ -51,39 +92,67 @@ def _lines(ax, values: pd.Series) -> None:
         ax.plot([i - 0.42, i + 0.42], [value] * 2, style, color=COLOURS[name], lw=1, label=name if i == 0 else None)
 
 
+def differences(tests: pd.DataFrame):
+    """AP of every strategy minus hybrid's, with 95 % intervals over questions and over seeds (tests)."""
+    rows = tests[tests["baseline"] == "hybrid"].astype({"mean_difference": float})
+    cases, settings = list(dict.fromkeys(zip(rows["task"], rows["base"], strict=True))), _settings(set(rows["setting"]))
+    names = in_order(rows["strategy"])
+    figure, drawn = panels(cases, settings, height=0.19 * len(names) + 0.75, sharey=True, sharex="row")
+    for ax, (task, base), setting in drawn:
+        part = rows[(rows["task"] == task) & (rows["base"] == base) & (rows["setting"] == setting)]
+        name_strategies(ax, names)
+        ax.axvline(0, color=COLOURS["hybrid"], lw=1.2)
+        for row in part.itertuples():
+            place, colour = names.index(row.strategy), COLOURS.get(row.strategy)
+            for ends, width in zip(((row.low, row.high), (row.seed_low, row.seed_high)), INTERVALS.values(), strict=True):
+                ax.plot(ends, [place, place], "-", color=colour, lw=width, solid_capstyle="butt")
+            ax.plot(row.mean_difference, place, "o", color=colour, ms=4.5, mec="black", mew=0.5)
+        n = f"n = {part['n_groups'].max():,} groups of questions" if len(part) else "not tested"
+        ax.set_title(f"{task}, from {base}\n{SHORT_SETTINGS[setting]}, {n}")
+        ax.locator_params(axis="x", nbins=5)
+        label(ax, "AP minus hybrid's", "", ax.get_title())
+    legend_below(
+        figure,
+        [handle(f"95 % {what}", "", "grey", ls="-", lw=width) for what, width in INTERVALS.items()],
+        title="right of the green line: better than hybrid",
+    )
+    return figure
+
+
 def languages(table: pd.DataFrame):
     """mAP by question language in each setting, mean over seeds, first task (scores)."""
     task, table = table["task"].iloc[0], trained(table.query("query_language != 'macro' and metric == 'mAP'"))
     means = table[table["task"] == task].groupby(["base", "setting", "strategy", "query_language"])["value"].mean()
-    figure, drawn = panels(
-        sorted(table["base"].unique()), _settings(means.index.unique("setting")), width=3.1, height=2.2, sharey=True, sharex=True
-    )
+    codes = sorted(means.index.unique("query_language"))
+    grid = sorted(table["base"].unique()), _settings(means.index.unique("setting"))
+    figure, drawn = panels(*grid, most=max(1, CODES // len(codes)), height=2.0, sharey=True)
     for ax, base, setting in drawn:
         for strategy in in_order(means[base, setting].index.unique("strategy")):
-            line = means[base, setting, strategy]
-            ax.plot(line.index, line, "o-", ms=3, lw=0.8, color=COLOURS.get(strategy), label=strategy)
-        ax.set(title=f"{base}: {setting}", xlabel="question language", ylabel="mAP", ylim=(0, 1.02))
-    legend_below(figure, drawn[0][0], 6)
-    figure.suptitle(f"{task}, mean over seeds", fontsize=9)
+            line = means[base, setting, strategy].reindex(codes)
+            ax.plot(range(len(codes)), line, "o-", ms=3, lw=0.8, color=COLOURS.get(strategy), label=strategy)
+        name_languages(ax, codes)
+        label(ax, "question language", "mAP", f"{setting}, from {base}")
+    legend_below(figure)
+    figure.suptitle(f"{task}, mean over seeds")
     return figure
 
 
 def heatmap(table: pd.DataFrame):
     """mAP of question language x answer language in the mixed pool without the other languages' answers (heat)."""
-    bases, strategies = sorted(table["base"].unique()), in_order(table["strategy"])
-    figure, drawn = panels(bases, strategies, width=2.4, height=2.4, sharey=True, sharex=True)
-    for ax, base, strategy in drawn:
-        rows = table[(table["base"] == base) & (table["strategy"] == strategy)]
-        heat(ax, rows.pivot(index="query_language", columns="candidate_language", values="value"), "mAP", vmin=0, vmax=1, cmap="viridis")
-        label(ax, "answer language", "question language", f"{strategy}, from {base}")
-    return figure
+    wide = {
+        (base, strategy): (f"{strategy}, from {base}", rows.pivot(index="query_language", columns="candidate_language", values="value"))
+        for base, of_base in table.groupby("base")
+        for strategy in in_order(of_base["strategy"])
+        if len(rows := of_base[of_base["strategy"] == strategy])
+    }
+    return heats(wide, "mAP", ("answer language", "question language"), vmin=0, vmax=1, cmap="viridis")
 
 
 def rank_distance(table: pd.DataFrame):
     """Share of questions whose rank distance is at most x, seeds pooled (distances: percentiles 0..100)."""
     table = table.sort_values("percentile", kind="stable")
     bases = sorted(of_encoders(table)["base"].unique())
-    figure, drawn = panels(dict.fromkeys(table["task"]), bases, width=3.9, height=2.3, sharey=True, sharex="row")
+    figure, drawn = panels(dict.fromkeys(table["task"]), bases, most=2, height=2.2, sharey=True)
     for ax, task, base in drawn:
         rows = table[(table["task"] == task) & table["base"].isin([base, REFERENCE])]
         for strategy in in_order(rows["strategy"]):
@@ -91,28 +160,28 @@ def rank_distance(table: pd.DataFrame):
             ax.plot(one["rank_distance"], one["percentile"] / 100, style, color=COLOURS.get(strategy), label=strategy, lw=1.2)
         ax.set(xscale="log")
         label(ax, "rank distance (ranks, log scale; left is better)", "share of questions", f"{task}, from {base}")
-    legend_below(figure, drawn[0][0], 8)
+    legend_below(figure)
     return figure
 
 
 def language_share(table: pd.DataFrame):
     """Share of the top 10 that is in the question's language, against that language's share of the pool; first task (bias)."""
-    import seaborn as sns
-
     task = table["task"].iloc[0]
     by_language = table[(table["query_language"] != "macro") & (table["task"] == task)]
     pool = by_language[by_language["measure"] == "same-language pool share"].groupby("query_language")["value"].mean()
     table = of_encoders(by_language[by_language["measure"] == "same-language share@10"])
-    figure, drawn = panels([task], sorted(table["base"].unique()), width=4.2, height=2.5, sharey=True)
+    codes, names = sorted(table["query_language"].unique()), in_order(table["strategy"])
+    figure, drawn = panels([task], sorted(table["base"].unique()), most=2 if len(codes) <= 15 else 1, height=2.4, sharey=True)
     for ax, _, base in drawn:
-        rows, is_first = table[table["base"] == base], ax is drawn[0][0]
-        look = {"hue_order": in_order(rows["strategy"]), "palette": COLOURS, "size": 3, "dodge": True, "jitter": False}  # same each time
-        sns.stripplot(rows, x="query_language", y="value", hue="strategy", ax=ax, legend=is_first, **look)
-        ticks = [tick.get_text() for tick in ax.get_xticklabels()]
-        ax.plot(range(len(ticks)), pool.reindex(ticks), "k_", ms=14, label="share of the pool")
-        ax.set(title=f"{task}, from {base}", xlabel="question language", ylabel="same-language share, top 10", ylim=(0, 1.02))
-    legend_below(figure, drawn[0][0], 8)
-    drawn[0][0].get_legend().remove()
+        for j, name in enumerate(names):
+            rows = table[(table["base"] == base) & (table["strategy"] == name)]
+            x = [codes.index(code) + 0.8 * ((j + 0.5) / len(names) - 0.5) for code in rows["query_language"]]
+            ax.plot(x, rows["value"], "o", ms=3, color=COLOURS.get(name), label=name)
+        ax.plot(range(len(codes)), pool.reindex(codes), "k_", ms=14, label="share of the pool")
+        name_languages(ax, codes)
+        ax.set_ylim(0, 1.02)
+        label(ax, "question language", "same-language share, top 10", f"{task}, from {base}")
+    legend_below(figure)
     return figure
 
 
@@ -121,146 +190,183 @@ def map(table: pd.DataFrame):
     import seaborn as sns
 
     bases, strategies, languages = sorted(table["base"].unique()), in_order(table["strategy"]), sorted(table["language"].unique())
-    figure, drawn = panels(bases, strategies, width=2.3, height=2.3)
-    palette = dict(zip(languages, sns.color_palette("husl", len(languages)), strict=True))
+    figure, drawn = panels(bases, strategies, most=3, height=2.3)
+    hues = (sns.husl_palette(len(languages), l=light) for light in (0.45, 0.75))  # neighbours differ in lightness, too
+    palette = {language: (dark, light)[i % 2] for i, (language, dark, light) in enumerate(zip(languages, *hues, strict=True))}
     for ax, base, strategy in drawn:
         rows = table[(table["base"] == base) & (table["strategy"] == strategy)]
-        for kind, marker, width in (("question", "o", 0), ("passage", "x", 0.7)):
+        for kind, marker, width in (("question", "o", 0), ("passage", "x", 0.9)):
             some = rows[rows["kind"] == kind]
-            ax.scatter(some["x"], some["y"], s=7, marker=marker, c=some["language"].map(palette).tolist(), linewidths=width)
-        ax.set(title=f"{strategy}, from {base}", xticks=[], yticks=[])
-    drawn[-len(strategies)][0].set(xlabel="first principal component", ylabel="second principal component")
+            ax.scatter(some["x"], some["y"], s=10, marker=marker, c=some["language"].map(palette).tolist(), linewidths=width)
+        ax.set(xticks=[], yticks=[])
+        label(ax, "first principal component", "second principal component", f"{strategy}, from {base}")
     handles = [handle(language, "o", colour) for language, colour in palette.items()]
-    legend_below(figure, [*handles, handle("question", "o", "grey"), handle("passage", "x", "grey")], 13)
+    legend_below(figure, [*handles, handle("question", "o", "grey"), handle("passage", "x", "grey")])
     return figure
 
 
 def debiasing(table: pd.DataFrame):
-    """mAP per setting with each training-free method fitted on the pool, mean over seeds (debiasing; `none` is the encoder itself)."""
+    """What each training-free method fitted on the pool changes in mAP, mean and range over seeds; at the right mAP of the encoder as it is
+    (debiasing; `none` is the encoder itself).
+    """
     table = fitted_on_pool(table).query("metric == 'mAP'")
-    means = table.groupby(["base", "setting", "strategy", "method"])["value"].mean()
-    strategies = in_order(table["strategy"])
-    figure, drawn = panels(sorted(table["base"].unique()), SHORT_SETTINGS, width=3.1, height=2.1, sharex=True)
+    keys = ["base", "setting", "strategy", "seed"]
+    wide = table.pivot_table(index=keys, columns="method", values="value")
+    changed, names = wide.sub(wide["none"], axis=0), in_order(table["strategy"])
+    figure, drawn = panels(
+        sorted(table["base"].unique()), _settings(set(table["setting"])), height=0.27 * len(names) + 0.8, sharex=True, sharey=True
+    )
     for ax, base, setting in drawn:
-        for (i, strategy), (j, (method, marker)) in product(enumerate(strategies), enumerate(MARKS.items())):
-            value = means.get((base, setting, strategy, method), float("nan"))
-            ax.plot(i + 0.15 * (j - 2), value, marker, ms=4, color=COLOURS.get(strategy), mec="black", mew=0.4)
-        ax.set_xticks(range(len(strategies)), strategies, fontsize=7)
-        label(ax, "", "mAP", f"{base}: {setting}")
-    legend_below(figure, [handle(name, marker, "grey") for name, marker in MARKS.items()], 5)
+        name_strategies(ax, names)
+        for i, name in enumerate(names):
+            if (base, setting, name) in changed.index:
+                _changes(ax, i, changed.loc[base, setting, name], COLOURS.get(name))
+                ax.text(
+                    1.02,
+                    i,
+                    f"{wide.loc[(base, setting, name), 'none'].mean():.3f}",
+                    fontsize=7,
+                    va="center",
+                    transform=ax.get_yaxis_transform(),
+                )
+        ax.axvline(0, color="grey", lw=1)
+        label(ax, "change of mAP", "", f"{setting}, from {base}")
+    marks = [handle(name, marker, "grey") for name, marker in MARKS.items() if name in changed and name != "none"]
+    legend_below(figure, marks, title="lines: range over seeds; at the right: mAP of the encoder as it is")
     return figure
+
+
+def _changes(ax, place: int, changed: pd.DataFrame, colour: str | None) -> None:
+    """The methods of one strategy below each other."""
+    methods = [name for name in MARKS if name in changed and name != "none"]
+    for j, method in enumerate(methods):
+        values, y = changed[method], place + 0.7 * ((j + 0.5) / len(methods) - 0.5)
+        ax.plot([values.min(), values.max()], [y, y], "-", color=colour, lw=1)
+        ax.plot(values.mean(), y, MARKS[method], ms=4, color=colour, mec="black", mew=0.4)
 
 
 def beside_a_mean(table: pd.DataFrame):
     """Mo., Cr., Mul. mAP and rank distance of every strategy, as it is and with each language's mean taken off its vectors; beside them the
     paper's encoders, where it has the task (debiasing, centring fitted on the pool, languages of questions given).
     """
-    table, published = fitted_on_pool(table), in_our_names().query("metric in ['mAP', 'rank distance']")
-    table, published = table[table["method"].isin(BESIDE)], published[published["task"].isin(table["task"])]
+    table = fitted_on_pool(table)
+    table = table[table["method"].isin(BESIDE)]
     if table.empty:
         return note_figure("No method without training was tried.")
-    strategies = [UNTRAINED, *in_order(set(table["strategy"]) - {UNTRAINED})]
-    figure, drawn = panels(sorted(table["base"].unique()), MEASURES, width=2.3, height=2.5)
-    maps = [*table.loc[table["metric"] == "mAP", "value"], *published.loc[published["metric"] == "mAP"].groupby(PAPER_CELL)["value"].mean()]
+    task, names = table["task"].iloc[0], [UNTRAINED, *in_order(set(table["strategy"]) - {UNTRAINED})]
+    published = {metric: _published(metric) for metric in ("mAP", "rank distance")}
+    figure, drawn = panels(sorted(table["base"].unique()), MEASURES, height=0.34 * len(names) + 0.7, sharey=True)
     for ax, base, (setting, metric) in drawn:
-        rows, theirs = (part[(part["setting"] == setting) & (part["metric"] == metric)] for part in (table, published))
-        _beside(ax, rows[rows["base"] == base], theirs, strategies)
-        if metric == "mAP":  # one scale: a hundredth is as high in each setting
-            ax.set_ylim(min(maps) - 0.03, max(maps) + 0.03)
-        label(ax, "", f"from {base}", f"{SHORT_SETTINGS[setting]} mAP" if metric == "mAP" else "rank distance (less is better)")
-    marks = [handle("as it is", "o", "grey"), handle("centred", "s", "grey", mfc="white")]
-    marks += [handle(f"paper: {model}", marker, "black", mfc="none", ms=4) for model, marker in PAPER_MARKS.items() if len(published)]
-    legend_below(figure, marks, len(marks))
-    figure.suptitle(f"{table['task'].iloc[0]}; lines join means, small dots are seeds", fontsize=8)
+        rows = table[(table["base"] == base) & (table["setting"] == setting) & (table["metric"] == metric)]
+        name_strategies(ax, names)
+        ax.margins(x=0.1)
+        for place, name in enumerate(names):
+            _beside(ax, place, rows[rows["strategy"] == name], COLOURS.get(name))
+            for model, look in PAPER_LOOKS.items():
+                ax.plot([published[metric].get((task, setting, name, model))], [place + 0.32], **look)
+        unit = "mAP" if metric == "mAP" else "ranks, less is better"
+        label(ax, unit, f"from {base}", f"{SHORT_SETTINGS[setting]} mAP" if metric == "mAP" else metric)
+    maps = [ax for ax, _, (_, metric) in drawn if metric == "mAP"]
+    low, high = min(ax.get_xlim()[0] for ax in maps), max(ax.get_xlim()[1] for ax in maps)
+    for ax in maps:  # one scale: a hundredth is as wide in each setting
+        ax.set_xlim(low, high)
+    marks = [
+        handle("as it is", "o", "grey"),
+        handle("each language's mean taken off", "s", "grey", mfc="white"),
+        handle("a seed", ".", "black", ms=2),
+    ]
+    legend_below(figure, marks + _paper_handles([task]))
+    figure.suptitle(task)
     return figure
 
 
-def _beside(ax, rows: pd.DataFrame, theirs: pd.DataFrame, strategies: list[str]) -> None:
-    for i, strategy in enumerate(strategies):
-        colour, own = COLOURS.get(strategy), rows[rows["strategy"] == strategy]
-        means = own.groupby("method")["value"].mean().reindex(list(BESIDE))
-        ax.plot([i - 0.14, i + 0.14], means, "-", color=colour, lw=1)
-        for x, method, inside in ((i - 0.14, "none", colour), (i + 0.14, "centring", "white")):
-            seeds = own.loc[own["method"] == method, "value"]
-            ax.plot([x] * len(seeds), seeds, ".", ms=2, color="black", zorder=3)
-            ax.plot([x], means[[method]], MARKS[method], ms=6, color=colour, mfc=inside)
-        for model, marker in PAPER_MARKS.items():
-            value = theirs.loc[(theirs["model"] == model) & (theirs["strategy"] == strategy), "value"].mean()
-            ax.plot([i + 0.32], [value], marker, ms=4, color="black", mfc="none", mew=0.7)
-    ax.set_xticks(range(len(strategies)), strategies, fontsize=7, rotation=20)
-    ax.grid(axis="x", visible=False)
+def _beside(ax, place: int, rows: pd.DataFrame, colour: str | None) -> None:
+    means = rows.groupby("method")["value"].mean().reindex(list(BESIDE))
+    spots = (place - 0.16, place + 0.08)
+    ax.plot(means, spots, "-", color=colour, lw=1)
+    for y, method, inside in zip(spots, BESIDE, (colour, "white"), strict=True):
+        seeds = rows.loc[rows["method"] == method, "value"]
+        ax.plot([means[method]], [y], MARKS[method], ms=5.5, color=colour, mfc=inside)
+        ax.plot(seeds, [y] * len(seeds), ".", ms=2, color="black", zorder=3)
 
 
 def alignment(table: pd.DataFrame):
     """Alignment gap, translation accuracy and language identity of the questions' vectors, one seed (alignment)."""
-    figure, drawn = panels([""], VECTORS, width=2.5, height=2.4)
+    figure, drawn = panels([""], VECTORS, height=2.4)
     for ax, _, measure in drawn:
         bars(ax, table[table["measure"] == measure], "base", sorted(table["base"].unique()))
-        ax.set_title(VECTORS[measure], fontsize=8)
-    legend_below(figure, drawn[0][0], 8)
+        ax.set_title(textwrap.fill(VECTORS[measure], 24))
+    legend_below(figure)
     return figure
 
 
 def coverage(table: pd.DataFrame):
-    """Pairs per language after each step of the preparation (coverage: language, step, pairs)."""
-    import seaborn as sns
-
+    """Pairs per language after each step of the preparation, the last one's written (coverage: language, step, pairs)."""
     steps = [step for step in STEPS if step in set(table["step"])]
-    figure, axes = new_figure(width=7, height=2.8)
-    ax = axes[0, 0]
-    sns.barplot(table, x="language", y="pairs", hue="step", hue_order=steps, palette="crest", ax=ax)
-    ax.set(xlabel="language", ylabel="pairs", ylim=(0, table["pairs"].max() * 1.25))
-    ax.legend(title="", ncols=len(steps), loc="upper center", frameon=False)
-    return figure
-
-
-def lengths(table: pd.DataFrame):
-    """Length of questions and passages in characters (lengths: language, part, q05, q25, q50, q75, q95, n)."""
-    figure, axes = new_figure(columns=2, width=3.8, height=2.6)
-    for ax, part in zip(axes[0], ("question", "passage"), strict=True):
-        rows = table[table["part"] == part]
-        boxes = [{"label": r.language, "whislo": r.q05, "q1": r.q25, "med": r.q50, "q3": r.q75, "whishi": r.q95} for r in rows.itertuples()]
-        ax.bxp(boxes, showfliers=False, patch_artist=True, boxprops={"facecolor": "#cfe3f3"}, medianprops={"color": "#0072B2"})
-        ax.set(xlabel="language", ylabel=f"{part} length (characters)", ylim=(0, None))
-        ax.set_title(f"{part}s: box 25-75 %, whiskers 5-95 % (n = {rows['n'].sum():,})", fontsize=8)
-    return figure
+    wide = table.pivot(index="language", columns="step", values="pairs")[steps].fillna(0)
+    return _by_language(wide, "pairs", wide.iloc[:, -1:], wide.max(axis=1))
 
 
 def rejections(table: pd.DataFrame):
     """Pairs refused per language and check (rejections: language, check, pairs)."""
     if table.empty:
         return note_figure("No pair was rejected.")
-    figure, axes = new_figure(width=7, height=2.6)
+    wide = table.pivot(index="language", columns="check", values="pairs").fillna(0).rename(columns=lambda check: check.replace("_", " "))
+    return _by_language(wide, "rejected texts", wide.sum(axis=1).to_frame("all"), wide.sum(axis=1), stacked=True)
+
+
+def _by_language(wide: pd.DataFrame, what: str, numbers: pd.DataFrame, tops: pd.Series, **options):
+    """Bars of each column by language, with a number on top of each language's."""
+    import seaborn as sns
+
+    figure, axes = new_figure(height=2.2)
     ax = axes[0, 0]
-    wide = table.pivot(index="language", columns="check", values="pairs").fillna(0)
-    wide.plot.bar(stacked=True, ax=ax, colormap="cividis", width=0.8, rot=0)
-    ax.set(xlabel="language", ylabel="rejected texts")
-    ax.set_ylim(0, wide.sum(axis=1).max() * 1.2)
-    ax.legend(title="", frameon=False, loc="upper center", ncols=len(wide.columns))
+    wide.plot.bar(ax=ax, color=sns.color_palette("viridis", len(wide.columns)), width=0.85, legend=False, **options)
+    name_languages(ax, wide.index)
+    for place, (number, top) in enumerate(zip(numbers.iloc[:, 0], tops, strict=True)):
+        ax.annotate(f"{number:,.0f}", (place, top), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=6)
+    ax.set(xlabel="language", ylabel=what)
+    ax.margins(y=0.12)
+    ax.grid(axis="x", visible=False)
+    legend_below(figure, title=f"numbers: {numbers.columns[0]}")
+    return figure
+
+
+def lengths(table: pd.DataFrame):
+    """Length of questions and passages in characters (lengths: language, part, q05, q25, q50, q75, q95, n)."""
+    figure, axes = new_figure(columns=2, height=2.4)
+    for ax, part in zip(axes[0], ("question", "passage"), strict=True):
+        rows = table[table["part"] == part]
+        boxes = [{"whislo": r.q05, "q1": r.q25, "med": r.q50, "q3": r.q75, "whishi": r.q95} for r in rows.itertuples()]
+        look = {"boxprops": {"facecolor": "#cfe3f3"}, "medianprops": {"color": "#0072B2"}}
+        ax.bxp(boxes, positions=range(len(boxes)), showfliers=False, patch_artist=True, **look)
+        name_languages(ax, rows["language"])
+        ax.set(xlabel="language", ylabel=f"{part} length (characters)", ylim=(0, None))
+        ax.set_title(f"{part}s: box 25-75 %, whiskers 5-95 % (n = {rows['n'].sum():,})")
     return figure
 
 
 def batches(table: pd.DataFrame):
     """Question language x passage language share of each strategy's pairs, realised (language_shares)."""
-    figure, drawn = panels([""], in_order(table["strategy"]), width=2.5, height=2.7, sharey=True)
-    top = table.loc[table["strategy"] != "En-En", "realised"].max()
-    for ax, _, strategy in drawn:
-        rows = table[table["strategy"] == strategy]
-        wide = 100 * rows.pivot(index="question_language", columns="passage_language", values="realised")
-        heat(ax, wide, "% of pairs", vmin=0, vmax=100 * top, cmap="viridis")
-        off = (rows["realised"] - rows["planned"]).abs().max()
-        label(ax, "passage language", "question language", f"{strategy}\nplan met within {100 * off:.1f} points")
-    return figure
+    top = 100 * table.loc[table["strategy"] != "En-En", "realised"].max()
+    wide = {("", strategy): _shares(strategy, table[table["strategy"] == strategy]) for strategy in in_order(table["strategy"])}
+    return heats(wide, "% of pairs", ("passage language", "question language"), vmin=0, vmax=top, cmap="viridis")
+
+
+def _shares(strategy: str, rows: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+    off = (rows["realised"] - rows["planned"]).abs().max()
+    wide = 100 * rows.pivot(index="question_language", columns="passage_language", values="realised")
+    return f"{strategy}\nplan ± {100 * off:.1f} points", wide
 
 
 def losses(table: pd.DataFrame):
     """Training loss and validation losses over the steps, mean and range over seeds (losses)."""
     splits = [split for split in SPLITS if split in set(table["split"])]
-    figure, drawn = panels(sorted(table["base"].unique()), splits, width=3.3, height=2.2, sharex=True)
+    figure, drawn = panels(sorted(table["base"].unique()), splits, height=2.0, sharex=True)
     for ax, base, split in drawn:
         _bands(ax, table[(table["base"] == base) & (table["split"] == split)])
-        ax.set(title=f"{base}: {SPLITS[split]}", xlabel="step", ylabel="InfoNCE loss (nats)")
-    drawn[0][0].legend(frameon=False, fontsize=7)
+        label(ax, "step", "InfoNCE loss (nats)", f"{SPLITS[split]}\nfrom {base}")
+    legend_below(figure)
     return figure
 
 

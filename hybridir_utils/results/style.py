@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import textwrap
 from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
@@ -9,25 +11,25 @@ from pathlib import Path
 from ..base.files import replacing
 from ..provenance import reads
 
-# Okabe and Ito's palette, which readers with any colour vision can tell apart.
+# Of each two in one figure the distance in CIELAB is 15 or more, also for readers with two kinds of cones (a test holds them to it).
 COLOURS = {
-    "En-En": "#56B4E9",
+    "En-En": "#56B4E9",  # the strategies and BM25: Okabe and Ito's palette
     "X-X": "#E69F00",
     "X-X-mono": "#D55E00",
     "X-Y": "#0072B2",
     "hybrid": "#009E73",
-    "mono-first": "#661100",  # the schedules of notebook 05
-    "cross-first": "#6699CC",
-    "annealed": "#999933",
-    "translation ranking": "#332288",  # the methods of notebook 08: Tol's muted palette
-    "distillation": "#117733",
-    "code-switched": "#AA4499",
-    "crop": "#882255",
-    "dropout": "#DDCC77",
+    "mono-first": "#562C49",  # the schedules of notebook 05
+    "cross-first": "#C0A7F5",
+    "annealed": "#C9B458",
+    "translation ranking": "#2432A6",  # the methods of notebook 08
+    "distillation": "#8D77FE",
+    "code-switched": "#70076B",
+    "crop": "#800504",
+    "dropout": "#C7CA7A",
     "untrained": "#CC79A7",
-    "zero-shot": "#F0E442",
+    "zero-shot": "#F1B8BD",
     "BM25": "#000000",
-    "random": "#999999",
+    "random": "#555555",
 }
 ORDER = tuple(COLOURS)
 VERDICT_COLOURS = {  # light, so that black text reads
@@ -37,74 +39,135 @@ VERDICT_COLOURS = {  # light, so that black text reads
     "not testable here": "#E4E4E4",
 }
 SHORT_SETTINGS = {"monolingual": "Mo.", "cross-lingual": "Cr.", "multilingual": "Mul."}
-DPI = 110
+WIDTH = 8.6  # inches of every figure
+PIXELS = 100  # of a page for an inch, so that letters are as large in every figure
+DPI = 2 * PIXELS  # for screens with two dots a pixel
 SALT = "hybridir"  # fixes the ids inside SVG files
+LOOK = {
+    **dict.fromkeys(("axes.titlesize", "axes.labelsize", "figure.labelsize", "figure.titlesize"), 8),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize"), 7),
+    **dict.fromkeys(("figure.facecolor", "savefig.facecolor", "axes.facecolor"), "white"),  # on a dark page, too
+    "svg.hashsalt": SALT,
+    "svg.fonttype": "none",
+    "font.family": "DejaVu Sans",
+}
+BACKED = {"fc": "white", "ec": "none", "pad": 0.3, "alpha": 0.8}  # behind letters on lines
+FEW = 25  # names that stand side by side on an axis as wide as the figure
+CODES = 60  # codes of languages in that width
 
 
 class Nothing(Exception):
     """A run has nothing of what a figure shows, such as a setting that its pool lacks."""
 
 
-def new_figure(rows: int = 1, columns: int = 1, width: float = 3.2, height: float = 2.6, **options):
-    """(figure, [rows, columns] array of axes); width and height in inches of one axes."""
+def new_figure(rows: int = 1, columns: int = 1, height: float = 2.4, width: float = WIDTH, **options):
+    """(figure, [rows, columns] array of axes); inches: height of one axes, width of the figure."""
     import matplotlib
 
     matplotlib.use("agg", force=False)
     import seaborn as sns
     from matplotlib.figure import Figure
 
-    sns.set_theme(
-        context="paper", style="whitegrid", font_scale=0.9, rc={"svg.hashsalt": SALT, "svg.fonttype": "none", "font.family": "DejaVu Sans"}
-    )
-    figure = Figure(figsize=(width * columns, height * rows), dpi=DPI, layout="constrained")
+    sns.set_theme(context="paper", style="whitegrid", rc=LOOK)
+    figure = Figure(figsize=(width, height * rows), dpi=DPI, layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
-def panels(rows: Iterable, columns: Iterable, **options) -> tuple:
-    """(figure, [(axes, row, column), …]): one axes for each pair, row by row; options: of `new_figure`."""
-    pairs, columns = list(rows), list(columns)
-    if not pairs or not columns:
+def panels(rows: Iterable, columns: Iterable, most: int = 6, **options) -> tuple:
+    """(figure, [(axes, row, column), …]): one axes for each pair, row by row; options: of `new_figure`.
+
+    Where there is one column, or more than the `most` that fit side by side, the axes follow each other as words do.
+    """
+    columns = list(columns)
+    pairs = list(product(rows, columns))
+    if not pairs:
         raise Nothing
-    figure, axes = new_figure(len(pairs), len(columns), **options)
-    return figure, list(zip(axes.flat, *zip(*product(pairs, columns), strict=True), strict=True))
+    wide = len(columns) if len(columns) > 1 else len(pairs)
+    wide = math.ceil(wide / math.ceil(wide / most))
+    figure, axes = new_figure(math.ceil(len(pairs) / wide), wide, **options)
+    for ax in axes.flat[len(pairs) :]:
+        ax.set_axis_off()
+    return figure, [(ax, *pair) for ax, pair in zip(axes.flat, pairs, strict=False)]
 
 
 def label(ax, xlabel: str, ylabel: str, title: str) -> None:
-    """Name the axes and the panel, in small print; the first column's y axis speaks for its row."""
-    ax.set(xlabel=xlabel, ylabel=ylabel if ax.get_subplotspec().is_first_col() else "")
-    ax.set_title(title, fontsize=8)
+    """Name the axes and the panel; the first column's y axis speaks for its row, the last row's x axis for its column."""
+    place = ax.get_subplotspec()
+    ax.set(xlabel=xlabel if place.is_last_row() else "", ylabel=ylabel if place.is_first_col() else "", title=title)
 
 
-def heat(ax, wide, name: str, **options) -> None:
-    """A heat map of a table; the last column has the bar, called `name`, for its row."""
+def name_languages(ax, codes: Iterable[str]) -> None:
+    """Every code at its place 0, 1, … of the x axis, on its side where they are many."""
+    codes = list(codes)
+    ax.set_xticks(range(len(codes)), codes, rotation=0 if len(codes) <= FEW else 90)
+
+
+def name_strategies(ax, names: list[str]) -> None:
+    """The names from top to bottom of the y axis, at 0, 1, …"""
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.grid(axis="y", visible=False)
+
+
+def heats(tables: dict[tuple, tuple], name: str, labels: tuple[str, str], **options):
+    """A heat map of each table, all with one bar, called `name`; tables: (row, column) -> title and table; labels: of the x and y axis."""
     import seaborn as sns
 
-    is_last = ax.get_subplotspec().is_last_col()
-    sns.heatmap(wide, ax=ax, square=True, cbar=is_last, cbar_kws={"label": name, "shrink": 0.7}, **options)
-    ax.tick_params(labelsize=6, labelrotation=0)
-    ax.grid(False)
+    rows, columns = (list(dict.fromkeys(key)) for key in zip(*tables, strict=True)) if tables else ((), ())
+    most = max((table.shape[1] for _, table in tables.values()), default=1)
+    figure, drawn = panels(rows, columns, most=max(1, CODES // most), sharey=True)
+    grid = drawn[0][0].get_gridspec()
+    figure.set_figheight(grid.nrows * ((WIDTH - 1.2) / max(grid.ncols, 3) + 0.5) + 0.2)
+    for ax, *key in drawn:
+        title, table = tables[tuple(key)]
+        sns.heatmap(table, ax=ax, square=True, cbar=False, xticklabels=True, yticklabels=True, **options)
+        ax.set(title=title, xlabel="", ylabel="")
+        ax.tick_params("x", labelrotation=90 if grid.ncols * most > CODES // 2 else 0)
+        ax.tick_params("y", labelrotation=0)
+        ax.grid(False)
+    figure.colorbar(drawn[0][0].collections[0], ax=[ax for ax, *_ in drawn], label=name, shrink=0.8, aspect=30)
+    figure.supxlabel(labels[0])
+    figure.supylabel(labels[1])
+    return figure
 
 
-def bars(ax, table, by: str, groups: list[str]) -> None:
-    """A bar for the mean of each strategy and a dot for each value, side by side in each of the groups of a column."""
+def bars(ax, table, by: str, groups: list[str], above: dict | None = None) -> dict[tuple[str, str], float]:
+    """A bar and a number for the mean of each strategy and a dot for each value, side by side in each of the groups of a column.
+
+    above: (group, strategy) -> what else stands there, below the number. Returns where the bars stand: (group, strategy) -> x.
+    """
     strategies = in_order(table["strategy"])
     if not strategies:
         raise Nothing
-    width = 0.8 / len(strategies)
+    width, places = 0.86 / len(strategies), {}
     parts = dict(iter(table.groupby([by, "strategy"])["value"]))
     for (i, group), (j, strategy) in product(enumerate(groups), enumerate(strategies)):
-        values, x, colour = parts.get((group, strategy), []), i - 0.4 + (j + 0.5) * width, COLOURS.get(strategy)
-        ax.bar(x, values.mean() if len(values) else 0, width * 0.92, color=colour, alpha=0.55, label=strategy if i == 0 else None)
-        ax.plot([x] * len(values), values, "o", ms=2.2, color=colour, mec="black", mew=0.3)
+        x, colour = i - 0.43 + (j + 0.5) * width, COLOURS.get(strategy)
+        places[group, strategy] = x
+        values = parts.get((group, strategy), [])
+        ax.bar(x, values.mean() if len(values) else 0, width * 0.92, color=colour, label=strategy if i == 0 else None)
+        if len(values):
+            ax.plot([x] * len(values), values, "o", ms=2.2, color=colour, mec="black", mew=0.4)
+            written(ax, values.mean(), (x, max(*values, (above or {}).get((group, strategy), 0), key=abs)), rotation=90)
     ax.set_xticks(range(len(groups)), groups)
     ax.grid(axis="x", visible=False)
+    ax.margins(y=0.3)
+    return places
+
+
+def written(ax, value: float, at: tuple[float, float], horizontal: bool = False, **look) -> None:
+    """A mean to three digits beside the end of its bar."""
+    text, side = f"{value:.3f}".replace("0.", ".", 1 if abs(value) < 1 else 0), 1 if value >= 0 else -1
+    place = {"ha": "left", "va": "center"} if horizontal else {"ha": "center", "va": "bottom" if value >= 0 else "top"}
+    offset = (4, 0) if horizontal else (0, 3 * side)
+    ax.annotate(text, at, xytext=offset, textcoords="offset points", fontsize=6, bbox=BACKED, **place, **look)
 
 
 def note_figure(text: str):
     """A figure that says why there is nothing to draw."""
-    figure, axes = new_figure(width=6, height=0.8)
+    figure, axes = new_figure(height=0.8)
     axes[0, 0].axis("off")
-    axes[0, 0].text(0.5, 0.5, text, ha="center", va="center")
+    axes[0, 0].text(0.5, 0.5, textwrap.fill(text, 100), ha="center", va="center")
     return figure
 
 
@@ -115,10 +178,14 @@ def handle(label: str, marker: str, colour: str | None, ls: str = "", **look):
     return Line2D([], [], marker=marker, color=colour, ls=ls, label=label, **look)
 
 
-def legend_below(figure, handles, columns: int, **options) -> None:
-    """The figure's one legend, below its axes; handles: its entries, or the axes that has them."""
-    entries = handles if isinstance(handles, list) else handles.get_legend_handles_labels()[0]
-    figure.legend(handles=entries, loc="outside lower center", ncols=columns, frameon=False, fontsize=7, **options)
+def legend_below(figure, entries: Iterable = (), **options) -> None:
+    """The figure's one legend, below its axes, in as many columns as fit; entries: those of all axes where none are given."""
+    named = {entry.get_label(): entry for ax in figure.axes for entry in ax.get_legend_handles_labels()[0]}
+    if not (entries := list(entries) or list(named.values())):
+        return
+    lines = math.ceil(sum(0.5 + 0.06 * len(entry.get_label()) for entry in entries) / figure.get_figwidth())  # inches
+    figure.set_figheight(figure.get_figheight() + 0.17 * (lines + len(options)) + 0.1)
+    figure.legend(handles=entries, loc="outside lower center", ncols=math.ceil(len(entries) / lines), frameon=False, **options)
 
 
 def in_order(strategies) -> list[str]:
@@ -159,4 +226,4 @@ def _use_palette(path: Path, metadata: dict[str, str]) -> None:
         texts.add_text(key, value)
     with Image.open(path) as image:
         small = image.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    small.save(path, format="png", optimize=True, pnginfo=texts)
+    small.save(path, format="png", optimize=True, pnginfo=texts, dpi=(DPI, DPI))

@@ -11,20 +11,26 @@ from ..data.batching import SCHEDULES
 from ..experiment.evaluation import REFERENCE
 from ..rank.alignment import MEASURES
 from ..results.findings import HYBRID
+from ..results.plots import counted
+from ..results.plots import differences as against_hybrid
 from ..results.style import (
+    BACKED,
     COLOURS,
     SHORT_SETTINGS,
     VERDICT_COLOURS,
     Nothing,
     bars,
     handle,
-    heat,
+    heats,
     in_order,
     label,
     legend_below,
+    name_languages,
+    name_strategies,
     new_figure,
     note_figure,
     panels,
+    written,
 )
 from ..results.tables import macro, of_encoders
 from .claims.rules import SYMBOLS
@@ -35,12 +41,13 @@ from .shift import alignment_kept
 MARKERS = dict(zip(SCHEDULES, ("^", "v", "D"), strict=True))
 BASE_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 UNITS = {"mAP": "{} mAP", KEPT: "{} kept (share)", DISTANCE: "rank distance (ranks)"}
+LEAST = 0.05  # of an axis, so that thousandths do not look large
 BESIDE = 1.12  # where the first schedule stands on the axis of α
 TITLES = {"alignment_gap": "alignment gap", "translation_accuracy": "translation retrieval accuracy"}
 LINES = {"untrained": "-.", "BM25": "--", "random": ":"}
-SHOWN = ("X-X-mono", "X-Y", "hybrid", "distillation")  # more lines than these hide each other
+SHOWN = {"X-X-mono": "s", "X-Y": "^", "hybrid": "o", "distillation": "D"}  # more dots than these hide each other
 STEPS = {"preparation_seconds": ("preparing pairs", "s"), "training_seconds": ("training", "o"), "evaluation_seconds": ("evaluating", "^")}
-LABEL_WIDTH = 70  # characters of a line of a claim's statement
+LABEL_WIDTH = 66  # characters of a line of a claim's statement
 
 
 def curves(table: pd.DataFrame):
@@ -48,7 +55,7 @@ def curves(table: pd.DataFrame):
     rows = list(dict.fromkeys(zip(table["task"], table["metric"].where(table["metric"] == KEPT, "mAP"), strict=True)))
     columns = [(setting, short) for setting, short in SHORT_SETTINGS.items() if setting in set(table["setting"])]
     columns += [(DISTANCE, "")] if (table["metric"] == DISTANCE).any() else []
-    figure, axes = new_figure(len(rows), len(columns), width=2.5, height=2.15, sharex=True)
+    figure, axes = new_figure(len(rows), len(columns), height=1.9, sharex=True)
     for line, (task, metric) in zip(axes, rows, strict=True):
         for ax, (setting, short) in zip(line, columns, strict=True):
             measure = DISTANCE if setting == DISTANCE else metric
@@ -57,10 +64,10 @@ def curves(table: pd.DataFrame):
                 ax.set_axis_off()
                 continue
             _curve(ax, part)
-            ax.set_title(f"{_short(task)} / {_short(rows[0][0])}" if metric == KEPT else _short(task), fontsize=7.5)
-            ax.set(xlabel="α, share of monolingual batches", ylabel=UNITS[measure].format(short))
+            title = f"{_short(task)} / {_short(rows[0][0])}" if metric == KEPT else _short(task)
+            ax.set(title=textwrap.fill(title, 28), xlabel="α", ylabel=UNITS[measure].format(short))
             ax.xaxis.set_tick_params(labelbottom=True)
-    _mix_legend(figure, table, f"seeds: {table['seed'].nunique()}")
+    _mix_legend(figure, table, "α: share of monolingual batches; band: range over")
     return figure
 
 
@@ -85,6 +92,9 @@ def _curve(ax, part: pd.DataFrame) -> None:
         same = by_alpha.mean().get(ordered["alpha"].iloc[0])
         ax.plot([ordered["alpha"].iloc[0], BESIDE + 0.25], [same, same], ":", color="grey", lw=0.8, zorder=0)
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".5", ".75", "1"])
+    low, high = ax.get_ylim()
+    spare = max(0.0, LEAST - (high - low)) / 2
+    ax.set_ylim(low - spare, high + spare)
 
 
 def _mix_legend(figure, table: pd.DataFrame, note: str) -> None:
@@ -92,7 +102,7 @@ def _mix_legend(figure, table: pd.DataFrame, note: str) -> None:
     handles += [handle(f"α = {end:g}: {name}", "o", COLOURS[name]) for end, name in ENDS.items()]
     alphas = table[table["strategy"].isin(SCHEDULES)].groupby("strategy")["alpha"].first()
     handles += [handle(f"{name}, α = {alphas[name]:g}", MARKERS[name], COLOURS[name]) for name in SCHEDULES if name in alphas]
-    legend_below(figure, handles, int(figure.get_figwidth() // 1.6), title=note, title_fontsize=7)
+    legend_below(figure, handles, title=f"{note} {table['seed'].nunique()} seeds")
 
 
 def pareto(table: pd.DataFrame):
@@ -101,11 +111,11 @@ def pareto(table: pd.DataFrame):
     tasks = list(dict.fromkeys(table.loc[table["setting"] == "cross-lingual", "task"]))
     if not tasks:
         return note_figure("No task in two languages, so no cross-lingual mAP.")
-    figure, axes = new_figure(1, len(tasks), width=4, height=3.2)
+    figure, axes = new_figure(1, len(tasks), height=3.8)
     for ax, task in zip(axes[0], tasks, strict=True):
         _trade_off(ax, table[table["task"] == task])
         ax.set(title=_short(task), xlabel="Mo. mAP, macro average", ylabel="Cr. mAP, macro average")
-    _mix_legend(figure, table, f"seeds: {table['seed'].nunique()}; grey line: Pareto front")
+    _mix_legend(figure, table, "numbers: α; grey line: Pareto front; lines through dots: range over")
     return figure
 
 
@@ -114,17 +124,18 @@ def _trade_off(ax, table: pd.DataFrame) -> None:
     points = {side: wide[side][["monolingual", "cross-lingual"]] for side in ("mean", "min", "max")}
     front = pareto_front(points["mean"])
     ax.plot(*points["mean"][front].sort_values("monolingual").to_numpy().T, "-", color="grey", lw=1, zorder=0)
-    for (strategy, alpha), (x, y) in points["mean"].iterrows():
+    for place, ((strategy, alpha), (x, y)) in enumerate(points["mean"].iterrows()):
         name = strategy if strategy in SCHEDULES else ENDS.get(alpha, "hybrid")
         ends = [points[side].loc[strategy, alpha] for side in ("min", "max")]
         ax.plot([ends[0].iloc[0], ends[1].iloc[0]], [y, y], "-", color=COLOURS[name], lw=0.7)
         ax.plot([x, x], [ends[0].iloc[1], ends[1].iloc[1]], "-", color=COLOURS[name], lw=0.7)
         ax.plot(x, y, MARKERS.get(strategy, "o"), ms=5, color=COLOURS[name])
         if strategy not in SCHEDULES:
-            side = 1 if front[strategy, alpha] else -1  # above the front, or below it
+            up = 1 if front[strategy, alpha] else -1  # above the front, or below it
+            side = 1 if up > 0 or place % 2 else -1  # by turns, as neighbours may lie on each other
             ax.annotate(
-                f"{alpha:g}", (x, y), xytext=(5 * side, 4 * side), textcoords="offset points", fontsize=7, va="center",
-                ha="left" if side > 0 else "right", bbox={"fc": "white", "ec": "none", "pad": 0.4, "alpha": 0.7},
+                f"{alpha:g}", (x, y), xytext=(5 * side, 4 * up), textcoords="offset points", fontsize=7, va="center",
+                ha="left" if side > 0 else "right", bbox=BACKED,
             )  # fmt: skip
 
 
@@ -132,23 +143,22 @@ def recommended(table: pd.DataFrame):
     """The best α of every goal: a dot, its 95 % interval as a bar, rings for the α that are not clearly worse (mixing_best)."""
     tasks = list(dict.fromkeys(table["task"]))
     most = max(part["goal"].nunique() for _, part in table.groupby("task"))
-    figure, axes = new_figure(1, len(tasks), width=3.9, height=0.32 * most + 1.5)
+    figure, axes = new_figure(1, len(tasks), height=0.26 * most + 1.2)
     for ax, task in zip(axes[0], tasks, strict=True):
         part = table[table["task"] == task]
         goals = list(dict.fromkeys(part["goal"]))
         for place, goal in enumerate(goals):
             _recommendation(ax, place, part[part["goal"] == goal])
         n, seeds = (part[column].iloc[0] for column in ("n_groups", "n_seeds"))
-        ax.set_title(f"{_short(task)}\nn = {n} groups of questions, seeds: {seeds}", fontsize=8)
+        ax.set_title(f"{_short(task)}\nn = {n} groups of questions, seeds: {seeds}")
         ax.set(xlabel="α, share of monolingual batches", xlim=(-0.05, 1.05))
-        ax.set_yticks(range(len(goals)), goals)
-        ax.set_ylim(len(goals) - 0.4, -0.6)
+        name_strategies(ax, goals)
     handles = [
         handle("best α", "o", "black", ms=4),
         handle("95 % of resamples of questions and seeds", "", COLOURS["hybrid"], ls="-", lw=5, alpha=0.35),
         handle("not clearly worse than the best", "o", "grey", ms=7, mfc="none"),
     ]
-    legend_below(figure, handles, int(3.9 * len(tasks) // 2.5))
+    legend_below(figure, handles)
     return figure
 
 
@@ -164,7 +174,7 @@ def kept(table: pd.DataFrame):
     table = table.dropna(subset=["kept"])
     if table.empty:
         return note_figure("This run evaluates no shifted task: nothing to compare.")
-    figure, drawn = panels(dict.fromkeys(table["task"]), SHORT_SETTINGS, width=3.1, height=2.5, sharey="row", sharex=True)
+    figure, drawn = panels(dict.fromkeys(table["task"]), SHORT_SETTINGS, height=2.4, sharey="row", sharex=True)
     for ax, task, setting in drawn:
         part = table[(table["task"] == task) & (table["setting"] == setting)]
         _intervals(ax, of_encoders(part))
@@ -175,7 +185,7 @@ def kept(table: pd.DataFrame):
         ax.grid(axis="x", visible=False)
         ax.set_ylim(bottom=0)
     entries = {entry.get_label(): entry for ax, *_ in drawn for entry in ax.get_legend_handles_labels()[0]}
-    legend_below(figure, [entries[name] for name in in_order(entries)], 8)
+    legend_below(figure, [entries[name] for name in in_order(entries)])
     return figure
 
 
@@ -187,7 +197,7 @@ def _intervals(ax, part: pd.DataFrame) -> None:
         if pd.notna(row.kept_low):
             ax.plot([x, x], [row.kept_low, row.kept_high], color=colour, lw=1.6)
         ax.plot(x, row.kept, "o", color=colour, ms=4.5, mec="black", mew=0.4, label=row.strategy)
-    ax.set_xticks(range(len(bases)), [f"from {base}" for base in bases], fontsize=8)
+    ax.set_xticks(range(len(bases)), [f"from {base}" for base in bases])
 
 
 def alignment(means: pd.DataFrame):
@@ -197,13 +207,13 @@ def alignment(means: pd.DataFrame):
     if moved.empty:
         return note_figure("No texts of a shifted task whose alignment could be compared.")
     bases = sorted(moved["base"].unique())
-    figure, drawn = panels(dict.fromkeys(moved["task"]), product(dict.fromkeys(moved["side"]), TITLES), width=3.1, height=2.6)
+    figure, drawn = panels(dict.fromkeys(moved["task"]), product(dict.fromkeys(moved["side"]), TITLES), height=2.4)
     for ax, task, (side, measure) in drawn:
         _against_home(ax, moved[(moved["task"] == task) & (moved["side"] == side) & (moved["measure"] == measure)], bases)
-        label(ax, f"in domain ({home})", "under shift", f"{task}\n{TITLES[measure]} of {side}s")
+        label(ax, f"in domain ({home})", "under shift", f"{task}, {side}s:\n{TITLES[measure]}")
     handles = [handle(name, "o", COLOURS.get(name), mec="black", mew=0.4) for name in in_order(moved["strategy"])]
     handles += [handle(f"from {base}", marker, "grey") for marker, base in zip(cycle(BASE_MARKERS), bases, strict=False)]
-    legend_below(figure, [*handles, handle("nothing lost", "", "grey", ls="-", lw=0.8)], 5)
+    legend_below(figure, [*handles, handle("nothing lost", "", "grey", ls="-", lw=0.8)])
     return figure
 
 
@@ -212,7 +222,7 @@ def _against_home(ax, part: pd.DataFrame, bases: list[str]) -> None:
         marker = BASE_MARKERS[bases.index(row.base) % len(BASE_MARKERS)]
         ax.plot(row.in_domain, row.shifted, marker, color=COLOURS.get(row.strategy), ms=5, mec="black", mew=0.4)
     if part.empty:
-        ax.text(0.5, 0.5, "no parallel texts", ha="center", transform=ax.transAxes, fontsize=8)
+        ax.text(0.5, 0.5, "no parallel texts", ha="center", transform=ax.transAxes)
         return
     ax.axline((0, 0), slope=1, color="grey", lw=0.8, zorder=0)
     limits = [(min(0.0, part[name].min()), 1.1 * part[name].max()) for name in ("in_domain", "shifted")]
@@ -222,17 +232,14 @@ def _against_home(ax, part: pd.DataFrame, bases: list[str]) -> None:
 def recall(table: pd.DataFrame):
     """Recall@k of every strategy by kind of language pair: a dot a seed, a bar for the mean (question_recall)."""
     kinds = [kind for kind in KINDS if kind in set(table["setting"])]
-    size = {"width": 1.5 + 0.8 * len(kinds), "height": 2.4}
-    figure, drawn = panels(sorted(table["base"].unique()), MEASURES, **size, sharey="row", sharex=True)
+    figure, drawn = panels(sorted(table["base"].unique()), MEASURES, height=2.2, sharey=True)
     for ax, base, metric in drawn:
-        rows = table[table["base"] == base]
-        part = rows[rows["metric"] == metric]
+        part = table[(table["base"] == base) & (table["metric"] == metric)]
         bars(ax, part, "setting", kinds)
         n = part.groupby("setting")["n"].max().reindex(kinds, fill_value=0)
-        ax.set_xticks(range(len(kinds)), [f"{kind}\nn = {n[kind]:.0f}" for kind in kinds], fontsize=6.5)
-        ax.set_ylim(0, min(1.02, 1.1 * rows["value"].max()))
+        ax.set_xticks(range(len(kinds)), [f"{textwrap.fill(kind, 12)}\nn = {n[kind]:.0f}" for kind in kinds])
         label(ax, "pairs of languages", "Recall@k, macro average", f"{metric}, from {base}")
-    legend_below(figure, drawn[0][0], 8)
+    legend_below(figure)
     return figure
 
 
@@ -245,37 +252,38 @@ def pairs(table: pd.DataFrame):
     wide = table.set_index(["base", "strategy", "query_language", "candidate_language"])["value"].sort_index()
     found = {(base, other): (wide[base, HYBRID] - wide[base, other]).unstack() for base in bases for other in others}
     most = max(cells.abs().max(axis=None) for cells in found.values()) or 1.0
-    figure, drawn = panels(bases, others, width=2.9, height=2.6, sharex=True, sharey=True)
-    for ax, base, other in drawn:
-        heat(ax, found[base, other], "Recall@1, difference", vmin=-most, vmax=most, cmap="PuOr")
-        label(ax, "language of the pool", "language of the question", f"hybrid − {other}, from {base}")
-    return figure
+    titled = {(base, other): (f"hybrid − {other}, from {base}", cells) for (base, other), cells in found.items()}
+    axes = ("language of the pool", "language of the question")
+    return heats(titled, "Recall@1, difference", axes, vmin=-most, vmax=most, cmap="PuOr")
 
 
 def methods(table: pd.DataFrame):
     """mAP of every method in each setting: a dot a seed, a bar for the mean, lines for what was not trained (many_scores)."""
     table = macro(table)
-    if table.empty:
-        raise Nothing
-    names = [name for name in in_order(table["strategy"]) if name not in LINES][::-1]
-    figure, axes = new_figure(1, 3, width=3.1, height=0.24 * len(names) + 1.1, sharey=True)
-    for ax, (setting, short) in zip(axes[0], SHORT_SETTINGS.items(), strict=True):
+    names = [name for name in in_order(table["strategy"]) if name not in LINES]
+    figure, drawn = panels(
+        [""], [setting for setting in SHORT_SETTINGS if setting in set(table["setting"])], height=0.22 * len(names) + 1, sharey=True
+    )
+    for ax, _, setting in drawn:
         rows = table[table["setting"] == setting]
-        if rows.empty:
-            ax.set(title=f"{short} (not in this pool)")
-            continue
+        name_strategies(ax, names)
         for place, name in enumerate(names):
             values = rows[rows["strategy"] == name]["value"]
-            ax.barh(place, values.mean(), 0.72, color=COLOURS.get(name), alpha=0.55)
-            ax.plot(values, [place] * len(values), "o", ms=2.5, color=COLOURS.get(name), mec="black", mew=0.3)
+            ax.barh(place, values.mean(), 0.72, color=COLOURS.get(name))
+            ax.plot(values, [place] * len(values), "o", ms=2.5, color=COLOURS.get(name), mec="black", mew=0.4)
+            written(ax, values.mean(), (values.max(), place), horizontal=True)
         for name, style in LINES.items():
             ax.axvline(rows[rows["strategy"] == name]["value"].mean(), ls=style, color=COLOURS[name], lw=1, label=name)
-        n = int(rows["n"].max())
-        ax.set(title=f"{short} ({n} {'pairs' if short == 'Cr.' else 'languages'})", xlabel="mAP, macro average", xlim=(0, 1.02))
-        ax.grid(axis="y", visible=False)
-    axes[0, 0].set_yticks(range(len(names)), names)
-    legend_below(figure, axes[0, 0], 3)
+        ax.margins(x=0.2)
+        ax.locator_params(axis="x", nbins=5)
+        ax.set(title=counted(rows, setting), xlabel="mAP, macro average")
+    legend_below(figure)
     return figure
+
+
+def differences(tests: pd.DataFrame):
+    """AP of every method minus hybrid's, with 95 % intervals (many_tests)."""
+    return against_hybrid(tests)
 
 
 def languages(table: pd.DataFrame):
@@ -283,19 +291,20 @@ def languages(table: pd.DataFrame):
     order = table.drop_duplicates("language").sort_values(["family", "language"], kind="stable")
     place = {code: number for number, code in enumerate(order["language"])}
     names = [name for name in SHOWN if name in set(table["strategy"])]
-    figure, axes = new_figure(3, 1, width=max(6.5, 0.19 * len(place)), height=1.9, sharex=True)
-    for ax, setting in zip(axes[:, 0], SHORT_SETTINGS, strict=True):
-        for name in names:
-            rows = table[(table["strategy"] == name) & (table["setting"] == setting)]
-            for training, face in (("trained", COLOURS.get(name)), ("unseen", "white")):
-                some = rows[rows["training"] == training]
-                label = name if training == "trained" and ax is axes[0, 0] else None
-                ax.plot(some["language"].map(place), some["value"], "o", ms=4, mfc=face, mec=COLOURS.get(name), label=label)
-        ax.set(ylabel=f"{SHORT_SETTINGS[setting]} mAP", ylim=(0, 1.03))
+    figure, axes = new_figure(3, 1, height=1.8, sharex=True)
+    for ax, (setting, short) in zip(axes[:, 0], SHORT_SETTINGS.items(), strict=True):
+        for (j, name), training in product(enumerate(names), ("trained", "unseen")):
+            rows = table[(table["strategy"] == name) & (table["setting"] == setting) & (table["training"] == training)]
+            look = {"mec": COLOURS.get(name), "mfc": COLOURS.get(name) if training == "trained" else "white"}
+            x = [place[code] + 0.16 * (j - 1.5) for code in rows["language"]]
+            ax.plot(x, rows["value"], SHOWN[name], ms=3, mew=0.8, **look)
         _family_bands(ax, order)
-    axes[-1, 0].set_xticks(range(len(place)), list(place), fontsize=6, rotation=90)
-    axes[-1, 0].set_xlabel("question language, by family; hollow: unseen in training")
-    legend_below(figure, axes[0, 0], len(names))
+        ax.set_ylabel(f"{short} mAP")
+        ax.set_ylim(bottom=0)
+    name_languages(axes[-1, 0], place)
+    axes[-1, 0].set_xlabel("question language; white and grey: families")
+    unseen = handle("hollow: unseen in training", "o", "grey", mfc="white", ms=4)
+    legend_below(figure, [*(handle(name, SHOWN[name], COLOURS.get(name), ms=4) for name in names), unseen])
     return figure
 
 
@@ -317,13 +326,13 @@ def cost(scores: pd.DataFrame, cost: pd.DataFrame):
     if scores.empty:
         raise Nothing
     seconds = cost.groupby("strategy")["seconds"].min()
-    figure, axes = new_figure(1, 2, width=3.9, height=3.0, sharex=True)
+    figure, axes = new_figure(1, 2, height=3.0, sharex=True)
     for ax, setting in zip(axes[0], ("cross-lingual", "multilingual"), strict=True):
         means = scores[scores["setting"] == setting].groupby("strategy")["value"].mean()
         for name in in_order(set(seconds.index) & set(means.index)):
             ax.plot(seconds[name], means[name], "o", color=COLOURS.get(name), ms=6, mec="black", mew=0.4, label=name)
         ax.set(xlabel="training, seconds (fastest seed)", ylabel=f"{SHORT_SETTINGS[setting]} mAP", ylim=(0, None), xlim=(0, None))
-    legend_below(figure, axes[0, 0], 5)
+    legend_below(figure)
     return figure
 
 
@@ -331,20 +340,19 @@ def growth(table: pd.DataFrame):
     """Seconds of each step, and hybrid's mAP on the languages that all sets hold, by number of languages (many_growth)."""
     if table.empty:
         return note_figure("The profile asks for no `many_counts`.")
-    figure, axes = new_figure(1, 2, width=3.7, height=2.7)
+    figure, axes = new_figure(1, 2, height=2.5)
     means, fastest = (table.groupby("languages").agg(how, numeric_only=True) for how in ("mean", "min"))
     for column, (name, marker) in STEPS.items():
         axes[0, 0].plot(fastest.index, fastest[column], f"{marker}-", color="0.25", mfc="white", label=name)
     axes[0, 0].set(xlabel="languages", ylabel="seconds (fastest seed)", ylim=(0, None), xticks=list(means.index))
-    axes[0, 0].legend(frameon=False, fontsize=7)
     for (setting, short), style in zip(SHORT_SETTINGS.items(), ("-", "--", ":"), strict=True):
         low, high = (table.groupby("languages")[setting].agg(end) for end in ("min", "max"))
         axes[0, 1].plot(means.index, means[setting], f"o{style}", color=COLOURS["hybrid"], ms=4, label=short)
         axes[0, 1].fill_between(means.index, low, high, color=COLOURS["hybrid"], alpha=0.15)
     axes[0, 1].set(
-        xlabel="languages trained on", ylabel=f"hybrid, mAP on the same {means.index.min()}", ylim=(0, 1.02), xticks=list(means.index)
+        xlabel="languages trained on", ylabel=f"hybrid, mAP on the same {means.index.min()}", ylim=(0, None), xticks=list(means.index)
     )
-    axes[0, 1].legend(frameon=False, fontsize=7)
+    legend_below(figure)
     return figure
 
 
@@ -353,18 +361,18 @@ def verdicts(table: pd.DataFrame):
     from matplotlib.patches import Rectangle
 
     sources, numbers = list(dict.fromkeys(table["source"])), sorted(table["claim"].unique())
-    figure, axes = new_figure(width=4.8 + 1.35 * len(sources), height=0.6 + 0.42 * len(numbers))
+    figure, axes = new_figure(height=0.7 + 0.36 * len(numbers))
     ax = axes[0, 0]
     for row in table.itertuples():
         x, y = sources.index(row.source), numbers.index(row.claim)
         ax.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=VERDICT_COLOURS.get(row.verdict, "white"), edgecolor="none"))
-        ax.text(x, y, f"{SYMBOLS.get(row.verdict, '')} {row.verdict}", ha="center", va="center", fontsize=7)
+        ax.text(x, y, textwrap.fill(f"{SYMBOLS.get(row.verdict, '')} {row.verdict}", 15), ha="center", va="center", fontsize=7)
     statements = table.drop_duplicates("claim").set_index("claim")["statement"]
-    ax.set_yticks(range(len(numbers)), [textwrap.fill(f"{number}. {statements[number]}", LABEL_WIDTH) for number in numbers], fontsize=7)
-    ax.set_xticks(range(len(sources)), [textwrap.fill(source, 16) for source in sources], fontsize=8)
+    ax.set_yticks(range(len(numbers)), [textwrap.fill(f"{number}. {statements[number]}", LABEL_WIDTH) for number in numbers])
+    ax.set_xticks(range(len(sources)), [textwrap.fill(source, 12) for source in sources])
     ax.set(xlim=(-0.5, len(sources) - 0.5), ylim=(len(numbers) - 0.5, -0.5))
     ax.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
-    ax.set_xlabel("judged from the tables of", fontsize=8)
+    ax.set_xlabel("judged from the tables of")
     ax.xaxis.set_label_position("top")
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)

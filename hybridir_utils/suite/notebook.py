@@ -23,6 +23,7 @@ from ..experiment.stamps import stage_code
 from ..provenance import reads
 from ..provenance.fingerprints import PACKAGE, versions
 from ..results.figures import FIGURES, draw
+from ..results.style import PIXELS, WIDTH
 
 
 def start(profile: str, **parameters) -> Run:
@@ -108,7 +109,7 @@ def show_figure(run: Run, name: str):
     """Draw a registered figure from the saved tables, write it as PNG and SVG, and show the PNG."""
     from IPython.display import Image
 
-    return Image(filename=str(draw(run, name)), alt=FIGURES[name].caption, width=900)
+    return Image(filename=str(draw(run, name)), alt=FIGURES[name].caption, width=round(WIDTH * PIXELS))
 
 
 def save(run: Run, **tables: pd.DataFrame) -> None:

@@ -23,6 +23,7 @@ from ..experiment.profile import load_profile
 from ..experiment.run import Run, changes_of, reference_figures, run_command
 from ..experiment.stamps import is_current, read_stamps
 from ..results.figures import FIGURES, read_result
+from ..results.style import DPI, PIXELS
 from ..results.tables import bias_table, language_table, paper_by_language, paper_table, score_table, search_table
 from ..studies.claims.judging import CLAIMS, NOTES
 from ..studies.claims.rules import SYMBOLS
@@ -251,7 +252,7 @@ def _figure(run: Run, name: str, question: str) -> dict:
         "tables": recipe.tables,
         "sentences": sentences,
         "picture": "data:image/png;base64," + base64.b64encode(data).decode("ascii"),
-        "size": (int.from_bytes(data[16:20]), int.from_bytes(data[20:24])),  # of the PNG's first chunk
+        "size": [int.from_bytes(data[place : place + 4]) * PIXELS // DPI for place in (16, 20)],  # of the PNG's first chunk
         "trace": trace,
         "stale": [each.name for each in trace.inputs if each.state in (ALTERED, GONE)],
         "vector": path.with_suffix(".svg"),
