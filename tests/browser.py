@@ -88,6 +88,27 @@ class Browser:
             raise RuntimeError(answer["exceptionDetails"])
         return answer["result"].get("value")
 
+    def click(self, selector: str) -> None:
+        """Press and release the mouse in the middle of an element of the page, which is scrolled to where it is out of sight."""
+        middle = f"""(() => {{ const element = document.querySelector({json.dumps(selector)});
+          element.scrollIntoView({{block: "nearest"}}); const box = element.getBoundingClientRect();
+          return [box.left + box.width / 2, box.top + box.height / 2]; }})()"""
+        self.click_at(*self.run(middle))
+
+    def click_at(self, x: float, y: float) -> None:
+        """Press and release the mouse there, also in a frame."""
+        for kind in ("mousePressed", "mouseReleased"):
+            self.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def press(self, key: str, code: int) -> None:
+        """Press and release a key that writes nothing; code: its number in Windows."""
+        for kind in ("keyDown", "keyUp"):
+            self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
+    def write(self, text: str) -> None:
+        """Type a text where the keyboard's focus is."""
+        self.ask("Input.insertText", text=text)
+
     def picture(self, whole: bool = False) -> bytes:
         """PNG of the window, or of the whole page."""
         return base64.b64decode(self.ask("Page.captureScreenshot", captureBeyondViewport=whole)["data"])

@@ -12,11 +12,21 @@ from ..base.mapped import codes
 from ..base.progress import is_interactive
 from ..experiment.evaluation import REFERENCE, Evaluations
 from ..tasks.retrieval_task import RetrievalTask
+from .question_browser import compared, mixed_pool_ap, question_page, relevant_rows
 from .style import in_order
+from .tables import trained
 
 SHOWN_CHARACTERS = 110  # of a candidate
 SHOWN_OF_PAIRS = 2000  # of a text of a pair; a megabyte in one line would make the notebook as long
 LOOK = [{"selector": "th, td", "props": "text-align:start;vertical-align:top;padding:2px 6px;font-size:11px;max-width:230px"}]
+EXTREMES = (
+    "{task}, from {base}, seed {seed}: where {leader} gains most on {against}, and where it loses most. AP in the mixed pool · rank of \
+the first relevant candidate (– where the first ten have none)"
+)
+FRAME = (
+    '<iframe title="Questions, and what each strategy finds" sandbox="allow-scripts" style="width:100%;height:44rem;border:1px solid #888" \
+srcdoc="{page}"></iframe>'
+)
 
 
 def show_pairs(pairs, count: int = 3) -> None:
@@ -28,17 +38,13 @@ def show_pairs(pairs, count: int = 3) -> None:
     widest = np.flatnonzero(languages == languages.max())
     for chosen in widest[:: max(1, len(languages) // count)][:count]:
         rows = pairs.select(np.flatnonzero(ids == chosen)).to_pandas().sort_values("language").set_index("language")
-        cells = rows[["question", "passage"]].map(lambda text: _isolated(text, SHOWN_OF_PAIRS))
+        cells = rows[["question", "passage"]].map(lambda text: _block(text, SHOWN_OF_PAIRS))
         display(HTML(f"<p><code>{html.escape(rows['id'].iloc[0])}</code></p>{_text_table(cells.rename_axis(None))}"))
 
 
-def _isolated(text: str, most: int = SHOWN_CHARACTERS) -> str:
-    """Escaped, cut, and set in its own direction, so that right-to-left languages and hostile texts are both shown as they are."""
-    return f"<bdi dir='auto'>{html.escape(_short(text, most))}</bdi>"
-
-
-def _short(text: str, most: int = SHOWN_CHARACTERS) -> str:
-    return text if len(text) <= most else text[:most] + "…"
+def _block(text: str, most: int = SHOWN_CHARACTERS) -> str:
+    """Escaped, cut, and in a block of its own direction, so that right-to-left languages and hostile texts are both shown as they are."""
+    return f"<div dir='auto'>{html.escape(text if len(text) <= most else text[:most] + '…')}</div>"
 
 
 def _text_table(cells: pd.DataFrame, marked: np.ndarray | None = None) -> str:
@@ -47,7 +53,9 @@ def _text_table(cells: pd.DataFrame, marked: np.ndarray | None = None) -> str:
     for axis in (0, 1):
         styler = styler.format_index(escape="html", axis=axis)
     return (
-        styler.apply(lambda _: np.where(marked, "background:#d9f0e3", ""), axis=None).to_html() if marked is not None else styler.to_html()
+        styler.apply(lambda _: np.where(marked, "background:#d9f0e3;color:#000", ""), axis=None).to_html()
+        if marked is not None
+        else styler.to_html()
     )
 
 
@@ -68,19 +76,16 @@ def most_different(questions: pd.DataFrame, task: str, base: str, seed: int, cou
 
 
 def side_by_side(task: RetrievalTask, lists: dict[str, np.ndarray], query: int) -> str:
-    """HTML table of one question: a column a strategy, a row a rank; language and ✓ for relevant stand before each text."""
-    relevant = task.relevant_pairs[task.relevant_pairs[:, 0] == query, 1]
-    asked = task.queries.iloc[query]
-    depth = min(ranked.shape[1] for ranked in lists.values())
+    """HTML table of one question: a column a strategy, a row a rank; before each text its language, and `✓ relevant` where it answers."""
+    relevant, depth = relevant_rows(task, query), min(ranked.shape[1] for ranked in lists.values())
     rows = pd.DataFrame({name: ranked[query, :depth] for name, ranked in lists.items()}, index=range(1, depth + 1))
-    marked = np.isin(rows, relevant)
-    cells = rows.map(lambda row: _candidate(task, row, row in relevant))
-    return f"<p><b>{html.escape(asked['language'])}</b> {_isolated(asked['text'])}</p>{_text_table(cells, marked)}"
+    cells = rows.map(lambda row: _text(task.candidates, row, " ✓ relevant" if row in relevant else ""))
+    return _text(task.queries, query) + _text_table(cells, np.isin(rows, relevant))
 
 
-def _candidate(task: RetrievalTask, row: int, is_relevant: bool) -> str:
-    candidate = task.candidates.iloc[row]
-    return f"<b>{html.escape(candidate['language'])} {'✓' if is_relevant else ''}</b> {_isolated(candidate['text'])}"
+def _text(frame: pd.DataFrame, row: int, mark: str = "") -> str:
+    """A text of a task below its language."""
+    return f"<b>{html.escape(frame['language'].iloc[row])}{mark}</b>{_block(frame['text'].iloc[row])}"
 
 
 def show_questions(task: RetrievalTask, lists: dict[str, np.ndarray], queries: list[int]) -> None:
@@ -91,36 +96,40 @@ def show_questions(task: RetrievalTask, lists: dict[str, np.ndarray], queries: l
         display(HTML(side_by_side(task, lists, query)))
 
 
-def browse(task: RetrievalTask, lists: dict[str, np.ndarray], start: int = 0) -> None:
-    """A browser over all questions in JupyterLab (language, number, search); headless, the table of question `start`."""
-    if not is_interactive():
-        show_questions(task, lists, [start])
-        return
-    from IPython.display import display
+def browse(evaluations: Evaluations, tasks: dict[str, RetrievalTask], questions: pd.DataFrame) -> None:
+    """Display the questions that hybrid gains and loses most on; where a person has the notebook open, the browser over all questions, too.
 
-    display(question_browser(task, lists, start))
+    The browser is a page in a frame of fixed height, which can do nothing to the notebook and goes with it into an exported page.
+    """
+    from IPython.display import HTML, display
+
+    shown = gains_and_losses(evaluations, next(iter(tasks.values())), questions)
+    if is_interactive():
+        shown += FRAME.format(page=html.escape(question_page(evaluations, tasks, questions)))
+    display(HTML(shown))
 
 
-def question_browser(task: RetrievalTask, lists: dict[str, np.ndarray], start: int = 0):
-    """ipywidgets box: choose a language, search in the questions, step through the hits."""
-    import ipywidgets as widgets
+def gains_and_losses(evaluations: Evaluations, task: RetrievalTask, questions: pd.DataFrame, count: int = 3) -> str:
+    """HTML table of the questions on which hybrid gains most, then of those on which it loses most, in the first base and seed; a sentence
+    where no two strategies can be compared.
+    """
+    questions = questions[questions["task"] == task.name]
+    leader, against = compared(questions)
+    if not against:
+        return "<p>This run has no two trained strategies to compare.</p>"
+    base, seed = trained(questions)[["base", "seed"]].iloc[0]
+    ap = mixed_pool_ap(questions)[base].xs(seed, axis="columns", level="seed")
+    gaps = (ap[leader] - ap[against]).dropna().sort_values(ascending=False, kind="stable")
+    shown = pd.concat([gaps.head(count), gaps.tail(count)])
+    lists = ranked_lists(evaluations, task.name, base, seed)
+    cells = {"question": [_text(task.queries, row) for row in shown.index]}
+    cells |= {name: [_outcome(task, row, lists[name], ap[name]) for row in shown.index] for name in lists if name in ap}
+    title = EXTREMES.format(task=task.name, base=base, seed=seed, leader=leader, against=against)
+    gained = pd.Index([f"{gap:+.3f}" for gap in shown], name=f"{leader} − {against}")
+    return f"<p>{html.escape(title)}</p>{_text_table(pd.DataFrame(cells, index=gained))}"
 
-    texts, languages = task.queries["text"].str.casefold(), task.queries["language"]
-    language = widgets.Dropdown(options=sorted(set(languages)), value=languages.iloc[start], description="language")
-    search = widgets.Text(description="contains", continuous_update=False)
-    chosen, shown = widgets.Dropdown(description="question"), widgets.HTML()
 
-    def refill(*_) -> None:
-        hits = np.flatnonzero((languages == language.value) & texts.str.contains(search.value.casefold(), regex=False))
-        chosen.options = [(_short(task.queries["text"].iloc[row]), int(row)) for row in hits]
-        chosen.value = int(hits[0]) if len(hits) else None  # after an empty search the widget would choose nothing
-
-    def render(*_) -> None:
-        shown.value = side_by_side(task, lists, chosen.value) if chosen.value is not None else "no such question"
-
-    language.observe(refill, "value")
-    search.observe(refill, "value")
-    chosen.observe(render, "value")
-    refill()
-    chosen.value = int(start)
-    return widgets.VBox([widgets.HBox([language, search]), chosen, shown])
+def _outcome(task: RetrievalTask, row: int, top: np.ndarray, ap: pd.Series) -> str:
+    """A strategy's AP of a question and the rank of its first relevant candidate."""
+    first = np.flatnonzero(np.isin(top[row], relevant_rows(task, row)))[:1] + 1
+    return f"{ap[row]:.3f} · {first[0] if len(first) else '–'}"
