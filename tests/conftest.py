@@ -127,3 +127,11 @@ def hostile(tmp_path_factory) -> Path:
     from report_runs import hostile_report
 
     return hostile_report(tmp_path_factory.mktemp("hostile"))
+
+
+@pytest.fixture(scope="session")
+def crowded(tmp_path_factory):
+    """See report_runs.crowded_report."""
+    from report_runs import crowded_report
+
+    return crowded_report(tmp_path_factory.mktemp("crowded"))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from made_up import made_up_tables
 from pages import Element, parsed
 
 from hybridir_utils.experiment.run import open_run, save_table, saved_run
 from hybridir_utils.results.figures import draw
+from hybridir_utils.studies.claims.sources import PAPER
 from hybridir_utils.suite.records import FAILED, OK, TIMEOUT, begun, write_record
 from hybridir_utils.suite.report import write_report
 from hybridir_utils.suite.running import Step, notebooks
@@ -29,7 +31,7 @@ def hostile_report(folder: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HYBRIDIR_OUTPUT", str(folder))
         run, tables = open_run("sample"), made_up_tables()
-        tables["claims"] = tables["claims"].assign(evidence=HOSTILE.replace("\x00", ""), source=HOSTILE.replace("\x00", ""))
+        tables["claims"] = tables["claims"].assign(evidence=HOSTILE.replace("\x00", ""), source=PAPER + HOSTILE.replace("\x00", ""))
         tables["scores"] = tables["scores"].replace({"strategy": {"X-X": HOSTILE.replace("\x00", "")}})
         for name in ("coverage", "scores", "bias", "claims"):
             save_table(run, name, tables[name])
@@ -40,6 +42,17 @@ def hostile_report(folder: Path) -> Path:
         record(third, status=TIMEOUT, error="03: longer than 5 s")
         first.executed.write_text("{}"), second.failed.write_text("{}")
     return written(folder)
+
+
+def crowded_report(folder: Path) -> Path:
+    """The report of a run whose claims are judged in a dozen sources with long names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDIR_OUTPUT", str(folder))
+        run, claims = open_run("sample"), made_up_tables()["claims"]
+        one = claims[claims["source"] == claims["source"].iloc[0]]
+        sources = [run.name, *(f"{PAPER}an-encoder-with-a-long-name-{number}" for number in range(11))]
+        save_table(run, "claims", pd.concat([one.assign(source=source) for source in sources]))
+        return write_report(run)
 
 
 def record(step: Step, **values) -> None:

@@ -29,7 +29,7 @@ from hybridir_utils.provenance.fingerprints import modules
 from hybridir_utils.rank.metrics import per_query, scores
 from hybridir_utils.rank.ranking import dot_scores, rank_task
 from hybridir_utils.results import reading
-from hybridir_utils.results.browsing import browse, show_pairs, side_by_side
+from hybridir_utils.results.browsing import show_pairs, show_questions, side_by_side
 from hybridir_utils.tasks.beir import read_beir, write_beir
 from hybridir_utils.tasks.retrieval_task import task_from_pairs
 from hybridir_utils.tasks.searched_sets import mkqa_task
@@ -150,7 +150,7 @@ def test_a_megabyte_in_one_line_through_the_whole_way(tmp_path, tiny_base, displ
     vectors = encode_task(model, task)
     ranks = rank_task(dot_scores(vectors.queries, vectors.candidates), task, 5)
     assert np.isfinite(scores(per_query(ranks, task))["value"]).all()
-    browse(task, {"X-Y": ranks.top}, 0)
+    show_questions(task, {"X-Y": ranks.top}, [0])
     show_pairs(pairs, count=1)
     assert len(displayed) == 2 and all(len(page.data) < 20_000 for page in displayed)
     assert len(side_by_side(task, {"X-Y": ranks.top}, 0)) < 20_000

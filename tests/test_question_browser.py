@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import html
 import os
 import re
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -81,7 +83,7 @@ def outcome(evaluations, questions, task, key, query: int) -> str:
     relevant = set(task.relevant_pairs[task.relevant_pairs[:, 0] == query, 1])
     first = next((rank for rank, row in enumerate(evaluations.top(key, task.name)[query], 1) if row in relevant), None)
     ap = f"{rows['AP'].item():.3f}" if len(rows) else "–"
-    return f"AP {ap} · first relevant: {first or 'none in the first 10'}"
+    return f"AP {ap} · first relevant: {f'rank {first}' if first else 'none in the first 10'}"
 
 
 # The page
@@ -95,6 +97,16 @@ def test_only_its_own_script_may_run_and_no_text_of_the_data_stands_in_it(page):
     assert re.fullmatch(r"[A-Za-z0-9+/]+=*", data.text) and data["type"] == "text/plain" and "alert" not in text
     assert not [name for element in parsed(text).all() for name in element.attributes if name.startswith("on") or name in ("src", "href")]
     assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|url\(|@import|https?:", text)
+
+
+def unpacked(page: str) -> str:
+    return gzip.decompress(base64.b64decode(parsed(page).all("script")[0].text)).decode()
+
+
+def test_a_megabyte_in_one_text_is_cut(evaluations, tasks, questions):
+    task = tasks["first"]
+    long = replace(task, queries=task.queries.assign(text="x" * 1_000_000), candidates=task.candidates.assign(text="y" * 1_000_000))
+    assert len(unpacked(question_page(evaluations, {"first": long}, questions))) < 50_000
 
 
 def test_a_page_is_the_same_bytes_each_time(page, evaluations, tasks, questions):
@@ -368,7 +380,7 @@ def test_gains_and_losses_are_those_of_the_tables(evaluations, tasks, questions)
                 .removeprefix("AP ")
                 .split(" · first relevant: ")
             )
-            assert cell == f"{ap} · {first.replace('none in the first 10', '–')}"
+            assert cell == f"{ap} · {first.replace('none in the first 10', '–').removeprefix('rank ')}"
 
 
 def test_a_run_with_nothing_to_compare_says_so_and_offers_no_order(evaluations, tasks, questions, tmp_path):

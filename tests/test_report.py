@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from made_up import made_up_tables
 from pages import parsed
@@ -15,6 +16,7 @@ from report_runs import SHOWN, flat, page_of, record, section
 from hybridir_utils.__main__ import main
 from hybridir_utils.base import files
 from hybridir_utils.base.errors import MissingInput
+from hybridir_utils.experiment.profile import Profile
 from hybridir_utils.experiment.run import open_run, save_table, saved_run
 from hybridir_utils.results.figures import FIGURES, draw, read_result
 from hybridir_utils.results.tables import paper_table, score_table
@@ -63,7 +65,7 @@ def test_every_figure_is_there_with_question_caption_text_and_trace(committed):
     page = page_of(committed)
     pictures = {image.around[-1]["aria-label"]: image for image in page.all("img")}
     assert set(pictures) == {f"Figure {name}" for name in FIGURES}
-    questions = {element["id"]: element.text for element in page.all("h4")}
+    questions = {element["id"]: element.text for element in page.all("h3", "h4") if element["id"].startswith("f0")}
     assert len(set(questions.values())) >= 20 and questions["f03_scores"] == "How good is each strategy in each setting?"
     for name, recipe in FIGURES.items():
         alt = pictures[f"Figure {name}"]["alt"]
@@ -98,6 +100,47 @@ def test_parameters_that_differ_are_named_with_both_values(hostile, monkeypatch)
     rows = [[cell.text for cell in row.all("th", "td")] for row in section(page, "run").all("tr")]
     assert path.parent.name == run.name and rows[1:] == [["alpha", "0.5", "0.3"], ["seeds", "1, 2, 3", "7"]]
     assert "--set alpha=0.3 --set 'seeds=[7]'" in section(page, "run").text
+
+
+def test_parameters_that_do_not_differ_are_not_listed(committed):
+    run = section(page_of(committed), "run")
+    assert not run.all("table") and not [key for key in Profile.model_fields if "_" in key and key in run.text.split()]
+
+
+def test_scores_and_the_main_figure_come_before_the_claims_and_the_figure_stands_once(committed, hostile):
+    for path, there in ((committed, True), (hostile, False)):
+        page = page_of(path)
+        names = [element["aria-labelledby"] for element in page.all("section") if "aria-labelledby" in element.attributes]
+        assert [name for name in names if not name.startswith("n")] == ["run", "scores", "claims", "figures", "cost", "missing"]
+        scores = section(page, "scores")
+        outside_folds = [table for table in scores.all("table") if "details" not in [outer.tag for outer in table.around]]
+        assert outside_folds and len(outside_folds) < len(scores.all("table")), "the mean of each strategy at once, all else folded"
+        assert [image.around[-1]["aria-label"] for image in scores.all("img")] == ["Figure 03_scores"] * there
+        assert len([link for link in page.all("a") if link.attributes.get("href") == "#f03_scores"]) == there
+
+
+def test_a_run_of_notebook_08_alone_leads_with_its_methods(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    page = page_of(write_report(saved_run(open_run("courses"))))
+    assert [image.around[-1]["aria-label"] for image in section(page, "scores").all("img")] == ["Figure 08_methods"]
+
+
+def test_evidence_is_folded_until_it_is_asked_for(committed):
+    page = page_of(committed)
+    folds = [section(page, f"claim{claim.number}").all("details") for claim in CLAIMS]
+    assert all(len(details) == 1 and "open" not in details[0].attributes for details in folds)
+    assert all(not article.text.replace(article.all("details")[0].text, "").strip() for article in page.all("article"))
+
+
+def test_other_runs_are_compared_only_where_they_are_references_or_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    run, claims = open_run("sample", compare_with=["mine"]), made_up_tables()["claims"]
+    one = claims[claims["source"] == claims["source"].iloc[0]]
+    sources = [run.name, "paper, XLM-R", "pretrained", "mine", "stray"]
+    save_table(run, "claims", pd.concat([one.assign(source=source, command=f"make {source}") for source in sources]))
+    shown = section(page_of(write_report(run)), "claims")
+    (table,) = shown.all("table")
+    assert [header.text for header in table.all("tr")[0].all("th")[1:]] == sources[:-1] and "stray" not in shown.text
 
 
 def test_cost_and_executed_notebooks_come_from_the_records(hostile):

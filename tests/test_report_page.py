@@ -150,6 +150,47 @@ def test_no_window_has_to_be_scrolled_sideways(name, width, request, browser):
     assert browser.run(TOO_WIDE) == []
 
 
+CUT = """[...document.querySelectorAll('.verdicts :is(th, td, span)')].filter(cell => !cell.closest('thead, caption')
+  && (cell.clientWidth && cell.scrollWidth > cell.clientWidth + 1 || !cell.checkVisibility()
+    || cell.getBoundingClientRect().right > innerWidth)).map(cell => cell.outerHTML.slice(0, 80))"""
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [320, 390, 768, 961, 1280])
+@pytest.mark.parametrize("name", ["committed", "hostile", "crowded"])
+def test_the_table_of_verdicts_never_scrolls_sideways_and_names_each_source(name, width, request, browser):
+    browser.show(request.getfixturevalue(name), width, 740)
+    assert browser.run("document.querySelectorAll('.verdicts').length && document.querySelectorAll('.scroll .verdicts').length") == 0
+    assert browser.run("document.documentElement.scrollWidth") == width and browser.run(CUT) == []
+    sources = browser.run("[...new Set([...document.querySelectorAll('.verdicts td')].map(cell => cell.dataset.source))]")
+    told = browser.run("[...document.querySelectorAll('.verdicts thead')].every(head => head.getBoundingClientRect().height > 5)")
+    labels = browser.run("[...document.querySelectorAll('.verdicts td')].map(cell => getComputedStyle(cell, '::before').content)")
+    assert told == (width > 960) and (told or len(set(labels)) == len(sources)), "at the head, or at each verdict"
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_table_of_verdicts_is_a_table_to_a_screen_reader(width, committed, browser):
+    browser.show(committed, width, 740)
+    nodes = {node["nodeId"]: node for node in browser.ask("Accessibility.getFullAXTree")["nodes"]}
+    (table,) = [each for each in nodes.values() if each["role"]["value"] == "table" and each["name"]["value"] == "Verdicts by source"]
+    roles, open_ = [], [table]
+    while open_:
+        node = open_.pop()
+        roles.append(node["role"]["value"])
+        open_ += [nodes[child] for child in node.get("childIds", ()) if child in nodes]
+    assert (roles.count("rowheader"), roles.count("columnheader"), roles.count("cell")) == (11, 5, 44)
+
+
+@needs_chromium
+def test_a_claims_number_opens_its_evidence(committed, browser):
+    browser.show(committed, 1280, 900)
+    state = "[document.querySelector('#evidence7').checkVisibility(), document.querySelectorAll('details[open]').length]"
+    assert browser.run(state) == [False, 0]
+    browser.click("a[href='#evidence7']")
+    assert browser.run(state) == [True, 1]
+
+
 @needs_chromium
 def test_wide_tables_and_pictures_scroll_in_their_own_box_on_a_phone(committed, browser):
     browser.show(committed, 360, 740)
@@ -230,7 +271,8 @@ def test_print_is_light_whole_and_cuts_no_figure(committed, browser):
     browser.ask("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}])
     browser.ask("Emulation.setDeviceMetricsOverride", width=688, height=1016, deviceScaleFactor=1, mobile=False)  # A4 within its margins
     assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert all(browser.run("[...document.querySelectorAll('details > dl, .tables table')].map(e => e.checkVisibility())"))
+    folded = browser.run("[...document.querySelectorAll('details > dl, .evidence, .tables table')].map(e => e.checkVisibility())")
+    assert all(folded) and browser.run(CUT) == []
     assert set(browser.run("[...document.querySelectorAll('.together')].map(e => getComputedStyle(e).breakInside)")) == {"avoid"}
     assert max(browser.run("[...document.querySelectorAll('.together')].map(e => e.offsetHeight)")) < 1016
     assert max(browser.run("[...document.querySelectorAll('table')].map(e => e.getBoundingClientRect().right)")) <= 688

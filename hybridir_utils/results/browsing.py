@@ -125,8 +125,8 @@ def gains_and_losses(evaluations: Evaluations, task: RetrievalTask, questions: p
     cells = {"question": [_text(task.queries, row) for row in shown.index]}
     cells |= {name: [_outcome(task, row, lists[name], ap[name]) for row in shown.index] for name in lists if name in ap}
     title = EXTREMES.format(task=task.name, base=base, seed=seed, leader=leader, against=against)
-    gained = pd.Index([f"{gap:+.3f}" for gap in shown], name=f"{leader} − {against}")
-    return f"<p>{html.escape(title)}</p>{_text_table(pd.DataFrame(cells, index=gained))}"
+    table = pd.DataFrame(cells, index=[f"{gap:+.3f}" for gap in shown]).rename_axis(columns=f"{leader} − {against}")
+    return f"<p>{html.escape(title)}</p>{_text_table(table)}"
 
 
 def _outcome(task: RetrievalTask, row: int, top: np.ndarray, ap: pd.Series) -> str:

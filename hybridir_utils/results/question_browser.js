@@ -76,11 +76,11 @@ function show() {
 }
 
 function column(list, q) {
-  const rows = list.top.slice(q * list.depth, (q + 1) * list.depth).map(row => task.seen[q][row]);
+  const rows = list.top.slice(q * task.depth, (q + 1) * task.depth).map(row => task.seen[q][row]);
   const first = rows.findIndex(row => task.relevant[q].includes(row)) + 1;
   const section = made("section", ""), items = made("ol", "");
   const ap = list.ap[q] === null ? "–" : (list.ap[q] / 1000).toFixed(3);
-  section.append(made("h2", list.strategy), made("p", `AP ${ap} · first relevant: ${first || `none in the first ${rows.length}`}`), items);
+  section.append(made("h2", list.strategy), made("p", `AP ${ap} · first relevant: ${first ? `rank ${first}` : `none in the first ${rows.length}`}`), items);
   items.append(...rows.map(row => candidate(row, task.relevant[q].includes(row))));
   return section;
 }

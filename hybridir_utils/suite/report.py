@@ -1,4 +1,4 @@
-"""One HTML page of a run that opens without the web: what was run, claims, scores, figures with their origin, cost, what is missing.
+"""One HTML page of a run that opens without the web: what was run, scores, claims, figures with their origin, cost, what is missing.
 
 What the template takes is plain: dicts of texts and numbers, and lists of them.
 """
@@ -27,6 +27,7 @@ from ..results.style import DPI, PIXELS
 from ..results.tables import bias_table, language_table, paper_by_language, paper_table, score_table, search_table
 from ..studies.claims.judging import CLAIMS, NOTES
 from ..studies.claims.rules import SYMBOLS
+from ..studies.claims.sources import PAPER, compared_folders
 from .readers import compare_with_reference
 from .records import ALTERED, FAILED, GONE, KILLED, OK, RUNNING, TIMEOUT, Record, notebook_cells, read_record
 from .running import Step, notebooks
@@ -42,6 +43,7 @@ ENDED = {FAILED: "failed", KILLED: "was killed", TIMEOUT: "took too long and was
 SHORT = 12  # characters of a commit or fingerprint
 ALT_CHARACTERS = 500  # from where on an alternative text ends with the next sentence; all of them stand below the figure
 MOST_LANGUAGES = 16  # columns that a page can show; larger tables are named by their file
+MAIN_FIGURES = ("03_scores", "08_methods")  # the first that a run has stands beside its scores, before the claims
 NONE = "–"
 
 
@@ -82,12 +84,14 @@ def link(path: Path, folder: Path) -> str:
 def facts(run: Run, parts: Sequence[dict]) -> dict:
     """Everything that the page's template takes beside the notebooks and the tables."""
     records, base = [part["record"] for part in parts if part["record"]], load_profile(run.source).model_dump(mode="json")
+    figures = {figure["name"]: figure for part in parts for figure in part["figures"]}
     return {
         "command": run_command(run.source, changes_of(run)),
         "written": moment(datetime.now(UTC).isoformat()),
-        "about": {**_run_facts(run), **_size_facts(run), **_machine_facts(run, records)},
+        "about": _run_facts(run),
+        "origin": {**_size_facts(run), **_machine_facts(run, records)},
+        "main": next((figures[name] for name in MAIN_FIGURES if name in figures), None),
         "differences": [(key, as_text(base[key]), as_text(value)) for key, value in changes_of(run).items()],
-        "parameters": {key: as_text(value) for key, value in run.profile.model_dump(mode="json").items()},
         "earlier": _earlier(run),
         "beside": found.lines() if (found := compare_with_reference(run)) else [],
         **_claims(run),
@@ -177,9 +181,12 @@ def _earlier(run: Run) -> list[str]:
 
 
 def _claims(run: Run) -> dict:
-    """Rules and verdicts of all claims, by source; no verdicts where notebook 09 has not judged them."""
-    table = _table(run, "claims")
-    rows = table.to_dict("records") if table is not None else []
+    """Rules and verdicts of all claims, by source; no verdicts where notebook 09 has not judged them.
+
+    A saved table may be of earlier times: what it has of runs that are no reference and that the profile does not name is left out.
+    """
+    table, shown = _table(run, "claims"), {run.name, *compared_folders(run)}
+    rows = [row for row in ([] if table is None else table.to_dict("records")) if row["source"] in shown or row["source"].startswith(PAPER)]
     rows.sort(key=lambda row: row["source"] != run.name)  # this run's first, then the paper's and other runs' in their order
     judged = [(claim, [row for row in rows if row["claim"] == claim.number]) for claim in CLAIMS]
     return {"claims": judged, "notes": NOTES, "sources": {row["source"]: row["command"] for row in rows}}
@@ -348,20 +355,25 @@ def cell(value: object) -> str:
 def page_tables(run: Run) -> dict[str, list[dict]]:
     """The tables of scores, of the paper beside ours, and of both by language; none before notebooks 03 and 04 have saved theirs."""
     if not (_saved(run, "scores") and _saved(run, "bias")):
-        return {"scores": [], "paper": [], "languages": []}
+        return {"scores": [], "measures": [], "paper": [], "languages": []}
     scores, bias = read_result(run, "scores"), read_result(run, "bias")
     paper = _by_task(paper_table(scores, bias), "{}: mean over languages, the paper's encoders and ours")
     return {
         "scores": [*score_tables(scores, bias)],
+        "measures": [*bias_tables(bias)],
         "paper": [*paper],
         "languages": [*language_tables(scores), *paper_languages(scores, bias)],
     }
 
 
 def score_tables(scores: pd.DataFrame, bias: pd.DataFrame) -> Iterator[dict]:
-    """For each task: the scores, and the measures of language bias."""
+    """For each task: the scores, and the rank distance."""
     yield from _by_task(score_table(scores, bias), "{}: mean over seeds ± standard deviation")
     yield from _by_task(search_table(scores), "{}: searched to a depth, mean over seeds ± standard deviation")
+
+
+def bias_tables(bias: pd.DataFrame) -> Iterator[dict]:
+    """For each task and base: every measure of language bias."""
     for task in dict.fromkeys(bias["task"]):
         measures = bias_table(bias, task).droplevel("task").T
         for base in dict.fromkeys(measures.columns.get_level_values("base").drop(REFERENCE, errors="ignore")):

@@ -23,6 +23,7 @@ EARLIER = ("coverage", "scores", "tests", "bias", "bias_tests")  # of notebooks 
 COUNTED = ("mixture", "leak_recheck", "task_counts", "claim_tests", "language_tests")  # of notebook 09
 METRICS = {"mAP": "AP", "nDCG@10": "nDCG@10", "rank distance": "rank_distance"}  # of the paper's tables -> columns of questions
 RESAMPLES = 10_000  # of the paper's tables: no more than 15 languages each
+PAPER = "paper, "  # before the encoder's name: the sources of published numbers
 LINES = ("BM25", UNTRAINED)  # what zero-shot retrieval is held against
 LANGUAGE_COLUMNS = [*TEST_KEYS, "query_language", *TESTED]
 PLACE = ["task", "base", "strategy", "setting"]
@@ -70,7 +71,7 @@ def other_runs(run: Run) -> tuple[list[Source], dict[str, str]]:
     again, are in the second. A run that lacks a table is a source without it; one that lacks all, of notebook 08 alone say, is none.
     """
     sources, refused = [], {}
-    for name, folder in _other_folders(run).items():
+    for name, folder in compared_folders(run).items():
         there = tuple(table for table in EARLIER + COUNTED if (folder / f"{table}.csv").is_file())
         if not there and name not in run.profile.compare_with:
             continue
@@ -81,8 +82,10 @@ def other_runs(run: Run) -> tuple[list[Source], dict[str, str]]:
     return sources, refused
 
 
-def _other_folders(run: Run) -> dict[str, Path]:
-    """Name of a run -> its tables; one that the profile names stands in place of the reference of its name."""
+def compared_folders(run: Run) -> dict[str, Path]:
+    """Other run -> its tables: the references in the checkout and the runs that the profile's `compare_with` names, and no other that lies
+    in the output folder; a named run stands in place of the reference of its name.
+    """
     found = {record.parent.name: record.parent for record in sorted(reference_tables("").glob("*/about.json"))}
     found |= {name: run_folder(name) / "results" for name in run.profile.compare_with}
     return {name: folder for name, folder in found.items() if name != run.name}
@@ -119,7 +122,7 @@ def _paper_source(base: str, rows: pd.DataFrame, command: str) -> Source:
     }
     parameters = {"languages": list(TRAINED_LANGUAGES), "tasks": list(TASKS.values()), "pair_sets": []}
     about = {"machine": "one A100 80 GB", "versions": {}}
-    return Source(f"paper, {base}", tables, parameters, command, about, published=True)
+    return Source(f"{PAPER}{base}", tables, parameters, command, about, published=True)
 
 
 def _with_macro(rows: pd.DataFrame) -> pd.DataFrame:
