@@ -91,6 +91,8 @@ def test_library_works_from_the_wheel_and_knows_the_same_code_and_data(installed
     assert {path.name for path in (installed / "hybridir_utils" / "carried" / "notebooks" / "profiles").iterdir()} == {
         path.name for path in PROFILES.glob("*.toml")
     }
+    own = [path.relative_to(ROOT) for path in (ROOT / "hybridir_utils").rglob("*") if path.suffix in (".html", ".js", ".css")]
+    assert len(own) >= 4 and [path for path in own if not (installed / path).is_file()] == []
     assert not list(tmp_path.iterdir()), "nothing is written by reading"
 
 
