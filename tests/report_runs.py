@@ -50,7 +50,7 @@ def crowded_report(folder: Path) -> Path:
         patch.setenv("HYBRIDIR_OUTPUT", str(folder))
         run, claims = open_run("sample"), made_up_tables()["claims"]
         one = claims[claims["source"] == claims["source"].iloc[0]]
-        sources = [run.name, *(f"{PAPER}an-encoder-with-a-long-name-{number}" for number in range(11))]
+        sources = [run.name, *(f"{PAPER}AnEncoderOfALongNameInOneWord{number}" for number in range(11))]
         save_table(run, "claims", pd.concat([one.assign(source=source) for source in sources]))
         return write_report(run)
 
