@@ -37,6 +37,7 @@ from .tasks.squad import squad_folder
 from .train import training
 
 OWN_TASKS = ("beir:", "squad:")  # before a folder, as a profile names it
+PREFIXES = ("query_prefix", "passage_prefix")
 
 __all__ = [
     "Evaluation",
@@ -59,9 +60,11 @@ def train_encoder(base: str | Path, pairs, plan: BatchPlan, *, validation: Mappi
 
     base: a folder, or a name as of `open_encoder`. pairs: of `read_pairs`; plan: of `plan_batches`, over the same pairs. validation:
     name -> (pairs, plan), scored while training goes on. settings: fields of `train.training.TrainingSettings`; the learning rate stands
-    at 1e-2, which suits vectors of subwords: give a transformer 2e-5 to 5e-5. Raises UnknownName for another setting, InputError where a
-    loss is no number or memory runs out, with the setting to lower.
+    at 1e-2, which suits vectors of subwords: give a transformer 2e-5 to 5e-5. query_prefix and passage_prefix are a known encoder's own
+    prompts unless given, and "Query: ", "Passage: " of others. Raises UnknownName for another setting, InputError where a loss is no
+    number or memory runs out, with the setting to lower.
     """
+    settings = dict(zip(PREFIXES, prompts_of(str(base)) or (), strict=False)) | settings
     for name in settings.keys() - training.TrainingSettings.model_fields.keys():
         raise UnknownName("training setting", name, training.TrainingSettings.model_fields)
     with widget_bars():
@@ -80,10 +83,11 @@ def open_encoder(name: str | Path, **opening):
 def read_task(place: str | Path, languages: Sequence[str] = (), data_dir: str = "") -> RetrievalTask:
     """A retrieval task: queries, candidates and relevance, each with its language.
 
-    place: a folder in BEIR's layout (`corpus.jsonl`, `queries.jsonl`, `qrels/test.tsv`, a `language` in each text) or with SQuAD files
-    `<language>.json`; or a task's name as in a profile (`worldfacts-test`, `xquad-r`, `belebele`, `beir:FOLDER` …). languages: of a named
-    task; none: all, of the world facts the paper's eleven. data_dir: folder of real data, else HYBRIDIR_DATA. Raises InputError naming
-    file and line of a fault, UnknownName for a name or a language that does not exist.
+    place: a folder in BEIR's layout (`corpus.jsonl`, `queries.jsonl`, `qrels/test.tsv`, a `language` in each text, one `group` in questions
+    that are translations of each other, which tests count once) or with SQuAD files `<language>.json`; or a task's name as in a profile
+    (`worldfacts-test`, `xquad-r`, `belebele`, `beir:FOLDER` …). languages: of a named task; none: all, of the world facts the paper's
+    eleven. data_dir: folder of real data, else HYBRIDIR_DATA. Raises InputError naming file and line of a fault, UnknownName for a name or
+    a language that does not exist.
     """
     folder, languages = Path(place), tuple(languages)
     if languages and (folder.is_dir() or str(place).startswith(OWN_TASKS)):

@@ -19,6 +19,7 @@ from hybridir_utils.encode import corpora
 from hybridir_utils.encode.catalogue import place_of, prompts_of
 from hybridir_utils.encode.encoding import unit_rows
 from hybridir_utils.encode.own import named_function, own_vectors
+from hybridir_utils.encode.prompts import family_of
 from hybridir_utils.experiment.any_encoder import named_encoder, weight_bytes
 from hybridir_utils.tasks.retrieval_task import RetrievalTask
 
@@ -235,11 +236,77 @@ def test_prompts_are_those_given_else_the_catalogues_else_the_models_own_and_tha
     e5, own = ("query: ", "passage: "), {"query": "Q: ", "document": ""}
     saved = edited(bert, tmp_path / "saved", "config_sentence_transformers.json", prompts=own)
     assert named_encoder(str(bert)).notes == ("it names no pooling, so the mean of its tokens is taken", "no prompts")
-    assert named_encoder(str(saved)).notes[-1] == "prompts of its own settings: query 'Q: '"
+    assert named_encoder(str(saved)).notes[-1] == "prompts 'Q: ' and '', of its own settings"
     given = named_encoder(str(saved), ("q ", "p "))
     assert given.notes[-1] == "prompts 'q ' and 'p ', as given" and given.opening.prompts == ("q ", "p ")
-    family = shutil.copytree(bert, tmp_path / "my-e5-small")
-    assert named_encoder(str(family)).notes[-1] == 'no prompts; encoders of this family want --prompts "query: " "passage: "'
+    assert named_encoder(str(saved), ("", "")).notes[-1] == "no prompts, as given"
     for name in ("me5-base", "intfloat/multilingual-e5-base", "st:intfloat/multilingual-e5-base@main"):
         assert prompts_of(name) == e5
     assert prompts_of("BAAI/bge-m3") == ("", "") and prompts_of(str(bert)) is None and place_of("me5-base").startswith("intfloat/")
+
+
+WANTED = "no prompts, but encoders of its family (e5) want 'query: ' and 'passage: '"
+
+
+def test_a_model_used_without_the_prompts_of_its_family_says_so_by_name_configuration_or_card(task, bert, tmp_path):
+    named = shutil.copytree(bert, tmp_path / "my-e5-small")
+    configured = edited(bert, tmp_path / "configured", "config.json", _name_or_path="intfloat/e5-base-v2")
+    carded = [shutil.copytree(bert, tmp_path / name) for name in ("based", "listed", "indexed")]
+    for folder, said in zip(
+        carded, ("base_model: a/e5-x", "base_model:\n- a/e5-x", "model-index:\n- name: multilingual-e5-small"), strict=True
+    ):
+        (folder / "README.md").write_text(f"---\nlicense: mit\n{said}\n---\n\n# A model\n")
+    for folder in (named, configured, *carded):
+        assert named_encoder(str(folder)).notes[-1] == WANTED, folder.name
+        assert WANTED in hy.evaluate(hy.open_encoder(folder), task).notes, "of an open one, too"
+        assert WANTED not in hy.evaluate(hy.open_encoder(folder, prompts=("query: ", "passage: ")), task).notes
+    other = edited(named, tmp_path / "named-otherwise-e5", "config_sentence_transformers.json", prompts={"web_search": "Search: "})
+    assert named_encoder(str(other)).notes[-1] == WANTED, "a prompt under a name that nobody asks for is none"
+    assert hy.open_encoder(other).prompts["query"] == "", "as the library opens it"
+
+
+@pytest.mark.parametrize("card", ["base_model: a/bge-m3", "license: mit", "base_model: [", "tags: [e5]", ""])
+def test_a_family_that_wants_no_prompts_and_a_card_that_names_none_say_nothing(bert, tmp_path, card):
+    folder = shutil.copytree(bert, tmp_path / "plain")
+    (folder / "README.md").write_text(f"---\n{card}\n---\n# Compared with e5 and others\n", encoding="utf-8")
+    assert named_encoder(str(folder)).notes[-1] == "no prompts"
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("intfloat/multilingual-e5-base", "e5"),
+        ("me5_large_copy", "e5"),
+        ("intfloat/multilingual-e5-large-instruct", "e5-instruct"),
+        ("BAAI/bge-small-en-v1.5", "bge-en"),
+        ("BAAI/bge-base-zh", "bge-zh"),
+        ("BAAI/bge-m3", "bge-m3"),
+        ("Alibaba-NLP/gte-multilingual-base", "gte"),
+        ("nomic-ai/nomic-embed-text-v2-moe", "nomic-embed"),
+        ("Snowflake/snowflake-arctic-embed-m-v1.5", "arctic-embed"),
+        ("Snowflake/snowflake-arctic-embed-l-v2.0", "arctic-embed-v2"),
+        ("mixedbread-ai/mxbai-embed-large-v1", "mxbai"),
+        ("sentence-transformers/LaBSE", None),
+        ("codebase5-large", None),
+    ],
+)
+def test_families_are_told_by_names(name, family):
+    found = family_of(name)
+    assert (found and found.name) == family
+    assert not found or prompts_of(name) in (None, found.prompts), "the catalogue of encoders says the same"
+
+
+def test_a_known_base_is_trained_with_its_own_prompts_unless_others_are_given(monkeypatch):
+    taken = []
+    monkeypatch.setattr(
+        "hybridir_utils.train.training.train_encoder", lambda base, pairs, plan, settings, validation: taken.append(settings)
+    )
+    for base, given in (
+        ("intfloat/multilingual-e5-small", {}),
+        ("BAAI/bge-m3", {}),
+        ("own", {}),
+        ("me5-base", {"query_prefix": "Frage: "}),
+    ):
+        hy.train_encoder(base, None, None, **given)
+    prefixes = [(each.query_prefix, each.passage_prefix) for each in taken]
+    assert prefixes == [("query: ", "passage: "), ("", ""), ("Query: ", "Passage: "), ("Frage: ", "passage: ")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from ..base.catalogue import Catalogue, Entry
@@ -28,12 +27,6 @@ class KnownEncoder(Entry):
     needs_remote_code: bool = False
 
 
-FAMILIES = {  # in a name -> before questions, before passages
-    r"\be5\b(?!.*instruct)": ("query: ", "passage: "),
-    r"\bbge-\w+-en\b": ("Represent this sentence for searching relevant passages: ", ""),
-    r"\bnomic-embed\b": ("search_query: ", "search_document: "),
-    r"\barctic-embed\b": ("query: ", ""),
-}
 ENCODERS = Catalogue("encoders.toml", KnownEncoder)
 
 
@@ -56,8 +49,3 @@ def prompts_of(name: str) -> tuple[str, str] | None:
     """What a retriever's authors put before questions and passages; None where the model's folder is to say."""
     known = known_encoder(name)
     return None if known is None or known.query_prefix is None else (known.query_prefix, known.passage_prefix or "")
-
-
-def family_prompts(name: str) -> tuple[str, str] | None:
-    """What the encoders that have such a name take as prompts, by their cards; None of a name that tells nothing."""
-    return next((prompts for sign, prompts in FAMILIES.items() if re.search(sign, name, flags=re.IGNORECASE)), None)

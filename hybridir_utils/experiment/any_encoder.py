@@ -5,7 +5,6 @@ Vectors are kept below `data/runs/evaluate/vectors`, so that a second evaluation
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,12 @@ from ..base.files import file_safe, fingerprint
 from ..base.hub import split_place
 from ..base.memory import need_free
 from ..base.progress import texts_counted
-from ..encode.catalogue import family_prompts, known_encoder, place_of, prompts_of
+from ..encode.catalogue import known_encoder, place_of, prompts_of
 from ..encode.corpora import open_once, task_vectors
 from ..encode.encoding import TaskVectors, encode_task, need_room, unit_rows
 from ..encode.opening import Opening, encoder_fault, origin
 from ..encode.own import own_vectors
+from ..encode.prompts import applied, own_prompts, settings, without_prompts
 from ..tasks.retrieval_task import RetrievalTask
 from ..tasks.searched_task import SearchTask
 from .run import run_folder
@@ -68,8 +68,7 @@ def named_encoder(name: str, prompts: tuple[str, str] | None = None) -> NamedEnc
         raise InputError(fault)
     if size := weight_bytes(name):
         need_free(size, f"{name}: opening it", "Take a smaller encoder, or free memory.")
-    saved = _settings(place, "config_sentence_transformers.json")
-    notes = [*_own_pooling(name, place, saved), prompt_note(name, saved, prompts)]
+    notes = [*_own_pooling(name, place), prompt_note(name, place, prompts)]
     return NamedEncoder(name, place, origin(place), Opening(prompts=prompts or prompts_of(name)), tuple(notes))
 
 
@@ -81,41 +80,35 @@ def weight_bytes(name: str) -> int:
     return FP32 * known.parameters if known else 0
 
 
-def _own_pooling(name: str, place: str, saved: dict) -> list[str]:
+def _own_pooling(name: str, place: str) -> list[str]:
     """A note where the model has no pooling of its own. Raises InputError where it was trained to be something else."""
-    kind = saved.get("model_type", "SentenceTransformer")
+    kind = settings(place, "config_sentence_transformers.json", fetch=True).get("model_type", "SentenceTransformer")
     if kind != "SentenceTransformer":
         raise InputError(f"{name}: a {kind}, which gives no vector of a text by itself; expected a sentence encoder.")
-    if place.startswith("package:") or _settings(place, "modules.json"):
+    if place.startswith("package:") or settings(place, "modules.json", fetch=True):
         return []
-    heads = [head for head in _settings(place, "config.json").get("architectures") or () if OTHER_HEAD.search(head)]
+    heads = [head for head in settings(place, "config.json", fetch=True).get("architectures") or () if OTHER_HEAD.search(head)]
     if heads:
         raise InputError(f"{name}: a {heads[0]}, trained for something else than vectors of texts; expected a sentence encoder.")
     return ["it names no pooling, so the mean of its tokens is taken"]
 
 
-def _settings(place: str, file: str) -> dict | list:
-    """A settings file of a folder or repository; empty where it has none."""
-    from transformers.utils import cached_file
-
-    folder, revision = split_place(place)
-    if place.startswith("package:"):
-        return {}
-    path = cached_file(folder, file, revision=revision, _raise_exceptions_for_missing_entries=False)
-    return json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+def prompt_note(name: str, place: str, given: tuple[str, str] | None) -> str:
+    """Which prompts an encoder takes, and who says so; where it takes none, whether its family wants some."""
+    taken = given or prompts_of(name) or own_prompts(place) or ("", "")
+    source = "as given" if given else "of data/encoders.toml" if prompts_of(name) else "of its own settings"
+    if any(taken):
+        return f"prompts {taken[0]!r} and {taken[1]!r}, {source}"
+    return f"no prompts, {source}" if given or prompts_of(name) else without_prompts(name, place) or "no prompts"
 
 
-def prompt_note(name: str, saved: dict, given: tuple[str, str] | None) -> str:
-    """Which prompts an encoder takes, and who says so; where it takes none, whether its family wants some. saved: its settings."""
-    taken = given or prompts_of(name)
-    if taken:
-        source = "as given" if given else "of data/encoders.toml"
-        return f"prompts {taken[0]!r} and {taken[1]!r}, {source}" if any(taken) else f"no prompts, {source}"
-    own = {key: text for key, text in saved.get("prompts", {}).items() if text}
-    if own:
-        return "prompts of its own settings: " + ", ".join(f"{key} {text!r}" for key, text in own.items())
-    wanted = family_prompts(name)
-    return f'no prompts; encoders of this family want --prompts "{wanted[0]}" "{wanted[1]}"' if wanted else "no prompts"
+def notes_of(encoder) -> tuple[str, ...]:
+    """Those of a named encoder; of a SentenceTransformer whether it lacks the prompts that its family wants; of others none."""
+    if not hasattr(encoder, "encode_query"):
+        return getattr(encoder, "notes", ())
+    place = getattr(getattr(encoder[0], "auto_model", None), "name_or_path", "")
+    note = "" if any(applied(encoder.prompts, encoder.default_prompt_name)) else without_prompts(place, place)
+    return (note,) if note else ()
 
 
 def vectors_of(encoder, task: RetrievalTask) -> TaskVectors:

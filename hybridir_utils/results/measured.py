@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..base.errors import InputError, UnknownName
-from ..experiment.any_encoder import named_encoder, need_ranked, vectors_of
+from ..experiment.any_encoder import named_encoder, need_ranked, notes_of, vectors_of
 from ..experiment.evaluation import REFERENCES
 from ..rank import metrics, significance
 from ..rank.bias import MAIN_MEASURES, bias_scores, not_computed
@@ -100,7 +100,7 @@ def evaluated(encoder, task: RetrievalTask) -> Evaluation:
     vectors = vectors_of(encoder, task)
     sides = vectors.queries, vectors.candidates
     plain, (centred, reason) = _of_ranks(rank_task(dot_scores(*sides), task, DEPTH), task), _centred(sides, task)
-    notes = (*getattr(encoder, "notes", ()), *plain.notes)
+    notes = (*notes_of(encoder), *plain.notes)
     if centred is None:
         return replace(plain, notes=(*notes, f"{CENTRED}: {reason}"))
     return replace(plain, centred=_of_ranks(rank_task(dot_scores(*centred), task, DEPTH), task), notes=notes)

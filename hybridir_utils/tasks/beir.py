@@ -1,7 +1,8 @@
 """BEIR's folder layout (Thakur et al. 2021, arXiv 2104.08663): corpus.jsonl, queries.jsonl and qrels/<split>.tsv.
 
-Our tasks add two keys BEIR's readers ignore: `language` and `group`. BEIR's protocol: a score above 0 is a gain, any other says
-irrelevant; a document with the question's own id is left out of its list.
+Our tasks add two keys BEIR's readers ignore: `language`, and `group`, which texts that are translations of each other share. Of parallel
+questions without one, paired tests count each translation as a question of its own: n is too large by the number of languages, p too small.
+BEIR's protocol: a score above 0 is a gain, any other says irrelevant; a document with the question's own id is left out of its list.
 """
 
 from __future__ import annotations
