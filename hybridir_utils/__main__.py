@@ -1,4 +1,4 @@
-"""Command line: `python -m hybridir_utils run | evaluate | plan | whence | translate | train | check | figures | report | profiles |
+"""Command line: `python -m hybridir_utils run | evaluate | plan | whence | translate | train | check | figures | report | site | profiles |
 profile new`."""
 
 from __future__ import annotations
@@ -53,6 +53,10 @@ def _parser() -> argparse.ArgumentParser:
     figures.set_defaults(command=_figures)
     report = commands.add_parser("report", help="write one HTML page of a run: claims, scores, figures with their origin, cost")
     report.set_defaults(command=_report)
+    site = commands.add_parser(
+        "site", help="write HTML pages of the notebooks and the report, with a start page; they open without the web"
+    )
+    site.set_defaults(command=_site)
     translate = commands.add_parser("translate", help="translate into the cache alone; under `accelerate launch`, on several GPUs")
     translate.set_defaults(command=_translate)
     train = commands.add_parser("train", help="train the encoders alone; under `accelerate launch`, on several devices and hosts")
@@ -62,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--against", default="", metavar="FILE", help="another CSV of expected numbers")
     check.set_defaults(command=_check)
     _add_evaluate(commands)
-    for command in (run, plan, translate, train, check, figures, report):
+    for command in (run, plan, translate, train, check, figures, report, site):
         command.set_defaults(name=command.prog.split()[-1])
         command.add_argument("--profile", default="sample", metavar="NAME|FILE", help="a profile of notebooks/profiles, or a TOML file")
         command.add_argument(
@@ -264,6 +268,14 @@ def _report(options) -> int:
     from .suite.report import write_report
 
     print(write_report(saved_run(_open(options))))
+    return 0
+
+
+def _site(options) -> int:
+    from .experiment.run import saved_run
+    from .suite.site import write_site
+
+    print(write_site(saved_run(_open(options))))
     return 0
 
 

@@ -13,7 +13,7 @@ PAGES = [
     README,
     *(
         README.parent / place / "README.md"
-        for place in ("data", "data/results", "notebooks/profiles", "tests", "tests/benchmarks", "hybridir_utils")
+        for place in ("data", "data/results", "notebooks/profiles", "tests", "tests/benchmarks", "hybridir_utils", "binder")
     ),
 ]
 SUBJECTS = ["Austria", "Bolivia", "Chad", "Denmark", "Estonia", "Fiji", "Ghana", "Haiti"]

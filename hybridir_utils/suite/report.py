@@ -8,8 +8,9 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
@@ -57,18 +58,24 @@ def write_report(run: Run) -> Path:
     if not any(run.results.glob("*.csv")) and not any(part["record"] for part in parts):
         command = run_command(run.source, changes_of(run))
         raise MissingInput(f"{run.results}: no saved results to report. Run the notebooks first: {command}")
-    write_text_atomically(run.report, rendered(run, parts, run.report.parent))
+    write_text_atomically(run.report, rendered(run, parts, partial(link, folder=run.report.parent)))
     return run.report
 
 
-def rendered(run: Run, parts: list[dict], folder: Path) -> str:
-    """The page as text; its links are relative to `folder`."""
+def rendered(run: Run, parts: list[dict], link_to: Callable[[Path], str]) -> str:
+    """The page as text. link_to: the address of a file; "" where there is none."""
+    page = template("report.html", link=link_to, duration=duration, moment=moment)
+    return page.render(run=run, parts=parts, symbols=SYMBOLS, **facts(run, parts), **page_tables(run))
+
+
+def template(name: str, **filters: Callable):
+    """A template of this folder; texts put into it are escaped, and what they hide is shown."""
     import jinja2
 
     options = {"autoescape": True, "finalize": visible, "undefined": jinja2.StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), **options)
-    environment.filters |= {"link": lambda path: link(path, folder), "duration": duration, "moment": moment}
-    return environment.get_template("report.html").render(run=run, parts=parts, symbols=SYMBOLS, **facts(run, parts), **page_tables(run))
+    environment.filters |= filters
+    return environment.get_template(name)
 
 
 def visible(value: object) -> object:

@@ -1,0 +1,126 @@
+"""The site: every notebook as it ran, a start page that leads to all, nothing from the web, whole or not at all."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from pages import Element, parsed
+
+from hybridir_utils.__main__ import main
+from hybridir_utils.base.errors import InputError, MissingInput
+from hybridir_utils.experiment.run import open_run, saved_run
+from hybridir_utils.results.figures import FIGURES, read_result
+from hybridir_utils.suite import site
+from hybridir_utils.suite.running import Step, notebooks
+
+NAMES = [path.stem for path in notebooks()]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """The site of the committed notebooks, by the command."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDIR_OUTPUT", str(tmp_path_factory.mktemp("site")))
+        assert main(["site"]) == 0
+        return site.run_folder("sample") / "site"
+
+
+@pytest.fixture(scope="module")
+def pages(folder) -> dict[str, Element]:
+    return {path.name: parsed(path.read_text(encoding="utf-8")) for path in folder.iterdir()}
+
+
+def test_there_is_a_page_a_notebook_a_report_and_a_start_page_and_nothing_else(folder, pages):
+    assert set(pages) == {"index.html", "report.html", *(f"{name}.html" for name in NAMES)} and len(NAMES) == 9
+    assert [path.name for path in folder.parent.iterdir()] == ["site"]
+
+
+def test_the_start_page_leads_to_all_nine_with_the_first_finding_and_figure_of_each(pages):
+    start, run = pages["index.html"], saved_run(open_run("sample"))
+    cards = start.all("li")
+    links = [card.all("a")[0]["href"] for card in cards]
+    assert links == [f"{name}.html" for name in NAMES]
+    assert "report.html" in [link["href"] for link in start.all("a")]
+    for card, name in zip(cards, NAMES, strict=True):
+        drawn = next(figure for figure in FIGURES if figure.startswith(name[:2]) and FIGURES[figure].caption == card.all("img")[0]["alt"])
+        recipe = FIGURES[drawn]
+        first = recipe.sentences(*(read_result(run, table) for table in recipe.told_from))[0]
+        assert re.sub(r"\*\*|`", "", first).split() == card.all("span")[0].text.split()
+
+
+def test_the_pages_hold_what_the_notebooks_showed(pages):
+    for path in notebooks():
+        page = pages[f"{path.stem}.html"]
+        cells = nbformat.read(path, 4).cells
+        shown = [output for cell in cells if cell.cell_type == "code" for output in cell.outputs]
+        pictures = sum("image/png" in output.get("data", {}) for output in shown)
+        assert len(page.all("img")) == pictures > 0
+        printed = next(output.text for output in shown if output.output_type == "stream")
+        assert " ".join(printed.split()) in " ".join(page.text.split())
+        assert [link["href"] for link in page.all("nav")[0].all("a")] == [f"{name}.html" for name in NAMES]
+
+
+def test_nothing_comes_from_the_web_and_every_link_within_leads_to_a_page(folder, pages):
+    for name, page in pages.items():
+        text = (folder / name).read_text(encoding="utf-8")
+        assert not re.search(r"url\(\s*['\"]?(https?:)?//|@import", text), name
+        assert not page.all("script", "link", "iframe", "object", "embed", "video", "audio", "source"), name
+        assert all(image["src"].startswith("data:") for image in page.all("img")), name
+        (policy,) = (meta["content"] for meta in page.all("meta") if "http-equiv" in meta.attributes)
+        assert policy.startswith("default-src 'none'") and "http" not in policy
+        for link in page.all("a"):
+            href = link.attributes.get("href", "")
+            assert href.startswith(("#", "https://")) or href in pages, (name, href)
+
+
+@pytest.fixture
+def executed(tmp_path, monkeypatch):
+    """A run whose notebooks are there as executed copies of one cell; its site's folder."""
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    run = open_run("sample", steps=7)
+    run.notebooks.mkdir(parents=True)
+    for path in notebooks():
+        output = nbformat.v4.new_output("stream", text=f"what {path.stem} printed in this run")
+        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=[output])]), Step(path, run).executed)
+    return run
+
+
+def test_a_site_of_a_run_shows_the_runs_own_notebooks(executed):
+    start = site.write_site(executed)
+    assert start == executed.report.parent / "site" / "index.html"
+    for name in NAMES:
+        assert f"what {name} printed in this run" in (start.parent / f"{name}.html").read_text(encoding="utf-8")
+
+
+def test_a_run_without_all_its_executed_notebooks_is_refused_with_the_command(executed, tmp_path, monkeypatch):
+    Step(notebooks()[4], executed).executed.unlink()
+    with pytest.raises(MissingInput, match=r"05_mixing_ratio\.ipynb: no executed notebook.*run --profile sample --set steps=7"):
+        site.write_site(executed)
+    with pytest.raises(MissingInput, match=r"no executed notebook.*run --profile pretrained"):
+        site.write_site(saved_run(open_run("pretrained")))  # whose tables are committed; the committed notebooks are the sample's
+    assert not list(tmp_path.rglob("site"))
+
+
+def test_a_site_is_written_whole_or_not_at_all(executed, monkeypatch):
+    folder = site.write_site(executed).parent
+    (folder / "old.html").touch()
+    before, written, write = sorted(path.name for path in folder.iterdir()), [], Path.write_text
+
+    def full(path, text, **how):
+        written.append(path)
+        if len(written) == 4:
+            raise OSError(28, "No space left on device", str(path))
+        return write(path, text, **how)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        site.write_site(executed)
+    assert sorted(path.name for path in folder.iterdir()) == before and not list(folder.parent.glob(".site*"))
+    monkeypatch.setattr(Path, "write_text", write)
+    shutil.copytree(folder, folder.with_name(".site.part"))  # what a killed process left
+    site.write_site(executed)
+    assert not (folder / "old.html").exists() and not list(folder.parent.glob(".site*"))
