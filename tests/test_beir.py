@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import normalize
 
+import hybridir_utils as hy
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.rank.metrics import per_query
 from hybridir_utils.rank.ranking import dot_scores, rank_task
 from hybridir_utils.rank.search_evaluation import evaluate_search, vector_ranker
-from hybridir_utils.tasks.beir import read_beir, write_beir
+from hybridir_utils.results import reading
+from hybridir_utils.tasks.beir import read_beir, unnamed_groups, write_beir
 from hybridir_utils.tasks.retrieval_task import RetrievalTask
 from hybridir_utils.tasks.searched_task import Search, SearchTask
 from hybridir_utils.tasks.squad import mlqa_r
@@ -139,6 +141,50 @@ def test_what_the_layout_cannot_carry_is_refused_before_writing(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
+LANGUAGES = ("de", "en", "es")
+
+
+def parallel_folder(folder, shared: bool, **of_query):
+    """Two questions in three languages; a passage in one language answers all three, or one in each language that names its group."""
+    passages = [{"_id": f"p{n}", "text": f"passage {n}", "language": "en"} for n in (1, 2)]
+    if not shared:
+        passages = [
+            {"_id": f"{code}p{n}", "text": f"passage {n}", "language": code, "group": f"p{n}"} for n in (1, 2) for code in LANGUAGES
+        ]
+    asked = [(f"{code}{n}", code, n) for n in (1, 2) for code in LANGUAGES]
+    queries = [{"_id": id_, "text": "?", "language": code, **{k: v(id_) for k, v in of_query.items()}} for id_, code, _ in asked]
+    judged = [f"{id_}\t{'' if shared else code}p{n}\t1" for id_, code, n in asked]
+    write_lines(folder / "corpus.jsonl", *passages)
+    write_lines(folder / "queries.jsonl", *queries)
+    write_lines(folder / "qrels" / "test.tsv", "query-id\tcorpus-id\tscore", *judged)
+    return folder
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_questions_that_look_like_translations_and_name_no_group_are_told(tmp_path, shared):
+    task = read_beir(parallel_folder(tmp_path, shared))
+    said = unnamed_groups(task)
+    assert said.startswith("6 of 6 queries name no `group` and share all relevant passages") and "an n up to 3 times too large" in said
+    with pytest.warns(UserWarning, match="mine: 6 of 6 queries name no `group`"):
+        reading.task_sizes({"mine": task})
+    assert said in hy.evaluate("BM25", task).notes
+
+
+@pytest.mark.filterwarnings("error")
+def test_questions_that_name_their_group_are_not(tmp_path):
+    task = read_beir(parallel_folder(tmp_path, True, group=lambda id_: f"q{id_[2:]}"))
+    assert unnamed_groups(task) == "" and len(reading.task_sizes({"mine": task}))
+    assert not [note for note in hy.evaluate("BM25", task).notes if "group" in note]
+
+
+@pytest.mark.parametrize("languages", [["en", "en", "en"], ["en", "en", "de"]])
+def test_questions_of_one_language_on_one_passage_and_of_another_on_others_are_not(tmp_path, languages):
+    write_lines(tmp_path / "corpus.jsonl", *({"_id": f"p{n}", "text": f"passage {n}", "language": "en"} for n in range(3)))
+    write_lines(tmp_path / "queries.jsonl", *({"_id": f"q{n}", "text": "?", "language": code} for n, code in enumerate(languages)))
+    write_lines(tmp_path / "qrels" / "test.tsv", "query-id\tcorpus-id\tscore", "q0\tp0\t1", "q1\tp0\t1", "q2\tp0\t1", "q2\tp2\t1")
+    assert unnamed_groups(read_beir(tmp_path)) == ""
+
+
 def test_judgements_of_what_is_not_there_are_left_out_and_counted(folder):
     write_lines(folder / "qrels" / "test.tsv", "query-id\tcorpus-id\tscore", "q1\td1\t1", "q2\td2\t1", "q3\td9\t1")
     with pytest.warns(UserWarning, match=r"test\.tsv, line 4: 1 of 3 judgements name no .*'q3', 'd9'.; they are left out"):
@@ -154,7 +200,7 @@ def test_the_last_of_contradicting_judgements_holds(folder):
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @given(ids=st.lists(st.text(st.characters(exclude_characters="\t\r\n", exclude_categories=["Cs"]), min_size=1), min_size=2, unique=True))
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 def test_what_is_written_is_read_back_for_any_id(tmp_path_factory, end, ids):
     ids, folder = [id_ for id_ in ids if id_.strip()], tmp_path_factory.mktemp("any")
     if not ids:

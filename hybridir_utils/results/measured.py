@@ -20,6 +20,7 @@ from ..rank import metrics, significance
 from ..rank.bias import MAIN_MEASURES, bias_scores, not_computed
 from ..rank.debiasing import fit_centring
 from ..rank.ranking import Ranks, dot_scores, rank_task
+from ..tasks.beir import unnamed_groups
 from ..tasks.retrieval_task import RetrievalTask
 from .style import SHORT_SETTINGS
 from .tables import Shown
@@ -112,8 +113,10 @@ def _of_ranks(ranks: Ranks, task: RetrievalTask) -> Evaluation:
 
 
 def _not_measured(task: RetrievalTask) -> Iterator[str]:
-    """Of the columns of the table, those that the task cannot give, and why."""
+    """Of the columns of the table, those that the task cannot give, and why; and where tests would count translations as many questions."""
     reasons = not_computed(task)
+    if translations := unnamed_groups(task):
+        yield translations
     if "TLR" in reasons:
         yield f"Cr.: {reasons['TLR']}"
     yield from (f"{name}: {reason}" for name, reason in reasons.items() if any(column.startswith(name) for column in MAIN_MEASURES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ..base.mapped import chunks, codes
 from ..data.batching import KINDS, BatchPlan, language_shares
 from ..experiment.encoders import EncoderKey
 from ..rank.metrics import coverage
+from ..tasks.beir import unnamed_groups
 from ..tasks.retrieval_task import RetrievalTask
 from .tables import stack
 
@@ -113,7 +115,10 @@ def shares_of(plans: Mapping[str, BatchPlan], pairs) -> pd.DataFrame:
 
 
 def task_sizes(tasks: Mapping[str, RetrievalTask]) -> pd.DataFrame:
-    """Questions, candidates and relevant candidates by language (rows) and task (columns)."""
+    """Questions, candidates and relevant candidates by language (rows) and task (columns), with a warning as of `unnamed_groups`."""
+    for name, task in tasks.items():
+        if translations := unnamed_groups(task):
+            warnings.warn(f"{name}: {translations}", stacklevel=2)
     summaries = [task.summary().reset_index(names="language").assign(task=name) for name, task in tasks.items()]
     return stack(summaries).pivot(index="language", columns="task")
 

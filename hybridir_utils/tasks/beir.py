@@ -20,6 +20,10 @@ from ..base.languages import our_code
 from .retrieval_task import TEXT_COLUMNS, RetrievalTask
 from .searched_task import MOST
 
+ADVICE = (
+    "Where they are translations of each other, give them one `group`: paired tests count each as a question of its own now, with an n up "
+    "to {} times too large and a p too small."
+)
 QRELS_HEADER = "query-id\tcorpus-id\tscore"
 
 
@@ -38,6 +42,23 @@ def read_beir(folder: Path, language: str = "", split: str = "test") -> Retrieva
     relevance = _in_folder(_read_qrels(path), queries, candidates, path)
     queries = queries[queries["id"].isin(set(relevance["query"]))]
     return RetrievalTask(folder.resolve().name, queries, candidates, relevance, skip_own=True)
+
+
+def unnamed_groups(task: RetrievalTask) -> str:
+    """What to say of queries that look like translations of each other and name no group; "" where there are none.
+
+    They stand in several languages, alone in their group, and have the same relevant passages, or translations of them.
+    """
+    alone = task.queries[task.queries["group"] == task.queries["id"]]
+    if alone["language"].nunique() < 2:
+        return ""
+    answer = task.relevance["candidate"].map(task.candidates.set_index("id")["group"])
+    answers = alone["id"].map(answer.groupby(task.relevance["query"]).agg(frozenset))
+    languages = alone.groupby(answers)["language"].transform("nunique")
+    count = (
+        f"{(languages > 1).sum():,} of {len(task.queries):,} queries name no `group` and share all relevant passages with one in another"
+    )
+    return f"{count} language. {ADVICE.format(languages.max())}" if (languages > 1).any() else ""
 
 
 def write_beir(task: RetrievalTask, folder: Path) -> None:
