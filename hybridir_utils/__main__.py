@@ -180,11 +180,12 @@ def _seconds(text: str) -> float:
 
 def _plan(options) -> int:
     from .experiment.preparation import check_batches
+    from .experiment.sources import prompt_notes
     from .studies.languages import many_run
     from .suite.plan import as_text, plan
 
     run = _open(options)
-    print(as_text(plan(run)), flush=True)
+    print(as_text(plan(run)), *prompt_notes(run.profile), sep="\n", flush=True)
     check_batches(run)
     check_batches(many_run(run), f"notebook 08 (many_pairs = {run.profile.many_pairs}): ")
     return 0

@@ -25,6 +25,7 @@ from .data.worldfacts import template_languages
 from .encode import encoding
 from .encode.catalogue import place_of, prompts_of
 from .encode.opening import Opening
+from .encode.prompts import own_prompts
 from .experiment.any_encoder import vectors_of
 from .rank import metrics, ranking
 from .rank.bias import bias_scores
@@ -60,11 +61,12 @@ def train_encoder(base: str | Path, pairs, plan: BatchPlan, *, validation: Mappi
 
     base: a folder, or a name as of `open_encoder`. pairs: of `read_pairs`; plan: of `plan_batches`, over the same pairs. validation:
     name -> (pairs, plan), scored while training goes on. settings: fields of `train.training.TrainingSettings`; the learning rate stands
-    at 1e-2, which suits vectors of subwords: give a transformer 2e-5 to 5e-5. query_prefix and passage_prefix are a known encoder's own
-    prompts unless given, and "Query: ", "Passage: " of others. Raises UnknownName for another setting, InputError where a loss is no
-    number or memory runs out, with the setting to lower.
+    at 1e-2, which suits vectors of subwords: give a transformer 2e-5 to 5e-5. query_prefix and passage_prefix are the base's own
+    prompts unless given, and "Query: ", "Passage: " where it has none. Raises UnknownName for another setting, InputError where a loss is
+    no number or memory runs out, with the setting to lower.
     """
-    settings = dict(zip(PREFIXES, prompts_of(str(base)) or (), strict=False)) | settings
+    own = prompts_of(str(base)) or next(filter(any, [own_prompts(place_of(str(base))) or ()]), ())
+    settings = dict(zip(PREFIXES, own, strict=False)) | settings
     for name in settings.keys() - training.TrainingSettings.model_fields.keys():
         raise UnknownName("training setting", name, training.TrainingSettings.model_fields)
     with widget_bars():

@@ -187,7 +187,7 @@ def test_profiles_that_do_not_train_in_place_say_what_to_run(run, jobs, monkeypa
     assert asked == [False] and jobs == []
 
 
-def test_encoders_that_are_missing_are_told_with_notebook_and_command(tmp_path, monkeypatch):
+def test_encoders_that_are_missing_are_told_with_notebook_and_command(tmp_path, monkeypatch, real_data):
     from types import SimpleNamespace
 
     from hybridir_utils.experiment import encoders
@@ -200,11 +200,14 @@ def test_encoders_that_are_missing_are_told_with_notebook_and_command(tmp_path, 
         encoders.trained_encoders(open_run("sample"), make=False)
 
 
-def test_a_public_retriever_is_read_with_its_own_prompts(run, jobs, tiny_base, monkeypatch):
-    """Beside the same folder without prompts: the prompts of the catalogue go before questions and passages."""
-    monkeypatch.setattr(evaluation, "prompts_of", lambda name: ("Query: ", "Passage: ") if name == "st:named" else None)
+def test_a_retriever_is_read_with_the_prompts_of_the_profile(run, jobs, tiny_base, monkeypatch):
+    """Beside the same folder without: they go before questions and passages."""
     monkeypatch.setattr(evaluation, "place_of", lambda name: str(tiny_base))
-    changed = {**run.profile.model_dump(), "retrievers": ("st:named", "st:plain")}
+    changed = {
+        **run.profile.model_dump(),
+        "retrievers": ("st:named", "st:plain"),
+        "encoder_prompts": {"st:named": ("Query: ", "Passage: ")},
+    }
     evaluations = evaluate(replace(run, profile=make_profile(changed, "test")))
     scores = evaluations.table("scores").query("strategy == 'zero-shot' and metric == 'mAP' and query_language == 'macro'")
     named, plain = (scores[scores["base"] == base]["value"].to_numpy() for base in ("st:named", "st:plain"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from ..base.catalogue import Catalogue, Entry
@@ -31,16 +32,17 @@ FAMILIES = Catalogue("encoder_families.toml", Family)
 
 def family_of(name: str, place: str = "") -> Family | None:
     """The family that an encoder's name tells, else the names in the configuration and card of its place; None where nothing tells."""
-    told = (family for text in (name, *_names_inside(place)) for family in FAMILIES.values() if re.search(family.sign, text, re.IGNORECASE))
-    return next(told, None)
+    names = chain([name], _names_inside(place))
+    return next((family for text in names for family in FAMILIES.values() if re.search(family.sign, text, re.IGNORECASE)), None)
 
 
-def without_prompts(name: str, place: str) -> str:
-    """What to say of an encoder that is used without any prompts; "" where its family wants none, or is not known."""
+def unlike_family(name: str, place: str, taken: tuple[str, str] = ("", "")) -> str:
+    """What to say of an encoder that is used with these prompts; "" where its family wants them, or none, or is not known."""
     family = family_of(name, place)
-    if not family or not any(family.prompts):
+    if not family or not any(family.prompts) or taken == family.prompts:
         return ""
-    return f"no prompts, but encoders of its family ({family.name}) want {family.query_prefix!r} and {family.passage_prefix!r}"
+    what = f"prompts {taken[0]!r} and {taken[1]!r}" if any(taken) else "no prompts"
+    return f"{what}, but encoders of its family ({family.name}) want {family.query_prefix!r} and {family.passage_prefix!r}"
 
 
 def applied(prompts: Mapping[str, str], default: str | None = None) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from ..encode.corpora import open_once, task_vectors
 from ..encode.encoding import TaskVectors, encode_task, need_room, unit_rows
 from ..encode.opening import Opening, encoder_fault, origin
 from ..encode.own import own_vectors
-from ..encode.prompts import applied, own_prompts, settings, without_prompts
+from ..encode.prompts import applied, own_prompts, settings, unlike_family
 from ..tasks.retrieval_task import RetrievalTask
 from ..tasks.searched_task import SearchTask
 from .run import run_folder
@@ -99,7 +99,7 @@ def prompt_note(name: str, place: str, given: tuple[str, str] | None) -> str:
     source = "as given" if given else "of data/encoders.toml" if prompts_of(name) else "of its own settings"
     if any(taken):
         return f"prompts {taken[0]!r} and {taken[1]!r}, {source}"
-    return f"no prompts, {source}" if given or prompts_of(name) else without_prompts(name, place) or "no prompts"
+    return f"no prompts, {source}" if given or prompts_of(name) else unlike_family(name, place) or "no prompts"
 
 
 def notes_of(encoder) -> tuple[str, ...]:
@@ -107,7 +107,7 @@ def notes_of(encoder) -> tuple[str, ...]:
     if not hasattr(encoder, "encode_query"):
         return getattr(encoder, "notes", ())
     place = getattr(getattr(encoder[0], "auto_model", None), "name_or_path", "")
-    note = "" if any(applied(encoder.prompts, encoder.default_prompt_name)) else without_prompts(place, place)
+    note = "" if any(applied(encoder.prompts, encoder.default_prompt_name)) else unlike_family(place, place)
     return (note,) if note else ()
 
 

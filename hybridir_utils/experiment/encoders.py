@@ -37,7 +37,7 @@ from ..train.methods import DISTILLATION, TEACHER, distil, method_of
 from ..train.training import MEMORY_ONLY, TrainingSettings, save_encoder, train_encoder
 from .making import make_missing, make_one
 from .preparation import PreparedPairs, pairs_artefact, prepare_pairs
-from .profile import OWN_BASES, Profile
+from .profile import OWN_BASES, Profile, trained_prompts
 from .run import Run
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def _refuse(run: Run, count: int, jobs: list[tuple]) -> None:
 def _recipe(run: Run, key: EncoderKey, pairs: str) -> dict:
     p, base = run.profile, base_place(run, key.base, pairs)
     settings, sizes = (p.model_dump(include=set(names)) for names in (TrainingSettings.model_fields, ("steps", "batch_size")))
+    settings |= zip(("query_prefix", "passage_prefix"), trained_prompts(p, key.base), strict=True)
     own = not isinstance(base, str)
     about = {"base_folder": base.name if own else base, "base_origin": base.name if own else origin(base), "pairs": pairs}
     recipe = {**asdict(key), **about, "settings": settings, "opening": p.opening.model_dump(), **sizes}

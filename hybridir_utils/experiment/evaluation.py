@@ -145,13 +145,12 @@ def _is_debiased(run: Run, key: EncoderKey, task: str) -> bool:
 
 
 def opening_of(profile: Profile, key: EncoderKey) -> Opening:
-    """A base is opened as for training; a trained encoder has its pooling and lengths with it, a retriever its authors'."""
+    """A base is opened as for training; a trained encoder has its pooling, lengths and prompts with it, a retriever its authors'."""
     common = {"attention": profile.attention, "trust_remote_code": profile.trust_remote_code}
-    if key.strategy == ZERO_SHOT:
-        return Opening(**common, prompts=prompts_of(key.base))
-    if key.strategy == UNTRAINED and key.base not in OWN_BASES:
-        return profile.opening
-    return Opening(**common)
+    if key.strategy not in NOT_TRAINED or key.base in OWN_BASES:
+        return Opening(**common)
+    opening = Opening(**common) if key.strategy == ZERO_SHOT else profile.opening
+    return opening.model_copy(update={"prompts": profile.encoder_prompts.get(key.base, prompts_of(key.base))})
 
 
 def encoder_origin(run: Run, place: str) -> str:

@@ -87,6 +87,7 @@ class Profile(BaseModel):
     alignment_rate: Annotated[float, Field(gt=0)] = 2e-2  # their learning rate
     query_prefix: str = "Query: "  # before every question of a base
     passage_prefix: str = "Passage: "  # before every passage
+    encoder_prompts: dict[str, Annotated[tuple[str, str], Field(strict=False)]] = {}  # by encoder: [query, passage], in place of its own
 
     strategies: _names("strategy", STRATEGIES)  # of mixing batches; each is trained from every base
     alpha: Share = 0.5  # hybrid: share of monolingual batches
@@ -199,6 +200,11 @@ def make_profile(values: dict, where: str) -> Profile:
     outside = set(profile.shifted_tasks) - set(profile.tasks[1:])
     if outside:
         raise UnknownName(f"shifted task (in {where}; `tasks` after the first)", sorted(outside)[0], profile.tasks[1:])
+    for name in profile.encoder_prompts:
+        if name not in others_encoders(profile):
+            raise UnknownName(
+                f"encoder of `encoder_prompts` (in {where}; a base or retriever of the profile)", name, others_encoders(profile)
+            )
     barred = [name for name in (*profile.bases, *profile.retrievers) if name in ENCODERS and ENCODERS[name].needs_remote_code]
     if barred and not profile.trust_remote_code:
         raise InputError(
@@ -206,6 +212,17 @@ def make_profile(values: dict, where: str) -> Profile:
             "trust_remote_code = true, or leave it out."
         )
     return profile
+
+
+def others_encoders(profile: Profile) -> list[str]:
+    """Bases and retrievers that are not made here, each once."""
+    named = dict.fromkeys((*profile.bases, profile.many_base, *profile.retrievers))
+    return [name for name in named if name and name not in OWN_BASES]
+
+
+def trained_prompts(profile: Profile, base: str) -> tuple[str, str]:
+    """What goes before a base's questions and passages in training."""
+    return profile.encoder_prompts.get(base, (profile.query_prefix, profile.passage_prefix))
 
 
 def _find(name_or_path: str) -> Path:

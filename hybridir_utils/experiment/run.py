@@ -127,9 +127,16 @@ def origin_of(run: Run) -> dict:
 
 def run_command(profile: str, changed: dict, notebook: str = "", verb: str = "run") -> str:
     """The command, for the shell, that makes a run of these values, or one notebook of it; verb: another command for the same run."""
-    settings = [part for key, value in changed.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    settings = [part for key, value in changed.items() for part in ("--set", f"{key}={_written(value)}")]
     only = ["--only", notebook.split("_")[0]] if notebook else []
     return shlex.join(["python", "-m", "hybridir_utils", verb, "--profile", profile, *settings, *only])
+
+
+def _written(value: object) -> str:
+    """A value as `--set` reads it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {json.dumps(part)}" for key, part in value.items()) + "}"
+    return json.dumps(value)
 
 
 def _as_given(profile: str) -> str:

@@ -15,9 +15,10 @@ from ..base.mapped import codes, keep_rows
 from ..data.mt import model_places
 from ..data.pairs import join_pairs, one_passage
 from ..data.register import Request, data_fault, pair_set
-from ..encode.catalogue import place_of
+from ..encode.catalogue import place_of, prompts_of
 from ..encode.opening import encoder_fault
-from .profile import OWN_BASES, Profile
+from ..encode.prompts import own_prompts, unlike_family
+from .profile import Profile, others_encoders, trained_prompts
 
 VALIDATION_SHARE = 0.04
 VALIDATION_MOST = 5000  # passages; more of a large set only slow the training down
@@ -66,11 +67,26 @@ def place_faults(profile: Profile) -> list[str]:
     return [fault for ask in (*_models(profile), *_sets(profile)) if (fault := _told(ask))]
 
 
+def prompt_notes(profile: Profile) -> list[str]:
+    """Which encoders are used without the prompts that their family wants; those in `encoder_prompts` are used as it says."""
+    uses = ((name, *use) for name in others_encoders(profile) if name not in profile.encoder_prompts for use in _uses(profile, name))
+    notes = ((f"{name}, {how}", unlike_family(name, place_of(name), taken)) for name, how, taken in uses)
+    return [f"note: {use}: {note} (the profile's key `encoder_prompts`)" for use, note in notes if note]
+
+
+def _uses(profile: Profile, name: str) -> Iterator[tuple[str, tuple[str, str]]]:
+    """How an encoder is used, and with which prompts; those that a model was saved with suit it, whatever its family."""
+    own = prompts_of(name) or own_prompts(place_of(name))
+    if not any(own or ()):
+        yield "as it is" if own else "as it is, unless its repository brings some", ("", "")
+    if name in (*profile.bases, profile.many_base):
+        yield "in training", trained_prompts(profile, name)
+
+
 def _models(profile: Profile) -> Iterator[Callable[[], str]]:
     """What tells the fault of each base, retriever and translation model."""
-    encoders = [name for name in (*profile.bases, *profile.retrievers, profile.many_base) if name and name not in OWN_BASES]
     translators = [] if profile.translator == "memory" else model_places(profile.translator, profile.languages)
-    return (partial(encoder_fault, place) for place in dict.fromkeys([*map(place_of, encoders), *translators]))
+    return (partial(encoder_fault, place) for place in dict.fromkeys([*map(place_of, others_encoders(profile)), *translators]))
 
 
 def _sets(profile: Profile) -> Iterator[Callable[[], str]]:

@@ -19,6 +19,7 @@ from ..data.register import data_recipe
 from ..encode.opening import default_device
 from ..experiment.profile import load_profile
 from ..experiment.run import Run, changes_of, open_run, origin_of, run_command, save_table
+from ..experiment.sources import prompt_notes
 from ..experiment.stamps import stage_code
 from ..provenance import reads
 from ..provenance.fingerprints import PACKAGE, versions
@@ -27,7 +28,8 @@ from ..results.style import PIXELS, WIDTH
 
 
 def start(profile: str, **parameters) -> Run:
-    """Open the run of a notebook's parameters, record it beside its results, and print what the notebook uses and the run changes.
+    """Open the run of a notebook's parameters, record it beside its results, and print what the notebook uses, what the run changes, and
+    which encoders lack their family's prompts.
 
     All values of the run stand in `about.json` beside the tables. A notebook that the suite does not execute says with which checkout it
     works, and warns where it lies in another. Quiets the libraries' progress and notices; errors of this package show their line alone.
@@ -42,7 +44,7 @@ def start(profile: str, **parameters) -> Run:
     _record(run)
     print(f"run {run.name}")
     print(_lines(_values(run, parameters)))
-    print(_lines(f"{name} {number}" for name, number in versions().items()))
+    print(_lines(f"{name} {number}" for name, number in versions().items()), *prompt_notes(run.profile), sep="\n")
     if by_hand:
         print("\n".join(_checkouts()))
     return run

@@ -109,7 +109,7 @@ def as_text(value: object) -> str:
     """A parameter's value for readers."""
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
-    return "none" if value in ("", None) else str(value)
+    return "none" if value in ("", None, {}) else str(value)
 
 
 def duration(seconds: float) -> str:

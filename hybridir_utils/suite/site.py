@@ -26,11 +26,8 @@ def write_site(run: Run) -> Path:
     books = {_page_of(step.notebook): _outputs(step) for step in steps}
     parts = {_page_of(step.notebook): notebook_part(step) for step in steps}
     report = rendered(run, list(parts.values()), lambda path: _page_of(path) if path in books.values() else "")
-    bodies = {START: "", **{name: _body(path) for name, path in books.items()}}
-    page, common = (
-        template("site.html"),
-        {"run": run, "parts": parts, "cards": {name: _card(part) for name, part in parts.items()}, "report": REPORT, "start": START},
-    )
+    bodies, cards = {START: "", **{name: _body(path) for name, path in books.items()}}, {name: _card(part) for name, part in parts.items()}
+    page, common = template("site.html"), {"run": run, "parts": parts, "cards": cards, "report": REPORT, "start": START}
     pages = {name: page.render(name=name, body=body, **common) for name, body in bodies.items()}
     return _replace(run_folder(run.name) / "site", pages | {REPORT: report}) / START
 
