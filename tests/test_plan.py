@@ -334,7 +334,7 @@ LIGHT = """
 import sys
 from hybridir_utils.__main__ import main
 assert main(["plan"]) == 0
-print([name for name in ("torch", "nbformat", "matplotlib", "datasets", "scipy") if name in sys.modules])
+print([name for name in ("torch", "nbformat", "matplotlib", "sentence_transformers") if name in sys.modules])  # pairs not made yet are counted
 """
 
 
