@@ -334,11 +334,12 @@ LIGHT = """
 import sys
 from hybridir_utils.__main__ import main
 assert main(["plan"]) == 0
-print([name for name in ("torch", "nbformat", "matplotlib", "sentence_transformers") if name in sys.modules])  # pairs not made yet are counted
+print([name for name in ("torch", "nbformat", "matplotlib", "sentence_transformers") if name in sys.modules])
 """
 
 
 def test_a_plan_loads_no_library_that_takes_long(tmp_path, monkeypatch):
+    """Pairs that are not made yet are counted, by the library that reads them."""
     monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path / "out"))
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, cwd=files.ROOT)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
