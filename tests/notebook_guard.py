@@ -14,6 +14,7 @@ import nbformat
 
 from hybridir_utils.data.batching import STRATEGIES
 from hybridir_utils.experiment.profile import OWN_BASES
+from hybridir_utils.results.show import MOST_ROWS, MOST_SENTENCES, STYLE
 from hybridir_utils.suite.records import PARAMETERS
 
 OF_PROFILE = re.compile(r"^\w+ = None  # .*; None: the profile's$")
@@ -21,6 +22,8 @@ ABSOLUTE = re.compile(r"(?:(?<=://)|(?<![\w<./-]))/(?:home|root|tmp|work|Users|m
 ACTIVE = re.compile(
     r"<(?:script|iframe|object|embed|form|link|base)\b|\son\w+\s*=|javascript:|(?:src|href)\s*=\s*[\"']?(?:https?:)?//|@import", re.I
 )
+FOLDED = re.compile(r"<details>.*?</details>(?!\s*</details>)", re.DOTALL)
+ABSENCE = re.compile(r"\W*(?:This run has no|There is no|No \w+ (?:had|could)|Nothing )")
 MAX_CODE_LINES, MAX_IMPORTS, MAX_CELLS, MAX_BYTES = 12, 8, 35, 1_000_000
 OF_TABLES = {"groupby", "agg", "query", "pivot", "pivot_table", "melt", "merge", "isin", "where", "assign", "apply"}
 TYPES = (str, bool, int, float)
@@ -81,17 +84,57 @@ def _is_typed(value: ast.expr) -> bool:
 
 
 def sections(notebook: Notebook) -> Iterator[str]:
-    """Title with the file's number, what it shows, the table, what we see, what comes next."""
+    """Title with the file's number, what it shows, the table, what comes next."""
     markdown = [cell["source"] for cell in notebook.cells("markdown")] or [""]
     title, *shows = markdown[0].splitlines() or [""]
     if not re.match(rf"# {notebook.path.stem[:2]} · \w", title) or len([line for line in shows if line.strip()]) < 2:
         yield f"opens with {title!r}; expected `# {notebook.path.stem[:2]} · Title` and two lines or more on what it shows"
     if len(markdown) < 2 or not all(f"| **{word}** |" in markdown[1] for word in ("Inputs", "Outputs", "Cost")):
         yield "no table of Inputs, Outputs and Cost after the title"
-    if not any(text.startswith("## What we see") for text in markdown):
-        yield "no section `## What we see`"
     if notebook.book.cells[-1]["cell_type"] != "markdown" or not markdown[-1].startswith("**Next:**"):
         yield "does not end with **Next:**"
+
+
+def answer(notebook: Notebook) -> Iterator[str]:
+    """What was found stands first: after computation that shows no table or picture, at most five sentences and the main figure."""
+    cells = notebook.book.cells
+    heading = next((n for n, cell in enumerate(cells) if cell["cell_type"] == "markdown" and cell["source"].startswith("## ")), 0)
+    before, (said, drawn) = cells[:heading], [*cells[heading + 1 : heading + 3], *[{}] * 2][:2]
+    if not heading or not cells[heading]["source"].startswith("## What we see"):
+        yield "the first section is not `## What we see`"
+    for cell, start in ((said, ("notebook.say(", "main, further = ")), (drawn, ("notebook.show_figure(",))):
+        if not cell.get("source", "").startswith(start):
+            yield f"{cell.get('source', '')[:40]!r} where {start[0]}…) is expected below it"
+    if any("image/png" in each.get("data", {}) or "<table" in opened(each) for cell in before for each in cell.get("outputs", [])):
+        yield "a table or picture stands before what we see"
+    if not notebook.outputs:
+        return
+    sentences = [line for each in said.get("outputs", []) for line in opened(each, "text/markdown").splitlines() if line.startswith("- ")]
+    if not 0 < len(sentences) <= MOST_SENTENCES:
+        yield f"{len(sentences)} findings lie open; at least one and at most {MOST_SENTENCES}"
+    if not any("image/png" in each.get("data", {}) for each in drawn.get("outputs", [])):
+        yield "the main figure is not shown"
+
+
+def opened(output, kind: str = "text/html") -> str:
+    """What of an output lies open, without what is folded."""
+    return FOLDED.sub("", output.get("data", {}).get(kind, ""))
+
+
+def style(notebook: Notebook) -> Iterator[str]:
+    """Tables in the one style, at most fifteen rows of each open; no cell that only says what a run has not."""
+    for number, cell in enumerate(notebook.cells("code"), 1):
+        for output in cell["outputs"]:
+            html = output.get("data", {}).get("text/html", "")
+            if "dataframe" in html or (
+                output["output_type"] == "execute_result" and html.count("<table") != html.count(f'class="{STYLE}"')
+            ):
+                yield f"code cell {number}: a table in another style; show it with show.table"
+            if any(table.count("<tr") > MOST_ROWS + 1 for table in opened(output).split("<table")[1:]):
+                yield f"code cell {number}: a table of more than {MOST_ROWS} rows lies open"
+        texts = [text for output in cell["outputs"] for text in output.get("data", {}).values()]
+        if cell["outputs"] and texts and all(ABSENCE.match(str(text)) for text in texts if "IPython" not in str(text)):
+            yield f"code cell {number}: only says what this run has not: {texts[0][:60]}"
 
 
 def cells(notebook: Notebook) -> Iterator[str]:
@@ -212,4 +255,6 @@ def size(notebook: Notebook) -> Iterator[str]:
         yield f"{found:,} bytes; at most {MAX_BYTES:,}"
 
 
-RULES = {rule.__name__: rule for rule in (parameters, sections, cells, calls, profiles, places, metadata, order, results, size)}
+RULES = {
+    rule.__name__: rule for rule in (parameters, sections, answer, style, cells, calls, profiles, places, metadata, order, results, size)
+}

@@ -11,7 +11,7 @@ from hybridir_utils.base.errors import MissingInput
 from hybridir_utils.experiment.evaluation import evaluate
 from hybridir_utils.experiment.run import open_run, save_table
 from hybridir_utils.rank.significance import TESTED
-from hybridir_utils.results import tables
+from hybridir_utils.results import show, tables
 from hybridir_utils.results.against import compare_runs
 
 
@@ -34,7 +34,7 @@ def test_a_run_is_tested_against_its_profiles_own_in_what_changed(own):
     for row in table.itertuples():
         difference = mean_ap(changed, "hybrid", row.setting) - mean_ap(own, "hybrid", row.setting)
         assert row.mean_difference == pytest.approx(difference, abs=1e-9) and row.low <= row.mean_difference <= row.high
-    assert "hybrid" in tables.shown_tests(table)._repr_html_()
+    assert "hybrid" in show.tests(table)._repr_html_()
     save_table(changed, "scores", made_up_tables()["scores"])
     back = compare_runs(own, changed.name).sort_values("setting")
     assert back["mean_difference"].tolist() == pytest.approx((-table.sort_values("setting")["mean_difference"]).tolist())

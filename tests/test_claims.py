@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import claim_tables
@@ -30,6 +31,7 @@ from hybridir_utils.studies.claims import facts, rules, sources
 from hybridir_utils.studies.claims.judging import (
     CLAIMS,
     COLUMNS,
+    NOTES,
     PART_COLUMNS,
     claims_markdown,
     claims_table,
@@ -37,7 +39,8 @@ from hybridir_utils.studies.claims.judging import (
     on_claims,
     parts_matrix,
     parts_table,
-    rules_markdown,
+    show_evidence,
+    show_rules,
 )
 from hybridir_utils.studies.claims.rules import (
     AHEAD,
@@ -483,12 +486,20 @@ def test_a_claim_over_tasks_and_bases_shows_which_part_holds():
 
 
 def test_rules_shown_are_the_rules_used(table):
-    text = rules_markdown()
-    assert all(f"| {claim.number} | {claim.statement} | {claim.rule} |" in text for claim in CLAIMS)
+    html = show_rules().html
+    assert all(escape(text) in html for claim in CLAIMS for text in (claim.statement, claim.rule)) and all(
+        map(html.count, map(escape, NOTES))
+    )
     cells = nbformat.read(NOTEBOOKS / "09_claims.ipynb", as_version=4).cells
-    (shown,) = [cell for cell in cells if "rules_markdown()" in cell["source"]]
+    (shown,) = [cell for cell in cells if "show_rules()" in cell["source"]]
     for output in shown["outputs"]:
-        assert output["data"]["text/markdown"] == text, "the committed notebook shows other rules: run it again"
+        assert output["data"].get("text/html") == html, "the committed notebook shows other rules: run it again"
+
+
+def test_evidence_is_folded_by_source_with_its_command(table):
+    html = show_evidence([source(), *paper_sources("again")]).html
+    assert html.count("<details>") == html.count("<table") == 3 and "<p>again</p>" in html
+    assert all(escape(told) in html for told in table.loc[table["source"] == "made-up", "evidence"])
 
 
 def test_sentences_name_what_holds_where_and_where_sources_part(table):

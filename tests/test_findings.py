@@ -249,6 +249,11 @@ def test_tables_by_language_and_measure_hold_the_means(made_up):
     assert table.loc[("cross-lingual", "X-Y"), "de"] == pytest.approx(value, abs=5.1e-4)
     biases = tables.bias_table(made_up["bias"], TASKS[0])
     assert biases.loc[(TASKS[0], "aligned", "hybrid"), "rank distance (best)"] == pytest.approx(2, abs=0.3)
+    own = tables.bias_by_base(made_up["bias"].assign(value=lambda rows: rows["value"].where(rows["measure"] != "LPR", 0.5)), TASKS[0])
+    assert list(own.index.unique("base")) == list(BASES) and {"hybrid", "BM25", "random"} <= set(own)
+    assert "LPR" not in own.index.unique("measure") and "rank distance" in own.index.unique("measure"), "nothing that is alike for all"
+    summary = tables.bias_summary(made_up["bias"])
+    assert summary["rank distance"].loc[TASKS[0], "aligned", "hybrid"].count("±") == 1 and len(summary) == 28
     assert tables.metric_table(made_up["scores"], TASKS[0]).shape == (14, 9)
 
 
@@ -258,6 +263,9 @@ def test_the_papers_table_stands_beside_ours_only_where_tasks_are_shared(made_up
     table = tables.paper_table(shared["scores"], shared["bias"])
     assert {"paper, XLM-R", "ours, aligned", "ours, unaligned"} <= set(table.loc["XQuAD-R"].index.get_level_values("encoder"))
     assert list(table.columns) == list(paper_scores().columns)
+    beside = tables.beside_paper(shared["scores"], shared["bias"])
+    pd.testing.assert_frame_equal(beside, table.loc[["XQuAD-R"]])
+    assert tables.beside_paper(made_up["scores"], made_up["bias"]).empty
 
 
 def test_markdown_has_a_row_a_line_and_no_broken_cell(made_up):
@@ -308,8 +316,8 @@ def test_the_paper_stands_beside_a_run_language_by_language():
     assert table.loc[("xquad-r", "Cr. mAP", "de"), ("ours, aligned", "X-Y")] == pytest.approx(expected, abs=5e-4)
     measures = [*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "rank distance"]
     assert list(dict.fromkeys(table.index.droplevel(2))) == [(task, measure) for task in ("xquad-r", "mlqa-r") for measure in measures]
-    alone = tables.paper_by_language(made_up["scores"].iloc[:0], made_up["bias"].iloc[:0])
-    assert {encoder for encoder, _ in alone.columns} == {"paper, XLM-R", "paper, LaBSE"} and len(alone) == 44
+    without = made_up_tables(("worldfacts-test",))
+    assert tables.paper_by_language(without["scores"], without["bias"]).empty
 
 
 def test_miracl_stands_beside_the_papers_ndcg():

@@ -116,7 +116,7 @@ def test_alignment_of_pairs_is_averaged_by_kind():
 
 
 def test_the_command_for_passages_adds_the_task_to_the_runs():
-    sentence = study.on_passages(open_run("sample"))
+    (sentence,) = study.on_passages(open_run("sample"))
     assert """run --profile sample --set 'tasks=["worldfacts-test", "worldfacts-shifted", "mkqa"]'""" in sentence
 
 

@@ -209,6 +209,17 @@ def test_accuracy_kept_is_that_of_the_retention_statistic():
     own = found[found["setting"] == "cross-lingual"][expected.columns].reset_index(drop=True)
     pd.testing.assert_frame_equal(own, expected)
     assert found.groupby("strategy")["kept"].mean()["α = 0"] == pytest.approx(0.75, abs=0.02)
+    shown = mixing.kept_summary(found)
+    assert list(shown) == ["Mo. kept", "Cr. kept", "Mul. kept"] and list(shown.loc["news"].index) == [
+        "α = 0",
+        "α = 0.5",
+        "α = 1",
+        "annealed",
+    ]
+    row = own[own["strategy"] == "α = 1"].iloc[0]
+    assert shown.loc[("news", "α = 1"), "Cr. kept"].startswith(f"{row.kept:.3f} [{row.kept_low:.3f}, {row.kept_high:.3f}]")
+    sure = mixing.kept_summary(found.assign(p_holm=found["p_holm"] / 100))["Cr. kept"]
+    assert "*" not in sure["news", "α = 0.5"] and sure["news", "α = 0"].endswith(" *")
     empty = mixing.kept_table(questions(MEANS), (), "α = 0.5", 100)
     assert empty.empty and list(empty.columns) == list(found.columns)
 
@@ -223,7 +234,11 @@ def test_the_best_alpha_is_told_for_every_goal_without_the_schedules():
     chosen = best.groupby(["task", "goal"])["best"].first()
     assert set(chosen["home"]) == {0.5} and set(chosen["news"][["Mo. kept", "Cr. kept", "Mul. kept"]]) == {0.0}
     summary = mixing.best_summary(best)
-    assert summary.loc[("home", "Mo. mAP"), ["recommended α", "95 % interval", "not clearly worse"]].tolist() == [0.5, "0.5 to 0.5", "0.5"]
+    assert summary.loc[("home", "Mo. mAP"), ["recommended α", "95 % interval", "not clearly worse"]].tolist() == [
+        "0.5",
+        "0.5 to 0.5",
+        "0.5",
+    ]
 
 
 def test_the_summary_has_a_row_a_mix_and_a_column_a_measure():

@@ -17,6 +17,7 @@ from hybridir_utils.base import files
 from hybridir_utils.experiment.profile import Profile
 from hybridir_utils.provenance import fingerprints
 from hybridir_utils.results import figures
+from hybridir_utils.results.show import STYLE
 from hybridir_utils.suite.records import PARAMETERS, parameter_names
 from hybridir_utils.suite.running import notebooks
 
@@ -118,16 +119,18 @@ def test_tables_its_figures_take_are_kept_before(path):
 def sound() -> nbformat.NotebookNode:
     """A notebook that keeps every rule, with outputs of all kinds."""
     v4 = nbformat.v4
-    html = "<table><tr><th scope='row'>a</th></tr></table><style scoped>th {color: red}</style>"
+    html = f'<details><table class="{STYLE}"><tr><th scope="row">a</th></tr></table></details><style scoped>th {{color: red}}</style>'
     outputs = [v4.new_output("stream", text="one"), v4.new_output("execute_result", {"text/html": html}, execution_count=2)]
     picture = v4.new_output("display_data", {"image/png": "AA=="}, metadata={"image/png": {"alt": "A dot."}})
+    said = v4.new_output("execute_result", {"text/markdown": "- a\n\n<details>\n\n- b\n\n</details>"}, execution_count=3)
     written = v4.new_notebook(cells=[
         v4.new_markdown_cell("# 01 · A title\n\nWhat it shows,\nin two lines."),
         v4.new_markdown_cell("| | |\n|---|---|\n| **Inputs** | a |\n| **Outputs** | b |\n| **Cost** | c |"),
         v4.new_code_cell('profile = "sample"  # a profile\nseeds = [1, 2]  # numbers', metadata={"tags": [PARAMETERS]}, execution_count=1),
         v4.new_code_cell("print(1)\nx = 1; y = 2", outputs=outputs, execution_count=2),
-        v4.new_code_cell("x + y", outputs=[picture], execution_count=3),
         v4.new_markdown_cell("## What we see"),
+        v4.new_code_cell('notebook.say("a")', outputs=[said], execution_count=3),
+        v4.new_code_cell('notebook.show_figure(run, "01_a")', outputs=[picture], execution_count=4),
         v4.new_markdown_cell("**Next:** nothing."),
     ])  # fmt: skip
     written.metadata = {
@@ -146,15 +149,20 @@ def broken(change, folder: Path) -> list[str]:
     return problems(path)
 
 
-def shown(**data: str):
+def shown(place: int = 6, **data: str):
     """A change: another output of these kinds."""
     kinds = {kind.replace("_", "/", 1).replace("svg_xml", "svg+xml"): text for kind, text in data.items()}
-    return lambda book: book.cells[4].outputs.append(nbformat.v4.new_output("display_data", kinds))
+    return lambda book: book.cells[place].outputs.append(nbformat.v4.new_output("display_data", kinds))
 
 
 def output(kind: str, **values):
     """A change: another output that is no picture or table."""
-    return lambda book: book.cells[4].outputs.append(nbformat.v4.new_output(kind, **values))
+    return lambda book: book.cells[6].outputs.append(nbformat.v4.new_output(kind, **values))
+
+
+def told(place: int, number: int, kind: str, text: str):
+    """A change: what a cell's output says."""
+    return lambda book: book.cells[place].outputs[number].update(data={kind: text})
 
 
 def longer(book) -> None:
@@ -181,45 +189,56 @@ FAULTS = {
     "a title of another number": ("sections", source(0, "# 02 · A title\na\nb", instead=True)),
     "a title alone": ("sections", source(0, "# 01 · A title", instead=True)),
     "no cost": ("sections", source(1, "| **Inputs** | **Outputs** |", instead=True)),
-    "nothing seen": ("sections", source(5, "## Seen", instead=True)),
-    "nothing next": ("sections", source(6, "The end.", instead=True)),
-    "code at the end": ("sections", lambda book: book.cells.append(nbformat.v4.new_code_cell("1", execution_count=4))),
-    "a function": ("cells", source(4, "\ndef f():\n    pass")),
-    "a coroutine within": ("cells", source(4, "\nfor a in x:\n    async def f(): ...")),
-    "a class": ("cells", source(4, "\nclass A: ...")),
-    "a semicolon at the end": ("cells", source(4, ";")),
-    "a semicolon before the last line": ("cells", source(4, ";  \n1")),
-    "a long cell": ("cells", source(4, "\n1" * 12)),
-    "a groupby": ("calls", source(4, '\nx.groupby("a").mean()')),
-    "a query": ("calls", source(4, '\nx.query("a > 1")')),
-    "a filter": ("calls", source(4, '\nx[x["a"] > 1]')),
-    "a filter by a list": ("calls", source(4, '\nx[~x["a"].isin(y)]')),
-    "a filter in a list": ("calls", source(4, "\n[a for a in x if a]")),
-    "a choice of what to show": ("calls", source(4, "\nx if len(x) else y")),
-    "a branch": ("calls", source(4, "\nif x:\n    y")),
-    "many imports": ("calls", source(4, "".join(f"\nimport a{n}" for n in range(9)))),
-    "an empty cell": ("cells", source(4, "", instead=True)),
+    "nothing seen": ("answer", source(4, "## Seen", instead=True)),
+    "nothing next": ("sections", source(7, "The end.", instead=True)),
+    "code at the end": ("sections", lambda book: book.cells.append(nbformat.v4.new_code_cell("1", execution_count=5))),
+    "another question first": ("answer", lambda book: book.cells.insert(4, nbformat.v4.new_markdown_cell("## Another?"))),
+    "no findings": ("answer", source(5, "x + y", instead=True)),
+    "six findings": ("answer", told(5, 0, "text/markdown", "- a\n" * 6)),
+    "findings folded": ("answer", told(5, 0, "text/markdown", "<details>\n- a\n</details>")),
+    "another main cell": ("answer", source(6, "x + y", instead=True)),
+    "no main figure": ("answer", lambda book: book.cells[6].update(outputs=[])),
+    "a table first": ("answer", told(3, 1, "text/html", f'<table class="{STYLE}">')),
+    "a table as pandas shows it": ("style", shown(text_html='<table class="dataframe">')),
+    "a table of another look": ("style", told(3, 1, "text/html", "<details><table></table></details>")),
+    "a long table": ("style", shown(text_html="<table>" + "<tr></tr>" * 17)),
+    "an absence": ("style", lambda book: book.cells[3].outputs.clear() or shown(text_markdown="- This run has no task.", place=3)(book)),
+    "a function": ("cells", source(6, "\ndef f():\n    pass")),
+    "a coroutine within": ("cells", source(6, "\nfor a in x:\n    async def f(): ...")),
+    "a class": ("cells", source(6, "\nclass A: ...")),
+    "a semicolon at the end": ("cells", source(6, ";")),
+    "a semicolon before the last line": ("cells", source(6, ";  \n1")),
+    "a long cell": ("cells", source(6, "\n1" * 12)),
+    "a groupby": ("calls", source(6, '\nx.groupby("a").mean()')),
+    "a query": ("calls", source(6, '\nx.query("a > 1")')),
+    "a filter": ("calls", source(6, '\nx[x["a"] > 1]')),
+    "a filter by a list": ("calls", source(6, '\nx[~x["a"].isin(y)]')),
+    "a filter in a list": ("calls", source(6, "\n[a for a in x if a]")),
+    "a choice of what to show": ("calls", source(6, "\nx if len(x) else y")),
+    "a branch": ("calls", source(6, "\nif x:\n    y")),
+    "many imports": ("calls", source(6, "".join(f"\nimport a{n}" for n in range(9)))),
+    "an empty cell": ("cells", source(3, "", instead=True)),
     "many cells": ("cells", longer),
-    "a strategy that a profile may lack": ("profiles", source(4, '\ndrawn["hybrid"]')),
-    "a strategy in a comparison": ("profiles", source(4, '\nkey.strategy == "X-Y"')),
-    "a base that a profile may lack": ("profiles", source(4, '\nbases["aligned"]')),
-    "a place in the code": ("places", source(4, '\nopen("/home/me/x")')),
-    "a place in the text": ("places", source(5, " in C:\\data")),
+    "a strategy that a profile may lack": ("profiles", source(6, '\ndrawn["hybrid"]')),
+    "a strategy in a comparison": ("profiles", source(6, '\nkey.strategy == "X-Y"')),
+    "a base that a profile may lack": ("profiles", source(6, '\nbases["aligned"]')),
+    "a place in the code": ("places", source(6, '\nopen("/home/me/x")')),
+    "a place in the text": ("places", source(4, " in C:\\data")),
     "a place in an output": ("places", shown(text_plain="'/tmp/x'")),
     "a place in printed text": ("places", lambda book: book.cells[3].outputs[0].update(text="saved to /work/x")),
     "metadata of papermill": ("metadata", lambda book: book.metadata.update(papermill={"duration": 1})),
     "the version of Python": ("metadata", lambda book: book.metadata.language_info.update(version="3.11.7")),
     "another kernel": ("metadata", lambda book: book.metadata.kernelspec.update(name="mine")),
     "times of a cell": ("metadata", lambda book: book.cells[3].metadata.update(execution={"iopub.execute_input": "2026"})),
-    "two cells of one id": ("metadata", lambda book: book.cells[3].update(id=book.cells[4].id)),
-    "a cell run again": ("order", lambda book: book.cells[4].update(execution_count=5)),
-    "a cell not run": ("order", lambda book: book.cells[4].update(execution_count=None)),
+    "two cells of one id": ("metadata", lambda book: book.cells[3].update(id=book.cells[6].id)),
+    "a cell run again": ("order", lambda book: book.cells[6].update(execution_count=6)),
+    "a cell not run": ("order", lambda book: book.cells[6].update(execution_count=None)),
     "counts without outputs": ("order", lambda book: [cell.update(outputs=[]) for cell in book.cells if "outputs" in cell]),
     "an output of an earlier run": ("order", lambda book: book.cells[3].outputs[1].update(execution_count=1)),
     "an error": ("results", output("error", ename="E", evalue="e", traceback=[])),
     "a warning": ("results", output("stream", name="stderr", text="w")),
     "a widget": ("results", shown(**{"application_vnd.jupyter.widget-view+json": {"model_id": "1"}})),
-    "a picture without text": ("results", lambda book: book.cells[4].outputs[0].metadata.clear()),
+    "a picture without text": ("results", lambda book: book.cells[6].outputs[0].metadata.clear()),
     "a script": ("results", shown(text_html="<div><SCRIPT>1</SCRIPT></div>")),
     "JavaScript": ("results", shown(application_javascript="1")),
     "an event": ("results", shown(text_html="<p onclick = 'x()'>a</p>")),

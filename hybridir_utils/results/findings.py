@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pandas as pd
 
 from ..experiment.evaluation import UNTRAINED
+from ..rank.bias import not_computed
 from ..rank.significance import clear_direction
+from ..tasks.retrieval_task import RetrievalTask
 from .style import SHORT_SETTINGS, Nothing, in_order
-from .tables import LOWER_IS_BETTER, fitted_on_pool, macro, of_encoders, trained
+from .tables import LOWER_IS_BETTER, column_names, fitted_on_pool, macro, of_encoders, trained
 
 HYBRID = "hybrid"
 MAIN_BASELINES = ("X-X-mono", "X-Y")
@@ -103,6 +105,29 @@ def _on_tests(tests: pd.DataFrame, task: str, base: str) -> str:
     return "".join(
         f" {SHORT_SETTINGS[row.setting]}: hybrid {verdict(row)} {row.strategy} ({gain(row)})." for row in _against(tests, task, base)
     )
+
+
+def conclusions(*groups: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(the last sentence of each group, which concludes; those before)."""
+    return [group[-1] for group in groups if group], [sentence for group in groups for sentence in group[:-1]]
+
+
+def against_main(tests: pd.DataFrame) -> list[str]:
+    """For each measure a sentence over all tasks and bases: how often hybrid is clearly ahead of and behind each of MAIN_BASELINES."""
+    rows = tests[tests["strategy"].isin(MAIN_BASELINES)]
+    rows = rows.assign(goal=column_names(rows, "measure"), found=[verdict(row) for row in rows.itertuples()])
+    sentences = []
+    for goal, part in rows.groupby("goal", sort=False):
+        several = part.groupby(["strategy", "found"], sort=False)["mean_difference"].agg(["size", "mean"])
+        pairs, digits = len(part.drop_duplicates(["task", "base"])), 0 if goal in LOWER_IS_BETTER else 3
+        told = [f"{word} {name} in {n} (mean {-mean:+,.{digits}f})" for (name, word), n, mean in several.itertuples()]
+        sentences.append(f"{goal}, over {pairs} pair{'s' * (pairs > 1)} of task and base: hybrid is {', '.join(told)}.")
+    return sentences
+
+
+def on_not_computed(tasks: Mapping[str, RetrievalTask]) -> list[str]:
+    """The measures of bias that a task cannot have, and why."""
+    return [f"{name}, {measure}: {reason}." for name, task in tasks.items() for measure, reason in not_computed(task).items()]
 
 
 def _against(tests: pd.DataFrame, task: str, base: str) -> list:

@@ -22,8 +22,8 @@ from ..rank.debiasing import fit_centring
 from ..rank.ranking import Ranks, dot_scores, rank_task
 from ..tasks.beir import unnamed_groups
 from ..tasks.retrieval_task import RetrievalTask
+from .show import table as shown
 from .style import SHORT_SETTINGS
-from .tables import Shown
 
 DEPTH = 100  # candidates kept of each list, for bias measures
 PLAIN, CENTRED = "plain", "centred"
@@ -69,12 +69,12 @@ class Evaluation:
         return found | {measure: of_bias.get(measure) for measure in MAIN_MEASURES}
 
     def __repr__(self) -> str:
-        return "\n".join([repr(Shown(as_text(self.table()))), *self.notes])
+        return "\n".join([repr(shown(as_text(self.table()), title=self.task)), *self.notes])
 
     def _repr_html_(self) -> str:
         from html import escape
 
-        return Shown(as_text(self.table()))._repr_html_() + "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return shown(as_text(self.table()), title=self.task)._repr_html_() + "".join(f"<p>{escape(note)}</p>" for note in self.notes)
 
 
 def as_text(table: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,8 @@ from ..experiment.encoders import EncoderKey
 from ..rank.metrics import coverage
 from ..tasks.beir import unnamed_groups
 from ..tasks.retrieval_task import RetrievalTask
-from .tables import stack
+from .style import SHORT_SETTINGS
+from .tables import stack, trained
 
 QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 
@@ -115,15 +116,21 @@ def shares_of(plans: Mapping[str, BatchPlan], pairs) -> pd.DataFrame:
 
 
 def task_sizes(tasks: Mapping[str, RetrievalTask]) -> pd.DataFrame:
-    """Questions, candidates and relevant candidates by language (rows) and task (columns), with a warning as of `unnamed_groups`."""
+    """Languages, questions, candidates and relevant candidates of each task, and of each setting the questions that are dropped from a run
+    because its pool does not answer them; with a warning as of `unnamed_groups`.
+    """
+    rows = {}
     for name, task in tasks.items():
         if translations := unnamed_groups(task):
             warnings.warn(f"{name}: {translations}", stacklevel=2)
-    summaries = [task.summary().reset_index(names="language").assign(task=name) for name, task in tasks.items()]
-    return stack(summaries).pivot(index="language", columns="task")
+        dropped = coverage(task).groupby("setting")["dropped"].sum()
+        dropped = {f"dropped, {short}": dropped[setting] for setting, short in SHORT_SETTINGS.items() if setting in dropped}
+        rows[name] = {"languages": len(task.languages), **task.summary().sum(), **dropped}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("task")
 
 
-def dropped_questions(tasks: Mapping[str, RetrievalTask]) -> pd.DataFrame:
-    """Questions evaluated, and dropped from the runs whose pool does not answer them, by task and setting."""
-    counts = stack([coverage(task).assign(task=name) for name, task in tasks.items()])
-    return counts.groupby(["task", "setting"])[["questions", "dropped"]].sum()
+def furthest_apart(questions: pd.DataFrame, task: str, base: str, seed: int, count: int = 4) -> list[int]:
+    """Query rows whose translated answers the trained strategies rank furthest apart (mean rank distance), one a language."""
+    rows = trained(questions).query("task == @task and base == @base and seed == @seed").dropna(subset=["rank_distance"])
+    means = rows.groupby(["query", "query_language"])["rank_distance"].mean().sort_values(ascending=False, kind="stable")
+    return list(means.reset_index().drop_duplicates("query_language")["query"].head(count))

@@ -1,15 +1,12 @@
-"""Result tables: what of the evaluations is saved (tidy), what readers see of it (wide), and one look for all that is shown."""
+"""Result tables: what of the evaluations is saved (tidy), and what readers see of it (wide)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from ..base.files import fingerprint
 from ..data.batching import SCHEDULES
 from ..experiment.evaluation import NOT_TRAINED, REFERENCE, Evaluations
 from ..experiment.run import Run, changes_of
@@ -22,7 +19,6 @@ KEYS = ["task", "base", "strategy"]
 ENCODER = ["base", "strategy", "alpha", "seed"]
 TEST_KEYS = ["task", "base", "setting", "measure"]
 MEASURE_NAMES = {"AP": "mAP", "rank_distance": "rank distance"}  # of a value per question -> of its mean
-GOALS = re.compile("mAP|R@|Recall@|nDCG@|kept|rank distance")  # columns of which one value is the best
 LOWER_IS_BETTER = ("rank_distance", "rank distance")
 BY_LANGUAGE = [*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "Mo. nDCG@10", "rank distance"]
 PRINTED_BY_LANGUAGE = ("mAP", "R@1", "R@10", "nDCG@10", "nDCG@20", "R@100", "Recall@20", "Recall@100")
@@ -170,6 +166,18 @@ def with_alpha(table: pd.DataFrame, run: Run) -> pd.DataFrame:
     return table.rename(index={name: f"{name} (α = {run.profile.alpha:g})" for name in mixed}, level="strategy")
 
 
+def bias_summary(bias: pd.DataFrame) -> pd.DataFrame:
+    """Mean over seeds (± standard deviation) of MAIN_MEASURES."""
+    rows = macro(bias, "")
+    cells = {
+        measure: rows[rows["measure"] == measure]
+        .groupby(KEYS, sort=False)["value"]
+        .agg(with_spread, digits=0 if measure in LOWER_IS_BETTER else 3)
+        for measure in MAIN_MEASURES
+    }
+    return ordered(pd.DataFrame(cells), bias["task"])
+
+
 def _cells(scores: pd.DataFrame, setting: str, metric: str) -> pd.Series:
     rows = macro(scores, metric)
     return rows[rows["setting"] == setting].groupby(KEYS, sort=False)["value"].agg(with_spread)
@@ -206,6 +214,15 @@ def bias_table(bias: pd.DataFrame, task: str) -> pd.DataFrame:
     return ordered(rows.pivot_table(index=KEYS, columns="measure", values="value", sort=False), [task]).round(3)
 
 
+def bias_by_base(bias: pd.DataFrame, task: str) -> pd.DataFrame:
+    """`bias_table` by (base, measure), strategies and references as columns, without the measures that are alike for all."""
+    wide = bias_table(bias, task).droplevel("task")
+    wide = wide.loc[:, wide.nunique() > 1]
+    bases = dict.fromkeys(of_encoders(wide.reset_index())["base"])
+    parts = {base: wide[wide.index.get_level_values("base").isin([base, REFERENCE])].droplevel("base").T for base in bases}
+    return pd.concat(parts, names=["base", "measure"])
+
+
 def debiasing_table(debiasing: pd.DataFrame) -> pd.DataFrame:
     """mAP per setting, R@10 and MAIN_MEASURES of the mixed pool by encoder and COMPARATOR, mean over seeds."""
     rows = of_encoders(debiasing)
@@ -225,9 +242,8 @@ def difference_table(tests: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     tests: of `test_table`. Rows task, base, strategy and what else tells the tests apart, columns setting and measure.
     """
-    clear = clear_direction(*(tests[name] for name in ("mean_difference", "p_holm", "seed_low", "seed_high"))) != 0
     cells = [_difference(row) for row in tests.itertuples()]
-    rows = tests.assign(column=column_names(tests, "measure"), cell=cells, clear=clear)
+    rows = tests.assign(column=column_names(tests, "measure"), cell=cells, clear=is_clear(tests))
     keys = [name for name in (*KEYS, "baseline", "questions") if name in rows and (name == "strategy" or rows[name].nunique() > 1)]
     columns = rows["column"].unique()
     wide = [rows.pivot(index=keys, columns="column", values=values)[columns] for values in ("cell", "clear")]
@@ -236,6 +252,11 @@ def difference_table(tests: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     )
     cells, clear = (table.reindex(order).rename_axis(columns=None) for table in wide)
     return cells.fillna(""), clear.eq(True)
+
+
+def is_clear(tests: pd.DataFrame) -> np.ndarray:
+    """[rows] bool: the test tells the strategy from its baseline (`significance.clear_direction`)."""
+    return clear_direction(*(tests[name] for name in ("mean_difference", "p_holm", "seed_low", "seed_high"))) != 0
 
 
 def _difference(row) -> str:
@@ -263,17 +284,22 @@ def paper_table(scores: pd.DataFrame, bias: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def beside_paper(scores: pd.DataFrame, bias: pd.DataFrame) -> pd.DataFrame:
+    """`paper_table` of the tasks that the run shares with the paper alone; no rows where there is none."""
+    return paper_table(scores, bias).loc[[name for task, name in PAPER_TASKS.items() if task in set(scores["task"])]]
+
+
 def paper_by_language(scores: pd.DataFrame, bias: pd.DataFrame) -> pd.DataFrame:
     """The paper's numbers per question language beside ours (mean over seeds), on each of its tasks that the run has: mAP and rank
     distance, for MIRACL nDCG@10.
 
-    Rows are (task, measure, language), columns (encoder, strategy); a run with none of its tasks leaves the paper's columns of the first.
+    Rows are (task, measure, language), columns (encoder, strategy); none where the run has none of its tasks.
     """
     theirs = in_our_names().rename(columns={"language": "query_language"})
     distances = bias[bias["measure"] == "rank distance"].assign(setting="multilingual", metric="rank distance")
     ours = pd.concat([scores, distances])
     ours = of_encoders(ours[ours["query_language"] != "macro"])
-    shared = [task for task in TASKS.values() if task in set(ours["task"])] or [*TASKS.values()][:1]
+    shared = [task for task in TASKS.values() if task in set(ours["task"])]
     rows = pd.concat([theirs.assign(encoder="paper, " + theirs["model"]), ours.assign(encoder="ours, " + ours["base"])])
     rows = rows[rows["task"].isin(shared)].assign(measure=column_names)
     rows = rows[rows["measure"].isin(BY_LANGUAGE)].sort_values("task", key=lambda names: names.map(shared.index), kind="stable")
@@ -300,59 +326,3 @@ def markdown(table: pd.DataFrame) -> str:
     cells_of = [[" ".join(cell.split("\n")).replace("|", "\\|") for cell in cells] for cells in [columns, ["---"] * len(columns), *rows]]
     lines = ["| " + " | ".join(cells) + " |" for cells in cells_of]
     return "\n".join(lines) + "\n"
-
-
-# One look
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A table as notebooks show it: one look, the same bytes each time; `bold` and `grey`: cells that stand out, and that do not count."""
-
-    table: pd.DataFrame
-    bold: pd.DataFrame | None = None
-    grey: pd.DataFrame | None = None
-
-    def __repr__(self) -> str:
-        return self.table.to_string()
-
-    def _repr_html_(self) -> str:
-        from pandas.io.formats.style import Styler
-
-        styler = Styler(self.table, uuid=fingerprint(repr(self))[:8], cell_ids=False, precision=3, thousands=",", na_rep="–", escape="html")
-        for axis in (0, 1):
-            styler = styler.format_index(escape="html", axis=axis)
-        for cells, look in ((self.bold, "font-weight:bold"), (self.grey, "color:#888")):
-            styler = styler if cells is None else styler.apply(lambda _, cells=cells, look=look: np.where(cells, look, ""), axis=None)
-        return styler.set_table_styles(
-            [{"selector": "td", "props": "text-align:right"}, {"selector": "th", "props": "text-align:left"}]
-        ).to_html()
-
-
-def shown(table: pd.DataFrame, otherwise: str = "", best: bool = False):
-    """The table to look at, or a sentence on why there is none; best: the best value of each column bold, by task."""
-    from IPython.display import Markdown
-
-    if table.empty and otherwise:
-        return Markdown(f"- {otherwise}")
-    return Shown(table, bold=best_of_columns(table) if best else None)
-
-
-def shown_tests(tests: pd.DataFrame, otherwise: str = "Nothing can be compared."):
-    """`difference_table` to look at: differences that are not clear are grey."""
-    if tests.empty:
-        return shown(tests, otherwise)
-    cells, clear = difference_table(tests)
-    return Shown(cells, grey=~clear)
-
-
-def best_of_columns(table: pd.DataFrame) -> pd.DataFrame:
-    """bool, shaped as the table: the best of each column of GOALS among the rows of its task; cells may be numbers or begin with one."""
-    signs = {column: -1 if any(name in str(column) for name in LOWER_IS_BETTER) else 1 for column in table if GOALS.search(str(column))}
-    numbers = table[list(signs)].map(_number) * list(signs.values())
-    tasks = table.index.get_level_values("task") if "task" in table.index.names else np.zeros(len(table))
-    return numbers.eq(numbers.groupby(tasks).transform("max")).reindex(columns=table.columns, fill_value=False)
-
-
-def _number(cell: object) -> float:
-    return pd.to_numeric(str(cell).split(" ")[0].replace(",", ""), errors="coerce")

@@ -166,20 +166,24 @@ def best_table(questions: pd.DataFrame, shifted: tuple[str, ...], resamples: int
 
 def mix_summary(table: pd.DataFrame) -> pd.DataFrame:
     """Mean over seeds (± standard deviation) of every measure: tasks and mixes as rows."""
-    rows = table.assign(measure=column_names(table), mix=_labels(table))
+    rows = table.assign(measure=column_names(table), strategy=_labels(table))
     cells = {
         key: with_spread(values, 0 if key[-1] == DISTANCE else 3)
-        for key, values in rows.groupby(["task", "mix", "measure"], sort=False)["value"]
+        for key, values in rows.groupby(["task", "strategy", "measure"], sort=False)["value"]
     }
-    wide = pd.Series(cells).rename_axis(["task", "mix", "measure"]).unstack("measure")
-    order = [key for key in product(rows["task"].unique(), rows["mix"].unique()) if key in wide.index]
+    wide = pd.Series(cells).rename_axis(["task", "strategy", "measure"]).unstack("measure")
+    order = [key for key in product(rows["task"].unique(), rows["strategy"].unique()) if key in wide.index]
     return wide.loc[order, rows["measure"].unique()].rename_axis(columns=None).fillna("")
 
 
 def kept_summary(kept: pd.DataFrame) -> pd.DataFrame:
-    """What `kept_table` found, in three digits: tasks, settings and mixes as rows."""
-    columns = ["kept", "kept_low", "kept_high", "difference", "p_holm", "seed_low", "seed_high"]
-    return kept.set_index(["task", "setting", "strategy"])[columns].astype(float).round(3)
+    """Share kept [its interval] by task, mix and setting, with a star where a mix differs clearly from the reference."""
+    cells = [
+        f"{row.kept:.3f} [{row.kept_low:.3f}, {row.kept_high:.3f}]" + " *" * (verdict(row) in (AHEAD, BEHIND)) for row in kept.itertuples()
+    ]
+    wide = kept.assign(cell=cells, column=kept["setting"].map(SHORT_SETTINGS) + f" {KEPT}")
+    wide = wide.pivot(index=["task", "strategy"], columns="column", values="cell")[list(dict.fromkeys(wide["column"]))]
+    return wide.sort_index(key=lambda names: names.map(lambda name: (name in SCHEDULES, name)), sort_remaining=True).fillna("")
 
 
 def best_summary(best: pd.DataFrame) -> pd.DataFrame:
@@ -189,8 +193,8 @@ def best_summary(best: pd.DataFrame) -> pd.DataFrame:
         chosen = part[part["alpha"] == part["best"]].iloc[0]
         among = ", ".join(f"{alpha:g}" for alpha in part.loc[part["among_best"], "alpha"])
         about = {
-            "recommended α": chosen["alpha"],
-            "value": round(chosen["value"], 3),
+            "recommended α": f"{chosen['alpha']:g}",
+            "value": chosen["value"],
             "95 % interval": f"{chosen['low']:g} to {chosen['high']:g}",
         }
         rows[task, goal] = about | {"wins": f"{chosen['wins']:.0%}", "not clearly worse": among, "questions": chosen["n_groups"]}

@@ -290,11 +290,13 @@ def on_alignment(means: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def on_passages(run: Run) -> str:
-    """How to get the passage recall that this run lacks."""
+def on_passages(run: Run) -> list[str]:
+    """How to get the passage recall, where this run lacks it."""
+    if PASSAGES in run.profile.tasks:
+        return []
     tasks = json.dumps([*run.profile.tasks, PASSAGES])
-    return (
+    return [
         "This run has no task `mkqa`. Passage recall in BGE-M3's protocol (questions in 25 languages, English Wikipedia passages, "
         f"Recall@20 and @100 by gold answer): `python -m hybridir_utils run --profile {run.source} --set 'tasks={tasks}'`; the questions "
         "and the corpus of 2.7 million passages come from the hub or from local folders (data/README.md)."
-    )
+    ]

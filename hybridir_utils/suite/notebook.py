@@ -6,9 +6,8 @@ import logging
 import os
 import platform
 import re
-import textwrap
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -23,18 +22,21 @@ from ..experiment.sources import prompt_notes
 from ..experiment.stamps import stage_code
 from ..provenance import reads
 from ..provenance.fingerprints import PACKAGE, versions
+from ..results import show
 from ..results.figures import FIGURES, draw
 from ..results.style import PIXELS, WIDTH
 
 
 def start(profile: str, **parameters) -> Run:
-    """Open the run of a notebook's parameters, record it beside its results, and print what the notebook uses, what the run changes, and
-    which encoders lack their family's prompts.
+    """Open the run of a notebook's parameters, record it beside its results, and show in a line what the notebook uses and the run changes;
+    below it, which encoders lack their family's prompts.
 
     All values of the run stand in `about.json` beside the tables. A notebook that the suite does not execute says with which checkout it
     works, and warns where it lies in another. Quiets the libraries' progress and notices; errors of this package show their line alone.
     Raises UnknownName for a parameter that papermill put in and the notebook does not have.
     """
+    from IPython.display import display
+
     _quiet()
     _show_errors_in_a_line()
     _refuse_unknown(_cells())
@@ -42,11 +44,12 @@ def start(profile: str, **parameters) -> Run:
     reads.set_origin(notebook=reads.origin().get("notebook", ""), **origin_of(run))
     reads.device(default_device())
     _record(run)
-    print(f"run {run.name}")
-    print(_lines(_values(run, parameters)))
-    print(_lines(f"{name} {number}" for name, number in versions().items()), *prompt_notes(run.profile), sep="\n")
-    if by_hand:
-        print("\n".join(_checkouts()))
+    folder, *warned = _checkouts() if by_hand else [""]
+    made_with = " · ".join(f"{name} {number}" for name, number in versions().items())
+    details = map(show.paragraph, filter(None, [made_with, folder]))
+    display(show.folded(" · ".join([f"run {run.name}", *_values(run, parameters)]), *details))
+    if told := [*prompt_notes(run.profile), *warned]:
+        print(*told, sep="\n")
     return run
 
 
@@ -120,11 +123,11 @@ def save(run: Run, **tables: pd.DataFrame) -> None:
         save_table(run, name, table)
 
 
-def say(*sentences: str):
-    """Sentences computed from the numbers, as a Markdown list."""
+def say(*sentences: str, further: Sequence[str] = ()):
+    """Sentences computed from the numbers (`show.listed`), those that lie open first."""
     from IPython.display import Markdown
 
-    return Markdown("\n".join(f"- {sentence}" for sentence in sentences))
+    return Markdown(show.listed(sentences, further))
 
 
 def leave_out(sentence: str):
@@ -149,10 +152,6 @@ def _record(run: Run) -> None:
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {default_device()}",
     }
     write_json(run.results / "about.json", about)
-
-
-def _lines(parts: Iterable[str]) -> str:
-    return textwrap.fill(" · ".join(parts), 120, break_on_hyphens=False)
 
 
 def _quiet() -> None:

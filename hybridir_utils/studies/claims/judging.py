@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ...rank.significance import LEVEL
+from ...results.show import Shown, folded, paragraph, table, together
 from ...results.tables import markdown
 from . import facts, rules
 from .facts import counts_by_task, leaks_rechecked, mixture, task_counts
@@ -181,7 +182,7 @@ def parts_matrix(parts: pd.DataFrame) -> pd.DataFrame:
     counts = parts.groupby([*keys, "verdict"], sort=False).size().unstack("verdict", fill_value=0)
     words = [word for word in SYMBOLS if word in counts]
     cells = [" ".join(f"{SYMBOLS[word]} {row[word]}" for word in words if row[word]) for _, row in counts.iterrows()]
-    return pd.Series(cells, index=counts.index, dtype=object).unstack("base", fill_value="")
+    return pd.Series(cells, index=counts.index, dtype=object).unstack("base", fill_value="").rename_axis(["claim", "source", "test set"])
 
 
 def on_claims(table: pd.DataFrame) -> list[str]:
@@ -196,7 +197,7 @@ def on_claims(table: pd.DataFrame) -> list[str]:
 
 def on_refused(refused: Mapping[str, str]) -> list[str]:
     """Which runs were left out, and why. refused: of `sources.other_runs`."""
-    return [f"left out: {name}: {reason}" for name, reason in refused.items()] or ["No run had to be left out."]
+    return [f"left out: {name}: {reason}" for name, reason in refused.items()]
 
 
 def _against_each_other(table: pd.DataFrame) -> list[str]:
@@ -214,33 +215,37 @@ def _against_each_other(table: pd.DataFrame) -> list[str]:
 
 def claims_markdown(table: pd.DataFrame) -> str:
     """One row a claim, one column a source, the verdict as a symbol and in words. table: `claims_table`."""
-    marked = table.assign(verdict=[f"{SYMBOLS.get(word, '')} {word}" for word in table["verdict"]])
-    wide = marked.pivot(index=["claim", "statement"], columns="source", values="verdict")[list(dict.fromkeys(table["source"]))]
+    wide = _marked(table).pivot(index=["claim", "statement"], columns="source", values="verdict")[list(dict.fromkeys(table["source"]))]
     return markdown(wide)
 
 
 def evidence_markdown(table: pd.DataFrame) -> str:
     """Claim, source, verdict and evidence, one row each, and below the commands that make each source's results again."""
-    rows = table.assign(verdict=[f"{SYMBOLS.get(word, '')} {word}" for word in table["verdict"]])
+    rows = _marked(table)
     commands = table.drop_duplicates("source").set_index("source")["command"]
     told = "".join(f"- {source}: `{command}`\n" for source, command in commands.items())
     columns = ["statement", "verdict", "evidence"] if len(commands) == 1 else ["statement", "source", "verdict", "evidence"]
     return f"{markdown(rows.set_index('claim')[columns])}\nReproduced by:\n\n{told}"
 
 
-def rules_markdown() -> str:
-    """Claim and rule, one row each, and what holds for all of them."""
+def show_rules() -> Shown:
+    """Claim and rule, one row each, and what holds for all of them; folded."""
     rows = pd.DataFrame([(claim.number, claim.statement, claim.rule) for claim in CLAIMS], columns=["claim", "statement", "supported when"])
-    return markdown(rows.set_index("claim")) + "".join(f"\n{note}\n" for note in NOTES)
+    return folded("The rule of each claim, and how it is read", table(rows.set_index("claim")), *map(paragraph, NOTES))
 
 
-def show(text: str):
-    """Markdown, shown."""
-    from IPython.display import Markdown
-
-    return Markdown(text)
+def show_evidence(sources: Sequence[Source]) -> Shown:
+    """For each source its verdicts with their evidence, and the command that makes its results; folded."""
+    return together(*map(_evidence, sources))
 
 
-def show_evidence(sources: Sequence[Source], otherwise: str = ""):
-    """The sources' verdicts with their evidence; a sentence where there is no source."""
-    return show(evidence_markdown(claims_table(sources)) if sources else f"- {otherwise}")
+def _evidence(source: Source) -> Shown:
+    rows = _marked(claims_table([source])).set_index("claim")
+    counted = rows["verdict"].value_counts()
+    told = ", ".join(f"{counted[word]} {word}" for word in dict.fromkeys(rows["verdict"]))
+    return folded(f"{source.name}: {told}", table(rows[["verdict", "statement", "evidence"]]), paragraph(source.command))
+
+
+def _marked(table: pd.DataFrame) -> pd.DataFrame:
+    """The verdicts as a symbol and in words."""
+    return table.assign(verdict=[f"{SYMBOLS.get(word, '')} {word}" for word in table["verdict"]])
