@@ -23,8 +23,9 @@ ACTIVE = re.compile(
     r"<(?:script|iframe|object|embed|form|link|base)\b|\son\w+\s*=|javascript:|(?:src|href)\s*=\s*[\"']?(?:https?:)?//|@import", re.I
 )
 FOLDED = re.compile(r"<details>.*?</details>(?!\s*</details>)", re.DOTALL)
+TEXTS = "<div dir='auto'>"  # questions and passages side by side: `results.browsing` has their look
 ABSENCE = re.compile(r"\W*(?:This run has no|There is no|No \w+ (?:had|could)|Nothing )")
-MAX_CODE_LINES, MAX_IMPORTS, MAX_CELLS, MAX_BYTES = 12, 8, 35, 1_000_000
+MAX_CODE_LINES, MAX_IMPORTS, MAX_CELLS, MAX_BYTES = 12, 8, 35, 1_200_000
 OF_TABLES = {"groupby", "agg", "query", "pivot", "pivot_table", "melt", "merge", "isin", "where", "assign", "apply"}
 TYPES = (str, bool, int, float)
 
@@ -126,9 +127,8 @@ def style(notebook: Notebook) -> Iterator[str]:
     for number, cell in enumerate(notebook.cells("code"), 1):
         for output in cell["outputs"]:
             html = output.get("data", {}).get("text/html", "")
-            if "dataframe" in html or (
-                output["output_type"] == "execute_result" and html.count("<table") != html.count(f'class="{STYLE}"')
-            ):
+            styled = output["output_type"] != "execute_result" or TEXTS in html or html.count("<table") == html.count(f'class="{STYLE}"')
+            if "dataframe" in html or not styled:
                 yield f"code cell {number}: a table in another style; show it with show.table"
             if any(table.count("<tr") > MOST_ROWS + 1 for table in opened(output).split("<table")[1:]):
                 yield f"code cell {number}: a table of more than {MOST_ROWS} rows lies open"

@@ -63,7 +63,7 @@ def table(frame: pd.DataFrame, best: bool = False, grey: pd.DataFrame | None = N
             html += f"<div style='{BESIDE}'>{f'<p>{escape(told)}</p>' if told else ''}{styled}</div>"
         else:
             html += _details(f"{told or 'Table'} ({len(part)} rows)", styled)
-    return Shown(html, frame.to_string())
+    return Shown(html, frame.to_string(max_rows=2 * MOST_ROWS))
 
 
 def tests(tests: pd.DataFrame) -> Shown | None:
