@@ -23,7 +23,7 @@ def scores(tasks=("t",), bases=("a", "b"), strategies=("X-Y", "hybrid")) -> pd.D
     return pd.DataFrame({"Mul. mAP": np.where(index.get_level_values("strategy") == "hybrid", 0.75, 0.5), "seeds": 3}, index=index)
 
 
-def tests_of(*found: tuple[str, str, float]) -> pd.DataFrame:
+def made_tests(*found: tuple[str, str, float]) -> pd.DataFrame:
     """Tests against hybrid: (base, strategy, p); the difference and its interval over seeds are below 0."""
     rows = [
         {"task": "t", "base": base, "strategy": name, "setting": "multilingual", "measure": "AP", "baseline": "hybrid", "p_holm": p}
@@ -87,25 +87,25 @@ def test_texts_stand_on_the_left_numbers_on_the_right_and_long_texts_wrap():
 
 
 def test_differences_that_are_not_clear_are_grey_and_only_they():
-    html = show.tests(tests_of(("a", "X-Y", 0.01), ("a", "X-X", 0.3))).html
+    html = show.tests(made_tests(("a", "X-Y", 0.01), ("a", "X-X", 0.3))).html
     (grey,) = re.findall(r"<td class=\"[^\"]*unclear[^\"]*\"", html)
     assert "row1" in grey and re.search(r"\.unclear \{\s*color: #888", html)
 
 
 def test_a_star_marks_what_a_test_tells_from_the_baseline():
     frame = scores(bases=("a",)).drop(columns="seeds").map("{:.3f} ± 0.001".format)
-    marked = show.starred(frame, tests_of(("a", "X-Y", 0.01)))["Mul. mAP"]
+    marked = show.starred(frame, made_tests(("a", "X-Y", 0.01)))["Mul. mAP"]
     assert marked["t", "a", "X-Y"].endswith("0.001 *") and marked.str.contains("*", regex=False).sum() == 1
     assert marked.str.len().nunique() == 1, "numbers stand below each other"
-    untested = show.starred(frame.assign(LPR="0.5"), tests_of(("a", "X-Y", 0.01)))["LPR"]
+    untested = show.starred(frame.assign(LPR="0.5"), made_tests(("a", "X-Y", 0.01)))["LPR"]
     assert set(untested) == {"0.5"}
-    assert not show.starred(frame, tests_of(("a", "X-Y", 0.3)))["Mul. mAP"].str.contains("*", regex=False).any()
+    assert not show.starred(frame, made_tests(("a", "X-Y", 0.3)))["Mul. mAP"].str.contains("*", regex=False).any()
     assert show.table(marked.to_frame(), best=True).html.count("<b>0.750") == 1
 
 
 def test_what_a_run_lacks_shows_nothing():
     assert show.together(None, show.paragraph("a")).html == "<p>a</p>" and show.together(None) is None
-    assert show.table(scores().iloc[:0]) is None and show.tests(tests_of()) is None and show.folded("a", None, None) is None
+    assert show.table(scores().iloc[:0]) is None and show.tests(made_tests()) is None and show.folded("a", None, None) is None
 
 
 def test_texts_of_others_act_nowhere():
