@@ -120,7 +120,7 @@ def task_sizes(tasks: Mapping[str, RetrievalTask]) -> pd.DataFrame:
         if translations := unnamed_groups(task):
             warnings.warn(f"{name}: {translations}", stacklevel=2)
     summaries = [task.summary().reset_index(names="language").assign(task=name) for name, task in tasks.items()]
-    return stack(summaries).pivot(index="language", columns="task")
+    return stack(summaries).pivot(index="language", columns="task").fillna(0).astype(int)
 
 
 def dropped_questions(tasks: Mapping[str, RetrievalTask]) -> pd.DataFrame:
