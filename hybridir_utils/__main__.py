@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .base.errors import HybridIRError, InputError
+from .base.errors import HybridIRError, InputError, all_or_every_fault
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -95,6 +95,8 @@ def _add_evaluate(commands) -> None:
     task = "xquad-r, mlqa-r, worldfacts-test …, beir:FOLDER, squad:FOLDER, or a folder; may be given several times"
     evaluate.add_argument("--task", dest="tasks", action="append", required=True, metavar="TASK", help=task)
     evaluate.add_argument("--languages", nargs="+", default=[], metavar="CODE", help="only these languages of named tasks")
+    bad = "of a SQuAD file's questions, how many may be left out as unusable; 0: none"
+    evaluate.add_argument("--bad-share", type=_share, metavar="SHARE", help=bad)
     prompts = "before questions and passages, in place of what the encoders bring"
     evaluate.add_argument("--prompts", nargs=2, action="append", default=[], metavar=("QUERY", "PASSAGE"), help=prompts)
     evaluate.add_argument("--output", default="", metavar="FOLDER", help="where table, page and figure go, instead of data/runs/evaluate")
@@ -113,8 +115,11 @@ def _evaluate(options) -> int:
             "--prompts is given twice; one pair holds for all encoders that are named. Evaluate others in a call of their own."
         )
     command = shlex.join(["python", "-m", "hybridir_utils", *options.arguments])
-    tasks = {name: read_task(name, options.languages) for name in options.tasks}
-    encoders = asked_encoders(options.models, options.functions, *map(tuple, options.prompts))
+    bound = {} if options.bad_share is None else {"bad_share": options.bad_share}
+    encoders, tasks = all_or_every_fault(
+        lambda: asked_encoders(options.models, options.functions, *map(tuple, options.prompts)),
+        lambda: {name: read_task(name, options.languages, **bound) for name in options.tasks},
+    )
     folder = Path(options.output) if options.output else default_folder(next(iter(encoders)), command)
     results, failed = evaluate_all(encoders, tasks, folder)
     print(*map(told, results), sep="\n")
@@ -176,6 +181,12 @@ def _seconds(text: str) -> float:
     if not 0 < (seconds := float(text)) < float("inf"):
         raise ValueError(text)
     return seconds
+
+
+def _share(text: str) -> float:
+    if not 0 <= (share := float(text)) <= 1:
+        raise ValueError(text)
+    return share
 
 
 def _plan(options) -> int:

@@ -34,7 +34,7 @@ from .results.measured import Evaluation, compare, evaluated
 from .tasks.as_mteb import mteb_tasks
 from .tasks.beir import read_beir
 from .tasks.retrieval_task import RetrievalTask
-from .tasks.squad import squad_folder
+from .tasks.squad import BAD_SHARE, squad_folder
 from .train import training
 
 OWN_TASKS = ("beir:", "squad:")  # before a folder, as a profile names it
@@ -82,14 +82,14 @@ def open_encoder(name: str | Path, **opening):
     return encoding.open_encoder(place_of(str(name)), Opening(**{"prompts": prompts_of(str(name)), **opening}))
 
 
-def read_task(place: str | Path, languages: Sequence[str] = (), data_dir: str = "") -> RetrievalTask:
+def read_task(place: str | Path, languages: Sequence[str] = (), data_dir: str = "", bad_share: float = BAD_SHARE) -> RetrievalTask:
     """A retrieval task: queries, candidates and relevance, each with its language.
 
     place: a folder in BEIR's layout (`corpus.jsonl`, `queries.jsonl`, `qrels/test.tsv`, a `language` in each text, one `group` in questions
     that are translations of each other, which tests count once) or with SQuAD files `<language>.json`; or a task's name as in a profile
     (`worldfacts-test`, `xquad-r`, `belebele`, `beir:FOLDER` …). languages: of a named task; none: all, of the world facts the paper's
-    eleven. data_dir: folder of real data, else HYBRIDIR_DATA. Raises InputError naming file and line of a fault, UnknownName for a name or
-    a language that does not exist.
+    eleven. data_dir: folder of real data, else HYBRIDIR_DATA. bad_share: of the questions of a SQuAD file, how many may be left out as
+    unusable. Raises InputError naming file and line of a fault, UnknownName for a name or a language that does not exist.
     """
     folder, languages = Path(place), tuple(languages)
     if languages and (folder.is_dir() or str(place).startswith(OWN_TASKS)):
@@ -97,8 +97,9 @@ def read_task(place: str | Path, languages: Sequence[str] = (), data_dir: str = 
     if languages and str(place).startswith("worldfacts"):
         languages = pick_languages("the world facts", languages, template_languages())
     if not folder.is_dir():
-        return register.read_task(str(place), register.Request(languages or XQUAD_R_LANGUAGES, languages, data_dir=data_dir))
-    return read_beir(folder) if (folder / "corpus.jsonl").is_file() else squad_folder(folder)
+        asked = register.Request(languages or XQUAD_R_LANGUAGES, languages, data_dir=data_dir, bad_share=bad_share)
+        return register.read_task(str(place), asked)
+    return read_beir(folder) if (folder / "corpus.jsonl").is_file() else squad_folder(folder, bad_share)
 
 
 def rank_task(encoder, task: RetrievalTask, depth: int = 100) -> Ranks:

@@ -128,3 +128,11 @@ def test_no_more_pairs_are_validated_than_a_tenth_of_the_training_takes(root, mo
 def test_validation_in_one_language_has_no_cross_batches(tiny_pairs):
     german = tiny_pairs.filter(lambda row: row["language"] == "de")
     assert set(validation_plans(tiny_pairs)) == {"mono", "cross"} and set(validation_plans(german)) == {"mono"}
+
+
+def test_languages_of_which_a_single_passage_is_held_out_are_not_validated(tiny_pairs):
+    """A set with few pairs in one language would else stop every training."""
+    numbers = np.array([int(id_[1:]) for id_ in tiny_pairs["id"]])
+    few = tiny_pairs.select(np.flatnonzero((numbers < 3) & ((np.array(tiny_pairs["language"]) != "th") | (numbers == 0))))
+    assert set(validation_plans(few)) == {"mono", "cross"} and "th" not in validation_plans(few)["mono"][0]["language"]
+    assert validation_plans(tiny_pairs.select(np.flatnonzero(numbers == 0))) == {}

@@ -116,6 +116,9 @@ def test_clear_differences_from_the_first_row_are_marked(tiny_pairs):
         (["BM25", "--encoder", "given_functions:by_numbre", "--task", "pool"], "did you mean 'by_number'?"),
         (["BM25", "--task", "pool", "--output", "given_functions.py"], "given_functions.py"),
         (["--encoder", "given_functions:no_numbers", "--task", "pool"], "no encoder could be evaluated. encoder"),
+        (["BM25", "--task", "nothing", "--encoder", "given_functions:by_numbre"], "unknown task 'nothing'"),
+        (["BM25", "--task", "nothing", "--encoder", "given_functions:by_numbre"], "did you mean 'by_number'?"),
+        (["./me5-smal-4bit", "--task", "nothing"], "did you mean 'me5-small-4bit'?"),
     ],
 )
 def test_wrong_values_end_with_an_error_and_nothing_written(place, arguments, said, capsys):

@@ -11,12 +11,15 @@ import pandas as pd
 import pytest
 from made_up import made_up_tables
 
+from hybridir_utils.experiment.encoders import EncoderKey
+from hybridir_utils.experiment.evaluation import Evaluations
 from hybridir_utils.results.figures import FIGURES
 from hybridir_utils.results.findings import against_paper, on_bias, on_scores
+from hybridir_utils.results.tables import markdown, score_table
 
 LACKING = ("cross-lingual", "monolingual", "parallel texts", "everything")
 NOT_PARALLEL = ("map", "alignment", "distances", "shift_alignment", "question_recall", "question_alignment", "question_pairs")
-SHOWN = [name for name in FIGURES if name[:2] in ("03", "04", "06", "07", "08")]
+SHOWN = [name for name in FIGURES if name[:2] in ("03", "04", "05", "06", "07", "08")]
 
 
 def without(table: pd.DataFrame, name: str, lacking: str) -> pd.DataFrame:
@@ -53,3 +56,19 @@ def test_sentences_are_said_of_what_there_is(lacking):
     assert ("Cr. " in said.split("The paper's")[0]) == (lacking != "cross-lingual")
     if lacking == "parallel texts":
         assert all("no rank distance or same-language share" in sentence for sentence in on_bias(tables["bias"], pd.DataFrame()))
+
+
+def test_a_question_with_one_answer_has_no_rank_distance(tmp_path):
+    """Its distance of 0 would count as the best there is."""
+    key, folder = EncoderKey("b", "hybrid", 0.5, 1), tmp_path / "e"
+    folder.mkdir()
+    pd.DataFrame({"rank_distance": [0.0, 7.0]}).to_parquet(folder / "questions.parquet")
+    assert Evaluations({(key, "t"): folder}).table("questions")["rank_distance"].isna().tolist() == [True, False]
+
+
+def test_what_a_task_lacks_is_a_dash_beside_one_that_has_it_and_no_column_alone():
+    scores, (task, *_) = made_up_tables()["scores"], dict.fromkeys(made_up_tables()["scores"]["task"])
+    lacking = scores[(scores["task"] != task) | (scores["setting"] != "cross-lingual")]
+    text = markdown(score_table(lacking))
+    assert "nan" not in text.lower() and "| – |" in text and "Cr. mAP" in text
+    assert "Cr. mAP" not in score_table(lacking[lacking["task"] == task])

@@ -10,7 +10,10 @@ from itertools import product
 import pandas as pd
 import pytest
 
+from hybridir_utils.__main__ import main
 from hybridir_utils.base.errors import InputError
+from hybridir_utils.data.register import read_task
+from hybridir_utils.experiment.profile import load_profile
 from hybridir_utils.tasks.sentences import sentence_spans
 from hybridir_utils.tasks.squad import mlqa_r, read_squad_json, squad_folder, xquad_r
 
@@ -247,3 +250,18 @@ def test_blinded_real_file_is_refused(real_data):
     """XTREME's TyDi QA dev files carry empty answers."""
     with pytest.raises(InputError, match=r"440 problem\(s\).*440 × .*a blinded test set"):
         read_squad_json(real_data / "tydiqa-goldp" / "tydiqa.goldp.en.dev.json")
+
+
+def test_the_bound_on_unusable_questions_is_a_value_of_a_profile_and_of_the_command(tmp_path, english, capsys):
+    """It stands in the recipes of what depends on it, and of nothing else."""
+    qas = english["data"][0]["paragraphs"][0]["qas"]
+    qas.append({**qas[0], "id": "lost", "answers": [{"text": "nowhere", "answer_start": 0}]})
+    folder, share = write(tmp_path / "mine", "en", english), 1 / 3  # one of three questions
+    values = {"tasks": (f"squad:{folder}", "worldfacts-test"), "bad_share": share}
+    with pytest.warns(UserWarning, match="left out 1"):
+        assert read_task(f"squad:{folder}", load_profile("sample", values).request).queries.shape[0] > 0
+    with pytest.raises(InputError, match=r"At most 0% of a file's questions are left out \(`bad_share`\)"):
+        read_task(f"squad:{folder}", load_profile("sample", values | {"bad_share": 0.0}).request)
+    profile = load_profile("sample", values)
+    assert profile.reading(f"squad:{folder}") == {"bad_share": share} and profile.reading("worldfacts-test") == {}
+    assert main(["evaluate", "BM25", "--task", str(folder), "--bad-share", "0"]) == 1 and "bad_share" in capsys.readouterr().err

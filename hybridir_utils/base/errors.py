@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class HybridIRError(Exception):
@@ -39,3 +39,16 @@ def did_you_mean(found: object, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(found).lower(), {name.lower(): name for name in known}, n=1, cutoff=0.5)
     originals = {name.lower(): name for name in known}
     return f" (did you mean {originals[near[0]]!r}?)." if near else "."
+
+
+def all_or_every_fault(*calls: Callable[[], object]) -> list:
+    """What each call returns. Raises InputError with the faults of all that fail, so that nobody mends one to learn of the next."""
+    found, faults = [], []
+    for call in calls:
+        try:
+            found.append(call())
+        except HybridIRError as error:
+            faults.append(str(error))
+    if faults:
+        raise InputError("\n".join(faults))
+    return found

@@ -24,7 +24,7 @@ from ..tasks.public_sets import EVALUATION_SETS, EvaluationSet, belebele_codes, 
 from ..tasks.retrieval_task import ParallelQuestions, RetrievalTask
 from ..tasks.searched_sets import miracl_task, mkqa_task, neuclir_task
 from ..tasks.searched_task import SearchTask
-from ..tasks.squad import MLQA_LANGUAGES, mlqa_r, squad_folder, xquad_r
+from ..tasks.squad import BAD_SHARE, MLQA_LANGUAGES, mlqa_r, squad_folder, xquad_r
 from . import worldfacts
 from .pairs import draw_pairs, read_pairs_jsonl
 from .public_pairs import TRAINING_SETS, hub_pairs, place_fault, set_record
@@ -40,7 +40,8 @@ class Request:
 
     languages: of training pairs, and of tasks made of the world facts. task_languages: of public tasks and held-out sections; those ranked
     in full take what they have of them; none: all (of sections: `languages`). question_languages: of parallel questions; none: all.
-    corpus_seed: draws the splits of the world facts and the articles held out. test_sets: what pair sets must leave out.
+    corpus_seed: draws the splits of the world facts and the articles held out. test_sets: what pair sets must leave out. bad_share: of the
+    questions of a user's SQuAD file, how many may be left out as unusable.
     """
 
     languages: tuple[str, ...] = ()
@@ -53,6 +54,7 @@ class Request:
     max_pairs: int = 0
     pair_share: float = 1.0
     hard_negatives: str = "none"
+    bad_share: float = BAD_SHARE
 
     def __post_init__(self):
         for name in ("languages", "task_languages", "question_languages"):
@@ -196,7 +198,7 @@ TASKS = {
         languages=lambda data_dir: ntrex_codes(data_folder("ntrex-news", data_dir)),
     ),
     **{f"{name}-test": Task(_section_task, (name,), languages=partial(_of_sections, name)) for name in SECTIONS},
-    "squad:FOLDER": Task(lambda n, r: squad_folder(_place(n))),
+    "squad:FOLDER": Task(lambda n, r: squad_folder(_place(n), r.bad_share)),
     "beir:FOLDER": Task(lambda n, r: read_beir(_place(n))),
     "mkqa-questions": Task(lambda _, r: mkqa_questions(r.question_languages, r.data_dir), ("mkqa-questions",), "questions"),
     "miracl": Task(lambda n, r: miracl_task(n, r.task_languages, r.data_dir), ("miracl",), "searched", _listed("miracl")),

@@ -9,12 +9,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.errors import InputError
+from ..base.errors import InputError, did_you_mean
 from ..base.files import file_safe, fingerprint
 from ..base.hub import split_place
 from ..base.memory import need_free
 from ..base.progress import texts_counted
-from ..encode.catalogue import known_encoder, place_of, prompts_of
+from ..encode.catalogue import ENCODERS, known_encoder, place_of, prompts_of
 from ..encode.corpora import open_once, task_vectors
 from ..encode.encoding import TaskVectors, encode_task, need_room, unit_rows
 from ..encode.opening import Opening, encoder_fault, origin
@@ -65,7 +65,7 @@ def named_encoder(name: str, prompts: tuple[str, str] | None = None) -> NamedEnc
     """
     place = place_of(name)
     if fault := encoder_fault(place):
-        raise InputError(fault)
+        raise InputError(fault + did_you_mean(name, ENCODERS).removesuffix("."))
     if size := weight_bytes(name):
         need_free(size, f"{name}: opening it", "Take a smaller encoder, or free memory.")
     notes = [*_own_pooling(name, place), prompt_note(name, place, prompts)]

@@ -36,7 +36,7 @@ from ..tasks.retrieval_task import RetrievalTask, task_from_pairs
 from ..train.methods import DISTILLATION, TEACHER, distil, method_of
 from ..train.training import MEMORY_ONLY, TrainingSettings, save_encoder, train_encoder
 from .making import make_missing, make_one
-from .preparation import PreparedPairs, pairs_artefact, prepare_pairs
+from .preparation import PreparedPairs, different_passages, pairs_artefact, prepare_pairs
 from .profile import OWN_BASES, Profile, trained_prompts
 from .run import Run
 
@@ -293,10 +293,16 @@ def _peak_memory() -> int:
 def validation_plans(validation, most: int = VALIDATION_STEPS * VALIDATION_BATCH * 2) -> dict:
     """Fixed batches on which every strategy's loss is comparable: mono, and cross where the pairs stand in several languages.
 
-    most: pairs in all batches, at least two in each. The data sets count as one, few pairs being held out.
+    most: pairs in all batches, at least two in each. The data sets count as one, few pairs being held out; a language of which a single
+    passage was is left out, and where that is each of them, there is no batch.
     """
-    index = ParallelIndex(validation.remove_columns("source").add_column("source", ["validation"] * len(validation)))
+    validation = validation.remove_columns("source").add_column("source", ["validation"] * len(validation))
+    if not (enough := different_passages(validation) > 1).any():
+        return {}
+    validation = keep_rows(validation, enough)
+    index = ParallelIndex(validation)
     kinds = {"mono": "X-X-mono", "cross": "X-Y"} if index.count.max() > 1 else {"mono": "X-X-mono"}
+    kinds = {kind: name for kind, name in kinds.items() if min(stream.passages for stream in index.streams(kind)) > 1}
     most //= len(kinds)
     size = max(2, min([VALIDATION_BATCH, most, *(stream.passages for kind in kinds for stream in index.streams(kind))]))
     common = {"steps": max(1, min(VALIDATION_STEPS, most // size)), "batch_size": size, "seed": 0}

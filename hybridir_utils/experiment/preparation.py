@@ -73,6 +73,7 @@ def pairs_artefact(run: Run) -> Artefact:
 
 def _recipe(profile: Profile) -> dict:
     recipe = profile.model_dump(include=RECIPE) | {"translator": translating_model(profile), "test_sets": profile.test_sets}
+    recipe |= profile.reading(*profile.test_sets)
     if profile.question_task not in ("", *profile.tasks):
         recipe["question_languages"] = profile.question_languages
     if profile.hard_negatives == "dense":
@@ -107,16 +108,20 @@ def enough_for_a_batch(pairs: Dataset, batch_size: int) -> Dataset:
 
     Raises InputError when none has.
     """
-    (source, _), (language, languages), (passage, passages) = (codes(pairs, column) for column in ("source", "language", "passage_id"))
-    stream = source * len(languages) + language
-    different = np.unique(stream * np.int64(len(passages)) + passage) // len(passages)
-    distinct = np.bincount(different)
-    if distinct.max() < batch_size:
+    passages = different_passages(pairs)
+    if passages.max() < batch_size:
         raise InputError(
-            f"no language of any data set has {batch_size} different passages, which one batch needs; the largest has {distinct.max()}. "
+            f"no language of any data set has {batch_size} different passages, which one batch needs; the largest has {passages.max()}. "
             "Lower batch_size, or add data."
         )
-    return keep_rows(pairs, (distinct >= batch_size)[stream])
+    return keep_rows(pairs, passages >= batch_size)
+
+
+def different_passages(pairs: Dataset) -> np.ndarray:
+    """[rows] how many different passages the row's (data set, language) has."""
+    (source, _), (language, languages), (passage, passages) = (codes(pairs, column) for column in ("source", "language", "passage_id"))
+    stream = source * len(languages) + language
+    return np.bincount(np.unique(stream * np.int64(len(passages)) + passage) // len(passages))[stream]
 
 
 def check_batches(run: Run, where: str = "") -> None:

@@ -14,6 +14,7 @@ from ..data.batching import SCHEDULES, STRATEGIES
 from ..data.register import PAIR_SETS, Request, is_known, task_names
 from ..encode.catalogue import ENCODERS
 from ..encode.opening import Opening
+from ..tasks.squad import BAD_SHARE
 from ..train.methods import METHODS
 
 Languages = Annotated[tuple[str, ...], AfterValidator(our_codes)]  # of any form of code, read as ours
@@ -59,6 +60,7 @@ class Profile(BaseModel):
     pair_sets: _names("pair set", PAIR_SETS)  # training data; "jsonl:FILE" is a user's own
     tasks: _names("task", TASKS)  # evaluation; "beir:FOLDER", "squad:FOLDER" are a user's own, "mteb:NAME" a retrieval set of MTEB
     task_languages: Languages = ()  # of the public tasks; those ranked in full take what they have of them; empty: all a task has
+    bad_share: Share = BAD_SHARE  # of each file of "squad:FOLDER": questions that may be left out as unusable; 0: one of them is refused
     data_dir: str = ""  # folder of the real data sets; empty: HYBRIDIR_DATA
     english_only: tuple[str, ...] = ()  # pair sets that are not translated and take part in monolingual batches only
     max_pairs: Annotated[int, Field(ge=0)] = 0  # most pairs a pair set gives; 0: all
@@ -155,6 +157,10 @@ class Profile(BaseModel):
     def request(self) -> Request:
         """What is asked of tasks and pair sets."""
         return Request.of(dict(self), test_sets=self.test_sets)
+
+    def reading(self, *tasks: str) -> dict[str, float]:
+        """What decides beside the files how tasks are read, for recipes: `bad_share`, of SQuAD folders alone."""
+        return {"bad_share": self.bad_share} if any(task.startswith("squad:") for task in tasks) else {}
 
     @property
     def opening(self) -> Opening:

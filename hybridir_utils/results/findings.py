@@ -179,7 +179,8 @@ def against_paper(scores: pd.DataFrame) -> list[str]:
         for (task, base), part in rows[rows["setting"] == setting].groupby(["task", "base"], sort=False):
             means = part.groupby("strategy")["value"].mean().sort_values(ascending=False)
             orders.append(f"{task} from {base}: " + " > ".join(f"{name} {value:.3f}" for name, value in means.items()))
-        sentences.append(f"{SHORT_SETTINGS[setting]} The paper's means have {shape}; ours: {'; '.join(orders)}.")
+        if orders:
+            sentences.append(f"{SHORT_SETTINGS[setting]} The paper's means have {shape}; ours: {'; '.join(orders)}.")
     return sentences
 
 
@@ -218,7 +219,7 @@ def on_debiasing(debiasing: pd.DataFrame) -> list[str]:
     sentences = []
     for base, part in rows.groupby("base"):
         means = part.groupby(["strategy", "method"])["value"].mean()
-        if not {"X-X-mono", "hybrid"} <= set(part["strategy"]):
+        if not {"X-X-mono", "hybrid"} <= set(part["strategy"]) or part["method"].nunique() < 2:
             continue
         mono, hybrid = means["X-X-mono"], means["hybrid"]
         best = mono.drop("none").idxmax()
@@ -237,16 +238,19 @@ def on_beside_a_mean(debiasing: pd.DataFrame) -> list[str]:
     sentences = []
     for base, part in rows.groupby("base"):
         means = part.groupby(["metric", "strategy", "method"])["value"].mean()
-        if {UNTRAINED, HYBRID} <= set(part["strategy"]):
-            ways = {name: {metric: means[metric][way] for metric in ("mAP", "rank distance")} for name, way in WAYS.items()}
-            told = "; ".join(f"{name} {value['mAP']:.3f} and {value['rank distance']:,.0f}" for name, value in ways.items())
-            sentences.append(f"{part['task'].iloc[0]}, from {base}, Mul. mAP and rank distance: {told}.{_share(ways)}")
+        if all(("mAP", *way) in means.index for way in WAYS.values()):
+            forms = {metric: form for metric, form in {"mAP": "{:.3f}", "rank distance": "{:,.0f}"}.items() if metric in means}
+            told = "; ".join(
+                f"{name} {' and '.join(form.format(means[metric][way]) for metric, form in forms.items())}" for name, way in WAYS.items()
+            )
+            shares = _share([means["mAP"][way] for way in WAYS.values()])
+            sentences.append(f"{part['task'].iloc[0]}, from {base}, Mul. {' and '.join(forms)}: {told}.{shares}")
     return sentences
 
 
-def _share(ways: dict[str, dict[str, float]]) -> str:
-    """What centring gives the untrained encoder as a share of what hybrid batches give, where they give something."""
-    before, batches, centred, both = (value["mAP"] for value in ways.values())
+def _share(maps: Sequence[float]) -> str:
+    """What centring gives the untrained encoder as a share of what hybrid batches give, where they give something; maps: mAP of WAYS."""
+    before, batches, centred, both = maps
     adds = f"; centring on top of the batches changes mAP by {both - batches:+.3f}"
     return (
         f" A mean alone gives {(centred - before) / (batches - before):.0%} of the batches' gain in mAP{adds}." if batches > before else ""
@@ -296,8 +300,9 @@ def on_heat(heat: pd.DataFrame) -> list[str]:
     sentences = []
     for base, part in means.groupby("base"):
         part = part.droplevel("base")
-        told = [f"{name} {part.loc[name].get(True):.3f} / {part.loc[name].get(False):.3f}" for name in in_order(part.index)]
-        sentences.append(f"From {base}, mean mAP within a language / across languages: {', '.join(told)}.")
+        there = part.dropna(axis=1, how="all").rename(columns={True: "within a language", False: "across languages"}).iloc[:, ::-1]
+        told = [f"{name} {' / '.join(map('{:.3f}'.format, there.loc[name]))}" for name in in_order(there.index)]
+        sentences.append(f"From {base}, mean mAP {' / '.join(there)}: {', '.join(told)}.")
     return sentences
 
 
@@ -330,6 +335,9 @@ def on_map(table: pd.DataFrame) -> list[str]:
         _, nearest = KDTree(places).query(places, k=2)
         return (languages[nearest[:, 1]] == languages).mean()
 
+    table = table.dropna(subset=["x", "y"])  # fewer than three texts have no components
+    if table.empty:
+        return []
     shares, chance = table.groupby(["base", "strategy"])[["x", "y", "language"]].apply(own), 1 / table["language"].nunique()
     return [
         f"From {base}, texts whose nearest neighbour on the map is in their own language: {told}; by chance about {chance:.0%}."

@@ -189,6 +189,7 @@ def map(table: pd.DataFrame):
     """First two principal components of parallel questions and passages by language, one seed (map)."""
     import seaborn as sns
 
+    table = table.dropna(subset=["x", "y"])
     bases, strategies, languages = sorted(table["base"].unique()), in_order(table["strategy"]), sorted(table["language"].unique())
     figure, drawn = panels(bases, strategies, most=3, height=2.3)
     hues = (sns.husl_palette(len(languages), l=light) for light in (0.45, 0.75))  # neighbours differ in lightness, too

@@ -26,6 +26,7 @@ SHOWN_OF_BIAS = ("same-language share@10", "same-language pool share", "rank dis
 PAPER_TASKS = {"xquad-r": "XQuAD-R", "mlqa-r": "MLQA-R"}  # those of all three settings
 METHODS = ("none", "centring", "lir", "lsar", "shift")  # that train nothing
 COMPARATOR = ["method", "fitted_on", "question_language"]
+NOTHING, MISSING = "This run has nothing of this.", "–"  # in place of a table without rows, and of a cell without a value
 
 
 # Rows of tidy tables
@@ -107,7 +108,7 @@ def distance_percentiles(questions: pd.DataFrame) -> pd.DataFrame:
         pd.DataFrame({**dict(zip(KEYS, about, strict=True)), "percentile": grid, "rank_distance": np.percentile(values, grid)})
         for about, values in rows.groupby(KEYS, sort=False)["rank_distance"]
     ]
-    return stack(parts)
+    return stack(parts, [*KEYS, "percentile", "rank_distance"])
 
 
 def comparators(evaluations: Evaluations) -> pd.DataFrame:
@@ -140,7 +141,7 @@ def test_table(questions: pd.DataFrame, value: str, resamples: int, baseline: st
     rows = of_encoders(questions)[lambda rows: ~rows["strategy"].isin(left_out)].dropna(subset=[value])
     tables = []
     for (task, base, setting), part in rows.groupby(["task", "base", "setting"], sort=False):
-        if part["strategy"].nunique() > 1 and baseline in set(part["strategy"]):
+        if min(part["strategy"].nunique(), part["group"].nunique()) > 1 and baseline in set(part["strategy"]):
             per = part[["strategy", "seed", "group", value]].rename(columns={value: "value"})
             tables.append(compare(per, baseline, resamples).assign(task=task, base=base, setting=setting, measure=value))
     return stack(tables, [*TEST_KEYS, *TESTED])
@@ -150,14 +151,14 @@ def test_table(questions: pd.DataFrame, value: str, resamples: int, baseline: st
 
 
 def score_table(scores: pd.DataFrame, bias: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Mean over seeds (± standard deviation) of the macro mAP in each setting, R@1, R@10, and the rank distance."""
+    """Mean over seeds (± standard deviation) of the macro mAP in each setting, R@1, R@10, and the rank distance; those that are there."""
     cells = {f"{short} mAP": _cells(scores, setting, "mAP") for setting, short in SHORT_SETTINGS.items()}
     cells |= {f"{short} R@1": _cells(scores, setting, "R@1") for setting, short in list(SHORT_SETTINGS.items())[:2]}
     cells["Mul. R@10"] = _cells(scores, "multilingual", "R@10")
     if bias is not None:
         rows = macro(bias, "")[lambda rows: rows["measure"] == "rank distance"]
         cells["rank distance"] = rows.groupby(KEYS, sort=False)["value"].agg(lambda values: with_spread(values, 0))
-    return ordered(pd.DataFrame(cells), scores["task"])
+    return ordered(pd.DataFrame(cells), scores["task"]).dropna(axis=1, how="all")
 
 
 def with_alpha(table: pd.DataFrame, run: Run) -> pd.DataFrame:
@@ -234,7 +235,7 @@ def debiasing_table(debiasing: pd.DataFrame) -> pd.DataFrame:
 def column_names(rows: pd.DataFrame, metric: str = "metric") -> pd.Series:
     """`Mo. mAP`, … of rows with a setting and a metric; measures of bias have one setting."""
     names = rows[metric].replace(MEASURE_NAMES)
-    return (rows["setting"].map(SHORT_SETTINGS) + " " + names).where(~names.isin(MAIN_MEASURES), names)
+    return (rows["setting"].replace(SHORT_SETTINGS) + " " + names).where(~names.isin(MAIN_MEASURES), names)
 
 
 def difference_table(tests: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -274,7 +275,7 @@ def paper_table(scores: pd.DataFrame, bias: pd.DataFrame) -> pd.DataFrame:
     if not shared:
         return paper
     ours = score_table(scores[scores["task"].isin(shared)], bias[bias["task"].isin(shared)])
-    ours = ours[[*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "rank distance"]]
+    ours = ours.reindex(columns=[*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "rank distance"])
     ours = ours.rename(index=PAPER_TASKS, level="task").reset_index().rename(columns={"base": "encoder"})
     ours["encoder"] = "ours, " + ours["encoder"]
     return (
@@ -320,7 +321,7 @@ def reference_table(scores: pd.DataFrame) -> pd.DataFrame:
 
 def markdown(table: pd.DataFrame) -> str:
     """A table as Markdown, its index as columns; a bar or line break inside a cell is escaped."""
-    flat = table.reset_index()
+    flat = table.reset_index().astype(object).fillna(MISSING)
     columns = [" ".join(filter(None, map(str, c))) if isinstance(c, tuple) else str(c) for c in flat.columns]
     rows = [[f"{v:.3f}" if isinstance(v, float) else str(v) for v in row] for row in flat.itertuples(index=False, name=None)]
     cells_of = [[" ".join(cell.split("\n")).replace("|", "\\|") for cell in cells] for cells in [columns, ["---"] * len(columns), *rows]]

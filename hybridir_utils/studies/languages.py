@@ -150,7 +150,8 @@ def method_list(methods: tuple[str, ...]) -> pd.DataFrame:
 
 def method_table(scores: pd.DataFrame, bias: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
     """Each method's mAP in the three settings and rank distance (± over seeds), with its steps and the fastest seed's training seconds."""
-    table = score_table(scores, bias).droplevel(["task", "base"])[[*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "rank distance"]]
+    table = score_table(scores, bias).droplevel(["task", "base"])
+    table = table[[name for name in (*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "rank distance") if name in table]]
     effort = cost.groupby("strategy").agg(steps=("steps", "first"), seconds=("seconds", "min"))
     return table.join(effort.round(1)).astype({"steps": "Int64"})
 

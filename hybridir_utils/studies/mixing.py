@@ -20,14 +20,17 @@ from ..experiment.evaluation import Evaluations, evaluate
 from ..experiment.profile import Profile
 from ..experiment.run import Run
 from ..rank import resampling
+from ..rank.significance import TESTED
 from ..results.findings import AHEAD, BEHIND, on_seeds, verdict
 from ..results.style import SHORT_SETTINGS
-from ..results.tables import LOWER_IS_BETTER, column_names, macro, stack, test_table, trained, with_spread
+from ..results.tables import LOWER_IS_BETTER, TEST_KEYS, column_names, macro, stack, test_table, trained, with_spread
 from .shift import shifts
 
 ENDS = {0.0: "X-Y", 1.0: "X-X-mono"}  # what hybrid batches are at the ends of the grid, and what notebook 02 calls them
 STABLE = (0.4, 0.6)  # where the paper calls the method stable (arXiv 2408.10536, §3)
 DISTANCE, KEPT = "rank distance", "kept"
+UNTESTED = "A single group of parallel questions is asked: whether mixes differ, and which is best, cannot be tested."
+NO_TRADE = "No task has both a monolingual and a cross-lingual mAP, so that neither can be bought with the other."
 COLUMNS = ["base", "strategy", "alpha", "seed", "task", "setting", "metric", "value"]
 BEST = ["base", "task", "goal", "alpha", *resampling.BEST_COLUMNS[1:]]
 KEPT_COLUMNS = ["base", "in_domain_task", "task", "setting", *resampling.KEPT_COLUMNS]
@@ -125,14 +128,14 @@ def mixing_questions(evaluations: Evaluations) -> pd.DataFrame:
     rank_distance is empty where a question has one relevant candidate, and in tasks in one language.
     """
     rows = trained(evaluations.table("questions"))
-    measured = (rows["rank_distance"] > 0) & rows["task"].isin(multilingual_tasks(rows))
-    rows = rows.assign(strategy=_labels(rows), rank_distance=rows["rank_distance"].where(measured))
+    distances = rows["rank_distance"].where(rows["task"].isin(multilingual_tasks(rows)))
+    rows = rows.assign(strategy=_labels(rows), rank_distance=distances)
     return rows[["base", "strategy", "alpha", "seed", "task", "setting", "group", "AP", "rank_distance"]]
 
 
 def mixing_tests(questions: pd.DataFrame, reference: str, resamples: int) -> pd.DataFrame:
     """Paired tests (`tables.test_table`) of every mix against the reference, mAP by setting, then rank distance."""
-    return stack([test_table(questions, value, resamples, reference) for value in ("AP", "rank_distance")])
+    return stack([test_table(questions, value, resamples, reference) for value in ("AP", "rank_distance")], [*TEST_KEYS, *TESTED])
 
 
 def kept_table(questions: pd.DataFrame, shifted: tuple[str, ...], reference: str, resamples: int) -> pd.DataFrame:
@@ -149,19 +152,23 @@ def kept_table(questions: pd.DataFrame, shifted: tuple[str, ...], reference: str
 
 
 def best_table(questions: pd.DataFrame, shifted: tuple[str, ...], resamples: int) -> pd.DataFrame:
-    """`resampling.best_level` of α for every task and goal: Mo., Cr., Mul. mAP, rank distance, and accuracy kept on shifted tasks."""
+    """`resampling.best_level` of α for every task and goal: Mo., Cr., Mul. mAP, rank distance, and accuracy kept on shifted tasks.
+
+    No rows where a single group of parallel questions is asked.
+    """
     grid = questions[~questions["strategy"].isin(SCHEDULES)]
     grid, tables = grid.assign(strategy=grid["alpha"]), []
     for (base, task, setting), rows in grid.groupby(["base", "task", "setting"], sort=False):
         for value, goal in (("AP", f"{SHORT_SETTINGS[setting]} mAP"), ("rank_distance", DISTANCE)):
             part = rows.dropna(subset=[value]).assign(value=lambda r, value=value: r[value])
-            if len(part):
+            if part["group"].nunique() > 1:
                 found = resampling.best_level(part, lower_is_better=goal == DISTANCE, resamples=resamples)
                 tables.append(found.assign(base=base, task=task, goal=goal))
     for place, seen, news in shifts(grid, grid["task"].iloc[0], shifted):
-        found = resampling.best_level(news, in_domain=seen, resamples=resamples)
-        tables.append(found.assign(**place, goal=f"{SHORT_SETTINGS[place['setting']]} {KEPT}"))
-    return pd.concat(tables, ignore_index=True).rename(columns={"level": "alpha"})[BEST]
+        if min(seen["group"].nunique(), news["group"].nunique()) > 1:
+            found = resampling.best_level(news, in_domain=seen, resamples=resamples)
+            tables.append(found.assign(**place, goal=f"{SHORT_SETTINGS[place['setting']]} {KEPT}"))
+    return stack([table.rename(columns={"level": "alpha"}) for table in tables], BEST)
 
 
 def mix_summary(table: pd.DataFrame) -> pd.DataFrame:
@@ -198,7 +205,7 @@ def best_summary(best: pd.DataFrame) -> pd.DataFrame:
             "95 % interval": f"{chosen['low']:g} to {chosen['high']:g}",
         }
         rows[task, goal] = about | {"wins": f"{chosen['wins']:.0%}", "not clearly worse": among, "questions": chosen["n_groups"]}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["task", "goal"])
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["task", "goal"]) if rows else pd.DataFrame()
 
 
 def _labels(table: pd.DataFrame) -> np.ndarray:
@@ -210,6 +217,8 @@ def _labels(table: pd.DataFrame) -> np.ndarray:
 
 def on_curves(table: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
     """`on_stability` and `on_schedules`, with the reference that the tests were made against."""
+    if tests.empty:
+        return [UNTESTED]
     labels = {mix_label("hybrid", alpha): alpha for alpha in table["alpha"].unique()}
     reference = labels[tests["baseline"].iloc[0]]
     return on_stability(table, tests, reference) + on_schedules(tests, reference)
@@ -221,6 +230,8 @@ def on_stability(table: pd.DataFrame, tests: pd.DataFrame, reference: float) -> 
     inside = sorted(set(grid.loc[grid["alpha"].between(*STABLE), "alpha"]))
     if len(inside) < 2 or not STABLE[0] <= reference <= STABLE[1]:
         return ["Whether α is stable from 0.4 to 0.6, as the paper says, is not tested: the grid needs the reference and one more α there."]
+    if tests.empty:
+        return [UNTESTED]
     sentences, moved, shares = [], [], []
     for task, rows in grid.groupby("task", sort=False):
         spans = _spans(rows)
@@ -263,17 +274,29 @@ def _signed(row) -> str:
 
 def on_pareto(mixing: pd.DataFrame) -> list[str]:
     """The mixes that no other beats in both monolingual and cross-lingual mAP, by task."""
-    table, sentences = mixing[mixing["metric"] == "mAP"], []
-    for task in dict.fromkeys(table.loc[table["setting"] == "cross-lingual", "task"]):
-        wide = table[table["task"] == task].pivot_table(index=["strategy", "alpha"], columns="setting", values="value")
-        points = wide[["monolingual", "cross-lingual"]]
+    sentences = []
+    for task, wide in traded(mixing).items():
+        points = wide["mean"]
         front = points[pareto_front(points)].sort_values("monolingual")
         told = [
             f"{mix_label(strategy, alpha)} ({mono:.3f}, {cross:.3f})"
             for (strategy, alpha), (mono, cross) in zip(front.index, front.to_numpy(), strict=True)
         ]
         sentences.append(f"{task}, mixes on the front (Mo. mAP, Cr. mAP): {', '.join(told)}.")
-    return sentences or ["No task in two languages, so no cross-lingual mAP."]
+    return sentences or [NO_TRADE]
+
+
+def traded(mixing: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Task -> Mo. and Cr. mAP of every mix (mean, min and max over seeds), of the tasks that have both settings."""
+    rows, both = mixing[mixing["metric"] == "mAP"], ["monolingual", "cross-lingual"]
+    rows = rows[rows["setting"].isin(both)]
+    return {
+        task: part.pivot_table(index=["strategy", "alpha"], columns="setting", values="value", aggfunc=["mean", "min", "max"])[
+            [(side, setting) for side in ("mean", "min", "max") for setting in both]
+        ]
+        for task, part in rows.groupby("task", sort=False)
+        if part["setting"].nunique() > 1
+    }
 
 
 def pareto_front(points: pd.DataFrame) -> pd.Series:
@@ -285,6 +308,8 @@ def pareto_front(points: pd.DataFrame) -> pd.Series:
 
 def on_best(best: pd.DataFrame) -> list[str]:
     """The recommended α of every goal with its interval, and the α that no goal speaks against."""
+    if best.empty:
+        return []
     sentences = []
     for task, rows in best.groupby("task", sort=False):
         told = []
@@ -303,6 +328,8 @@ def on_best(best: pd.DataFrame) -> list[str]:
 
 def on_schedules(tests: pd.DataFrame, reference: float) -> list[str]:
     """Where each order of the batches is clearly better or worse than the constant mix of the same α."""
+    if tests.empty:
+        return []
     sentences, ahead = [], []
     for schedule in [name for name in SCHEDULES if name in set(tests["strategy"])]:
         rows = tests[tests["strategy"] == schedule]

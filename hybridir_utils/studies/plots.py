@@ -34,7 +34,7 @@ from ..results.style import (
 )
 from ..results.tables import macro, of_encoders
 from .claims.rules import SYMBOLS
-from .mixing import DISTANCE, ENDS, KEPT, pareto_front
+from .mixing import DISTANCE, ENDS, KEPT, NO_TRADE, pareto_front, traded
 from .questions import COMPARED, KINDS
 from .shift import alignment_kept
 
@@ -107,21 +107,17 @@ def _mix_legend(figure, table: pd.DataFrame, note: str) -> None:
 
 def pareto(table: pd.DataFrame):
     """Mo. against Cr. mAP of every mix, mean and range over seeds, α at the dots; the front is what no mix beats in both (mixing)."""
-    table = table.query("metric == 'mAP'")
-    tasks = list(dict.fromkeys(table.loc[table["setting"] == "cross-lingual", "task"]))
-    if not tasks:
-        return note_figure("No task in two languages, so no cross-lingual mAP.")
+    if not (tasks := traded(table)):
+        return note_figure(NO_TRADE)
     figure, axes = new_figure(1, len(tasks), height=3.8)
-    for ax, task in zip(axes[0], tasks, strict=True):
-        _trade_off(ax, table[table["task"] == task])
+    for ax, (task, points) in zip(axes[0], tasks.items(), strict=True):
+        _trade_off(ax, points)
         ax.set(title=_short(task), xlabel="Mo. mAP, macro average", ylabel="Cr. mAP, macro average")
     _mix_legend(figure, table, "numbers: α; grey line: Pareto front; lines through dots: range over")
     return figure
 
 
-def _trade_off(ax, table: pd.DataFrame) -> None:
-    wide = table.pivot_table(index=["strategy", "alpha"], columns="setting", values="value", aggfunc=["mean", "min", "max"])
-    points = {side: wide[side][["monolingual", "cross-lingual"]] for side in ("mean", "min", "max")}
+def _trade_off(ax, points: pd.DataFrame) -> None:
     front = pareto_front(points["mean"])
     ax.plot(*points["mean"][front].sort_values("monolingual").to_numpy().T, "-", color="grey", lw=1, zorder=0)
     for place, ((strategy, alpha), (x, y)) in enumerate(points["mean"].iterrows()):

@@ -89,7 +89,7 @@ def evaluate_questions(run: Run) -> Evaluations:
     questions(run)  # what is wrong with them is said before any encoder is opened
     places = encoder_places(run, trained_encoders(run, make=p.train_in_place))
     about = p.model_dump(include={"languages", "task_languages", "question_languages", "corpus_seed", "encoding_precision"}, mode="json")
-    about |= {"task": task, "data": data_fingerprint((task,), p.data_dir), "trained": list(trained_languages(run))}
+    about |= p.reading(task) | {"task": task, "data": data_fingerprint((task,), p.data_dir), "trained": list(trained_languages(run))}
     recipes = {
         key: {**about, "encoder": encoder_origin(run, place), "opening": opening_of(p, key).model_dump()} for key, place in places.items()
     }

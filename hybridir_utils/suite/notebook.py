@@ -25,6 +25,7 @@ from ..provenance.fingerprints import PACKAGE, versions
 from ..results import show
 from ..results.figures import FIGURES, draw
 from ..results.style import PIXELS, WIDTH
+from ..results.tables import NOTHING
 
 
 def start(profile: str, **parameters) -> Run:
@@ -32,13 +33,14 @@ def start(profile: str, **parameters) -> Run:
     below it, which encoders lack their family's prompts.
 
     All values of the run stand in `about.json` beside the tables. A notebook that the suite does not execute says with which checkout it
-    works, and warns where it lies in another. Quiets the libraries' progress and notices; errors of this package show their line alone.
-    Raises UnknownName for a parameter that papermill put in and the notebook does not have.
+    works, and warns where it lies in another. Quiets the libraries' progress and notices; errors of this package show their line alone,
+    and a table without rows is a sentence. Raises UnknownName for a parameter that papermill put in and the notebook does not have.
     """
     from IPython.display import display
 
     _quiet()
     _show_errors_in_a_line()
+    _say_what_is_empty()
     _refuse_unknown(_cells())
     run, by_hand = open_run(profile, **parameters), reads.FILE not in os.environ
     reads.set_origin(notebook=reads.origin().get("notebook", ""), **origin_of(run))
@@ -108,6 +110,16 @@ def _checkouts() -> list[str]:
     if own.resolve() != used:
         lines.append(f"warning: this notebook lies in {own}, and works with another checkout; set PYTHONPATH={own} for its kernel.")
     return lines
+
+
+def _say_what_is_empty() -> None:
+    """What a run cannot have has no rows, whichever cell shows it."""
+    from IPython import get_ipython
+
+    if shell := get_ipython():
+        html, plain = (shell.display_formatter.formatters[kind] for kind in ("text/html", "text/plain"))
+        html.for_type(pd.DataFrame, lambda table: f"<p>{NOTHING}</p>" if table.empty else table._repr_html_())
+        plain.for_type(pd.DataFrame, lambda table, printer, cycle: printer.text(NOTHING if table.empty else repr(table)))
 
 
 def show_figure(run: Run, name: str):

@@ -13,7 +13,7 @@ from ..base.files import file_safe, write_text_atomically
 from ..experiment.run import Run, reference_tables
 from ..results.figures import provenance, read_result
 from ..results.findings import verdict
-from ..results.tables import bias_table, markdown, paper_table, score_table, with_alpha
+from ..results.tables import MISSING, bias_table, markdown, paper_table, score_table, with_alpha
 from ..studies.claims.judging import claims_markdown, evidence_markdown
 
 EQUAL, WITHIN, DIFFERS = "equal", "within the spread", "differing"
@@ -56,7 +56,7 @@ def summarise(run: Run) -> str:
     parts = []
     if (run.results / "scores.csv").is_file():
         bias = read_result(run, "bias") if (run.results / "bias.csv").is_file() else None
-        parts.append(with_alpha(score_table(read_result(run, "scores"), bias), run).to_string() + "\n")
+        parts.append(with_alpha(score_table(read_result(run, "scores"), bias), run).to_string(na_rep=MISSING) + "\n")
     return "\n".join([*parts, f"figures: {run.figures}", f"executed notebooks: {run.notebooks}"])
 
 

@@ -408,4 +408,4 @@ def language_tables(scores: pd.DataFrame) -> Iterator[dict]:
 
 def _by_task(frame: pd.DataFrame, caption: str) -> Iterator[dict]:
     for task, rows in frame.groupby(level=0, sort=False):
-        yield table_of(rows.droplevel(0), caption.format(task))
+        yield table_of(rows.droplevel(0).dropna(axis=1, how="all"), caption.format(task))

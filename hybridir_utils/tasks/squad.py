@@ -167,8 +167,9 @@ class Left:
         reasons = [f"{len(places)} × {reason} (such as {'; '.join(places[:3])})" for reason, places in self.bad.items()]
         reasons += [f"{self.unanswerable} × marked as unanswerable"] * bool(self.unanswerable)
         if not kept or count > bad_share * (kept + count):
+            bound = f" At most {bad_share:.0%} of a file's questions are left out (`bad_share`)." if kept else ""
             raise InputError(
-                f"{path}: {count + self.unanswerable} problem(s), {kept} usable questions; {', '.join(reasons) or 'no questions'}."
+                f"{path}: {count + self.unanswerable} problem(s), {kept} usable questions; {', '.join(reasons) or 'no questions'}.{bound}"
             )
         if count:
             warnings.warn(f"{path}: left out {', '.join(reasons)}; {kept} questions are kept.", stacklevel=4)
