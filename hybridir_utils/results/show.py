@@ -76,6 +76,8 @@ def tests(tests: pd.DataFrame) -> Shown | None:
 
 def starred(frame: pd.DataFrame, tests: pd.DataFrame) -> pd.DataFrame:
     """The cells with a star behind those that a test tells from its baseline (`tables.is_clear`); frame: indexed by what the tests name."""
+    if tests.empty:
+        return frame
     stars = tests.assign(column=column_names(tests, "measure"), star=np.where(is_clear(tests), " *", NO_STAR))
     wide = stars.pivot(index=list(frame.index.names), columns="column", values="star").reindex(frame.index).fillna(NO_STAR)
     wide = wide.reindex(columns=frame.columns, fill_value="")
