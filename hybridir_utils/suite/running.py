@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -36,6 +37,7 @@ from .records import (
     write_record,
 )
 
+HEADLINE = 240  # characters of a finding that the command prints
 SOCKETS = "/tmp"  # where those go by which papermill and the kernel speak: their paths may have no more than 107 characters
 
 
@@ -215,18 +217,18 @@ def declared_values(step: Step) -> dict:
 
 
 def first_look(step: Step, record: Record) -> Iterator[str]:
-    """The first of the sentences that the notebook computed at its end, and the path of its first figure; none where there are none."""
+    """The first of the findings that the notebook opens with, and the path of its first figure; none where there are none."""
     if sentences := said(step.executed):
-        yield sentences[0]
+        yield textwrap.shorten(sentences[0], HEADLINE, placeholder=" …")
     figures = [output_root() / path for path in record.outputs if path.endswith(".png")]
     yield from (os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path) for path in figures[:1])
 
 
 def said(executed: Path) -> list[str]:
-    """The sentences of the last list in an executed copy (`notebook.say`), without marks of Markdown."""
+    """The sentences of the first list in an executed copy (`notebook.say`) that lie open, without marks of Markdown."""
     outputs = [output for cell in read_json(executed)["cells"] for output in cell.get("outputs", ())]
     texts = ["".join(output.get("data", {}).get("text/markdown", ())) for output in outputs]
-    lines = next((text for text in reversed(texts) if text.startswith("- ")), "").splitlines()
+    lines = next((text for text in texts if text.startswith("- ")), "").partition("\n\n")[0].splitlines()
     return [line.removeprefix("- ").replace("**", "").replace("`", "") for line in lines]
 
 
