@@ -66,7 +66,7 @@ def test_every_figure_is_there_with_question_caption_text_and_trace(committed):
     pictures = {image.around[-1]["aria-label"]: image for image in page.all("img")}
     assert set(pictures) == {f"Figure {name}" for name in FIGURES}
     questions = {element["id"]: element.text for element in page.all("h3", "h4") if element["id"].startswith("f0")}
-    assert len(set(questions.values())) >= 20 and questions["f03_scores"] == "How good is each strategy in each setting?"
+    assert len(set(questions.values())) >= 20 and questions["f03_scores"] == "Which strategy retrieves best, and where?"
     for name, recipe in FIGURES.items():
         alt = pictures[f"Figure {name}"]["alt"]
         assert alt.startswith(recipe.caption) and re.search(r"\d", alt.removeprefix(recipe.caption)) and len(alt) < 2000, name

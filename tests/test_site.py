@@ -57,10 +57,11 @@ def test_the_pages_hold_what_the_notebooks_showed(pages):
         page = pages[f"{path.stem}.html"]
         cells = nbformat.read(path, 4).cells
         shown = [output for cell in cells if cell.cell_type == "code" for output in cell.outputs]
-        pictures = sum("image/png" in output.get("data", {}) for output in shown)
+        data = [output.get("data", {}) for output in shown]
+        pictures = sum("image/png" in each for each in data) + sum(each.get("text/html", "").count("<img ") for each in data)
         assert len(page.all("img")) == pictures > 0
-        printed = next(output.text for output in shown if output.output_type == "stream")
-        assert " ".join(printed.split()) in " ".join(page.text.split())
+        started = next(each["text/plain"] for each in data if each).splitlines()[0]
+        assert started.startswith("run sample") and started in " ".join(page.text.split())
         assert [link["href"] for link in page.all("nav")[0].all("a")] == [f"{name}.html" for name in NAMES]
 
 

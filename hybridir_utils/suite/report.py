@@ -305,10 +305,10 @@ def _question(notebook: Path, figure: str) -> str:
     heading = ""
     for cell in notebook_cells(notebook):
         if cell["cell_type"] == "markdown" and cell["source"].startswith("## "):
-            heading = cell["source"].splitlines()[0].removeprefix("## ")
+            heading = cell["source"].splitlines()[0].removeprefix("## ").removeprefix("What we see: ")
         if f'"{figure}"' in cell["source"] and cell["cell_type"] == "code":
-            return heading
-    return heading
+            break
+    return heading[:1].upper() + heading[1:]
 
 
 def _plain(markdown: str) -> str:
