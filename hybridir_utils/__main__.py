@@ -6,13 +6,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .base.errors import HybridIRError, InputError, all_or_every_fault
+from .base.errors import HybridIRError, InputError, all_or_every_fault, warn_in_lines
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 when it ended well, 1 with a message when it did not, 2 for a wrong call."""
     options = _parser().parse_args(arguments)
     options.arguments = sys.argv[1:] if arguments is None else arguments
+    warn_in_lines()
     try:
         return options.command(options)
     except HybridIRError as error:
@@ -190,15 +191,15 @@ def _share(text: str) -> float:
 
 
 def _plan(options) -> int:
-    from .experiment.preparation import check_batches
+    from .experiment.preparation import check_data
     from .experiment.sources import prompt_notes
     from .studies.languages import many_run
     from .suite.plan import as_text, plan
 
     run = _open(options)
     print(as_text(plan(run)), *prompt_notes(run.profile), sep="\n", flush=True)
-    check_batches(run)
-    check_batches(many_run(run), f"notebook 08 (many_pairs = {run.profile.many_pairs}): ")
+    check_data(run)
+    check_data(many_run(run), f"notebook 08 (many_pairs = {run.profile.many_pairs}): ")
     return 0
 
 

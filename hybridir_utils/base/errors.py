@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Callable, Iterable
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1]
+_with_place = warnings.formatwarning
+_told: set[str] = set()  # of this process
 
 
 class HybridIRError(Exception):
@@ -52,3 +58,16 @@ def all_or_every_fault(*calls: Callable[[], object]) -> list:
     if faults:
         raise InputError("\n".join(faults))
     return found
+
+
+def warn_in_lines() -> None:
+    """From here on, what this package warns of is a line `note: …` without a place in its code, told once a process."""
+    warnings.formatwarning = _line
+
+
+def _line(message: Warning, category: type, filename: str, *place) -> str:
+    if category is not UserWarning or not Path(filename).is_relative_to(PACKAGE):
+        return _with_place(message, category, filename, *place)
+    line = "" if str(message) in _told else f"note: {message}\n"
+    _told.add(str(message))
+    return line

@@ -30,7 +30,7 @@ from ..tasks.searched_task import SearchTask
 from .making import make_one
 from .profile import Profile
 from .run import Run
-from .sources import source_pairs
+from .sources import check_own, source_pairs
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -124,18 +124,32 @@ def different_passages(pairs: Dataset) -> np.ndarray:
     return np.bincount(np.unique(stream * np.int64(len(passages)) + passage) // len(passages))[stream]
 
 
-def check_batches(run: Run, where: str = "") -> None:
-    """Raise InputError, before anything is made, where no language can fill a batch: translation and checks add no passages.
+def check_data(run: Run, where: str = "") -> None:
+    """Raise InputError, before anything is made, with the faults of the user's own files, or where no language can fill a batch:
+    translation and checks add no passages.
 
     Sets of the hub, and what is not there, are not looked at. where: begins the message.
     """
     p = run.profile
     read = not any(name in TRAINING_SETS or data_fault(name, p.request) for name in p.pair_sets)
-    if read and not pairs_artefact(run).is_whole():
-        try:
-            enough_for_a_batch(source_pairs(p)[0], p.batch_size)
-        except InputError as error:
-            raise InputError(f"{where}{error}") from None
+    try:
+        check_own(p)
+        if read and not pairs_artefact(run).is_whole():
+            train, validation = source_pairs(p)
+            enough_for_a_batch(train, p.batch_size)
+            _check_english(join_pairs([train, validation]))
+    except InputError as error:
+        raise InputError(f"{where}{error}") from None
+
+
+def _check_english(pairs: Dataset) -> None:
+    (ids, names), english = codes(pairs, "id"), holds(pairs, pd.DataFrame({"language": ["en"]}))
+    without = ~np.isin(ids, ids[english])
+    if without.any():
+        raise InputError(
+            f"{len(np.unique(ids[without]))} of {len(names)} training pairs such as {pairs[int(without.argmax())]['id']!r} have no row in "
+            "English (en), with which their translations are compared. Add it, drop them, or add en to the profile's languages."
+        )
 
 
 def evaluation_tasks(run: Run) -> dict[str, RetrievalTask]:

@@ -6,15 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
 
-from ..base.errors import HybridIRError, InputError
+from ..base.errors import HybridIRError, InputError, all_or_every_fault
 from ..base.mapped import codes, keep_rows
 from ..data.mt import model_places
-from ..data.pairs import join_pairs, one_passage
-from ..data.register import Request, data_fault, pair_set
+from ..data.pairs import IN_MEMORY, join_pairs, one_passage
+from ..data.register import Request, data_fault, pair_set, read_task
 from ..encode.catalogue import place_of, prompts_of
 from ..encode.opening import encoder_fault
 from ..encode.prompts import own_prompts, unlike_family
@@ -22,6 +23,7 @@ from .profile import Profile, others_encoders, trained_prompts
 
 VALIDATION_SHARE = 0.04
 VALIDATION_MOST = 5000  # passages; more of a large set only slow the training down
+OWN = ("beir:", "jsonl:", "squad:")  # a user's own file or folder
 
 
 def source_pairs(profile: Profile):
@@ -65,6 +67,21 @@ def check_places(profile: Profile) -> None:
 def place_faults(profile: Profile) -> list[str]:
     """Every fault of the profile's models and sets, a sentence each with what to do."""
     return [fault for ask in (*_models(profile), *_sets(profile)) if (fault := _told(ask))]
+
+
+def check_own(profile: Profile) -> None:
+    """Raise InputError with every fault of the user's own files, which are read as a run reads them; those of more than IN_MEMORY bytes
+    are left to the run.
+    """
+    readers = {name: partial(pair_set(name).read, name) for name in profile.pair_sets}
+    readers |= {name: partial(read_task, name) for name in (*profile.tasks, *profile.clean_tasks)}
+    own = [read for name, read in readers.items() if name.startswith(OWN) and _bytes_of(name) <= IN_MEMORY]
+    all_or_every_fault(*(partial(read, profile.request) for read in own))
+
+
+def _bytes_of(name: str) -> int:
+    place = Path(name.partition(":")[2]).expanduser()
+    return sum(path.stat().st_size for path in (place, *place.rglob("*")) if path.is_file())
 
 
 def prompt_notes(profile: Profile) -> list[str]:

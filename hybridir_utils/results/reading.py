@@ -122,7 +122,7 @@ def task_sizes(tasks: Mapping[str, RetrievalTask]) -> pd.DataFrame:
     rows = {}
     for name, task in tasks.items():
         if translations := unnamed_groups(task):
-            warnings.warn(f"{name}: {translations}", stacklevel=2)
+            warnings.warn(f"{name}: {translations}", stacklevel=1)
         dropped = coverage(task).groupby("setting")["dropped"].sum()
         dropped = {f"dropped, {short}": dropped[setting] for setting, short in SHORT_SETTINGS.items() if setting in dropped}
         rows[name] = {"languages": len(task.languages), **task.summary().sum(), **dropped}

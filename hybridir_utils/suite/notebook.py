@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..base.errors import HybridIRError, UnknownName
+from ..base.errors import HybridIRError, UnknownName, warn_in_lines
 from ..base.files import fingerprint, output_root, write_json
 from ..data.register import data_recipe
 from ..encode.opening import default_device
@@ -33,8 +33,8 @@ def start(profile: str, **parameters) -> Run:
     below it, which encoders lack their family's prompts.
 
     All values of the run stand in `about.json` beside the tables. A notebook that the suite does not execute says with which checkout it
-    works, and warns where it lies in another. Quiets the libraries' progress and notices; errors of this package show their line alone,
-    and a table without rows is a sentence. Raises UnknownName for a parameter that papermill put in and the notebook does not have.
+    works, and warns where it lies in another. Quiets the libraries' progress and notices; errors and warnings of this package show a line
+    alone, and a table without rows is a sentence. Raises UnknownName for a parameter that papermill put in and the notebook does not have.
     """
     from IPython.display import display
 
@@ -170,6 +170,7 @@ def _quiet() -> None:
     import datasets
 
     datasets.disable_progress_bars()
+    warn_in_lines()
     warnings.filterwarnings("ignore", category=FutureWarning)
     for name in ("sentence_transformers", "transformers", "datasets"):
         logging.getLogger(name).setLevel(logging.ERROR)
