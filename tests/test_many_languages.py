@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import many_languages
+from made_up import bias, many_languages
 
 from hybridir_utils.base.errors import InputError, UnknownName
 from hybridir_utils.experiment.encoders import EncoderKey, teacher_of, trained_encoders
@@ -212,3 +212,9 @@ def test_methods_are_described():
     table = study.method_list(("hybrid", *METHODS))
     assert table.loc["hybrid", "batches"] == "hybrid" and table.loc["translation ranking", "batches"] == "X-Y"
     assert table["source"].str.len().min() > 10 and table["pairs and loss"].nunique() == len(table)
+
+
+def test_the_table_of_methods_has_steps_where_there_was_training():
+    tables = many_languages(np.random.default_rng(1))
+    steps = study.method_table(tables["many_scores"], bias(np.random.default_rng(1), ("worldfacts-test",)), tables["many_cost"])["steps"]
+    assert set(steps.loc[["hybrid"]]) == {"100"} and set(steps.loc[["untrained", "BM25"]]) == {"–"}

@@ -120,7 +120,9 @@ def test_every_notebook_and_the_commands_show_what_there_is_and_say_what_there_i
     assert main(["report", "--profile", run.source]) == 0
     page = re.sub(r"<(style|script|svg).*?</\1>|<[^>]*>", " ", run.report.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert not re.search(r"\bnan\b", page, flags=re.IGNORECASE)
-    assert main(["plan", "--profile", run.source]) == 0
+    assert main(["plan", "--profile", run.source]) == main(["figures", "--profile", run.source]) == 0
+    for table in run.figures.glob("*.md"):
+        assert "|" in table.read_text(encoding="utf-8") and not re.search(r"\bnan\b|<NA>|\| *\|", table.read_text(encoding="utf-8")), table
     capsys.readouterr()
     assert main(["check", "--profile", run.source]) == 1 and "nothing to compare" in capsys.readouterr().err
 
@@ -128,7 +130,8 @@ def test_every_notebook_and_the_commands_show_what_there_is_and_say_what_there_i
 def assert_sound(shown: dict, where: str) -> None:
     """No table without rows, no sentence with a hole."""
     assert not re.search(r"<tbody>\s*</tbody>", shown.get("text/html", "")), where
-    assert not re.search(r"Empty DataFrame|Index: \[\]", shown.get("text/plain", "")), where
+    assert not re.search(r"Empty DataFrame|Index: \[\]|<NA>", shown.get("text/plain", "")), where
+    assert "no two trained strategies" not in shown.get("text/html", ""), where
     sentences = [line for line in shown.get("text/markdown", "").splitlines() if line.startswith("- ")]
     found = {line: match[0] for line in sentences if (match := BROKEN.search(line))}
     assert not found, (where, found)

@@ -360,13 +360,13 @@ def test_in_a_notebook_it_is_a_frame_and_using_it_moves_nothing(
 def test_without_a_person_it_is_a_table_of_gains_and_losses(displayed, evaluations, tasks, questions, monkeypatch):
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
     browse(evaluations, tasks, questions)
-    assert [each.data for each in displayed] == [gains_and_losses(evaluations, tasks["first"], questions)]
+    assert [each.data for each in displayed] == [gains_and_losses(evaluations, "first", tasks["first"], questions)]
     assert not re.search("<script|<iframe", displayed[0].data)
 
 
 def test_gains_and_losses_are_those_of_the_tables(evaluations, tasks, questions):
     task = tasks["first"]
-    table = parsed(gains_and_losses(evaluations, task, questions, count=2))
+    table = parsed(gains_and_losses(evaluations, "first", task, questions, count=2))
     rows = questions[(questions["setting"] == "multilingual") & (questions["task"] == "first") & (questions["base"] == "aligned")]
     wide = rows[rows["seed"] == 1].pivot(index="query", columns="strategy", values="AP")
     gaps = wide["hybrid"].sub(wide["X-X-mono"]).sort_values(ascending=False)
@@ -384,9 +384,21 @@ def test_gains_and_losses_are_those_of_the_tables(evaluations, tasks, questions)
             assert cell == f"{ap} · {first.replace('none in the first 10', '–').removeprefix('rank ')}"
 
 
+def test_a_folder_of_ones_own_goes_by_its_name_in_the_profile(evaluations, tasks, questions):
+    """Its task has the folder's name; before, such a run had "no two trained strategies to compare", and no browser."""
+    renamed = Evaluations({(key, f"beir:{name}"): folder for (key, name), folder in evaluations.folders.items()})
+    table = questions.assign(task="beir:" + questions["task"])
+    found = gains_and_losses(renamed, "beir:first", tasks["first"], table)
+    assert found == gains_and_losses(evaluations, "first", tasks["first"], questions).replace("first, from", "beir:first, from")
+    there, own = (
+        question_page(*args) for args in ((evaluations, tasks, questions), (renamed, {f"beir:{n}": t for n, t in tasks.items()}, table))
+    )
+    assert abs(len(own) - len(there)) < 100
+
+
 def test_a_run_with_nothing_to_compare_says_so_and_offers_no_order(evaluations, tasks, questions, tmp_path):
     alone = questions[questions["strategy"].isin(["X-Y", "BM25"])]
-    assert gains_and_losses(evaluations, tasks["first"], alone) == "<p>This run has no two trained strategies to compare.</p>"
+    assert gains_and_losses(evaluations, "first", tasks["first"], alone) == "<p>This run has no two trained strategies to compare.</p>"
 
 
 @needs_chromium

@@ -103,17 +103,17 @@ def browse(evaluations: Evaluations, tasks: dict[str, RetrievalTask], questions:
     """
     from IPython.display import HTML, display
 
-    shown = gains_and_losses(evaluations, next(iter(tasks.values())), questions)
+    shown = gains_and_losses(evaluations, *next(iter(tasks.items())), questions)
     if is_interactive():
         shown += FRAME.format(page=html.escape(question_page(evaluations, tasks, questions)))
     display(HTML(shown))
 
 
-def gains_and_losses(evaluations: Evaluations, task: RetrievalTask, questions: pd.DataFrame, count: int = 3) -> str:
+def gains_and_losses(evaluations: Evaluations, name: str, task: RetrievalTask, questions: pd.DataFrame, count: int = 3) -> str:
     """HTML table of the questions on which hybrid gains most, then of those on which it loses most, in the first base and seed; a sentence
-    where no two strategies can be compared.
+    where no two strategies can be compared. name: the task's in the profile.
     """
-    questions = questions[questions["task"] == task.name]
+    questions = questions[questions["task"] == name]
     leader, against = compared(questions)
     if not against:
         return "<p>This run has no two trained strategies to compare.</p>"
@@ -121,10 +121,10 @@ def gains_and_losses(evaluations: Evaluations, task: RetrievalTask, questions: p
     ap = mixed_pool_ap(questions)[base].xs(seed, axis="columns", level="seed")
     gaps = (ap[leader] - ap[against]).dropna().sort_values(ascending=False, kind="stable")
     shown = pd.concat([gaps.head(count), gaps.tail(count)])
-    lists = ranked_lists(evaluations, task.name, base, seed)
+    lists = ranked_lists(evaluations, name, base, seed)
     cells = {"question": [_text(task.queries, row) for row in shown.index]}
-    cells |= {name: [_outcome(task, row, lists[name], ap[name]) for row in shown.index] for name in lists if name in ap}
-    title = EXTREMES.format(task=task.name, base=base, seed=seed, leader=leader, against=against)
+    cells |= {key: [_outcome(task, row, lists[key], ap[key]) for row in shown.index] for key in lists if key in ap}
+    title = EXTREMES.format(task=name, base=base, seed=seed, leader=leader, against=against)
     table = pd.DataFrame(cells, index=[f"{gap:+.3f}" for gap in shown]).rename_axis(columns=f"{leader} − {against}")
     return f"<p>{html.escape(title)}</p>{_text_table(table)}"
 

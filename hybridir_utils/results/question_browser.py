@@ -30,7 +30,7 @@ def question_page(evaluations: Evaluations, tasks: dict[str, RetrievalTask], que
     """The page of all tasks that are ranked in full; questions: `Evaluations.table("questions")`."""
     import jinja2
 
-    parts = {name: _task_part(evaluations, task, questions[questions["task"] == name]) for name, task in tasks.items()}
+    parts = {name: _task_part(evaluations, name, task, questions[questions["task"] == name]) for name, task in tasks.items()}
     packed = gzip.compress(json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode(), mtime=0)
     script = (HERE / "question_browser.js").read_text(encoding="utf-8")
     digest = "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -57,15 +57,15 @@ def relevant_rows(task: RetrievalTask, query: int) -> np.ndarray:
     return task.relevant_pairs[first:last, 1]
 
 
-def _task_part(evaluations: Evaluations, task: RetrievalTask, questions: pd.DataFrame) -> dict:
-    """What the page holds of a task.
+def _task_part(evaluations: Evaluations, name: str, task: RetrievalTask, questions: pd.DataFrame) -> dict:
+    """What the page holds of a task; name: its name in the profile.
 
     candidates: those that stand in a list. seen: by question, their rows; relevant: which of these answer it; answers: how many do in the
     pool. lists: of each encoder, the AP in thousandths, and the places in `seen` of its first `depth` candidates, question after question.
     Candidates are counted in each question's order of coming, which packs a third smaller.
     """
-    keys = _listed(evaluations, task.name)
-    tops = np.stack([evaluations.top(key, task.name) for key in keys], axis=1)  # [Q, lists, depth]
+    keys = _listed(evaluations, name)
+    tops = np.stack([evaluations.top(key, name) for key in keys], axis=1)  # [Q, lists, depth]
     drawn = np.unique(np.linspace(0, len(tops) - 1, min(len(tops), MOST_PLACES // tops[0].size)).astype(int))
     used, tops = np.unique(tops[drawn], return_inverse=True)
     places, seen = zip(*(pd.factorize(lists.ravel()) for lists in tops), strict=True)

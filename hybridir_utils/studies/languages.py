@@ -21,7 +21,7 @@ from ..experiment.run import Run
 from ..provenance.artefacts import recipe_of
 from ..results.findings import HYBRID, grouped
 from ..results.style import SHORT_SETTINGS, in_order
-from ..results.tables import macro, score_table, stack, trained
+from ..results.tables import MISSING, macro, score_table, stack, trained
 from ..train.methods import DISTILLATION, METHODS, TEACHER, method_of
 
 DEBIASED = ("X-X-mono", HYBRID)  # on top of which the methods without training are tried
@@ -153,7 +153,7 @@ def method_table(scores: pd.DataFrame, bias: pd.DataFrame, cost: pd.DataFrame) -
     table = score_table(scores, bias).droplevel(["task", "base"])
     table = table[[name for name in (*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "rank distance") if name in table]]
     effort = cost.groupby("strategy").agg(steps=("steps", "first"), seconds=("seconds", "min"))
-    return table.join(effort.round(1)).astype({"steps": "Int64"})
+    return table.join(effort.round(1).assign(steps=effort["steps"].map("{:,}".format))).fillna({"steps": MISSING})
 
 
 def by_language(scores: pd.DataFrame, languages: pd.DataFrame) -> pd.DataFrame:

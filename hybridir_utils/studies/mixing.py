@@ -246,7 +246,8 @@ def on_stability(table: pd.DataFrame, tests: pd.DataFrame, reference: float) -> 
         )
         sentences.append(f"{task}, what α from 0.4 to 0.6 moves, of what the whole grid moves: {moves}; {told}.")
     held = f"does not hold by these tests on {', '.join(moved)}" if moved else "is not contradicted by any test here"
-    size = f"; its measures move by {min(shares):.0%} to {max(shares):.0%} of what they move over the whole grid" if shares else ""
+    bounds = dict.fromkeys(f"{share(shares):.0%}" for share in (min, max)) if shares else ()
+    size = f"; its measures move by {' to '.join(bounds)} of what they move over the whole grid" if shares else ""
     return [*sentences, f'The paper\'s "stable for 0.4 to 0.6" {held}{size}.']
 
 
