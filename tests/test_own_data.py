@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
 from hybridir_utils.__main__ import main
+from hybridir_utils.base.errors import InputError
+from hybridir_utils.experiment.preparation import prepare_pairs
+from hybridir_utils.experiment.run import open_run
 
 CONTEXTS = {
     "de": "Das Haus {} steht seit {} am Fluss. Es hat zwei Türme.",
@@ -83,6 +87,18 @@ def test_plan_tells_the_faults_of_all_own_files_at_once(mine, capsys):
     said = said_by_plan(mine(pairs(20)[:-40], odd=9), capsys)
     assert "pairs.jsonl, line 40" in said and "no valid JSON" in said
     assert "de.json: 9 problem(s)" in said and "not where it is said to start" in said
+
+
+@pytest.mark.parametrize("languages", [["en"], ["de", "en"]])
+def test_pairs_with_one_passage_are_refused_by_plan_and_where_they_are_prepared(languages, mine, capsys):
+    """Before, an error of a library about an empty list."""
+    profile, said = (
+        mine(pairs(1, languages)),
+        r"pairs\.jsonl: one passage, which is held out.*Add pairs: a batch wants 8 different passages",
+    )
+    assert re.search(said, said_by_plan(profile, capsys))
+    with pytest.raises(InputError, match=said):
+        prepare_pairs(open_run(profile))
 
 
 def test_plan_tells_pairs_that_have_no_english_to_be_compared_with(mine, capsys):

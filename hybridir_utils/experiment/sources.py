@@ -32,9 +32,14 @@ def source_pairs(profile: Profile):
     Of the other sets, the languages that both the profile and the set have, and `pair_share` of the ids but at most `max_pairs`, drawn by
     `corpus_seed`. World facts have a validation split of their own; of other sets some answer passages are held out by `corpus_seed`, and
     a set whose `<set>-test` the profile evaluates has none of that task's articles. Large sets are memory-mapped. Raises UnknownName for a
-    set that does not exist, InputError when a set has none of the languages.
+    set that does not exist, InputError when a set has none of the languages, or no set has two passages.
     """
     parts = [_one_set(name, profile) for name in profile.pair_sets]
+    if not any(len(train) for train, _ in parts):
+        raise InputError(
+            f"{', '.join(profile.pair_sets)}: one passage, which is held out for validation, none to train on. Add pairs: a batch wants "
+            f"{profile.batch_size} different passages of a language."
+        )
     return tuple(join_pairs(list(side)) for side in zip(*parts, strict=True))
 
 
