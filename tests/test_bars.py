@@ -66,6 +66,17 @@ def test_workers_print_warnings_of_the_package_alone():
     assert run_jobs(warned, [()], 1, "test") == [["our own"]]
 
 
+def test_workers_print_a_warning_of_the_package_as_a_line_each_told_once():
+    ours, theirs = ("left out", progress.__file__), ("a library's", pytest.__file__)
+    ((said, again, other),) = run_jobs(told, [([ours, ours, theirs],)], 1, "test")
+    assert (said, again) == ("note: left out\n", "") and "UserWarning: a library's" in other
+
+
+def told(each: list[tuple[str, str]]) -> list[str]:
+    """What this process writes of warnings (message, file)."""
+    return [warnings.formatwarning(message, UserWarning, file, 7) for message, file in each]
+
+
 def test_many_told_lines_do_not_stop_a_worker(looks):
     """More than a pipe holds, while nobody reads."""
     run_jobs(tell_much, [()], 1, "test")

@@ -19,7 +19,7 @@ from itertools import islice
 from multiprocessing import Pipe, connection, get_all_start_methods, get_context, parent_process, set_forkserver_preload
 from typing import TypeVar
 
-from .errors import InputError, Interrupted
+from .errors import InputError, Interrupted, warn_in_lines
 from .progress import TICK, JobsBar, bars_told
 
 # Variables that no library reads when it is imported (pytest changes one at each test), and those that libraries set then for themselves:
@@ -165,6 +165,7 @@ def _start_worker(asked: int, environment: dict[str, str], teller: connection.Co
     _told.enter_context(bars_told(_tell))
     warnings.simplefilter("ignore")  # of libraries: they would go through the parent's bar
     warnings.filterwarnings("default", module="hybridir_utils")
+    warn_in_lines()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt reaches the workers, too, and must not end those that wait for a job
     threading.Thread(target=_end_with_parent, daemon=True).start()
     threads = threads_of(asked)
