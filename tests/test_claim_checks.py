@@ -126,6 +126,20 @@ def test_questions_are_counted_by_language_with_what_they_lack(run, tiny_pairs, 
     assert table["answered_elsewhere"].to_dict() == {"ar": 23, "de": 23, "en": 22, "th": 24}
 
 
+def test_languages_without_questions_or_without_candidates_count(run, tiny_pairs, monkeypatch):
+    """Before, a pool whose languages nobody asks in had "0 candidates" in the report."""
+    whole = task_from_pairs("pool", tiny_pairs)
+    queries = whole.queries[whole.queries["language"].isin(["de", "en"])]
+    candidates = whole.candidates[whole.candidates["language"].isin(["en", "th"])]
+    judged = whole.relevance["query"].isin(queries["id"]) & whole.relevance["candidate"].isin(candidates["id"])
+    task = replace(whole, queries=queries, candidates=candidates, relevance=whole.relevance[judged])
+    monkeypatch.setattr(facts, "evaluation_tasks", lambda run: {"beir:pool": task})
+    table = task_counts(run).set_index("language")
+    assert table["candidates"].to_dict() == {"de": 0, "en": 24, "th": 24}
+    assert table["questions"].to_dict() == {"de": 24, "en": 24, "th": 0}
+    assert "48 questions in 2 languages" in facts._counted(table)
+
+
 def test_lareqas_sets_hold_parallel_questions_in_eleven_and_seven_languages(real_data):
     table = task_counts(open_run("pretrained", tasks=["xquad-r", "mlqa-r"]))
     assert table["task"].value_counts().to_dict() == {"xquad-r": 11, "mlqa-r": 7}

@@ -86,8 +86,8 @@ def _counted(rows: pd.DataFrame) -> str:
     asked = rows["questions"].sum()
     alone, unanswered = asked - rows["translated"].sum(), asked - rows[["answered", "answered_elsewhere"]].min(axis=1).sum()
     return (
-        f"{asked:,} questions in {len(rows)} languages, {alone:,} without a translation, {unanswered:,} without an answer in their own or "
-        "in another language"
+        f"{asked:,} questions in {(rows.questions > 0).sum()} languages, {alone:,} without a translation, {unanswered:,} without an "
+        "answer in their own or in another language"
     )
 
 
@@ -239,7 +239,7 @@ def leaks_rechecked(run: Run, prepared: PreparedPairs) -> pd.DataFrame:
 
 
 def task_counts(run: Run) -> pd.DataFrame:
-    """COUNT_COLUMNS, a row a language, of the tasks that are ranked in full, named as in the profile.
+    """COUNT_COLUMNS, a row a language of questions or candidates, of the tasks that are ranked in full, named as in the profile.
 
     Of the questions of a language: translated, those whose id stands in another language too; answered, those with a relevant
     candidate in their own language; answered_elsewhere, in another one.
@@ -263,6 +263,6 @@ def _counts(task: RetrievalTask) -> pd.DataFrame:
         "answered": np.isin(rows, query[own]),
         "answered_elsewhere": np.isin(rows, query[~own]),
     }
-    counts = pd.DataFrame(flags).groupby(task.queries["language"].to_numpy()).sum()
-    candidates = task.candidates["language"].value_counts()
-    return counts.assign(candidates=candidates.reindex(counts.index).fillna(0).astype(int)).rename_axis("language").reset_index()
+    asked = pd.DataFrame(flags).groupby(task.queries["language"].to_numpy()).sum()
+    counts = asked.join(task.candidates["language"].value_counts().rename("candidates"), how="outer").fillna(0).astype(int)
+    return counts.rename_axis("language").reset_index()
