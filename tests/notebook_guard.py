@@ -16,6 +16,7 @@ from hybridir_utils.data.batching import STRATEGIES
 from hybridir_utils.experiment.profile import OWN_BASES
 from hybridir_utils.results.show import MOST_ROWS, MOST_SENTENCES, STYLE
 from hybridir_utils.suite.records import PARAMETERS
+from hybridir_utils.suite.running import HEADLINE
 
 OF_PROFILE = re.compile(r"^\w+ = None  # .*; None: the profile's$")
 ABSOLUTE = re.compile(r"(?:(?<=://)|(?<![\w<./-]))/(?:home|root|tmp|work|Users|mnt|opt|var)\b|(?<![A-Za-z])[A-Z]:\\")
@@ -113,6 +114,8 @@ def answer(notebook: Notebook) -> Iterator[str]:
     sentences = [line for each in said.get("outputs", []) for line in opened(each, "text/markdown").splitlines() if line.startswith("- ")]
     if not 0 < len(sentences) <= MOST_SENTENCES:
         yield f"{len(sentences)} findings lie open; at least one and at most {MOST_SENTENCES}"
+    if sentences and len(sentences[0]) > HEADLINE:
+        yield f"the first finding has {len(sentences[0])} characters: the command prints {HEADLINE}"
     if not any("image/png" in each.get("data", {}) for each in drawn.get("outputs", [])):
         yield "the main figure is not shown"
 

@@ -11,6 +11,7 @@ from hybridir_utils.rank.significance import compare
 from hybridir_utils.results import findings, tables
 from hybridir_utils.results.paper import paper_numbers, paper_scores
 from hybridir_utils.results.style import SHORT_SETTINGS
+from hybridir_utils.suite.running import HEADLINE
 
 PAPER = {  # PAPER §5 (arXiv 2408.10536, tables 3-8): X-X-mono, X-Y, hybrid for Mo., Cr., Mul., rank distance
     ("XQuAD-R", "paper, XLM-R"): ((0.792, 0.755, 0.798), (0.674, 0.700, 0.705), (0.548, 0.593, 0.593), (410, 295, 287)),
@@ -84,7 +85,7 @@ def test_batches_tell_the_share_within_a_language_and_the_worst_deviation():
         columns=["strategy", "question_language", "passage_language", "planned", "realised"],
     )
     within, off = findings.on_batches(shares)
-    assert "X-Y 0%, hybrid 55%" in within and "further than 5.0 points" in off
+    assert "X-Y 0%, hybrid 55%" in within and "further than 5.0 percentage points" in off
 
 
 @pytest.mark.parametrize(("better", "worse"), [("X-Y", "hybrid"), ("hybrid", "X-Y")])
@@ -189,7 +190,7 @@ def test_debiasing_names_the_best_method():
     ]
     table = pd.DataFrame(rows, columns=["strategy", "method", "value"]).assign(base="b", task="t", metric="mAP", setting="multilingual")
     (sentence,) = findings.on_debiasing(table)
-    assert "lir moves X-X-mono from 0.200 to 0.400" in sentence and "give 0.600, and lsar on top of them 0.700" in sentence
+    assert "LIR moves X-X-mono from 0.200 to 0.400" in sentence and "give 0.600, and LSAR on top of them 0.700" in sentence
     assert findings.on_debiasing(table[table["strategy"] == "hybrid"]) == []
 
 
@@ -200,7 +201,13 @@ def test_what_batches_give_stands_beside_what_a_mean_gives():
     (sentence,) = findings.on_beside_a_mean(table)
     assert "untrained 0.300 and 300; hybrid batches 0.550 and 550; a mean taken off" in sentence
     assert "A mean alone gives 80% of the batches' gain in mAP; centring on top of the batches changes mAP by +0.010." in sentence
+    (short,) = findings.on_mean_alone(table)
+    assert short == (
+        "t, from b: hybrid batches move Mul. mAP from 0.300 to 0.550; a mean taken off each language, nothing trained, to 0.500 "
+        "(80% of that gain); both to 0.560."
+    )
     worse = table.assign(value=table["value"].where(table["strategy"] != "hybrid", 0.1))
+    assert "gain" not in findings.on_mean_alone(worse)[0]
     assert "gain" not in findings.on_beside_a_mean(worse)[0]
     assert findings.on_beside_a_mean(table[table["strategy"] == "hybrid"]) == []
 
@@ -279,7 +286,7 @@ def test_comparators_stand_beside_the_encoder_as_it_is(made_up):
     debiasing = made_up["debiasing"]
     table = tables.debiasing_table(debiasing)
     shown = table.loc[(TASKS[0], "aligned", "hybrid")]
-    assert list(shown.index.get_level_values("method")) == ["none", "centring", "centring", "lir", "lsar", "shift"]
+    assert list(shown.index.get_level_values("method")) == ["none", "centring", "centring", "LIR", "LSAR", "SHIFT"]
     assert list(table)[:4] == ["Mo. mAP", "Cr. mAP", "Mul. mAP", "Mul. R@10"] and "rank distance" in table
     on_pool = tables.fitted_on_pool(debiasing)
     assert (
@@ -336,3 +343,13 @@ def test_public_encoders_stand_beside_what_is_published_of_them():
     table = tables.reference_table(scores)
     assert table.loc[("miracl", "mE5-base"), ["published", "ours", "verdict"]].tolist() == [0.622, 0.6, "near"]
     assert tables.reference_table(made_up_tables()["scores"]).empty
+
+
+def test_the_highest_strategy_is_counted_over_tasks_and_bases(made_up):
+    (told,) = findings.on_highest(made_up["scores"])
+    best = findings.trained(findings.macro(made_up["scores"])).groupby(["setting", "task", "base", "strategy"])["value"].mean()
+    names = [key[-1] for key in best["monolingual"].groupby(["task", "base"]).idxmax()]
+    assert told.startswith(f"Highest mAP in {len(names)} cases (test set and base): Mo. ") and len(told) < HEADLINE
+    mono = told.partition("Mo. ")[2].partition(";")[0].split(", ")
+    assert sorted(mono) == sorted(f"{name} in {names.count(name)}" for name in set(names))
+    assert findings.on_highest(made_up["scores"].head(0)) == []

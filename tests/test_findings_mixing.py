@@ -103,7 +103,7 @@ def best(**among: tuple) -> pd.DataFrame:
 
 def test_recommendations_name_alpha_interval_and_what_suits_every_goal():
     task, both = study.on_best(best(mono=(1.0, 0.5), cross=(0.0, 0.5)))
-    assert "mono α = 1 (0.25 to 1), cross α = 0 (0.25 to 1)" in task and both == "Among the best for all 2 goals: α = 0.5."
+    assert "mono α = 1 (0.25 to 1), cross α = 0 (0.25 to 1)" in task and both == "Among the best for each of the 2 goals: α = 0.5."
     none = study.on_best(best(mono=(1.0,), cross=(0.0, 0.25), mul=(0.25,)))[-1]
     assert "No α is among the best for all 3 goals" in none and "α = 0.25, among the best for 2 of them" in none
 

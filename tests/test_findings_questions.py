@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import pytest
 from made_up_shift import HOME, values
@@ -32,12 +34,17 @@ def said(means: dict[str, float], **options) -> list[str]:
     return study.on_recall(recall_means(per), study.question_tests(per, 300))
 
 
-@pytest.mark.parametrize(("value", "words"), [(0.5, "rises to 0.499 (+0."), (0.3, "falls to 0.299 (-0."), (0.4, NO_CHANGE)])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0.5, "rises with X-X-mono (0.499), X-Y, hybrid."),
+        (0.3, "rises with X-Y, hybrid, falls with X-X-mono (0.299)."),
+        (0.4, f"rises with X-Y, hybrid, {NO_CHANGE} X-X-mono (0.399)."),
+    ],
+)
 def test_each_objective_is_told_against_the_untrained_base(value, words):
-    (first, _) = said({"X-X-mono": value, "X-Y": 0.45, "hybrid": 0.45})
-    assert first.startswith("From aligned, Recall@1 is 0.399 before training; ")
-    assert f"with X-X-mono (the monolingual objective alone) it {words}" in first
-    assert "with X-Y (the cross-lingual objective alone) it rises to" in first and "hybrid (both in one mix) it rises to" in first
+    first = said({"X-X-mono": value, "X-Y": 0.6, "hybrid": 0.6})[0]
+    assert re.sub(r"(X-Y|hybrid) \(0\.(599|600|601)\)", r"\1", first) == f"From aligned, Recall@1 is 0.399 before training; it {words}"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +76,6 @@ def test_the_interval_over_seeds_is_that_of_the_trained_encoders():
 
 
 def test_one_seed_says_what_stays_open():
-    assert "over seeds" not in said({"X-Y": 0.5, "hybrid": 0.6}, seeds=(1,))[0]
     assert "cannot be concluded" in findings.on_seeds([1])[0] and findings.on_seeds([1, 2]) == []
 
 
@@ -80,8 +86,8 @@ def test_trained_and_untrained_languages_are_told_apart():
     tests = study.question_tests(per, 200)
     first, trained, untrained = study.on_languages(tests, ("de", "en", "km"), ("de", "en"))
     assert first == "No training batch holds km."
-    assert "both languages trained: X-Y rises (+0.1" in trained and trained.endswith("Hybrid is ahead of X-Y (+0.099).")
-    assert "one language untrained: X-Y falls (-0.1" in untrained
+    assert "both languages trained: Recall@1 rises with X-Y (+0.1" in trained and trained.endswith("Hybrid is ahead of X-Y (+0.099).")
+    assert "one language untrained: Recall@1 falls with X-Y (-0.1" in untrained
 
 
 @pytest.mark.parametrize(("trained", "words"), [

@@ -14,7 +14,7 @@ from hybridir_utils.experiment.profile import load_profile, make_profile
 from hybridir_utils.experiment.run import open_run
 from hybridir_utils.studies import languages as study
 from hybridir_utils.studies import plots
-from hybridir_utils.studies.languages import on_cost, on_languages, on_methods
+from hybridir_utils.studies.languages import on_growth, on_highest, on_languages, on_methods, on_training_cost
 from hybridir_utils.train.methods import METHODS
 
 TINY = {
@@ -166,6 +166,7 @@ def test_methods_are_named_by_what_the_tests_say():
     assert "Hybrid is ahead of crop (+0.500), behind X-Y (-0.100)." in told
     (told,) = on_methods(scores, made_up_tests({"X-Y": 0.1}, p=0.2))
     assert "not clearly different from X-Y" in told
+    assert on_highest(scores) == ["Highest mAP: Mul. X-Y (0.700; hybrid 0.600)."]
 
 
 def language_rows(seen, unseen):
@@ -189,10 +190,10 @@ def test_unseen_languages_are_spoken_of_apart():
 def test_cost_is_told_from_the_tables():
     tables = many_languages(np.random.default_rng(1))
     seconds = tables["many_cost"].groupby("strategy")["seconds"].min()
-    first, second = on_cost(tables["many_cost"], tables["many_growth"])
+    (first,), (second,) = on_training_cost(tables["many_cost"]), on_growth(tables["many_growth"])
     assert f"({seconds.idxmin()})" in first and f"({seconds.idxmax()})" in first
-    assert "From 2 to 3 languages (1.5 x the pool)" in second and "training 1.0 x" in second and "evaluation 1.5 x" in second
-    assert len(on_cost(tables["many_cost"], tables["many_growth"].iloc[:0])) == 1
+    assert "From 2 to 3 languages (1.5 x the pool)" in second and "1.0 x for training" in second and "1.5 x for evaluation" in second
+    assert on_growth(tables["many_growth"].iloc[:0]) == []
 
 
 def test_a_first_training_that_also_reads_and_tokenises_counts_in_no_time():
@@ -200,7 +201,7 @@ def test_a_first_training_that_also_reads_and_tokenises_counts_in_no_time():
     rows = [("hybrid", 1, 9.0), ("hybrid", 2, 2.0), ("X-Y", 1, 3.0), ("X-Y", 2, 3.0)]
     cost = pd.DataFrame([(*row, 10) for row in rows], columns=["strategy", "seed", "seconds", "steps"])
     tables = many_languages(np.random.default_rng(1)) | {"many_cost": cost}
-    (said,) = on_cost(cost, tables["many_growth"].iloc[:0])
+    (said,) = on_training_cost(cost)
     assert said == "Training took 2 (hybrid) to 3 seconds (X-Y) for one encoder, the fastest of its seeds."
     drawn = {line.get_label(): line.get_xdata()[0] for line in plots.cost(tables["many_scores"], cost).axes[0].lines}
     assert drawn == {"hybrid": 2.0, "X-Y": 3.0}

@@ -194,6 +194,7 @@ FAULTS = {
     "code at the end": ("sections", lambda book: book.cells.append(nbformat.v4.new_code_cell("1", execution_count=5))),
     "another question first": ("answer", lambda book: book.cells.insert(4, nbformat.v4.new_markdown_cell("## Another?"))),
     "no findings": ("answer", source(5, "x + y", instead=True)),
+    "a first finding of many words": ("answer", told(5, 0, "text/markdown", f"- {'a' * 241}")),
     "six findings": ("answer", told(5, 0, "text/markdown", "- a\n" * 6)),
     "findings folded": ("answer", told(5, 0, "text/markdown", "<details>\n- a\n</details>")),
     "another main cell": ("answer", source(6, "x + y", instead=True)),

@@ -89,8 +89,8 @@ FIGURES = {
         FigureRecipe("01_coverage", ("coverage",), "Pairs per language after each step of the preparation.", "on_coverage"),
         FigureRecipe("01_lengths", ("lengths",), "Length of questions and passages by language.", "on_lengths"),
         FigureRecipe("01_rejections", ("rejections",), "Texts refused by each quality check, by language.", "on_rejections"),
-        FigureRecipe("02_batches", ("language_shares",), "Languages of question x passage in the planned batches.", "on_batches"),
         FigureRecipe("02_losses", ("losses",), "Training and validation losses, mean and range over seeds.", "on_losses"),
+        FigureRecipe("02_batches", ("language_shares",), "Languages of question x passage in the planned batches.", "on_batches"),
         FigureRecipe("03_scores", ("scores",), "mAP by setting; a dot a seed.", "on_scores", ("scores", "tests")),
         FigureRecipe(
             "03_differences", ("tests",), "AP of each strategy minus hybrid's, with 95 % intervals.", "on_scores", ("scores", "tests")
@@ -98,18 +98,18 @@ FIGURES = {
         FigureRecipe("03_languages", ("scores",), "mAP by question language.", "on_query_languages"),
         FigureRecipe("03_heatmap", ("heat",), "mAP of question language x answer language in the mixed pool.", "on_heat"),
         FigureRecipe(
+            "04_beside_a_mean",
+            ("debiasing",),
+            "Every strategy as it is and with each language's mean taken off, beside the paper's.",
+            "on_beside_a_mean",
+        ),
+        FigureRecipe(
             "04_rank_distance", ("distances",), "Distribution of the rank distance over questions.", "on_bias", ("bias", "bias_tests")
         ),
         FigureRecipe("04_language_share", ("bias",), "Same-language share of the top 10 against the pool.", "on_language_share"),
         FigureRecipe("04_map", ("map",), "Parallel questions and passages on two principal components.", "on_map"),
         FigureRecipe("04_alignment", ("alignment",), "Alignment, uniformity and language identity of the vectors.", "on_vectors"),
         FigureRecipe("04_debiasing", ("debiasing",), "Training-free removal of language identity.", "on_debiasing"),
-        FigureRecipe(
-            "04_beside_a_mean",
-            ("debiasing",),
-            "Every strategy as it is and with each language's mean taken off, beside the paper's.",
-            "on_beside_a_mean",
-        ),
         FigureRecipe(
             "05_curves",
             ("mixing",),
@@ -119,7 +119,7 @@ FIGURES = {
         ),
         FigureRecipe("05_pareto", ("mixing",), "Monolingual against cross-lingual mAP of every mix, with the Pareto front.", "on_pareto"),
         FigureRecipe("05_recommended", ("mixing_best",), "Best α of every goal with its 95 % interval.", "on_best"),
-        FigureRecipe("06_kept", ("shift",), "Share of mAP kept under domain shift, by strategy.", "on_kept"),
+        FigureRecipe("06_kept", ("shift",), "Share of mAP kept under domain shift, by strategy.", "on_share"),
         FigureRecipe(
             "06_alignment",
             ("shift_alignment",),

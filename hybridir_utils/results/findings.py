@@ -11,7 +11,7 @@ from ..rank.bias import not_computed
 from ..rank.significance import clear_direction
 from ..tasks.retrieval_task import RetrievalTask
 from .style import SHORT_SETTINGS, Nothing, in_order
-from .tables import LOWER_IS_BETTER, column_names, fitted_on_pool, macro, of_encoders, trained
+from .tables import LOWER_IS_BETTER, METHODS, column_names, fitted_on_pool, macro, of_encoders, trained
 
 HYBRID = "hybrid"
 MAIN_BASELINES = ("X-X-mono", "X-Y")
@@ -70,7 +70,7 @@ def on_batches(shares: pd.DataFrame) -> list[str]:
     mono = ", ".join(f"{strategy} {same[strategy]:.0%}" for strategy in in_order(same.index))
     return [
         f"Share of pairs whose question and passage are in one language: {mono}.",
-        f"No language pair is further than {100 * off:.1f} points from its planned share.",
+        f"No language pair is further than {100 * off:.1f} percentage points from its planned share.",
     ]
 
 
@@ -118,11 +118,32 @@ def against_main(tests: pd.DataFrame) -> list[str]:
     rows = rows.assign(goal=column_names(rows, "measure"), found=[verdict(row) for row in rows.itertuples()])
     sentences = []
     for goal, part in rows.groupby("goal", sort=False):
-        several = part.groupby(["strategy", "found"], sort=False)["mean_difference"].agg(["size", "mean"])
-        pairs, digits = len(part.drop_duplicates(["task", "base"])), 0 if goal in LOWER_IS_BETTER else 3
-        told = [f"{word} {name} in {n} (mean {-mean:+,.{digits}f})" for (name, word), n, mean in several.itertuples()]
-        sentences.append(f"{goal}, over {pairs} pair{'s' * (pairs > 1)} of task and base: hybrid is {', '.join(told)}.")
+        several = part.groupby(["found", "strategy"], sort=False)["mean_difference"].agg(["size", "mean"])
+        less, cases = goal in LOWER_IS_BETTER, len(part.drop_duplicates(["task", "base"]))
+        form = "{:+z,.0f} ranks" if less else "{:+z.3f}"
+        told = ", ".join(
+            f"{word} " + ", ".join(f"{name} in {n} ({form.format(-mean)})" for (_, name), n, mean in rows.itertuples())
+            for word, rows in several.groupby("found", sort=False)
+        )
+        about = f"{goal[:1].upper()}{goal[1:]}{' (less is better)' * less}, mean difference in {_cases(cases)}"
+        sentences.append(f"{about}: hybrid is {told}.")
     return sentences
+
+
+def on_highest(scores: pd.DataFrame) -> list[str]:
+    """Which trained strategy has the highest mAP in each setting, and in how many test sets and bases."""
+    means = trained(macro(scores)).groupby(["setting", "task", "base", "strategy"])["value"].mean()
+    best = pd.DataFrame([*means.groupby(["setting", "task", "base"]).idxmax()], columns=means.index.names)
+    told = [
+        f"{short} {', '.join(f'{name} in {n}' for name, n in best.loc[best['setting'] == setting, 'strategy'].value_counts().items())}"
+        for setting, short in SHORT_SETTINGS.items()
+        if setting in set(best["setting"])
+    ]
+    return [f"Highest mAP in {_cases(len(best.drop_duplicates(['task', 'base'])))}: {'; '.join(told)}."] if told else []
+
+
+def _cases(number: int) -> str:
+    return f"{number} case{'s' * (number > 1)} (test set and base)"
 
 
 def on_not_computed(tasks: Mapping[str, RetrievalTask]) -> list[str]:
@@ -151,7 +172,7 @@ def verdict(row) -> str:
 
 def gain(row) -> str:
     """The baseline minus the strategy, as a signed number: tested rows hold the strategy minus its baseline."""
-    return f"{-row.mean_difference:+.3f}"
+    return f"{-row.mean_difference:+z.3f}"
 
 
 def grouped(rows: pd.DataFrame, number: Callable = gain, words: Mapping[str, str] | None = None) -> str:
@@ -224,9 +245,9 @@ def on_debiasing(debiasing: pd.DataFrame) -> list[str]:
         mono, hybrid = means["X-X-mono"], means["hybrid"]
         best = mono.drop("none").idxmax()
         sentences.append(
-            f"From {base}, {best} moves X-X-mono from {mono['none']:.3f} to {mono[best]:.3f} Mul. mAP; "
+            f"From {base}, {METHODS[best]} moves X-X-mono from {mono['none']:.3f} to {mono[best]:.3f} Mul. mAP; "
             f"hybrid batches without any method give {hybrid['none']:.3f}, "
-            f"and {hybrid.drop('none').idxmax()} on top of them {hybrid.drop('none').max():.3f}."
+            f"and {METHODS[hybrid.drop('none').idxmax()]} on top of them {hybrid.drop('none').max():.3f}."
             + _as_an_index(mixed.loc[(mixed["base"] == base) & (mixed["task"] == part["task"].iloc[0])])
         )
     return sentences
@@ -234,27 +255,45 @@ def on_debiasing(debiasing: pd.DataFrame) -> list[str]:
 
 def on_beside_a_mean(debiasing: pd.DataFrame) -> list[str]:
     """How much of what hybrid batches give in the mixed pool a mean vector taken off gives, and whether one adds to the other; by base."""
-    rows = fitted_on_pool(debiasing[debiasing["setting"] == "multilingual"])
     sentences = []
+    for where, means in _ways(debiasing):
+        forms = {metric: form for metric, form in {"mAP": "{:.3f}", "rank distance": "{:,.0f}"}.items() if metric in means}
+        told = "; ".join(
+            f"{name} {' and '.join(form.format(means[metric][way]) for metric, form in forms.items())}" for name, way in WAYS.items()
+        )
+        sentences.append(f"{where}, Mul. {' and '.join(forms)}: {told}.{_share([means['mAP'][way] for way in WAYS.values()])}")
+    return sentences
+
+
+def on_mean_alone(debiasing: pd.DataFrame) -> list[str]:
+    """The same of mAP alone, in one short sentence a base."""
+    sentences = []
+    for where, means in _ways(debiasing):
+        before, batches, centred, both = (means["mAP"][way] for way in WAYS.values())
+        share = f" ({(centred - before) / (batches - before):.0%} of that gain)" if batches > before else ""
+        sentences.append(
+            f"{where}: hybrid batches move Mul. mAP from {before:.3f} to {batches:.3f}; a mean taken off each language, nothing trained, "
+            f"to {centred:.3f}{share}; both to {both:.3f}."
+        )
+    return sentences
+
+
+def _ways(debiasing: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
+    """(task and base, means by metric, strategy and method) of the bases that have all of WAYS in the mixed pool."""
+    rows = fitted_on_pool(debiasing[debiasing["setting"] == "multilingual"])
     for base, part in rows.groupby("base"):
         means = part.groupby(["metric", "strategy", "method"])["value"].mean()
         if all(("mAP", *way) in means.index for way in WAYS.values()):
-            forms = {metric: form for metric, form in {"mAP": "{:.3f}", "rank distance": "{:,.0f}"}.items() if metric in means}
-            told = "; ".join(
-                f"{name} {' and '.join(form.format(means[metric][way]) for metric, form in forms.items())}" for name, way in WAYS.items()
-            )
-            shares = _share([means["mAP"][way] for way in WAYS.values()])
-            sentences.append(f"{part['task'].iloc[0]}, from {base}, Mul. {' and '.join(forms)}: {told}.{shares}")
-    return sentences
+            yield f"{part['task'].iloc[0]}, from {base}", means
 
 
 def _share(maps: Sequence[float]) -> str:
     """What centring gives the untrained encoder as a share of what hybrid batches give, where they give something; maps: mAP of WAYS."""
     before, batches, centred, both = maps
-    adds = f"; centring on top of the batches changes mAP by {both - batches:+.3f}"
-    return (
-        f" A mean alone gives {(centred - before) / (batches - before):.0%} of the batches' gain in mAP{adds}." if batches > before else ""
-    )
+    if batches <= before:
+        return ""
+    share = f" A mean alone gives {(centred - before) / (batches - before):.0%} of the batches' gain in mAP"
+    return f"{share}; centring on top of the batches changes mAP by {both - batches:+z.3f}."
 
 
 def _as_an_index(debiasing: pd.DataFrame) -> str:

@@ -232,7 +232,7 @@ def debiasing(table: pd.DataFrame):
                 )
         ax.axvline(0, color="grey", lw=1)
         label(ax, "change of mAP", "", f"{setting}, from {base}")
-    marks = [handle(name, marker, "grey") for name, marker in MARKS.items() if name in changed and name != "none"]
+    marks = [handle(METHODS[name], marker, "grey") for name, marker in MARKS.items() if name in changed and name != "none"]
     legend_below(figure, marks, title="lines: range over seeds; at the right: mAP of the encoder as it is")
     return figure
 
@@ -326,6 +326,7 @@ def _by_language(wide: pd.DataFrame, what: str, numbers: pd.DataFrame, tops: pd.
     name_languages(ax, wide.index)
     for place, (number, top) in enumerate(zip(numbers.iloc[:, 0], tops, strict=True)):
         ax.annotate(f"{number:,.0f}", (place, top), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=6)
+    ax.yaxis.set_major_formatter("{x:,.0f}")
     ax.set(xlabel="language", ylabel=what)
     ax.margins(y=0.12)
     ax.grid(axis="x", visible=False)

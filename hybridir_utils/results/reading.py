@@ -97,12 +97,13 @@ def encoder_size(folder) -> str:
 
 
 def show_card(encoders: Mapping[EncoderKey, Path], strategy: str):
-    """The card of the first encoder trained with a strategy, as Markdown."""
+    """The card of the first encoder trained with a strategy, as Markdown, folded."""
     from IPython.display import Markdown
 
     folder = next(folder for key, folder in encoders.items() if key.strategy == strategy)
     text = (folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)[2]
-    return Markdown(text.replace("\n# ", "\n### ").replace("\n## ", "\n#### "))
+    text = text.replace("\n# ", "\n### ").replace("\n## ", "\n#### ")
+    return Markdown(f"<details><summary>The card of {folder.name}</summary>\n\n{text}\n\n</details>")
 
 
 def reported_cost(cost: pd.DataFrame, steps: int) -> pd.DataFrame:

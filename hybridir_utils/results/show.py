@@ -147,11 +147,12 @@ def _styled(frame: pd.DataFrame, best: bool, grey: np.ndarray | None) -> str:
     from pandas.io.formats.style import Styler
 
     bold = best_of_columns(frame) if best else pd.DataFrame(False, frame.index, frame.columns)
-    cells = frame.apply(_as_text)
+    cells, several = as_texts(frame), frame.index.nlevels > 1
     texts = cells.map(escape).mask(bold, cells.map(lambda cell: f"<b>{escape(cell)}</b>"))
     texts.columns = [" ".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in frame.columns]
-    texts = texts.rename_axis(columns=escape(str(frame.index.names[-1] or "")))
-    styler = Styler(texts, uuid=fingerprint(cells.to_csv())[:8], cell_ids=False).hide(names=True)
+    names = [escape(str(name or "").replace("_", " ")) for name in frame.index.names]
+    texts = texts.rename_axis(index=names, columns=None if several else names[0])
+    styler = Styler(texts, uuid=fingerprint(cells.to_csv())[:8], cell_ids=False).hide(names=not several)
     styler = styler.format_index(escape="html", axis=0).format_index(escape="html", axis=1)
     if grey is not None:
         styler = styler.set_td_classes(pd.DataFrame(np.where(grey, "unclear", ""), texts.index, texts.columns))
@@ -166,6 +167,11 @@ def _of_texts(cells: pd.DataFrame) -> Iterator[dict[str, str]]:
         if column.map(_number).isna().all():
             wrapped = ";white-space:normal;min-width:16em" if column.str.len().max() > LONG else ""
             yield {"selector": f".col{place}", "props": f"text-align:left{wrapped}"}
+
+
+def as_texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Every cell as it is read, column by column."""
+    return frame.apply(_as_text)
 
 
 def _as_text(column: pd.Series) -> pd.Series:

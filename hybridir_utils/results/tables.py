@@ -24,7 +24,8 @@ BY_LANGUAGE = [*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "Mo. nDCG
 PRINTED_BY_LANGUAGE = ("mAP", "R@1", "R@10", "nDCG@10", "nDCG@20", "R@100", "Recall@20", "Recall@100")
 SHOWN_OF_BIAS = ("same-language share@10", "same-language pool share", "rank distance")  # by language; the others as averages alone
 PAPER_TASKS = {"xquad-r": "XQuAD-R", "mlqa-r": "MLQA-R"}  # those of all three settings
-METHODS = ("none", "centring", "lir", "lsar", "shift")  # that train nothing
+# Methods that train nothing: as tables name them -> as the field writes them.
+METHODS = {"none": "none", "centring": "centring", "lir": "LIR", "lsar": "LSAR", "shift": "SHIFT"}
 COMPARATOR = ["method", "fitted_on", "question_language"]
 NOTHING, MISSING = "This run has nothing of this.", "–"  # in place of a table without rows, and of a cell without a value
 
@@ -229,7 +230,7 @@ def debiasing_table(debiasing: pd.DataFrame) -> pd.DataFrame:
     rows = of_encoders(debiasing)
     wide = rows.assign(column=column_names(rows)).pivot_table(index=[*KEYS, *COMPARATOR], columns="column", values="value")
     measures = [*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "Mul. R@10", *MAIN_MEASURES]
-    return ordered(wide, debiasing["task"]).reindex(columns=measures).round(3)
+    return ordered(wide, debiasing["task"]).reindex(columns=measures).rename(index=METHODS, level="method").round(3)
 
 
 def column_names(rows: pd.DataFrame, metric: str = "metric") -> pd.Series:

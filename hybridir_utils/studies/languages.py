@@ -115,7 +115,11 @@ def _grown(run: Run, count: int, common: Run) -> pd.DataFrame:
 
 def growth_table(grown: pd.DataFrame) -> pd.DataFrame:
     """`growth` by number of languages, mean over seeds."""
-    return grown.astype(float).groupby("languages").mean().drop(columns="seed").round(3)
+    names = {column: f"{name}, s" for column, name in SECONDS.items()} | {
+        setting: f"{short} mAP" for setting, short in SHORT_SETTINGS.items()
+    }
+    means = grown.astype({"languages": int}).groupby("languages").mean(numeric_only=True)
+    return means[[name for name in GROWTH[2:] if name in means]].round(3).rename(columns=names)
 
 
 def language_list(profile, patterns: tuple[str, ...]) -> pd.DataFrame:
@@ -153,7 +157,7 @@ def method_table(scores: pd.DataFrame, bias: pd.DataFrame, cost: pd.DataFrame) -
     table = score_table(scores, bias).droplevel(["task", "base"])
     table = table[[name for name in (*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "rank distance") if name in table]]
     effort = cost.groupby("strategy").agg(steps=("steps", "first"), seconds=("seconds", "min"))
-    return table.join(effort.round(1).assign(steps=effort["steps"].map("{:,}".format))).fillna({"steps": MISSING})
+    return table.join(effort.assign(seconds=effort["seconds"].map("{:.1f}".format)))
 
 
 def by_language(scores: pd.DataFrame, languages: pd.DataFrame) -> pd.DataFrame:
@@ -165,11 +169,23 @@ def by_language(scores: pd.DataFrame, languages: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_group(table: pd.DataFrame, column: str, setting: str) -> pd.DataFrame:
-    """Mean mAP of one setting by family, script, training or texts: groups as rows with their number of languages, methods as columns."""
-    rows = table[table["setting"] == setting]
+    """Mean mAP of one setting by family, script, training or texts: groups as rows with their number of languages, methods
+    and BM25 as columns."""
+    rows = table[(table["setting"] == setting) & (table["strategy"] != "random")]
     wide = rows.pivot_table(index=column, columns="strategy", values="value")[in_order(rows["strategy"])]
     wide.insert(0, "languages", rows.groupby(column)["language"].nunique())
     return wide.round(3)
+
+
+def on_highest(scores: pd.DataFrame) -> list[str]:
+    """The best method of each setting beside hybrid, in one sentence."""
+    means = trained(macro(scores)).groupby(["setting", "strategy"])["value"].mean().unstack("setting")
+    told = [
+        f"{short} {means[setting].idxmax()} ({means[setting].max():.3f}; hybrid {means[setting].get(HYBRID, float('nan')):.3f})"
+        for setting, short in SHORT_SETTINGS.items()
+        if setting in means
+    ]
+    return [f"Highest mAP: {', '.join(told)}."] if told else []
 
 
 def on_methods(scores: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
@@ -216,11 +232,6 @@ def _on_families(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def on_cost(cost: pd.DataFrame, growth: pd.DataFrame) -> list[str]:
-    """What methods and more languages cost; times of the fastest seed, as in the figures."""
-    return on_training_cost(cost) + on_growth(growth)
-
-
 def on_training_cost(cost: pd.DataFrame) -> list[str]:
     """The cheapest and the dearest method."""
     seconds = cost.groupby("strategy")["seconds"].min()
@@ -236,9 +247,9 @@ def on_growth(growth: pd.DataFrame) -> list[str]:
         return []
     means, fastest = (growth.groupby("languages").agg(how, numeric_only=True) for how in ("mean", "min"))
     first, last, early, late = means.iloc[0], means.iloc[-1], fastest.iloc[0], fastest.iloc[-1]
-    times = ", ".join(f"{name} {late[column] / early[column]:.1f} x" for column, name in SECONDS.items())
+    times = ", ".join(f"{late[column] / early[column]:.1f} x for {name}" for column, name in SECONDS.items())
     moved = ", ".join(f"{short} {first[s]:.3f} to {last[s]:.3f}" for s, short in SHORT_SETTINGS.items() if s in means)
     return [
-        f"From {means.index[0]} to {means.index[-1]} languages ({last['candidates'] / first['candidates']:.1f} x the pool), the steps take "
-        f"{times} as long; hybrid's mAP on the first {means.index[0]} languages goes from {moved}."
+        f"From {means.index[0]} to {means.index[-1]} languages ({last['candidates'] / first['candidates']:.1f} x the pool) the time is "
+        f"{times}; hybrid's mAP on the first {means.index[0]} languages goes from {moved}."
     ]

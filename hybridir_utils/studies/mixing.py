@@ -247,7 +247,7 @@ def on_stability(table: pd.DataFrame, tests: pd.DataFrame, reference: float) -> 
         sentences.append(f"{task}, what α from 0.4 to 0.6 moves, of what the whole grid moves: {moves}; {told}.")
     held = f"does not hold by these tests on {', '.join(moved)}" if moved else "is not contradicted by any test here"
     bounds = dict.fromkeys(f"{share(shares):.0%}" for share in (min, max)) if shares else ()
-    size = f"; its measures move by {' to '.join(bounds)} of what they move over the whole grid" if shares else ""
+    size = f"; measures move there by {' to '.join(bounds)} of their range over all α" if shares else ""
     return [*sentences, f'The paper\'s "stable for 0.4 to 0.6" {held}{size}.']
 
 
@@ -321,7 +321,7 @@ def on_best(best: pd.DataFrame) -> list[str]:
     every = best.groupby("alpha")["among_best"].all()
     good, goals = [f"{alpha:g}" for alpha in every.index[every]], len(best.groupby(["task", "goal"]))
     if good:
-        return [*sentences, f"Among the best for all {goals} goals: α = {', '.join(good)}."]
+        return [*sentences, f"Among the best for each of the {goals} goals: α = {', '.join(good)}."]
     counts = best.groupby("alpha")["among_best"].sum()
     most = f"α = {counts.idxmax():g}, among the best for {counts.max()} of them"
     return [*sentences, f"No α is among the best for all {goals} goals: which one to take depends on the goal. The least bad is {most}."]

@@ -48,10 +48,9 @@ ENCODER = ["base", "strategy", "alpha", "seed", "task"]
 KINDS = (ALL_PAIRS, *PAIR_KINDS)
 KIND_WORDS = dict(zip(PAIR_KINDS, ("both languages trained", "one language untrained", "both languages untrained"), strict=True))
 MAIN = MEASURES[0]
-OBJECTIVES = {"X-X-mono": "the monolingual objective alone", "X-Y": "the cross-lingual objective alone", HYBRID: "both in one mix"}
 COMPARED = ("X-Y", "X-X-mono", UNTRAINED)  # with hybrid, pair by pair
-CHANGE = {AHEAD: "falls", BEHIND: "rises"}  # of the untrained base against a strategy
-NO_CHANGE = "does not clearly change"
+CHANGE = {BEHIND: "rises with", AHEAD: "falls with"}  # of the untrained base against a strategy
+NO_CHANGE = "does not clearly change with"
 
 
 def question_task(run: Run) -> str:
@@ -191,22 +190,15 @@ def on_recall(means: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
     values = means[(means["metric"] == MAIN) & (means["setting"] == ALL_PAIRS)].groupby(["base", "strategy"])["value"].mean()
     for base, part in rows.groupby("base", sort=False):
         before = part[part["baseline"] == UNTRAINED]
-        told = [
-            f"{_named(row.strategy)} it {change(row)} to {values[base, row.strategy]:.3f} ({row.mean_difference:+.3f}{_seeds(row)})"
-            for row in _in_order(before)
-        ]
-        sentences.append(f"From {base}, {MAIN} is {values[base, UNTRAINED]:.3f} before training; with {'; with '.join(told)}.")
+        told = ", ".join(
+            f"{word} {', '.join(f'{row.strategy} ({values[base, row.strategy]:.3f})' for row in rows)}"
+            for word in (*CHANGE.values(), NO_CHANGE)
+            if (rows := [row for row in _in_order(before) if change(row) == word])
+        )
+        sentences.append(f"From {base}, {MAIN} is {values[base, UNTRAINED]:.3f} before training; it {told}.")
         if mixed := _on_mix(base, part):
             sentences.append(mixed)
     return sentences
-
-
-def _named(strategy: str) -> str:
-    return f"{strategy} ({OBJECTIVES[strategy]})" if strategy in OBJECTIVES else strategy
-
-
-def _seeds(row) -> str:
-    return "" if pd.isna(row.seed_low) else f", over seeds {row.seed_low:+.3f} to {row.seed_high:+.3f}"
 
 
 def _in_order(rows: pd.DataFrame) -> list:
@@ -245,9 +237,9 @@ def on_languages(tests: pd.DataFrame, languages: Collection[str], trained: Colle
         for kind in [kind for kind in KINDS if kind in set(part["setting"])]:
             of_kind = part[part["setting"] == kind]
             before, mixed = (of_kind[of_kind["baseline"] == baseline] for baseline in (UNTRAINED, HYBRID))
-            changes = ", ".join(f"{row.strategy} {change(row)} ({row.mean_difference:+.3f})" for row in _in_order(before))
+            changes = ", ".join(f"{change(row)} {row.strategy} ({row.mean_difference:+.3f})" for row in _in_order(before))
             against = grouped(mixed)
-            sentences.append(f"From {base}, {KIND_WORDS[kind]}: {changes}." + (f" Hybrid is {against}." if against else ""))
+            sentences.append(f"From {base}, {KIND_WORDS[kind]}: {MAIN} {changes}." + (f" Hybrid is {against}." if against else ""))
     return sentences
 
 

@@ -187,14 +187,27 @@ def on_tasks(languages: pd.DataFrame, shifted: Sequence[str]) -> list[str]:
 
 
 def on_kept(kept: pd.DataFrame) -> list[str]:
-    """S0: hybrid's share of accuracy kept beside each other strategy's, per shifted task and base; and which tasks are easier anyway."""
+    """S0: hybrid's share of accuracy kept beside each other strategy's, per shifted task and base."""
     sentences = []
     for (task, base), part in trained(kept).groupby(["task", "base"], sort=False):
         settings = [(short, part[part["setting"] == setting].set_index("strategy")) for setting, short in SHORT_SETTINGS.items()]
         told = [_kept(short, rows) for short, rows in settings if HYBRID in rows.index and pd.notna(rows.loc[HYBRID, "kept"])]
         if told:
             sentences.append(f"{task}, from {base}: hybrid keeps {'; '.join(told)}.")
-    return _easier(kept) + sentences
+    return sentences
+
+
+def on_share(kept: pd.DataFrame) -> list[str]:
+    """S0 in one sentence: the share of accuracy that hybrid keeps, over shifted tasks and bases; and which tasks are easier anyway."""
+    own = kept[kept["strategy"] == HYBRID].dropna(subset=["kept"])
+    shares = own.groupby("setting")["kept"].agg(["min", "max"])
+    told = [f"{_span(*shares.loc[setting])} of its {short} mAP" for setting, short in SHORT_SETTINGS.items() if setting in shares.index]
+    where = f"{', '.join(own['task'].unique())}; from {', '.join(own['base'].unique())}"
+    return [f"Under domain shift ({where}) hybrid keeps {', '.join(told)}.", *_easier(kept)] if told else []
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"{low:.0%} to {high:.0%}"
 
 
 def _kept(short: str, rows: pd.DataFrame) -> str:

@@ -24,6 +24,7 @@ from ..experiment.profile import load_profile
 from ..experiment.run import Run, changes_of, reference_figures, run_command
 from ..experiment.stamps import is_current, read_stamps
 from ..results.figures import FIGURES, read_result
+from ..results.show import as_texts
 from ..results.style import DPI, PIXELS
 from ..results.tables import bias_table, language_table, paper_by_language, paper_table, score_table, search_table
 from ..studies.claims.judging import CLAIMS, NOTES
@@ -45,7 +46,6 @@ SHORT = 12  # characters of a commit or fingerprint
 ALT_CHARACTERS = 500  # from where on an alternative text ends with the next sentence; all of them stand below the figure
 MOST_LANGUAGES = 16  # columns that a page can show; larger tables are named by their file
 MAIN_FIGURES = ("03_scores", "08_methods")  # the first that a run has stands beside its scores, before the claims
-NONE = "–"
 
 
 def write_report(run: Run) -> Path:
@@ -321,7 +321,7 @@ def _plain(markdown: str) -> str:
 
 def table_of(frame: pd.DataFrame, caption: str) -> dict:
     """A frame with one or two levels of columns; the levels of its index become row headers, of which the first spans its group."""
-    rows = list(zip(_labels(frame.index), (tuple(map(cell, row)) for row in frame.itertuples(index=False, name=None)), strict=True))
+    rows = list(zip(_labels(frame.index), as_texts(frame).itertuples(index=False, name=None), strict=True))
     several, columns = frame.index.nlevels > 1, _labels(frame.columns)
     groups = [list(group) for _, group in groupby(rows, key=lambda row: row[0][0])] if several else [[row] for row in rows]
     upper = [[_header(text, len(list(same))) for text, same in groupby(level)] for level in list(zip(*columns, strict=True))[:-1]]
@@ -349,14 +349,6 @@ def _group(rows: list[tuple]) -> list[dict]:
         {"headers": (first if not number else []) + list(map(_header, label[1:])), "cells": cells}
         for number, (label, cells) in enumerate(rows)
     ]
-
-
-def cell(value: object) -> str:
-    """Three decimals below ten, one below a hundred, none from there on; a dash for nothing."""
-    if not isinstance(value, float):
-        return str(value)
-    digits = 3 if abs(value) < 10 else 1 if abs(value) < 100 else 0
-    return NONE if pd.isna(value) else f"{value:,.{digits}f}"
 
 
 def page_tables(run: Run) -> dict[str, list[dict]]:

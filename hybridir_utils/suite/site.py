@@ -10,7 +10,7 @@ from ..base.errors import MissingInput
 from ..base.files import writing
 from ..experiment.run import Run, changes_of, run_command, run_folder
 from .report import notebook_part, rendered, template
-from .running import Step, notebooks
+from .running import Step, notebooks, said
 from .writeback import SHOWN
 
 START, REPORT = "index.html", "report.html"
@@ -26,7 +26,10 @@ def write_site(run: Run) -> Path:
     books = {_page_of(step.notebook): _outputs(step) for step in steps}
     parts = {_page_of(step.notebook): notebook_part(step) for step in steps}
     report = rendered(run, list(parts.values()), lambda path: _page_of(path) if path in books.values() else "")
-    bodies, cards = {START: "", **{name: _body(path) for name, path in books.items()}}, {name: _card(part) for name, part in parts.items()}
+    bodies, cards = (
+        {START: "", **{name: _body(path) for name, path in books.items()}},
+        {name: _card(parts[name], path) for name, path in books.items()},
+    )
     page, common = template("site.html"), {"run": run, "parts": parts, "cards": cards, "report": REPORT, "start": START}
     pages = {name: page.render(name=name, body=body, **common) for name, body in bodies.items()}
     return _replace(run_folder(run.name) / "site", pages | {REPORT: report}) / START
@@ -53,10 +56,9 @@ def _body(notebook: Path) -> str:
     return exporter.from_filename(str(notebook))[0]
 
 
-def _card(part: dict) -> dict:
-    """figures: of a notebook, those that say something first; finding: what the first says, else what the notebook asks."""
-    figures = sorted(part["figures"], key=lambda figure: not figure["sentences"])
-    return {"figures": figures, "finding": next((each["sentences"][0] for each in figures if each["sentences"]), part["lead"])}
+def _card(part: dict, notebook: Path) -> dict:
+    """The main figure of a notebook, where it has one, and its first finding, else what it asks."""
+    return {"figures": part["figures"][:1], "finding": next(iter(said(notebook)), part["lead"])}
 
 
 def _replace(folder: Path, pages: Mapping[str, str]) -> Path:

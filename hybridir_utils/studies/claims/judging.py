@@ -16,6 +16,7 @@ from . import facts, rules
 from .facts import counts_by_task, leaks_rechecked, mixture, task_counts
 from .rules import CONTRADICTED, SUPPORTED, SYMBOLS, Verdict, not_testable, zero_shot_tasks
 from .sources import (
+    PAPER,
     Source,
     about_sources,
     below_hybrid,
@@ -186,12 +187,12 @@ def parts_matrix(parts: pd.DataFrame) -> pd.DataFrame:
 
 
 def on_claims(table: pd.DataFrame) -> list[str]:
-    """What each source says of each claim, those it cannot test apart; and where a run and the paper's own tables part."""
+    """What each source says of each claim, runs before the paper's own tables; and where they part."""
     sentences = []
-    for source, rows in table.groupby("source", sort=False):
-        by_word = {word: rows[rows["verdict"] == word]["claim"].tolist() for word in SYMBOLS}
-        told = [f"{word}: {', '.join(map(str, numbers)) or 'none'}" for word, numbers in by_word.items()]
-        sentences.append(f"{source}: {'; '.join(told)}.")
+    for source in sorted(table["source"].unique(), key=lambda source: source.startswith(PAPER)):
+        verdicts = table[table["source"] == source].groupby("verdict")["claim"].agg(list)
+        told = [f"{', '.join(map(str, verdicts[word]))} {word}" for word in SYMBOLS if word in verdicts]
+        sentences.append(f"Claims judged from {source}: {'; '.join(told)}.")
     return sentences + _against_each_other(table)
 
 
