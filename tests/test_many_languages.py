@@ -194,6 +194,9 @@ def test_cost_is_told_from_the_tables():
     assert f"({seconds.idxmin()})" in first and f"({seconds.idxmax()})" in first
     assert "From 2 to 3 languages (1.5 x the pool)" in second and "1.0 x for training" in second and "1.5 x for evaluation" in second
     assert on_growth(tables["many_growth"].iloc[:0]) == []
+    shown = study.growth_table(tables["many_growth"])
+    assert shown.index.tolist() == [2, 3] and pd.api.types.is_integer_dtype(shown.index)
+    assert list(shown)[2:] == ["preparation, s", "training, s", "evaluation, s", "Mo. mAP", "Cr. mAP", "Mul. mAP"]
 
 
 def test_a_first_training_that_also_reads_and_tokenises_counts_in_no_time():

@@ -22,7 +22,7 @@ from hybridir_utils.results.figures import FIGURES, draw, read_result
 from hybridir_utils.results.tables import paper_table, score_table
 from hybridir_utils.studies.claims.judging import CLAIMS
 from hybridir_utils.suite.records import FAILED
-from hybridir_utils.suite.report import UNSEEN, cell, duration, table_of, visible, write_report
+from hybridir_utils.suite.report import UNSEEN, duration, table_of, visible, write_report
 from hybridir_utils.suite.running import Step, notebooks
 
 
@@ -217,18 +217,23 @@ def test_durations(seconds, words):
     assert duration(seconds) == words
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.12345, "0.123"), (12.34, "12.3"), (1234.5, "1,234"), (float("nan"), "–"), ("0.1 ± 0.0", "0.1 ± 0.0")]
-)
-def test_cells(value, text):
-    assert cell(value) == text
-
-
 def test_a_table_of_two_levels_spans_its_groups():
     frame = score_table(made_up_tables()["scores"]).loc["worldfacts-test"]
     table = table_of(frame, "x")
     assert [group[0]["headers"][0]["span"] for group in table["groups"]] == [len(group) for group in table["groups"]]
     assert [row["headers"][-1]["text"] for group in table["groups"] for row in group] == [name for _, name in frame.index]
+
+
+def test_scores_stand_in_a_table_a_base_with_the_best_of_each_column_marked(committed):
+    scores = section(page_of(committed), "scores")
+    tables = {table.all("caption")[0].text.strip(): table for table in scores.all("table")}
+    table = tables["worldfacts-test, from aligned: mean over seeds ± standard deviation"]
+    assert [row.all("th")[0].text for row in table.all("tr")[1:]][-2:] == ["BM25", "random"], "the references in each"
+    frame = score_table(*(read_result(saved_run(open_run("sample")), name) for name in ("scores", "bias"))).loc["worldfacts-test"]
+    numbers = frame.loc[["aligned", "reference"]].map(lambda cell: float(cell.split()[0].replace(",", "")))
+    best = [cell for cell in table.all("td") if cell.attributes.get("class") == "best"]
+    extremes = [numbers[column].min() if column == "rank distance" else numbers[column].max() for column in numbers]
+    assert {float(cell.text.split()[0]) for cell in best} == set(extremes) and len(best) == len(extremes)
 
 
 # Hostile texts

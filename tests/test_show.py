@@ -50,6 +50,12 @@ def test_one_header_row_also_of_two_levels_of_columns():
     assert html.count("<tr") == 2 and ">Mo. kept<" in html and ">strategy<" in html
 
 
+def test_every_level_of_rows_is_named_and_a_gap_is_a_dash():
+    index = pd.MultiIndex.from_tuples([("X-Y", "pool"), ("hybrid", "training")], names=["strategy", "fitted_on"])
+    html = show.table(pd.DataFrame({"steps": [90, np.nan]}, index=index)).html
+    assert ">strategy<" in html and ">fitted on<" in html and ">90<" in html and ">–<" in html
+
+
 def test_further_tasks_and_long_tables_are_folded():
     html = show.table(scores(("t", "u"), strategies=[f"s{n}" for n in range(5)])).html
     assert html.count("<details>") == 2 and "u, from a (6 rows)" in html and "u, from" not in FOLDED.sub("", html)

@@ -102,9 +102,9 @@ def on_scores(scores: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
 
 
 def _on_tests(tests: pd.DataFrame, task: str, base: str) -> str:
-    return "".join(
-        f" {SHORT_SETTINGS[row.setting]}: hybrid {verdict(row)} {row.strategy} ({gain(row)})." for row in _against(tests, task, base)
-    )
+    rows = _against(tests, task, base)
+    told = [f"{SHORT_SETTINGS[setting]} {grouped(part)}" for setting, part in rows.groupby("setting", sort=False)] if len(rows) else []
+    return f" Hybrid: {'; '.join(told)}." if told else ""
 
 
 def conclusions(*groups: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -151,12 +151,9 @@ def on_not_computed(tasks: Mapping[str, RetrievalTask]) -> list[str]:
     return [f"{name}, {measure}: {reason}." for name, task in tasks.items() for measure, reason in not_computed(task).items()]
 
 
-def _against(tests: pd.DataFrame, task: str, base: str) -> list:
+def _against(tests: pd.DataFrame, task: str, base: str) -> pd.DataFrame:
     """The tests of one task and base against MAIN_BASELINES."""
-    if tests.empty:
-        return []
-    rows = tests[(tests["task"] == task) & (tests["base"] == base) & tests["strategy"].isin(MAIN_BASELINES)]
-    return list(rows.itertuples())
+    return tests[(tests["task"] == task) & (tests["base"] == base) & tests["strategy"].isin(MAIN_BASELINES)]
 
 
 def verdict(row) -> str:
@@ -227,7 +224,8 @@ def on_bias(bias: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
 def _on_distance(tests: pd.DataFrame, task: str, base: str) -> str:
     words = {AHEAD: "less language-biased than", BEHIND: "more language-biased than", UNCLEAR: UNCLEAR}
     return "".join(
-        f" hybrid is {words[verdict(row)]} {row.strategy} ({-row.mean_difference:+,.0f} ranks)." for row in _against(tests, task, base)
+        f" hybrid is {words[verdict(row)]} {row.strategy} ({-row.mean_difference:+,.0f} ranks)."
+        for row in _against(tests, task, base).itertuples()
     )
 
 

@@ -54,7 +54,7 @@ def table(frame: pd.DataFrame, best: bool = False, grey: pd.DataFrame | None = N
     if frame.empty:
         return None
     html = ""
-    for name, rows, is_first in _parts(frame):
+    for name, rows, is_first in parts(frame):
         part = frame.iloc[rows].droplevel([*name])
         part = part.loc[:, ~(part.isna() | part.eq("")).all()]
         styled = _styled(part, best, None if grey is None else grey.iloc[rows][part.columns].to_numpy())
@@ -127,7 +127,7 @@ def _html(each) -> str:
     return f'<img src="data:image/png;base64,{data}" alt="{escape(each.alt)}" width="{each.width}" style="max-width:100%">'
 
 
-def _parts(frame: pd.DataFrame) -> Iterator[tuple[dict[str, str], np.ndarray, bool]]:
+def parts(frame: pd.DataFrame) -> Iterator[tuple[dict[str, str], np.ndarray, bool]]:
     """(what the caption says: task, base; row numbers; whether of the first task), each base with the references' rows."""
     index, rows = frame.index, np.arange(len(frame))
     names = [name for name in ("task", "base") if name in index.names and index.nlevels > 1]

@@ -15,6 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 
 from ..base.errors import MissingInput
@@ -24,7 +25,7 @@ from ..experiment.profile import load_profile
 from ..experiment.run import Run, changes_of, reference_figures, run_command
 from ..experiment.stamps import is_current, read_stamps
 from ..results.figures import FIGURES, read_result
-from ..results.show import as_texts
+from ..results.show import as_texts, best_of_columns, parts
 from ..results.style import DPI, PIXELS
 from ..results.tables import bias_table, language_table, paper_by_language, paper_table, score_table, search_table
 from ..studies.claims.judging import CLAIMS, NOTES
@@ -319,9 +320,14 @@ def _plain(markdown: str) -> str:
 # The tables
 
 
-def table_of(frame: pd.DataFrame, caption: str) -> dict:
-    """A frame with one or two levels of columns; the levels of its index become row headers, of which the first spans its group."""
-    rows = list(zip(_labels(frame.index), as_texts(frame).itertuples(index=False, name=None), strict=True))
+def table_of(frame: pd.DataFrame, caption: str, best: bool = False) -> dict:
+    """A frame with one or two levels of columns; the levels of its index become row headers, of which the first spans its group.
+
+    best: the best value of each column is marked (`show.best_of_columns`).
+    """
+    marks = best_of_columns(frame).to_numpy() if best else np.zeros(frame.shape, bool)
+    cells = [[*zip(*row, strict=True)] for row in zip(as_texts(frame).to_numpy(), marks, strict=True)]
+    rows = list(zip(_labels(frame.index), cells, strict=True))
     several, columns = frame.index.nlevels > 1, _labels(frame.columns)
     groups = [list(group) for _, group in groupby(rows, key=lambda row: row[0][0])] if several else [[row] for row in rows]
     upper = [[_header(text, len(list(same))) for text, same in groupby(level)] for level in list(zip(*columns, strict=True))[:-1]]
@@ -356,19 +362,21 @@ def page_tables(run: Run) -> dict[str, list[dict]]:
     if not (_saved(run, "scores") and _saved(run, "bias")):
         return {"scores": [], "measures": [], "paper": [], "languages": []}
     scores, bias = read_result(run, "scores"), read_result(run, "bias")
-    paper = _by_task(paper_table(scores, bias), "{}: mean over languages, the paper's encoders and ours")
+    paper = paper_table(scores, bias).groupby(level=0, sort=False)
     return {
         "scores": [*score_tables(scores, bias)],
         "measures": [*bias_tables(bias)],
-        "paper": [*paper],
+        "paper": [table_of(rows.droplevel(0), f"{task}: mean over languages, the paper's encoders and ours") for task, rows in paper],
         "languages": [*language_tables(scores), *paper_languages(scores, bias)],
     }
 
 
 def score_tables(scores: pd.DataFrame, bias: pd.DataFrame) -> Iterator[dict]:
-    """For each task: the scores, and the rank distance."""
-    yield from _by_task(score_table(scores, bias), "{}: mean over seeds ± standard deviation")
-    yield from _by_task(search_table(scores), "{}: searched to a depth, mean over seeds ± standard deviation")
+    """For each task and base, as in the notebooks: the scores, and the rank distance."""
+    for frame, how in ((score_table(scores, bias), "mean"), (search_table(scores), "searched to a depth, mean")):
+        for name, places, _ in parts(frame):
+            rows = frame.iloc[places].droplevel([*name]).dropna(axis=1, how="all")
+            yield table_of(rows, f"{', '.join(name.values())}: {how} over seeds ± standard deviation", best=True)
 
 
 def bias_tables(bias: pd.DataFrame) -> Iterator[dict]:
@@ -396,8 +404,3 @@ def language_tables(scores: pd.DataFrame) -> Iterator[dict]:
             frame = language_table(scores, task, base)
             if frame.shape[1] <= MOST_LANGUAGES:
                 yield table_of(frame, f"{task}, from {base}: mAP by question language, mean over seeds")
-
-
-def _by_task(frame: pd.DataFrame, caption: str) -> Iterator[dict]:
-    for task, rows in frame.groupby(level=0, sort=False):
-        yield table_of(rows.droplevel(0).dropna(axis=1, how="all"), caption.format(task))
