@@ -152,7 +152,8 @@ def _styled(frame: pd.DataFrame, best: bool, grey: np.ndarray | None) -> str:
     texts.columns = [" ".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in frame.columns]
     names = [escape(str(name or "").replace("_", " ")) for name in frame.index.names]
     texts = texts.rename_axis(index=names, columns=None if several else names[0])
-    styler = Styler(texts, uuid=fingerprint(cells.to_csv())[:8], cell_ids=False).hide(names=not several)
+    styler = Styler(texts, uuid=fingerprint(cells.to_csv())[:8], cell_ids=False)
+    styler = styler if several else styler.hide(names=True)
     styler = styler.format_index(escape="html", axis=0).format_index(escape="html", axis=1)
     if grey is not None:
         styler = styler.set_td_classes(pd.DataFrame(np.where(grey, "unclear", ""), texts.index, texts.columns))
