@@ -360,23 +360,25 @@ def _group(rows: list[tuple]) -> list[dict]:
 def page_tables(run: Run) -> dict[str, list[dict]]:
     """The tables of scores, of the paper beside ours, and of both by language; none before notebooks 03 and 04 have saved theirs."""
     if not (_saved(run, "scores") and _saved(run, "bias")):
-        return {"scores": [], "measures": [], "paper": [], "languages": []}
+        return {"scores": [], "further": [], "measures": [], "paper": [], "languages": []}
     scores, bias = read_result(run, "scores"), read_result(run, "bias")
+    scored = [*score_tables(scores, bias)]
     paper = paper_table(scores, bias).groupby(level=0, sort=False)
     return {
-        "scores": [*score_tables(scores, bias)],
+        "scores": [table for table, is_first in scored if is_first],
+        "further": [table for table, is_first in scored if not is_first],
         "measures": [*bias_tables(bias)],
         "paper": [table_of(rows.droplevel(0), f"{task}: mean over languages, the paper's encoders and ours") for task, rows in paper],
         "languages": [*language_tables(scores), *paper_languages(scores, bias)],
     }
 
 
-def score_tables(scores: pd.DataFrame, bias: pd.DataFrame) -> Iterator[dict]:
-    """For each task and base, as in the notebooks: the scores, and the rank distance."""
+def score_tables(scores: pd.DataFrame, bias: pd.DataFrame) -> Iterator[tuple[dict, bool]]:
+    """For each task and base, as in the notebooks, the scores and the rank distance; and whether it is the first task."""
     for frame, how in ((score_table(scores, bias), "mean"), (search_table(scores), "searched to a depth, mean")):
-        for name, places, _ in parts(frame):
+        for name, places, is_first in parts(frame):
             rows = frame.iloc[places].droplevel([*name]).dropna(axis=1, how="all")
-            yield table_of(rows, f"{', '.join(name.values())}: {how} over seeds ± standard deviation", best=True)
+            yield table_of(rows, f"{', '.join(name.values())}: {how} over seeds ± standard deviation", best=True), is_first
 
 
 def bias_tables(bias: pd.DataFrame) -> Iterator[dict]:
