@@ -149,7 +149,8 @@ def _styled(frame: pd.DataFrame, best: bool, grey: np.ndarray | None) -> str:
     bold = best_of_columns(frame) if best else pd.DataFrame(False, frame.index, frame.columns)
     cells, several = as_texts(frame), frame.index.nlevels > 1
     texts = cells.map(escape).mask(bold, cells.map(lambda cell: f"<b>{escape(cell)}</b>"))
-    texts.columns = [" ".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in frame.columns]
+    labels = [" ".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in frame.columns]
+    texts.columns = [label.replace("_", " ") for label in labels]
     names = [escape(str(name or "").replace("_", " ")) for name in frame.index.names]
     texts = texts.rename_axis(index=names, columns=None if several else names[0])
     styler = Styler(texts, uuid=fingerprint(cells.to_csv())[:8], cell_ids=False)
