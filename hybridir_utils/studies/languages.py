@@ -21,7 +21,7 @@ from ..experiment.run import Run
 from ..provenance.artefacts import recipe_of
 from ..results.findings import HYBRID, grouped
 from ..results.style import SHORT_SETTINGS, in_order
-from ..results.tables import MISSING, macro, score_table, stack, trained
+from ..results.tables import macro, score_table, stack, trained
 from ..train.methods import DISTILLATION, METHODS, TEACHER, method_of
 
 DEBIASED = ("X-X-mono", HYBRID)  # on top of which the methods without training are tried
