@@ -37,7 +37,7 @@ FLAT = mixing({0.0: 0.3, 0.4: 0.50, 0.5: 0.51, 0.6: 0.50, 1.0: 0.4})
 def test_stable_is_said_with_how_far_the_measures_move():
     task, verdict = study.on_stability(FLAT, compared(("α = 0.4", "monolingual", "AP", -0.01), p=0.3), 0.5)
     assert "Mo. mAP 0.010 of 0.210" in task and "rank distance 10 of 210" in task and "nothing differs clearly from α = 0.5" in task
-    assert "is not contradicted by any test here" in verdict and "move by 5% of what they move" in verdict
+    assert "is not contradicted by any test here" in verdict and "move there by 5% of their range over all α" in verdict
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hybridir_utils.experiment.encoders import EncoderKey, teacher_of, trained_e
 from hybridir_utils.experiment.evaluation import Evaluations
 from hybridir_utils.experiment.profile import load_profile, make_profile
 from hybridir_utils.experiment.run import open_run
+from hybridir_utils.results.show import as_texts
 from hybridir_utils.studies import languages as study
 from hybridir_utils.studies import plots
 from hybridir_utils.studies.languages import on_growth, on_highest, on_languages, on_methods, on_training_cost
@@ -220,5 +221,6 @@ def test_methods_are_described():
 
 def test_the_table_of_methods_has_steps_where_there_was_training():
     tables = many_languages(np.random.default_rng(1))
-    steps = study.method_table(tables["many_scores"], bias(np.random.default_rng(1), ("worldfacts-test",)), tables["many_cost"])["steps"]
+    table = study.method_table(tables["many_scores"], bias(np.random.default_rng(1), ("worldfacts-test",)), tables["many_cost"])
+    steps = as_texts(table)["steps"]
     assert set(steps.loc[["hybrid"]]) == {"100"} and set(steps.loc[["untrained", "BM25"]]) == {"–"}
