@@ -199,10 +199,9 @@ def test_sizes_and_cards_of_encoders_are_read_from_their_folders(tiny_base, tmp_
     assert "8 wide" in reading.encoder_size(tiny_base) and "parameters" in reading.encoder_size(tiny_base)
     other = EncoderKey("aligned", "X-Y", 0.0, 1)
     (tmp_path / "README.md").write_text("---\ntags: [a]\n---\n\n# Card\n\n## Data\ntext\n", encoding="utf-8")
-    assert (
-        reading.show_card({other: tmp_path / "none", EncoderKey("aligned", "hybrid", 0.5, 1): tmp_path}, "hybrid").data
-        == "\n### Card\n\n#### Data\ntext\n"
-    )
+    shown = reading.show_card({other: tmp_path / "none", EncoderKey("aligned", "hybrid", 0.5, 1): tmp_path}, "hybrid").data
+    assert shown.startswith(f"<details><summary>The card of {tmp_path.name}</summary>") and shown.endswith("</details>")
+    assert "\n### Card\n\n#### Data\ntext\n" in shown
 
 
 def test_is_interactive_reads_the_servers_variable(monkeypatch):

@@ -13,9 +13,10 @@ from made_up import made_up_tables
 
 from hybridir_utils.experiment.encoders import EncoderKey
 from hybridir_utils.experiment.evaluation import Evaluations
+from hybridir_utils.rank.significance import TESTED
 from hybridir_utils.results.figures import FIGURES
 from hybridir_utils.results.findings import against_paper, on_bias, on_scores
-from hybridir_utils.results.tables import markdown, score_table
+from hybridir_utils.results.tables import TEST_KEYS, markdown, score_table
 
 LACKING = ("cross-lingual", "monolingual", "parallel texts", "everything")
 NOT_PARALLEL = ("map", "alignment", "distances", "shift_alignment", "question_recall", "question_alignment", "question_pairs")
@@ -52,10 +53,11 @@ def test_a_fault_of_a_plot_is_not_taken_for_a_pool_that_lacks_something():
 @pytest.mark.parametrize("lacking", LACKING[:3])
 def test_sentences_are_said_of_what_there_is(lacking):
     tables = {name: without(table, name, lacking) for name, table in made_up_tables().items() if name in ("scores", "bias")}
-    said = " ".join(on_scores(tables["scores"], pd.DataFrame()) + against_paper(tables["scores"]))
+    tests = pd.DataFrame(columns=[*TEST_KEYS, *TESTED])  # none, as `test_table` gives them
+    said = " ".join(on_scores(tables["scores"], tests) + against_paper(tables["scores"]))
     assert ("Cr. " in said.split("The paper's")[0]) == (lacking != "cross-lingual")
     if lacking == "parallel texts":
-        assert all("no rank distance or same-language share" in sentence for sentence in on_bias(tables["bias"], pd.DataFrame()))
+        assert all("no rank distance or same-language share" in sentence for sentence in on_bias(tables["bias"], tests))
 
 
 def test_a_question_with_one_answer_has_no_rank_distance(tmp_path):
