@@ -10,6 +10,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PATIENCE = 60  # seconds for one answer on a busy machine
 
@@ -17,6 +19,10 @@ PATIENCE = 60  # seconds for one answer on a busy machine
 def chromium() -> str | None:
     """The browser's program, where there is one."""
     return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+WHY_NOT = f"no Chromium on this machine ({os.environ.get('HYBRIDIR_NO_BROWSER', 'Debian: apt-get install chromium')})"
+needs_chromium = pytest.mark.skipif(chromium() is None, reason=WHY_NOT)
 
 
 class Browser:

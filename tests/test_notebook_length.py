@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
-from browser import Browser, chromium
+from browser import Browser, needs_chromium
 
 from hybridir_utils.base.files import NOTEBOOKS
 
-WHY_NOT = f"no Chromium on this machine ({os.environ.get('HYBRIDIR_NO_BROWSER', 'Debian: apt-get install chromium')})"
-pytestmark = pytest.mark.skipif(chromium() is None, reason=WHY_NOT)
+pytestmark = needs_chromium
 SCREEN, WIDTHS = 800, (1280, 390)
 MOST_SCREENS = {"03": 7, "04": 7, "05": 7, "09": 5}
 MOST_OF_OTHERS = 9

@@ -6,7 +6,6 @@ import base64
 import gzip
 import hashlib
 import html
-import os
 import re
 from dataclasses import replace
 from itertools import product
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from browser import Browser, chromium
+from browser import Browser, needs_chromium
 from pages import parsed
 
 from hybridir_utils.experiment.encoders import EncoderKey
@@ -114,9 +113,6 @@ def test_a_page_is_the_same_bytes_each_time(page, evaluations, tasks, questions)
 
 
 # In a browser
-
-WHY_NOT = f"no Chromium on this machine ({os.environ.get('HYBRIDIR_NO_BROWSER', 'Debian: apt-get install chromium')})"
-needs_chromium = pytest.mark.skipif(chromium() is None, reason=WHY_NOT)
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 from itertools import pairwise
 from urllib.parse import unquote
 
 import pytest
-from browser import Browser, chromium
+from browser import Browser, needs_chromium
 from pages import Element, width_of_rows
 from PIL import Image
 from report_runs import flat, page_of
@@ -125,9 +124,6 @@ def test_colours_are_named_in_one_place():
 
 
 # In a browser
-
-WHY_NOT = f"no Chromium on this machine ({os.environ.get('HYBRIDIR_NO_BROWSER', 'Debian: apt-get install chromium')})"
-needs_chromium = pytest.mark.skipif(chromium() is None, reason=WHY_NOT)
 
 
 @pytest.fixture(scope="module")

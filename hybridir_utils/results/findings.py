@@ -267,8 +267,8 @@ def on_mean_alone(debiasing: pd.DataFrame) -> list[str]:
     """The same of mAP alone, in one short sentence a base."""
     sentences = []
     for where, means in _ways(debiasing):
-        before, batches, centred, both = (means["mAP"][way] for way in WAYS.values())
-        share = f" ({(centred - before) / (batches - before):.0%} of that gain)" if batches > before else ""
+        before, batches, centred, both = maps = [means["mAP"][way] for way in WAYS.values()]
+        share = f" ({gained} of that gain)" if (gained := _gained(maps)) else ""
         sentences.append(
             f"{where}: hybrid batches move Mul. mAP from {before:.3f} to {batches:.3f}; a mean taken off each language, nothing trained, "
             f"to {centred:.3f}{share}; both to {both:.3f}."
@@ -287,11 +287,16 @@ def _ways(debiasing: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
 
 def _share(maps: Sequence[float]) -> str:
     """What centring gives the untrained encoder as a share of what hybrid batches give, where they give something; maps: mAP of WAYS."""
-    before, batches, centred, both = maps
-    if batches <= before:
+    _, batches, _, both = maps
+    if not (share := _gained(maps)):
         return ""
-    share = f" A mean alone gives {(centred - before) / (batches - before):.0%} of the batches' gain in mAP"
-    return f"{share}; centring on top of the batches changes mAP by {both - batches:+z.3f}."
+    return f" A mean alone gives {share} of the batches' gain in mAP; centring on top of the batches changes mAP by {both - batches:+z.3f}."
+
+
+def _gained(maps: Sequence[float]) -> str:
+    """What a mean alone gives of what the batches give; "" where they give nothing."""
+    before, batches, centred, _ = maps
+    return f"{(centred - before) / (batches - before):.0%}" if batches > before else ""
 
 
 def _as_an_index(debiasing: pd.DataFrame) -> str:

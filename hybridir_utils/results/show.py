@@ -14,14 +14,13 @@ import pandas as pd
 
 from ..base.files import fingerprint
 from ..experiment.evaluation import REFERENCE
-from .tables import LOWER_IS_BETTER, column_names, difference_table, is_clear
+from .tables import LOWER_IS_BETTER, MISSING, column_names, difference_table, is_clear
 
 GOALS = re.compile("mAP|R@|Recall@|nDCG@|kept|rank distance")  # columns of which one value is the best
 MOST_ROWS = 15  # of a table that lies open
 MOST_SENTENCES = 5  # that lie open
 NO_STAR = "\u2007\u2007"  # as wide, so that numbers stand below each other
 LONG = 60  # characters from which on a column of texts may wrap
-NONE = "–"
 STYLE = "hybridir"  # class of each table, by which the tests know them
 BESIDE = "display:inline-block;vertical-align:top;max-width:100%;overflow-x:auto;margin:0 2em 0.5em 0"
 LOOK = [
@@ -190,7 +189,7 @@ def cell(value: object) -> str:
     if not isinstance(value, float):
         return str(value)
     digits = 3 if abs(value) < 10 else 1 if abs(value) < 100 else 0
-    return NONE if pd.isna(value) else f"{value:,.{digits}f}"
+    return MISSING if pd.isna(value) else f"{value:,.{digits}f}"
 
 
 def best_of_columns(table: pd.DataFrame) -> pd.DataFrame:
