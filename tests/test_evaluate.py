@@ -145,20 +145,26 @@ def test_an_encoder_that_fails_stops_no_other(place, capsys):
     assert set(table["encoder"]) == {"BM25", "given_functions:by_number"} and "is not finite" in record["left out"]["broken"]
 
 
-def test_published_values_stand_beside_a_whole_public_set_alone(place, tiny_pairs):
-    def found(languages, name="xquad-r"):
-        texts = pd.DataFrame([(f"{code}{n}", f"q{n}", code, f"t {n}") for code in languages for n in range(3)])
-        texts.columns = ["id", "group", "language", "text"]
-        pairs = texts.merge(texts, on="group", suffixes=("_q", "_c"))[["id_q", "id_c"]].set_axis(["query", "candidate"], axis=1)
-        task = RetrievalTask("XQuAD-R", texts, texts, pairs)
-        return TaskResult(name, task, {"random": hy.evaluate("random", task)})
+def random_on(languages, name="xquad-r") -> TaskResult:
+    """Of made-up texts under a public set's name."""
+    texts = pd.DataFrame([(f"{code}{n}", f"q{n}", code, f"t {n}") for code in languages for n in range(3)])
+    texts.columns = ["id", "group", "language", "text"]
+    pairs = texts.merge(texts, on="group", suffixes=("_q", "_c"))[["id_q", "id_c"]].set_axis(["query", "candidate"], axis=1)
+    task = RetrievalTask("XQuAD-R", texts, texts, pairs)
+    return TaskResult(name, task, {"random": hy.evaluate("random", task)})
 
-    rows = found(XQUAD_R_LANGUAGES).published
+
+def test_published_values_stand_beside_a_whole_public_set_alone(place):
+    rows = random_on(XQUAD_R_LANGUAGES).published
     assert rows.loc[("mBERT X-Y", "published, LAReQA README"), "Mul. mAP"] == 0.66
     paper = rows.loc[("XLM-R hybrid", "published, the paper")]
     assert paper["Mul. mAP"].round(3) == 0.593 and paper["rank distance"].round() == 287
-    assert found(["de", "en"]).published.empty and found(XQUAD_R_LANGUAGES, "pool").published.empty
-    write_results(place, [found(XQUAD_R_LANGUAGES)], {"command": "made up"})
+    assert random_on(["de", "en"]).published.empty and random_on(XQUAD_R_LANGUAGES, "pool").published.empty
+
+
+def test_a_page_holds_the_published_values(place, real_data):
+    """Its record tells the set's files, so they must be there."""
+    write_results(place, [random_on(XQUAD_R_LANGUAGES)], {"command": "made up"})
     assert "| mBERT X-Y | published, LAReQA README |" in (place / "evaluation.md").read_text()
     assert "published, the paper" in set(pd.read_csv(place / "evaluation.csv")["vectors"])
 
