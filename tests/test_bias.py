@@ -285,6 +285,17 @@ def test_rank_distances_are_the_values_behind_the_mean():
     assert list(table["query_language"]) == [task.queries["language"][q] for q in table["query"]]
 
 
+def test_a_question_with_one_answer_has_no_rank_distance():
+    """Its distance of 0 would count as the best there is."""
+    about = {"group": ["1", "2", "3"], "language": "en", "text": "t"}
+    queries = pd.DataFrame({"id": ["q1", "q2", "q3"], **about})
+    candidates = pd.DataFrame({"id": [f"c{i}" for i in range(5)], "group": [*"12233"], "language": [*"aabbb"], "text": "t"})
+    relevant = pd.DataFrame({"query": ["q1", "q2", "q2", "q3", "q3"], "candidate": candidates["id"]})
+    task = RetrievalTask("three", queries, candidates, relevant)
+    scores = np.array([[5, 1, 1, 1, 1], [0, 9, 4, 5, 6], [3, 4, 0, 9, 8]], dtype=np.float32)
+    assert bias.rank_distances(rank_task(from_matrix(scores), task), task)["rank_distance"].fillna(-1).tolist() == [-1, 3, 1]
+
+
 def test_what_a_task_cannot_give_has_no_row_and_a_reason():
     columns = ["id", "group", "language", "text"]
     queries = pd.DataFrame([("q1", "1", "en", "t"), ("q2", "2", "en", "t")], columns=columns)

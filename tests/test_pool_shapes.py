@@ -11,8 +11,6 @@ import pandas as pd
 import pytest
 from made_up import made_up_tables
 
-from hybridir_utils.experiment.encoders import EncoderKey
-from hybridir_utils.experiment.evaluation import Evaluations
 from hybridir_utils.rank.significance import TESTED
 from hybridir_utils.results.figures import FIGURES
 from hybridir_utils.results.findings import against_paper, on_bias, on_scores
@@ -58,14 +56,6 @@ def test_sentences_are_said_of_what_there_is(lacking):
     assert ("Cr. " in said.split("The paper's")[0]) == (lacking != "cross-lingual")
     if lacking == "parallel texts":
         assert all("no rank distance or same-language share" in sentence for sentence in on_bias(tables["bias"], tests))
-
-
-def test_a_question_with_one_answer_has_no_rank_distance(tmp_path):
-    """Its distance of 0 would count as the best there is."""
-    key, folder = EncoderKey("b", "hybrid", 0.5, 1), tmp_path / "e"
-    folder.mkdir()
-    pd.DataFrame({"rank_distance": [0.0, 7.0]}).to_parquet(folder / "questions.parquet")
-    assert Evaluations({(key, "t"): folder}).table("questions")["rank_distance"].isna().tolist() == [True, False]
 
 
 def test_what_a_task_lacks_is_a_dash_beside_one_that_has_it_and_no_column_alone():

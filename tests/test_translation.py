@@ -305,14 +305,14 @@ def test_progress_counts_the_characters_of_every_language_and_names_the_pair(pai
 
         __enter__, __exit__ = lambda self: self, lambda self, *_: None
 
-    monkeypatch.setattr(translation, "tqdm", Bar)
+    monkeypatch.setattr(translation, "new_bar", Bar)
     cached = CachedTranslator(Counting(), tmp_path / "cache.sqlite")
     translate_pairs(pairs, cached, ["de", "fr"])
     characters = sum(len(text) for column in ("question", "passage") for text in pairs[column])
     distinct = sum(map(len, {*pairs["question"], *pairs["passage"]}))
     told = [(bar.desc, bar.unit, bar.total, bar.done) for bar in bars]
-    assert told == [("en -> 2 languages", "char", 2 * characters, 2 * characters)] + [
-        (f"en -> {target}", "char", distinct, distinct) for target in ("de", "fr")
+    assert told == [("en -> 2 languages", "character", 2 * characters, 2 * characters)] + [
+        (f"en -> {target}", "character", distinct, distinct) for target in ("de", "fr")
     ]
 
 

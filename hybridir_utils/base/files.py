@@ -17,9 +17,8 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from .errors import HybridIRError, InputError
+from .errors import PACKAGE, HybridIRError, InputError
 
-PACKAGE = Path(__file__).resolve().parents[1]
 CARRIED = PACKAGE / "carried"  # what an installed package brings along of the checkout; setup.py puts it there
 ROOT = CARRIED if CARRIED.is_dir() else PACKAGE.parent  # the folder with data/ and notebooks/
 NOTEBOOKS = ROOT / "notebooks"

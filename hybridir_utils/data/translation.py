@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from tqdm import tqdm
 
 from ..base import mapped
 from ..base.distributed import is_main, on_main, processes
 from ..base.errors import Busy, InputError, UnknownName
 from ..base.memory import token_batches
+from ..base.progress import new_bar
 from .pairs import PAIR_COLUMNS
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _in_batches(translator: Translator, texts: list[str], source: str, target: s
     """{text: translation} batch by batch, with a bar that counts characters: the time a text takes goes with its length."""
     lengths, share = [len(text) for text in texts], processes()
     label = f"{source} -> {target}"
-    with tqdm(total=sum(lengths), desc=label, unit="char", unit_scale=True, disable=not texts or not is_main(), leave=False) as progress:
+    with _bar(label, sum(lengths)) as progress:
         for rows in token_batches(lengths, BATCH_CHARS * share, BATCH * share):
             batch = [texts[row] for row in rows]
             translations = translator.translate(batch, source, target)
@@ -136,6 +136,10 @@ def _in_batches(translator: Translator, texts: list[str], source: str, target: s
                 )
             yield dict(zip(batch, translations, strict=True))
             progress.update(sum(map(len, batch)))
+
+
+def _bar(label: str, characters: int):
+    return new_bar(desc=label, total=characters, unit="character", unit_scale=True, disable=not characters or not is_main(), leave=False)
 
 
 def translate_pairs(pairs: Dataset, translator: Translator, targets: list[str], folder: Path | None = None) -> Dataset:
@@ -152,7 +156,7 @@ def translate_pairs(pairs: Dataset, translator: Translator, targets: list[str], 
     fields = [column for column in TEXT_COLUMNS if column in pairs.column_names]
     parallel, total = [pairs], _characters(pairs, fields) * len(targets)
     label = f"{language} -> {len(targets)} languages"
-    with tqdm(total=total, desc=label, unit="char", unit_scale=True, disable=not is_main(), leave=False) as progress:
+    with _bar(label, total) as progress:
         for target in targets:
             chunks = _translated_chunks(pairs, fields, translator, language, target, progress)
             parallel.append(_kept(chunks, None if folder is None else Path(folder) / f"{target}.arrow"))

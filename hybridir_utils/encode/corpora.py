@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..base.errors import InputError
 from ..base.files import file_fingerprint, fingerprint, read_json, replacing, write_json
-from ..base.progress import texts_counted
+from ..base.progress import new_bar, texts_counted
 from ..provenance.artefacts import hold
 from ..provenance.fingerprints import code_fingerprint, is_sealed, sealed, versions
 from ..tasks.retrieval_task import RetrievalTask
@@ -150,11 +150,9 @@ def _results(texts, missing: dict[int, str], shard_size: int, how: Encoding, sch
 
 
 def _write(shards: ShardFolder, missing: dict[int, str], results: Iterator, passages: int, vector_precision: str) -> None:
-    from tqdm import tqdm
-
     with (
         closing(results),
-        tqdm(total=len(missing), desc=f"encoding ({shards.folder.parent.name})", unit="shard", disable=len(missing) == 1) as bar,
+        new_bar(total=len(missing), desc=f"encoding ({shards.folder.parent.name})", unit="shard", disable=len(missing) == 1) as bar,
     ):
         for number, vectors in results:
             if not bar.n:

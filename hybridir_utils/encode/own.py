@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..base.errors import HybridIRError, InputError, did_you_mean
+from ..base.progress import new_bar
 from ..tasks.retrieval_task import RetrievalTask
 from .encoding import TaskVectors, need_room, unit_rows
 
@@ -50,10 +51,8 @@ def own_vectors(encode: Function, task: RetrievalTask, name: str = "") -> TaskVe
     Raises InputError when the function fails, or gives other than one finite vector a text, all of one width, naming the text; and when
     memory does not hold so many vectors of the width of the first, before the others are asked for.
     """
-    from tqdm import tqdm
-
     name, sides, width = name or getattr(encode, "__name__", type(encode).__name__), [], 0
-    with tqdm(total=len(task.queries) + len(task.candidates), desc=f"encoding ({name})", unit="text") as bar:
+    with new_bar(total=len(task.queries) + len(task.candidates), desc=f"encoding ({name})", unit="text") as bar:
         for role, frame in (("query", task.queries), ("document", task.candidates)):
             rows, texts = pd.factorize(frame["text"])
             parts = []

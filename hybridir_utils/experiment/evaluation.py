@@ -55,8 +55,7 @@ class Evaluations:
         """One tidy table from every evaluation that has `part` (scores, bias, questions, heat, debiasing, debiasing_questions,
         alignment, map).
 
-        Columns base, strategy, alpha, seed, task come first. rank_distance is empty where a question has one relevant candidate. where:
-        attribute of the key or `task` -> the value to keep.
+        Columns base, strategy, alpha, seed, task come first. where: attribute of the key or `task` -> the value to keep.
         """
         rows = []
         for (key, task), folder in self.folders.items():
@@ -65,8 +64,6 @@ class Evaluations:
                 rows.append(pd.read_parquet(folder / f"{part}.parquet").assign(**about))
         first = [*asdict(next(iter(self.folders))[0]), "task"]
         table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=first)
-        if "rank_distance" in table:
-            table["rank_distance"] = table["rank_distance"].where(table["rank_distance"] > 0)
         return table[first + [column for column in table.columns if column not in first]]
 
     def has(self, part: str) -> bool:

@@ -18,9 +18,9 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from ..base.errors import PACKAGE
 from ..base.files import ROOT, fingerprint
 
-PACKAGE = Path(__file__).resolve().parents[1]
 ALL = "*"
 SHOWN = "base.progress"  # bars: nothing that is computed depends on them, so none of their code counts
 FACE = "library"  # the module whose names the package itself offers

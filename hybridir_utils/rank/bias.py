@@ -76,12 +76,12 @@ def rank_distances(ranks: Ranks, task: RetrievalTask) -> pd.DataFrame:
     """One row per question with a relevant candidate, for tests of significance.
 
     Columns: query (row), group, query_language, relevant (m), min_rank, max_rank, rank_distance, random (expected distance
-    under a random ranking). With m = 1 the distance is 0 by construction: drop those rows before averaging.
+    under a random ranking). With m = 1 there is no distance: it is nan.
     """
     pairs = _relevant(ranks, task)
     table = pairs.groupby("query")["rank"].agg(["size", "min", "max"]).reset_index()
     table.columns = ["query", "relevant", "min_rank", "max_rank"]
-    table["rank_distance"] = table["max_rank"] - table["min_rank"]
+    table["rank_distance"] = (table["max_rank"] - table["min_rank"]).where(table["relevant"] > 1)
     table["random"] = (len(task.candidate_language) + 1) * (table["relevant"] - 1) / (table["relevant"] + 1)
     table.insert(1, "group", task.queries["group"].take(table["query"]).array)
     table.insert(2, "query_language", task.query_language[table["query"]])

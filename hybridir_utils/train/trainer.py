@@ -8,21 +8,21 @@ from pathlib import Path
 from sentence_transformers import SentenceTransformerTrainer
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from torch.utils.data import DataLoader, SequentialSampler
-from tqdm import tqdm
 from transformers.trainer_callback import PrinterCallback, TrainerCallback
 
 from ..base.errors import InputError
+from ..base.progress import new_bar
 from .checkpoints import WEIGHTS, EarlyStopping, LogBeforeSaving, last_whole, seal
 
 UNSHOWN = 10  # seconds before a training shows how far it is: most of the suite's own are over by then
 
 
 class StepBar(TrainerCallback):
-    """Counts the steps of a training on stderr, with the time that is left; removed at the end."""
+    """Counts the steps of a training, with the time that is left; removed at the end."""
 
     def on_train_begin(self, args, state, control, **_):
         about = {"total": state.max_steps, "initial": state.global_step, "desc": "training", "unit": "step", "leave": False}
-        self.bar = tqdm(**about, delay=UNSHOWN, disable=not state.is_world_process_zero)
+        self.bar = new_bar(**about, delay=UNSHOWN, disable=not state.is_world_process_zero)
 
     def on_step_end(self, args, state, control, **_):
         self.bar.update()
