@@ -105,6 +105,7 @@ def run(tmp_path, monkeypatch):
 def test_a_run_that_is_the_reference_again_reads_reproduced(run):
     save_table(run, "scores", moved(SCORES, 0, "value", 0.02))
     save_table(run, "tests", TESTS)
+    save_table(run, "a_table_of_later_code", TESTS)
     found = compare(run)
     assert found.reproduced
     assert found.lines() == [

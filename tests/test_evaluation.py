@@ -17,7 +17,7 @@ from hybridir_utils.experiment.profile import make_profile
 from hybridir_utils.experiment.run import open_run
 from hybridir_utils.provenance.artefacts import hold
 from hybridir_utils.rank.bias import MAIN_MEASURES
-from hybridir_utils.results.tables import score_table
+from hybridir_utils.results.tables import debiasing_tests, score_table
 from hybridir_utils.tasks.beir import write_beir
 from hybridir_utils.tasks.retrieval_task import task_from_pairs
 
@@ -90,7 +90,13 @@ def test_comparators_stand_beside_the_encoder_as_it_is(run, jobs):
     for measure in MAIN_MEASURES:
         assert values["none", "-", "-", "multilingual", measure] == bias[measure]
     by_question = evaluations.table("debiasing_questions", strategy="hybrid").query("setting == 'multilingual'")
-    centred = by_question.groupby("query_language", observed=True)["AP"].mean().mean()
+    means = by_question.groupby("query_language", observed=True)[["AP", "rank_distance"]].mean().mean()
+    tests = debiasing_tests(evaluations, questions := evaluations.table("questions"), 20).set_index(["strategy", "measure"])
+    assert set(tests.index.unique("strategy")) == {"centred untrained", "centred hybrid"}
+    was = questions.query("strategy == 'hybrid' and setting == 'multilingual'")[["AP", "rank_distance"]].mean()
+    for measure in means.index:
+        assert tests["mean_difference"]["centred hybrid", measure] == pytest.approx(by_question[measure].mean() - was[measure])
+    centred = means["AP"]
     assert values["centring", "pool", "given", "multilingual", "mAP"] == pytest.approx(centred) != plain["multilingual", "mAP"]
 
 

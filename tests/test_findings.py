@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -212,6 +213,59 @@ def test_what_batches_give_stands_beside_what_a_mean_gives():
     assert "gain" not in findings.on_mean_alone(worse)[0]
     assert "gain" not in findings.on_beside_a_mean(worse)[0]
     assert findings.on_beside_a_mean(table[table["strategy"] == "hybrid"]) == []
+
+
+@dataclass
+class Centred:
+    """Evaluations of which the values by question after centring are these."""
+
+    values: pd.DataFrame
+
+    def has(self, part: str) -> bool:
+        return part == "debiasing_questions" and len(self.values) > 0
+
+    def table(self, part: str) -> pd.DataFrame:
+        return self.values
+
+
+def mean_tests(centred: dict[str, float], seeds=(1, 2, 3), hybrid: float = 0.5) -> pd.DataFrame:
+    """Tests of encoders with these means after centring against uncentred hybrid; of the untrained base there is one, without a seed."""
+    parts = [questions({name: mean}, (0,) if name == "untrained" else seeds) for name, mean in centred.items()]
+    plain = questions({"X-Y": 0.9, "hybrid": hybrid})
+    told = [part.assign(rank_distance=1000 * (1 - part["AP"])) for part in (pd.concat(parts), plain)]
+    return tables.debiasing_tests(Centred(told[0]), told[1], 300)
+
+
+def test_centred_encoders_are_tested_against_hybrid_as_it_is():
+    found = mean_tests({"untrained": 0.3, "X-X-mono": 0.45, "hybrid": 0.55})
+    assert list(found["setting"].unique()) == ["multilingual"] and list(found["measure"].unique()) == ["AP", "rank_distance"]
+    ap = found[found["measure"] == "AP"].set_index("strategy")
+    assert set(ap.index) == {"centred untrained", "centred X-X-mono", "centred hybrid"} and set(ap["baseline"]) == {"hybrid"}
+    expected = {"centred untrained": -0.2, "centred X-X-mono": -0.05, "centred hybrid": 0.05}
+    assert ap["mean_difference"].to_dict() == {name: pytest.approx(value, abs=0.01) for name, value in expected.items()}
+    assert (ap["n_seeds"] == 3).all() and ap["seed_low"].notna().all(), "the base without a seed stands beside each"
+    (sentence,) = findings.on_mean_tested(found)
+    assert sentence.startswith("t, from aligned, Mul. mAP by paired tests: uncentred hybrid is ahead of centred X-X-mono (+0.0")
+    assert "a mean on top of hybrid adds to it (+0.0" in sentence
+
+
+def test_what_a_mean_adds_follows_the_sign_and_what_is_unclear_is_called_so():
+    (worse,) = findings.on_mean_tested(mean_tests({"X-X-mono": 0.6, "hybrid": 0.4}))
+    assert "uncentred hybrid is behind centred X-X-mono (-0." in worse and "hybrid takes from it (-0." in worse
+    (same,) = findings.on_mean_tested(mean_tests({"X-X-mono": 0.5, "hybrid": 0.5}))
+    assert "not clearly different from centred X-X-mono" in same and "hybrid does not clearly change it" in same
+    (alone,) = findings.on_mean_tested(mean_tests({"hybrid": 0.6}, seeds=(2,)))
+    assert "uncentred" not in alone and "adds to it" in alone
+
+
+def test_seeds_that_were_not_centred_are_no_part_of_its_tests():
+    found = mean_tests({"untrained": 0.3, "hybrid": 0.55}, seeds=(2,))
+    assert (found["n_seeds"] == 1).all() and found["note"].str.startswith("1 shared seed").all()
+
+
+def test_a_run_that_centred_nothing_has_no_such_tests():
+    found = tables.debiasing_tests(Centred(pd.DataFrame()), questions({"X-Y": 0.3, "hybrid": 0.5}), 300)
+    assert found.empty and list(found) == [*tables.TEST_KEYS, *tables.TESTED] and findings.on_mean_tested(found) == []
 
 
 def test_debiasing_tells_what_a_real_index_would_have(made_up):

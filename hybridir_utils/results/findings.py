@@ -11,7 +11,7 @@ from ..rank.bias import not_computed
 from ..rank.significance import clear_direction
 from ..tasks.retrieval_task import RetrievalTask
 from .style import SHORT_SETTINGS, Nothing, in_order
-from .tables import LOWER_IS_BETTER, METHODS, column_names, fitted_on_pool, macro, of_encoders, trained
+from .tables import CENTRED, LOWER_IS_BETTER, METHODS, column_names, fitted_on_pool, macro, of_encoders, trained
 
 HYBRID = "hybrid"
 MAIN_BASELINES = ("X-X-mono", "X-Y")
@@ -274,6 +274,29 @@ def on_mean_alone(debiasing: pd.DataFrame) -> list[str]:
             f"to {centred:.3f}{share}; both to {both:.3f}."
         )
     return sentences
+
+
+def on_mean_tested(tests: pd.DataFrame) -> list[str]:
+    """The same by paired tests (`tables.debiasing_tests`), in a sentence for each task and base: whether hybrid as it is goes beyond other
+    encoders with a mean taken off, and whether one adds to hybrid.
+    """
+    sentences = []
+    for (task, base), rows in tests[tests["measure"] == "AP"].groupby(["task", "base"], sort=False):
+        others = rows[rows["strategy"].isin([CENTRED + name for name in (UNTRAINED, *MAIN_BASELINES)])]
+        told = [f"uncentred hybrid is {against}"] if (against := grouped(others, _gain_within)) else []
+        told += [_on_both(row) for row in rows[rows["strategy"] == CENTRED + HYBRID].itertuples()]
+        sentences.append(f"{task}, from {base}, Mul. mAP by paired tests: {'; '.join(told)}.")
+    return sentences
+
+
+def _gain_within(row) -> str:
+    """`gain` with its 95 % interval over questions."""
+    return f"{gain(row)} [{-row.high:+z.3f}, {-row.low:+z.3f}]"
+
+
+def _on_both(row) -> str:
+    word = {AHEAD: "takes from it", BEHIND: "adds to it", UNCLEAR: "does not clearly change it"}[verdict(row)]
+    return f"a mean on top of hybrid {word} ({row.mean_difference:+z.3f} [{row.low:+z.3f}, {row.high:+z.3f}])"
 
 
 def _ways(debiasing: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:

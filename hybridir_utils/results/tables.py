@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.batching import SCHEDULES
-from ..experiment.evaluation import NOT_TRAINED, REFERENCE, Evaluations
+from ..experiment.evaluation import NOT_TRAINED, REFERENCE, UNTRAINED, Evaluations
 from ..experiment.run import Run, changes_of
 from ..rank.bias import MAIN_MEASURES
 from ..rank.significance import TESTED, clear_direction, compare
@@ -27,6 +27,7 @@ PAPER_TASKS = {"xquad-r": "XQuAD-R", "mlqa-r": "MLQA-R"}  # those of all three s
 # Methods that train nothing: as tables name them -> as the field writes them.
 METHODS = {"none": "none", "centring": "centring", "lir": "LIR", "lsar": "LSAR", "shift": "SHIFT"}
 COMPARATOR = ["method", "fitted_on", "question_language"]
+CENTRED = "centred "  # before the name of a strategy whose vectors have each language's mean, over the pool, taken off
 NOTHING, MISSING = "This run has nothing of this.", "–"  # in place of a table without rows, and of a cell without a value
 
 
@@ -146,6 +147,35 @@ def test_table(questions: pd.DataFrame, value: str, resamples: int, baseline: st
             per = part[["strategy", "seed", "group", value]].rename(columns={value: "value"})
             tables.append(compare(per, baseline, resamples).assign(task=task, base=base, setting=setting, measure=value))
     return stack(tables, [*TEST_KEYS, *TESTED])
+
+
+def debiasing_tests(evaluations: Evaluations, questions: pd.DataFrame, resamples: int) -> pd.DataFrame:
+    """Paired tests of every encoder after centring on the pool, the untrained base too, against hybrid as it is, in the mixed pool: AP and
+    rank distance, for each task and base, over the seeds that were centred.
+
+    questions: as of `test_table`. Columns as of `test_table`; strategies are named CENTRED and their own name, and Holm's correction is
+    over them. No rows where no encoder was centred.
+    """
+    if not evaluations.has("debiasing_questions"):
+        return stack([], [*TEST_KEYS, *TESTED])
+    centred = at_every_seed(evaluations.table("debiasing_questions"))
+    seeds = centred[["task", "base", "seed"]].drop_duplicates()
+    plain = questions[questions["strategy"] == "hybrid"].merge(seeds, on=[*seeds])
+    rows = pd.concat([plain, centred.assign(strategy=CENTRED + centred["strategy"])], ignore_index=True)
+    rows = rows[rows["setting"] == "multilingual"]
+    return stack([test_table(rows, value, resamples) for value in MEASURE_NAMES], [*TEST_KEYS, *TESTED])
+
+
+def at_every_seed(values: pd.DataFrame) -> pd.DataFrame:
+    """Trained encoders' values, and the untrained bases' beside every seed: they have none of their own, and so the interval over seeds is
+    that of the training runs.
+
+    values: task, base, strategy, seed and any others.
+    """
+    own = values[~values["strategy"].isin(NOT_TRAINED)]
+    runs = own[["task", "base", "seed"]].drop_duplicates()
+    before = values[values["strategy"] == UNTRAINED].drop(columns="seed").merge(runs, on=["task", "base"])
+    return pd.concat([own, before], ignore_index=True)
 
 
 # What readers see

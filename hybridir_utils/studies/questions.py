@@ -40,7 +40,7 @@ from ..rank.alignment import (
 )
 from ..results.findings import AHEAD, BEHIND, HYBRID, grouped, verdict
 from ..results.style import in_order
-from ..results.tables import ordered, search_table, stack, test_table, with_spread
+from ..results.tables import at_every_seed, ordered, search_table, stack, test_table, with_spread
 from ..tasks.retrieval_task import ParallelQuestions
 
 PASSAGES = "mkqa"
@@ -147,13 +147,9 @@ def question_tests(questions: pd.DataFrame, resamples: int) -> pd.DataFrame:
     """Paired tests over the parallel questions, for each kind of language pair and MEASURES: every trained strategy against the untrained
     base (baseline untrained), and against hybrid (baseline hybrid). Columns as of `tables.test_table`; Holm's correction in each family.
 
-    questions: task, base, strategy, seed, setting, group and MEASURES. The untrained base has no seeds of its own: it stands beside every
-    seed as it is, so that the interval over seeds is that of the training runs.
+    questions: task, base, strategy, seed, setting, group and MEASURES; the untrained base stands beside every seed (`at_every_seed`).
     """
-    trained = questions[~questions["strategy"].isin(NOT_TRAINED)]
-    runs = trained[["base", "seed"]].drop_duplicates()
-    before = questions[questions["strategy"] == UNTRAINED].drop(columns="seed").merge(runs, on="base")
-    rows = apart(pd.concat([trained, before], ignore_index=True))
+    rows = apart(at_every_seed(questions))
     return stack([test_table(rows, value, resamples, baseline) for baseline in (UNTRAINED, HYBRID) for value in MEASURES])
 
 

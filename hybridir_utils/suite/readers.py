@@ -75,7 +75,7 @@ class TableDifference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Of all tables that the run or the reference has, and the verdicts that are others: `where: before → now`."""
+    """Of all tables that the reference has, and the verdicts that are others: `where: before → now`."""
 
     tables: tuple[TableDifference, ...]
     verdicts: tuple[str, ...]
@@ -97,19 +97,22 @@ class Comparison:
 
 
 def compare_with_reference(run: Run) -> Comparison | None:
-    """The run's tables beside the reference of its name; None where the checkout has none. Times are of the machine and left out."""
+    """The run's tables beside the reference of its name; None where the checkout has none.
+
+    Times are of the machine and left out, and so are tables that the reference is older than.
+    """
     reference = reference_tables(run.name)
     if run.committed or not any(reference.glob("*.csv")):
         return None
-    names = sorted({path.name for folder in (run.results, reference) for path in folder.glob("*.csv")} - {"check.csv"})
+    names = sorted({path.name for path in reference.glob("*.csv")} - {"check.csv"})
     found = [_compare_files(reference / name, run.results / name) for name in names]
     return Comparison(tuple(table for table, _ in found), tuple(line for _, verdicts in found for line in verdicts))
 
 
 def _compare_files(old: Path, new: Path) -> tuple[TableDifference, list[str]]:
     """(difference of a table, its verdicts that changed); files of the same bytes are not read as tables."""
-    if not (old.is_file() and new.is_file()):
-        return TableDifference(old.stem, DIFFERS, where=f"the {'run' if old.is_file() else 'reference'} has no such table"), []
+    if not new.is_file():
+        return TableDifference(old.stem, DIFFERS, where="the run has no such table"), []
     if old.read_bytes() == new.read_bytes():
         return TableDifference(old.stem, EQUAL), []
     tables = _read(old), _read(new)

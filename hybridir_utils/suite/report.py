@@ -238,10 +238,11 @@ def _status(step: Step, record: Record | None) -> str:
 def _unfinished(step: Step, record: Record | None) -> Iterator[tuple[str, str]]:
     """Why the notebook stopped, and the tables that it has not saved."""
     command = run_command(step.run.source, changes_of(step.run))
-    lacking = [table for table in sorted(kept_tables(step.notebook)) if not _saved(step.run, table)]
+    kept = kept_tables(step.notebook)
+    lacking = [table for table in sorted(kept) if not _saved(step.run, table)]
     if record and record.status != OK:
         yield f"The last execution {ENDED[record.status]}. {record.error}".strip(), command
-    if lacking:
+    if lacking and not (step.run.committed and len(lacking) < len(kept)):  # a reference is whole, and may be older than a table
         yield f"Not there: {'tables' if len(lacking) > 1 else 'table'} {', '.join(lacking)}.", command
 
 
