@@ -138,12 +138,36 @@ TOO_WIDE = """[...document.querySelectorAll('body *')].filter(element => !elemen
 
 
 @needs_chromium
-@pytest.mark.parametrize("width", [320, 360, 768, 1280])
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
 @pytest.mark.parametrize("name", ["committed", "hostile"])
 def test_no_window_has_to_be_scrolled_sideways(name, width, request, browser):
     browser.show(request.getfixturevalue(name), width, 740)
     assert browser.run("[innerWidth, document.documentElement.scrollWidth]") == [width, width]
     assert browser.run(TOO_WIDE) == []
+
+
+OPEN = "document.querySelectorAll('details').forEach(fold => fold.open = true)"
+
+
+@needs_chromium
+@pytest.mark.parametrize("name", ["committed", "hostile"])
+def test_no_window_has_to_be_scrolled_sideways_with_everything_open(name, request, browser):
+    browser.show(request.getfixturevalue(name), 390, 740)
+    browser.run(OPEN)
+    assert browser.run("document.documentElement.scrollWidth") == 390 and browser.run(TOO_WIDE) == []
+
+
+@needs_chromium
+def test_a_reader_sees_scores_claims_and_one_figure_and_finding_a_notebook(committed, browser):
+    """All else is folded: the page is a tenth as long as the notebooks."""
+    browser.show(committed, 1280, 900)
+    assert browser.run("document.documentElement.scrollHeight") <= 9000
+    seen = browser.run(
+        "[...document.images].filter(each => each.checkVisibility()).map(each => each.closest('section').getAttribute('aria-labelledby'))"
+    )
+    assert seen == ["scores", *(f"n{path.stem[:2]}" for path in notebooks() if path.stem[:2] != "03")]
+    told = browser.run("[...document.querySelectorAll('.findings li')].filter(each => each.checkVisibility()).length")
+    assert told == len(seen)
 
 
 CUT = """[...document.querySelectorAll('.verdicts :is(th, td, span)')].filter(cell => !cell.closest('thead, caption')
@@ -184,7 +208,7 @@ def test_a_claims_number_opens_its_evidence(committed, browser):
     state = "[document.querySelector('#evidence7').checkVisibility(), document.querySelectorAll('details[open]').length]"
     assert browser.run(state) == [False, 0]
     browser.click("a[href='#evidence7']")
-    assert browser.run(state) == [True, 1]
+    assert browser.run(state) == [True, 2], "the fold of all evidence, too"
 
 
 @needs_chromium
@@ -255,7 +279,7 @@ def picture(data: bytes) -> Image.Image:
 def test_every_figure_is_drawn_where_one_scrolls_to(width, committed, browser):
     browser.show(committed, width, 740)
     for name in ("01_coverage", "04_map", "09_verdicts"):
-        browser.run(f"document.getElementById('f{name}').scrollIntoView()")
+        browser.run(f"location.hash = 'f{name}'")  # which opens what is folded
         assert len(picture(browser.picture()).getcolors(1 << 24)) > 100, name
 
 
@@ -267,7 +291,9 @@ def test_print_is_light_whole_and_cuts_no_figure(committed, browser):
     browser.ask("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}])
     browser.ask("Emulation.setDeviceMetricsOverride", width=688, height=1016, deviceScaleFactor=1, mobile=False)  # A4 within its margins
     assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    folded = browser.run("[...document.querySelectorAll('details > dl, .evidence, .tables table')].map(e => e.checkVisibility())")
+    folded = browser.run(
+        "[...document.querySelectorAll('details > dl, .evidence, .tables table, .further img')].map(e => e.checkVisibility())"
+    )
     assert all(folded) and browser.run(CUT) == []
     assert set(browser.run("[...document.querySelectorAll('.together')].map(e => getComputedStyle(e).breakInside)")) == {"avoid"}
     assert max(browser.run("[...document.querySelectorAll('.together')].map(e => e.offsetHeight)")) < 1016
@@ -287,6 +313,7 @@ def test_the_keyboard_reaches_the_way_to_the_report_first_and_sees_where_it_is(c
 @needs_chromium
 def test_a_screen_reader_is_told_names_roles_and_levels(committed, browser):
     browser.show(committed)
+    browser.run(OPEN)
     nodes = [node for node in browser.ask("Accessibility.getFullAXTree")["nodes"] if not node["ignored"]]
     named = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes]
     assert {"banner", "navigation", "main", "table", "figure", "rowheader", "columnheader"} <= {role for role, _ in named}
