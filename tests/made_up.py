@@ -43,6 +43,8 @@ def made_up_tables(tasks: tuple[str, ...] = TASKS) -> dict[str, pd.DataFrame]:
         "heat": table(("base", "strategy", "query_language", "candidate_language"), (BASES, STRATEGIES, LANGUAGES, LANGUAGES), rng),
         "tests": tests(STRATEGIES, tasks, BASES),
         "many_tests": tests(METHODS, tasks[:1], BASES[:1]),
+        "bias_tests": distance_tests(tasks),
+        "question_tests": question_tests(tasks),
         "distances": distances(tasks),
         "bias": bias(rng, tasks),
         "map": vector_map(rng),
@@ -121,6 +123,22 @@ def tests(names, tasks, bases) -> pd.DataFrame:
     ]
     numbers = {"mean_difference": -0.1, "low": -0.12, "high": -0.08, "p": 0.01, "p_holm": 0.02, "seed_low": -0.15, "seed_high": -0.05}
     return pd.DataFrame(rows).assign(**numbers, effect_size=0.5, n_groups=9, n_seeds=2, note="")
+
+
+def distance_tests(tasks) -> pd.DataFrame:
+    """Of the rank distance in the mixed pool, of one seed."""
+    rows = tests(STRATEGIES, tasks, BASES).query("setting == 'multilingual'").assign(measure="rank_distance", n_seeds=1)
+    return rows.assign(mean_difference=100.0, low=80.0, high=120.0, seed_low=np.nan, seed_high=np.nan)
+
+
+def question_tests(tasks) -> pd.DataFrame:
+    """Of recall over all pairs of languages, against the untrained base, then against hybrid."""
+    rows = tests((*STRATEGIES, "untrained"), tasks[:1], BASES).query("setting == 'monolingual'").assign(setting="all pairs")
+    parts = [
+        rows[rows["strategy"] != baseline].assign(baseline=baseline, measure=measure)
+        for baseline, measure in product(("untrained", "hybrid"), ("Recall@1", "Recall@10"))
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def distances(tasks) -> pd.DataFrame:

@@ -10,8 +10,8 @@ import pytest
 from made_up import made_up_tables
 from pages import Element, parsed
 
-from hybridir_utils.experiment.run import open_run, save_table, saved_run
-from hybridir_utils.results.figures import draw
+from hybridir_utils.experiment.run import open_run, reference_figures, save_table, saved_run
+from hybridir_utils.results.figures import FIGURES, FigureRecipe, draw
 from hybridir_utils.studies.claims.sources import PAPER
 from hybridir_utils.suite.records import FAILED, OK, TIMEOUT, begun, write_record
 from hybridir_utils.suite.report import write_report
@@ -24,6 +24,11 @@ SHOWN = "<script>alert('1')</script><img src=x onerror=alert(2)>\"'&amp; [U+202E
 def committed_report(folder: Path) -> Path:
     """The report of the committed results and figures, without records, as in a fresh clone."""
     return written(folder)
+
+
+def committed_figures() -> dict[str, FigureRecipe]:
+    """The registered figures that the reference has; it may be older than some."""
+    return {name: recipe for name, recipe in FIGURES.items() if (reference_figures("sample") / f"{name}.png").is_file()}
 
 
 def hostile_report(folder: Path) -> Path:

@@ -416,3 +416,46 @@ def test_registered_names_begin_with_their_notebooks_number():
 
 def test_settings_have_the_papers_short_names():
     assert list(style.SHORT_SETTINGS.values()) == ["Mo.", "Cr.", "Mul."]
+
+
+@pytest.mark.parametrize("name", ["03_scores", "04_alignment", "07_recall", "08_methods"])
+@pytest.mark.parametrize("highest", [0.3, 0.95, 1.0])
+def test_an_axis_of_shares_ends_at_one_and_every_number_at_a_bar_stands_within(name, highest):
+    table = made_up_tables()[FIGURES[name].tables[0]]
+    figure = FIGURES[name].draw(table.assign(value=highest * table["value"]).replace({"value": {table["value"].max() * highest: highest}}))
+    figure.canvas.draw()
+    for ax in figure.axes:
+        ends, side = (ax.get_xlim(), 0) if name == "08_methods" else (ax.get_ylim(), 1)
+        assert ends[0] == 0 and ends[1] <= 1
+        box = ax.get_window_extent()
+        for text in filter(lambda text: text.get_text(), ax.texts):
+            drawn = text.get_window_extent()
+            assert (box.x0, box.y0)[side] <= (drawn.x0, drawn.y0)[side] and (drawn.x1, drawn.y1)[side] <= (box.x1, box.y1)[side] + 1
+
+
+def test_a_heat_maps_colours_end_at_the_highest_value_and_say_so():
+    heat = made_up_tables()["heat"]
+    figure = plots.heatmap(heat.assign(value=heat["value"] * 0.4))
+    top = 0.4 * heat["value"].max()
+    assert figure.axes[0].collections[0].get_clim() == (0, pytest.approx(top)) and f"{top:.3f}" in figure.axes[-1].get_ylabel()
+
+
+def told_below(figure) -> str:
+    return " ".join([figure.legends[0].get_title().get_text(), *(text.get_text() for text in figure.legends[0].get_texts())])
+
+
+def test_a_legend_names_no_seeds_where_there_is_one():
+    tables = made_up_tables()
+    one = tables["debiasing"][lambda rows: rows["seed"] == 1]
+    with_base = pd.concat([one, one[one["strategy"] == "X-Y"].assign(strategy="untrained", seed=0)])
+    assert "over seeds" in told_below(plots.debiasing(tables["debiasing"])) and "over seeds" not in told_below(plots.debiasing(with_base))
+    assert "seeds" in told_below(plots.differences(tables["tests"])) and "seeds" not in told_below(plots.differences(tables["bias_tests"]))
+    mixing = tables["mixing"]
+    assert "range" not in told_below(FIGURES["05_curves"].draw(mixing[mixing["seed"] == 1]))
+
+
+def test_differences_say_on_which_side_a_strategy_is_better():
+    tables = made_up_tables()
+    assert "right of" in told_below(plots.differences(tables["tests"])) and "left of" in told_below(plots.differences(tables["bias_tests"]))
+    recall = plots.differences(tables["question_tests"])
+    assert {ax.get_xlabel() for ax in recall.axes} - {""} == {"Recall@1 minus hybrid's"} and "all pairs" in recall.axes[0].get_title()

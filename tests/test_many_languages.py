@@ -12,7 +12,7 @@ from hybridir_utils.experiment.encoders import EncoderKey, teacher_of, trained_e
 from hybridir_utils.experiment.evaluation import Evaluations
 from hybridir_utils.experiment.profile import load_profile, make_profile
 from hybridir_utils.experiment.run import open_run
-from hybridir_utils.results.show import as_texts
+from hybridir_utils.results.tables import as_texts
 from hybridir_utils.studies import languages as study
 from hybridir_utils.studies import plots
 from hybridir_utils.studies.languages import on_growth, on_highest, on_languages, on_methods, on_training_cost

@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 from made_up import made_up_tables
 from pages import parsed
-from report_runs import SHOWN, flat, page_of, record, section
+from report_runs import SHOWN, committed_figures, flat, page_of, record, section
 
 from hybridir_utils.__main__ import main
 from hybridir_utils.base import files
 from hybridir_utils.base.errors import MissingInput
 from hybridir_utils.experiment.profile import Profile
 from hybridir_utils.experiment.run import open_run, save_table, saved_run
-from hybridir_utils.results.figures import FIGURES, draw, read_result
+from hybridir_utils.results.figures import draw, read_result
 from hybridir_utils.results.tables import paper_table, score_table
 from hybridir_utils.studies.claims.judging import CLAIMS
 from hybridir_utils.suite.records import FAILED
@@ -64,14 +64,14 @@ def read_committed(name: str, committed: Path, monkeypatch):
 def test_every_figure_is_there_with_question_caption_text_and_trace(committed):
     page = page_of(committed)
     pictures = {image.around[-1]["aria-label"]: image for image in page.all("img")}
-    assert set(pictures) == {f"Figure {name}" for name in FIGURES}
+    assert set(pictures) == {f"Figure {name}" for name in committed_figures()}
     questions = {element["id"]: element.text for element in page.all("h3", "h4") if element["id"].startswith("f0")}
     assert len(set(questions.values())) >= 20 and questions["f03_scores"] == "Which strategy retrieves best, and where?"
-    for name, recipe in FIGURES.items():
+    for name, recipe in committed_figures().items():
         alt = pictures[f"Figure {name}"]["alt"]
         assert alt.startswith(recipe.caption) and re.search(r"\d", alt.removeprefix(recipe.caption)) and len(alt) < 2000, name
     traces = [element.text for element in page.all("details") if element.attributes.get("class") == "trace"]
-    assert len(traces) == len(FIGURES)
+    assert len(traces) == len(pictures)
     assert all(re.search(r"Trace: notebook \d\d_\w+.*Rebuild\s*python -m hybridir_utils run ", text, flags=re.S) for text in traces)
 
 

@@ -11,9 +11,8 @@ import pytest
 from browser import Browser, needs_chromium
 from pages import Element, width_of_rows
 from PIL import Image
-from report_runs import flat, page_of
+from report_runs import committed_figures, flat, page_of
 
-from hybridir_utils.results.figures import FIGURES
 from hybridir_utils.suite.report import TEMPLATES
 from hybridir_utils.suite.running import notebooks
 
@@ -318,5 +317,6 @@ def test_a_screen_reader_is_told_names_roles_and_levels(committed, browser):
     named = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes]
     assert {"banner", "navigation", "main", "table", "figure", "rowheader", "columnheader"} <= {role for role, _ in named}
     pictures = [name for role, name in named if role == "image"]
-    assert len(pictures) == len(FIGURES) and all(any(name.startswith(recipe.caption) for name in pictures) for recipe in FIGURES.values())
+    figures = committed_figures()
+    assert len(pictures) == len(figures) and all(any(name.startswith(recipe.caption) for name in pictures) for recipe in figures.values())
     assert all(name for role, name in named if role in ("link", "heading", "region", "table", "figure"))

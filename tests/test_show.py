@@ -11,6 +11,7 @@ import pytest
 
 from hybridir_utils.results import show
 from hybridir_utils.results.show import MOST_ROWS, STYLE
+from hybridir_utils.results.tables import as_texts, markdown
 
 FOLDED = re.compile(r"<details>.*?</details>", re.DOTALL)
 
@@ -139,3 +140,18 @@ def test_five_findings_lie_open():
 
 def test_the_same_table_gives_the_same_bytes():
     assert show.table(scores(), best=True).html == show.table(scores(), best=True).html
+
+
+def test_ranks_have_no_decimals_whichever_way_the_table_lies():
+    columns = pd.DataFrame({"rank distance": [58.31, 4790.6], "mAP": [0.5, 0.25]}, index=pd.Index(["a", "b"], name="strategy"))
+    assert as_texts(columns).to_numpy().tolist() == [["58", "0.500"], ["4,791", "0.250"]]
+    rows = columns.T.rename_axis(index="measure")
+    assert as_texts(rows).to_numpy().tolist() == [["58", "4,791"], ["0.500", "0.250"]]
+    assert "| 58 | 0.500 |" in markdown(columns)
+    goals = pd.DataFrame({"α": [0.35]}, index=pd.Index(["rank distance"], name="goal"))
+    assert as_texts(goals).iloc[0, 0] == "0.350", "a goal's value is none of its ranks"
+
+
+def test_where_no_sentence_lies_open_the_first_folded_one_does():
+    assert show.listed([], ["a.", "b."]).startswith("- a.\n") and "1 more finding<" in show.listed([], ["a.", "b."])
+    assert show.listed([], ["a."]) == "- a." and show.listed([]) == ""

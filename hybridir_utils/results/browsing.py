@@ -23,9 +23,12 @@ EXTREMES = (
     "{task}, from {base}, seed {seed}: where {leader} gains most on {against}, and where it loses most. AP in the mixed pool · rank of \
 the first relevant candidate (– where the first ten have none)"
 )
+# Closed to the notebook and the notebook to it: JupyterLab's theme reaches its page as the frame's colour scheme, else the system's does.
 FRAME = (
-    '<iframe title="Questions, and what each strategy finds" sandbox="allow-scripts" style="width:100%;height:44rem;border:1px solid #888" \
-srcdoc="{page}"></iframe>'
+    "<style>body[data-jp-theme-light=true] .hybridir-questions { color-scheme: light } "
+    "body[data-jp-theme-light=false] .hybridir-questions { color-scheme: dark }</style>"
+    '<iframe title="Questions, and what each strategy finds" class="hybridir-questions" sandbox="allow-scripts" \
+style="width:100%;height:44rem;border:1px solid #888" srcdoc="{page}"></iframe>'
 )
 
 
@@ -105,7 +108,7 @@ def browse(evaluations: Evaluations, tasks: dict[str, RetrievalTask], questions:
 
     shown = gains_and_losses(evaluations, *next(iter(tasks.items())), questions)
     if is_interactive():
-        shown += FRAME.format(page=html.escape(question_page(evaluations, tasks, questions)))
+        shown += FRAME.replace("{page}", html.escape(question_page(evaluations, tasks, questions)))
     display(HTML(shown))
 
 

@@ -106,6 +106,9 @@ FIGURES = {
         FigureRecipe(
             "04_rank_distance", ("distances",), "Distribution of the rank distance over questions.", "on_bias", ("bias", "bias_tests")
         ),
+        FigureRecipe(
+            "04_differences", ("bias_tests",), "Rank distance of each strategy minus hybrid's, with 95 % intervals.", "against_main"
+        ),
         FigureRecipe("04_language_share", ("bias",), "Same-language share of the top 10 against the pool.", "on_language_share"),
         FigureRecipe("04_map", ("map",), "Parallel questions and passages on two principal components.", "on_map"),
         FigureRecipe("04_alignment", ("alignment",), "Alignment, uniformity and language identity of the vectors.", "on_vectors"),
@@ -131,6 +134,13 @@ FIGURES = {
             "07_recall",
             ("question_recall",),
             "Recall of translated questions, by kind of language pair.",
+            "on_recall",
+            ("question_recall", "question_tests"),
+        ),
+        FigureRecipe(
+            "07_differences",
+            ("question_tests",),
+            "Recall@1 of each strategy minus hybrid's, with 95 % intervals.",
             "on_recall",
             ("question_recall", "question_tests"),
         ),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..experiment.evaluation import UNTRAINED
 from ..rank.bias import not_computed
-from ..rank.significance import clear_direction
+from ..rank.significance import LEVEL, clear_direction
 from ..tasks.retrieval_task import RetrievalTask
 from .style import SHORT_SETTINGS, Nothing, in_order
 from .tables import CENTRED, LOWER_IS_BETTER, METHODS, column_names, fitted_on_pool, macro, of_encoders, trained
@@ -185,6 +185,13 @@ def on_seeds(seeds: Sequence[int]) -> list[str]:
     if len(seeds) > 1:
         return []
     return ["One seed was trained: tests and intervals are over questions; whether another training run agrees cannot be concluded."]
+
+
+def on_resamples(resamples: int, comparisons: int) -> list[str]:
+    """That no corrected p-value can be below .05, where there are too few resamples for it."""
+    if 2 * comparisons / (resamples + 1) < LEVEL:
+        return []
+    return [f"{resamples} resamples are too few for a corrected p below .05 in {comparisons} comparisons (`resamples`)."]
 
 
 def against_paper(scores: pd.DataFrame) -> list[str]:

@@ -30,7 +30,7 @@ PLAIN, CENTRED = "plain", "centred"
 OF_SCORES = {f"{short} mAP": (setting, "mAP") for setting, short in SHORT_SETTINGS.items()}  # column -> setting, metric
 OF_SCORES |= {f"Mul. {metric}": ("multilingual", metric) for metric in ("R@1", "R@10")}
 COLUMNS = (*OF_SCORES, *MAIN_MEASURES)
-FORMATS = {"rank distance": "{:,.1f}"}  # others to three digits
+FORMATS = {"rank distance": "{:,.0f}"}  # others to three digits
 
 
 @dataclass(frozen=True, repr=False)

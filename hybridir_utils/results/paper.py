@@ -182,7 +182,7 @@ def reference_numbers() -> pd.DataFrame:
     named = [SYSTEMS.get(system, ("", "")) for system in numbers["system"]]
     counted = numbers["task"].str.extract(r"^(?P<task>\S+)(?: \((?P<languages>\d+) languages\))?$")
     numbers = numbers.assign(**dict(zip(("base", "strategy"), zip(*named, strict=True), strict=True)))
-    numbers["languages"] = counted["languages"].fillna(counted["task"].map(LANGUAGES)).astype(int)
+    numbers["languages"] = pd.to_numeric(counted["languages"]).fillna(counted["task"].map(LANGUAGES)).astype(int)
     numbers["task"] = counted["task"].map(REFERENCE_TASKS)
     numbers = numbers.replace({"setting": {"cross-lingual to English": "cross-lingual"}, "metric": {"R@100 (answer hit)": "Recall@100"}})
     columns = ["system", "base", "strategy", "task", "languages", "setting", "metric", "value", "source"]

@@ -13,6 +13,7 @@ from .style import (
     CODES,
     COLOURS,
     SHORT_SETTINGS,
+    Nothing,
     bars,
     handle,
     heats,
@@ -25,7 +26,7 @@ from .style import (
     note_figure,
     panels,
 )
-from .tables import METHODS, fitted_on_pool, macro, of_encoders, trained
+from .tables import LOWER_IS_BETTER, METHODS, fitted_on_pool, macro, of_encoders, trained
 
 LINES = {"BM25": "--", "random": ":"}
 MARKS = dict(zip(METHODS, "os^Dv", strict=True))
@@ -93,30 +94,41 @@ def _lines(ax, values: pd.Series) -> None:
 
 
 def differences(tests: pd.DataFrame):
-    """AP of every strategy minus hybrid's, with 95 % intervals over questions and over seeds (tests)."""
+    """What was tested of every strategy minus hybrid's, the first of several measures, with 95 % intervals over questions and over seeds
+    (tests).
+    """
     rows = tests[tests["baseline"] == "hybrid"].astype({"mean_difference": float})
-    cases, settings = list(dict.fromkeys(zip(rows["task"], rows["base"], strict=True))), _settings(set(rows["setting"]))
+    if rows.empty:
+        raise Nothing
+    measure, there = rows["measure"].iloc[0], dict.fromkeys(rows["setting"])
+    rows, less = rows[rows["measure"] == measure], measure in LOWER_IS_BETTER
+    cases, settings = list(dict.fromkeys(zip(rows["task"], rows["base"], strict=True))), _settings(there) or [*there]
     names = in_order(rows["strategy"])
     figure, drawn = panels(cases, settings, height=0.19 * len(names) + 0.75, sharey=True, sharex="row")
     for ax, (task, base), setting in drawn:
         part = rows[(rows["task"] == task) & (rows["base"] == base) & (rows["setting"] == setting)]
         name_strategies(ax, names)
         ax.axvline(0, color=COLOURS["hybrid"], lw=1.2)
-        for row in part.itertuples():
-            place, colour = names.index(row.strategy), COLOURS.get(row.strategy)
-            for ends, width in zip(((row.low, row.high), (row.seed_low, row.seed_high)), INTERVALS.values(), strict=True):
-                ax.plot(ends, [place, place], "-", color=colour, lw=width, solid_capstyle="butt")
-            ax.plot(row.mean_difference, place, "o", color=colour, ms=4.5, mec="black", mew=0.5)
+        _intervals(ax, part, names)
         n = f"n = {part['n_groups'].max():,} groups of questions" if len(part) else "not tested"
-        ax.set_title(f"{task}, from {base}\n{SHORT_SETTINGS[setting]}, {n}")
         ax.locator_params(axis="x", nbins=5)
-        label(ax, "AP minus hybrid's", "", ax.get_title())
-    legend_below(
-        figure,
-        [handle(f"95 % {what}", "", "grey", ls="-", lw=width) for what, width in INTERVALS.items()],
-        title="right of the green line: better than hybrid",
-    )
+        if less:
+            ax.xaxis.set_major_formatter("{x:,.0f}")
+        title = f"{task}, from {base}\n{SHORT_SETTINGS.get(setting, setting)}, {n}"
+        label(ax, f"{'ranks' if less else measure} minus hybrid's", "", title)
+    there = [name for name, end in zip(INTERVALS, ("low", "seed_low"), strict=True) if rows[end].notna().any()]
+    lines = [handle(f"95 % {name}", "", "grey", ls="-", lw=INTERVALS[name]) for name in there]
+    legend_below(figure, lines, title=f"{'left' if less else 'right'} of the green line: better than hybrid")
     return figure
+
+
+def _intervals(ax, part: pd.DataFrame, names: list[str]) -> None:
+    """A dot a strategy, with its intervals over questions and over seeds, at its name's place."""
+    for row in part.itertuples():
+        place, colour = names.index(row.strategy), COLOURS.get(row.strategy)
+        for ends, width in zip(((row.low, row.high), (row.seed_low, row.seed_high)), INTERVALS.values(), strict=True):
+            ax.plot(ends, [place, place], "-", color=colour, lw=width, solid_capstyle="butt")
+        ax.plot(row.mean_difference, place, "o", color=colour, ms=4.5, mec="black", mew=0.5)
 
 
 def languages(table: pd.DataFrame):
@@ -145,7 +157,8 @@ def heatmap(table: pd.DataFrame):
         for strategy in in_order(of_base["strategy"])
         if len(rows := of_base[of_base["strategy"] == strategy])
     }
-    return heats(wide, "mAP", ("answer language", "question language"), vmin=0, vmax=1, cmap="viridis")
+    top = table["value"].max()
+    return heats(wide, f"mAP, 0 to the highest, {top:.3f}", ("answer language", "question language"), vmin=0, vmax=top, cmap="viridis")
 
 
 def rank_distance(table: pd.DataFrame):
@@ -233,7 +246,10 @@ def debiasing(table: pd.DataFrame):
         ax.axvline(0, color="grey", lw=1)
         label(ax, "change of mAP", "", f"{setting}, from {base}")
     marks = [handle(METHODS[name], marker, "grey") for name, marker in MARKS.items() if name in changed and name != "none"]
-    legend_below(figure, marks, title="lines: range over seeds; at the right: mAP of the encoder as it is")
+    seeds = table.groupby(["base", "strategy"])["seed"].nunique().max()
+    legend_below(
+        figure, marks, title=f"{'lines: range over seeds' if seeds > 1 else 'one seed'}; at the right: mAP of the encoder as it is"
+    )
     return figure
 
 

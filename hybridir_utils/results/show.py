@@ -7,14 +7,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from numbers import Integral
 
 import numpy as np
 import pandas as pd
 
 from ..base.files import fingerprint
 from ..experiment.evaluation import REFERENCE
-from .tables import LOWER_IS_BETTER, MISSING, column_names, difference_table, is_clear
+from .tables import LOWER_IS_BETTER, as_texts, column_names, difference_table, is_clear
 
 GOALS = re.compile("mAP|R@|Recall@|nDCG@|kept|rank distance")  # columns of which one value is the best
 MOST_ROWS = 15  # of a table that lies open
@@ -101,8 +100,9 @@ def paragraph(text: str) -> Shown:
 
 
 def listed(sentences: Sequence[str], further: Sequence[str] = ()) -> str:
-    """A Markdown list of the first MOST_SENTENCES; the others and `further` folded below it."""
-    first, others = sentences[:MOST_SENTENCES], [*sentences[MOST_SENTENCES:], *further]
+    """A Markdown list of the first MOST_SENTENCES, one of `further` where there is none; the others folded below it."""
+    told, opened = [*sentences, *further], min(max(len(sentences), 1), MOST_SENTENCES)
+    first, others = told[:opened], told[opened:]
     fold = [
         "",
         f"<details><summary>{len(others)} more finding{'s' * (len(others) > 1)}</summary>",
@@ -168,28 +168,6 @@ def _of_texts(cells: pd.DataFrame) -> Iterator[dict[str, str]]:
         if column.map(_number).isna().all():
             wrapped = ";white-space:normal;min-width:16em" if column.str.len().max() > LONG else ""
             yield {"selector": f".col{place}", "props": f"text-align:left{wrapped}"}
-
-
-def as_texts(frame: pd.DataFrame) -> pd.DataFrame:
-    """Every cell as it is read, column by column."""
-    return frame.apply(_as_text)
-
-
-def _as_text(column: pd.Series) -> pd.Series:
-    """Cells as they are read; a column of whole numbers has no decimals, also where a gap made it one of floats."""
-    numbers = column.dropna()
-    whole = pd.api.types.is_float_dtype(column) and len(numbers) and (numbers % 1 == 0).all() and numbers.abs().max() > 1
-    return column.map(lambda value: f"{value:,.0f}" if whole and pd.notna(value) else cell(value))
-
-
-def cell(value: object) -> str:
-    """Three decimals below ten, one below a hundred, none from there on; thousands separated, a dash for nothing."""
-    if isinstance(value, Integral) and not isinstance(value, bool | np.bool_):
-        return f"{value:,}"
-    if not isinstance(value, float):
-        return str(value)
-    digits = 3 if abs(value) < 10 else 1 if abs(value) < 100 else 0
-    return MISSING if pd.isna(value) else f"{value:,.{digits}f}"
 
 
 def best_of_columns(table: pd.DataFrame) -> pd.DataFrame:

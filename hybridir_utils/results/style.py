@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -52,6 +52,8 @@ LOOK = {
     "font.family": "DejaVu Sans",
 }
 BACKED = {"fc": "white", "ec": "none", "pad": 0.3, "alpha": 0.8}  # behind letters on lines
+ROOM = 0.3  # of the longest bar, for the numbers beside bars
+HIGH = 0.82  # a share whose number does not fit between its bar and the axis' end at 1
 FEW = 25  # names that stand side by side on an axis as wide as the figure
 CODES = 60  # codes of languages in that width
 
@@ -139,7 +141,7 @@ def bars(ax, table, by: str, groups: list[str], above: dict | None = None) -> di
     strategies = in_order(table["strategy"])
     if not strategies:
         raise Nothing
-    width, places = 0.86 / len(strategies), {}
+    width, places, inside = 0.86 / len(strategies), {}, numbers_inside(table["value"])
     parts = dict(iter(table.groupby([by, "strategy"])["value"]))
     for (i, group), (j, strategy) in product(enumerate(groups), enumerate(strategies)):
         x, colour = i - 0.43 + (j + 0.5) * width, COLOURS.get(strategy)
@@ -148,18 +150,40 @@ def bars(ax, table, by: str, groups: list[str], above: dict | None = None) -> di
         ax.bar(x, values.mean() if len(values) else 0, width * 0.92, color=colour, label=strategy if i == 0 else None)
         if len(values):
             ax.plot([x] * len(values), values, "o", ms=2.2, color=colour, mec="black", mew=0.4)
-            written(ax, values.mean(), (x, max(*values, (above or {}).get((group, strategy), 0), key=abs)), rotation=90)
+            highest = max(*values, (above or {}).get((group, strategy), 0), key=abs)
+            written(ax, values.mean(), (x, min(values) if inside(highest) else highest), inside(highest), rotation=90)
     ax.set_xticks(range(len(groups)), groups)
     ax.grid(axis="x", visible=False)
-    ax.margins(y=0.3)
+    leave_room(ax, "y", [*table["value"], *(above or {}).values()])
     return places
 
 
-def written(ax, value: float, at: tuple[float, float], horizontal: bool = False, **look) -> None:
-    """A mean to three digits beside the end of its bar."""
-    text, side = f"{value:.3f}".replace("0.", ".", 1 if abs(value) < 1 else 0), 1 if value >= 0 else -1
-    place = {"ha": "left", "va": "center"} if horizontal else {"ha": "center", "va": "bottom" if value >= 0 else "top"}
-    offset = (4, 0) if horizontal else (0, 3 * side)
+def numbers_inside(values) -> Callable[[float], bool]:
+    """Whether the number of a bar of this height stands inside it: an axis of shares ends at 1, above which nothing fits."""
+    return lambda highest: _are_shares(values) and highest > HIGH
+
+
+def leave_room(ax, axis: str, values: Sequence[float]) -> None:
+    """Room for the numbers beside bars along an axis, which ends at 1 where all values are shares."""
+    if not _are_shares(values):
+        ax.margins(**{axis: ROOM})
+        return
+    ax.margins(**{axis: 0})
+    end = min(1.0, (1 + ROOM) * max(values, default=1.0))
+    ax.update_datalim([(end, end)], updatex=axis == "x", updatey=axis == "y")
+
+
+def _are_shares(values) -> bool:
+    return all(0 <= value <= 1 for value in values)
+
+
+def written(ax, value: float, at: tuple[float, float], inside: bool, horizontal: bool = False, **look) -> None:
+    """A mean to three digits beside the end of its bar, or inside it."""
+    text, side = f"{value:.3f}".replace("0.", ".", 1 if abs(value) < 1 else 0), -1 if inside or value < 0 else 1
+    place = (
+        {"ha": "left" if side > 0 else "right", "va": "center"} if horizontal else {"ha": "center", "va": "bottom" if side > 0 else "top"}
+    )
+    offset = (4 * side, 0) if horizontal else (0, 3 * side)
     ax.annotate(text, at, xytext=offset, textcoords="offset points", fontsize=6, bbox=BACKED, **place, **look)
 
 

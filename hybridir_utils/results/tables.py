@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ ENCODER = ["base", "strategy", "alpha", "seed"]
 TEST_KEYS = ["task", "base", "setting", "measure"]
 MEASURE_NAMES = {"AP": "mAP", "rank_distance": "rank distance"}  # of a value per question -> of its mean
 LOWER_IS_BETTER = ("rank_distance", "rank distance")
+RANKS = ("rank distance", "Max@R")  # in the names of the measures that count ranks
 BY_LANGUAGE = [*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "Mo. nDCG@10", "rank distance"]
 PRINTED_BY_LANGUAGE = ("mAP", "R@1", "R@10", "nDCG@10", "nDCG@20", "R@100", "Recall@20", "Recall@100")
 SHOWN_OF_BIAS = ("same-language share@10", "same-language pool share", "rank distance")  # by language; the others as averages alone
@@ -350,11 +352,37 @@ def reference_table(scores: pd.DataFrame) -> pd.DataFrame:
     return rows.set_index(["task", "model"])[["setting", "metric", "published", "ours", "verdict", "source"]].round(3)
 
 
+def as_texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Every cell as it is read, column by column; ranks, in columns or in rows of measures, have no decimals."""
+    measures = frame.index.get_level_values("measure") if "measure" in frame.index.names else [""] * len(frame)
+    rows, columns = (
+        np.array([any(name in str(label) for name in RANKS) for label in labels], dtype=bool) for labels in (measures, frame.columns)
+    )
+    return frame.apply(_as_text).mask(rows[:, None] | columns, frame.map(lambda value: cell(value, in_ranks=True)))
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    """Cells as they are read; a column of whole numbers has no decimals, also where a gap made it one of floats."""
+    numbers = column.dropna()
+    whole = pd.api.types.is_float_dtype(column) and len(numbers) and (numbers % 1 == 0).all() and numbers.abs().max() > 1
+    return column.map(lambda value: cell(value, whole))
+
+
+def cell(value: object, in_ranks: bool = False) -> str:
+    """Three decimals below ten, one below a hundred, none from there on and of ranks; thousands separated, a dash for nothing."""
+    if isinstance(value, Integral) and not isinstance(value, bool | np.bool_):
+        return f"{value:,}"
+    if not isinstance(value, float):
+        return MISSING if value is None or value is pd.NA else str(value)
+    digits = 0 if in_ranks or abs(value) >= 100 else 1 if abs(value) >= 10 else 3
+    return MISSING if pd.isna(value) else f"{value:,.{digits}f}"
+
+
 def markdown(table: pd.DataFrame) -> str:
     """A table as Markdown, its index as columns; a bar or line break inside a cell is escaped."""
-    flat = table.reset_index().astype(object).fillna(MISSING)
+    flat = as_texts(table).reset_index().astype(object).fillna(MISSING)
     columns = [" ".join(filter(None, map(str, c))) if isinstance(c, tuple) else str(c) for c in flat.columns]
-    rows = [[f"{v:.3f}" if isinstance(v, float) else str(v) for v in row] for row in flat.itertuples(index=False, name=None)]
+    rows = [[*map(str, row)] for row in flat.itertuples(index=False, name=None)]
     cells_of = [[" ".join(cell.split("\n")).replace("|", "\\|") for cell in cells] for cells in [columns, ["---"] * len(columns), *rows]]
     lines = ["| " + " | ".join(cells) + " |" for cells in cells_of]
     return "\n".join(lines) + "\n"

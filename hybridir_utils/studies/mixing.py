@@ -21,7 +21,7 @@ from ..experiment.profile import Profile
 from ..experiment.run import Run
 from ..rank import resampling
 from ..rank.significance import TESTED
-from ..results.findings import AHEAD, BEHIND, on_seeds, verdict
+from ..results.findings import AHEAD, BEHIND, on_resamples, on_seeds, verdict
 from ..results.style import SHORT_SETTINGS
 from ..results.tables import LOWER_IS_BETTER, TEST_KEYS, column_names, macro, stack, test_table, trained, with_spread
 from .shift import shifts
@@ -398,8 +398,4 @@ def left_out(profile: Profile, table: pd.DataFrame) -> list[str]:
     if reference_alpha(profile) != profile.alpha:
         sentences.append(f"The grid has no α = {profile.alpha:g}; α = {reference_alpha(profile):g}, the nearest, is the reference.")
     comparisons = len({(key.strategy, key.alpha) for key in mixing_keys(profile)}) - 1
-    if 2 * comparisons / (profile.resamples + 1) >= 0.05:
-        sentences.append(
-            f"{profile.resamples} resamples are too few for a corrected p below .05 in {comparisons} comparisons (`resamples`)."
-        )
-    return sentences
+    return sentences + on_resamples(profile.resamples, comparisons)

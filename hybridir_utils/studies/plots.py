@@ -24,11 +24,13 @@ from ..results.style import (
     heats,
     in_order,
     label,
+    leave_room,
     legend_below,
     name_languages,
     name_strategies,
     new_figure,
     note_figure,
+    numbers_inside,
     panels,
     written,
 )
@@ -102,7 +104,8 @@ def _mix_legend(figure, table: pd.DataFrame, note: str) -> None:
     handles += [handle(f"α = {end:g}: {name}", "o", COLOURS[name]) for end, name in ENDS.items()]
     alphas = table[table["strategy"].isin(SCHEDULES)].groupby("strategy")["alpha"].first()
     handles += [handle(f"{name}, α = {alphas[name]:g}", MARKERS[name], COLOURS[name]) for name in SCHEDULES if name in alphas]
-    legend_below(figure, handles, title=f"{note} {table['seed'].nunique()} seeds")
+    seeds = table["seed"].nunique()
+    legend_below(figure, handles, title=f"{note} {seeds} seeds" if seeds > 1 else note.rpartition("; ")[0] + "; one seed")
 
 
 def pareto(table: pd.DataFrame):
@@ -263,14 +266,16 @@ def methods(table: pd.DataFrame):
     for ax, _, setting in drawn:
         rows = table[table["setting"] == setting]
         name_strategies(ax, names)
+        inside = numbers_inside(rows["value"])
         for place, name in enumerate(names):
             values = rows[rows["strategy"] == name]["value"]
             ax.barh(place, values.mean(), 0.72, color=COLOURS.get(name))
             ax.plot(values, [place] * len(values), "o", ms=2.5, color=COLOURS.get(name), mec="black", mew=0.4)
-            written(ax, values.mean(), (values.max(), place), horizontal=True)
+            within = inside(values.max())
+            written(ax, values.mean(), (values.min() if within else values.max(), place), within, horizontal=True)
         for name, style in LINES.items():
             ax.axvline(rows[rows["strategy"] == name]["value"].mean(), ls=style, color=COLOURS[name], lw=1, label=name)
-        ax.margins(x=0.2)
+        leave_room(ax, "x", rows["value"])
         ax.locator_params(axis="x", nbins=5)
         ax.set(title=counted(rows, setting), xlabel="mAP, macro average")
     legend_below(figure)
@@ -278,7 +283,7 @@ def methods(table: pd.DataFrame):
 
 
 def differences(tests: pd.DataFrame):
-    """AP of every method minus hybrid's, with 95 % intervals (many_tests)."""
+    """What was tested of every method, or strategy, minus hybrid's, with 95 % intervals (many_tests; question_tests)."""
     return against_hybrid(tests)
 
 

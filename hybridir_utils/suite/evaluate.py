@@ -47,7 +47,8 @@ class TaskResult:
     def title(self) -> str:
         task = self.task
         counts = f"{len(task.queries):,} questions, {len(task.candidates):,} candidates"
-        return f"{task.name} ({self.name}): {counts}, languages {' '.join(task.languages)}"
+        name = task.name if task.name == self.name else f"{task.name} ({self.name})"
+        return f"{name}: {counts}, languages {' '.join(task.languages)}"
 
     @property
     def published(self) -> pd.DataFrame:

@@ -25,9 +25,9 @@ from ..experiment.profile import load_profile
 from ..experiment.run import Run, changes_of, reference_figures, run_command
 from ..experiment.stamps import is_current, read_stamps
 from ..results.figures import FIGURES, read_result
-from ..results.show import as_texts, best_of_columns, parts
+from ..results.show import best_of_columns, parts
 from ..results.style import DPI, PIXELS
-from ..results.tables import bias_table, language_table, paper_by_language, paper_table, score_table, search_table
+from ..results.tables import as_texts, bias_table, language_table, paper_by_language, paper_table, score_table, search_table
 from ..studies.claims.judging import CLAIMS, NOTES
 from ..studies.claims.rules import SYMBOLS
 from ..studies.claims.sources import PAPER, compared_folders
@@ -247,9 +247,9 @@ def _unfinished(step: Step, record: Record | None) -> Iterator[tuple[str, str]]:
 
 
 def _not_drawn(run: Run, names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Figures that are not there although all their tables are."""
+    """Figures that are not there although all their tables are; a reference is whole, and may be older than a figure."""
     for name in sorted(names):
-        if all(_saved(run, table) for table in FIGURES[name].tables):
+        if not run.committed and all(_saved(run, table) for table in FIGURES[name].tables):
             yield f"Figure {name} is not drawn.", run_command(run.source, changes_of(run), verb="figures")
 
 
