@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
 from .base.errors import HybridIRError, InputError, all_or_every_fault, warn_in_lines
 
@@ -15,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     options.arguments = sys.argv[1:] if arguments is None else arguments
     warn_in_lines()
     try:
-        return options.command(options)
+        return options.command(options) or 0
     except HybridIRError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -29,66 +30,59 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m hybridir_utils", description="Hybrid batch training for multilingual retrieval, reproduced."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="execute the notebooks in order, skipping what is up to date")
-    run.add_argument("--from", dest="start_at", default="", metavar="02", help="run this notebook and all after it again")
-    run.add_argument("--only", default="", metavar="03", help="run this notebook alone")
-    run.add_argument(
-        "--write-back", action="store_true", help="make the finished run the reference: data/results, figures, notebooks, README"
-    )
-    run.add_argument("--cost", action="store_true", help="say what it will take (tokens, hours, memory, disk), and start nothing")
-    run.add_argument("--jobs", type=int, default=1, metavar="N", help="runs side by side, where --set gives several values")
-    run.add_argument(
-        "--scheduler",
-        default="",
-        metavar="tcp://…",
-        help="dask scheduler; its workers do the runs of several values, or encode one run's corpora",
-    )
-    run.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="end a notebook that takes longer, with all it started")
-    run.set_defaults(command=_run)
-    plan = commands.add_parser("plan", help="say what run would do, why, and how long it is likely to take; nothing is written")
-    plan.set_defaults(command=_plan)
-    whence = commands.add_parser("whence", help="say where a figure, table, encoder or executed notebook comes from")
+    _add_run(commands)
+    _add_of_run(commands, "plan", _plan, "say what run would do, why, and how long it is likely to take; nothing is written")
+    whence = _add(commands, "whence", _whence, "say where a figure, table, encoder or executed notebook comes from")
     whence.add_argument("path", metavar="PATH")
-    whence.set_defaults(command=_whence)
-    figures = commands.add_parser("figures", help="draw every figure and table again from saved results, without training")
-    figures.set_defaults(command=_figures)
-    report = commands.add_parser("report", help="write one HTML page of a run: claims, scores, figures with their origin, cost")
-    report.set_defaults(command=_report)
-    site = commands.add_parser(
-        "site", help="write HTML pages of the notebooks and the report, with a start page; they open without the web"
-    )
-    site.set_defaults(command=_site)
-    translate = commands.add_parser("translate", help="translate into the cache alone; under `accelerate launch`, on several GPUs")
-    translate.set_defaults(command=_translate)
-    train = commands.add_parser("train", help="train the encoders alone; under `accelerate launch`, on several devices and hosts")
-    train.set_defaults(command=_train)
-    check = commands.add_parser("check", help="compare a finished run with the paper's numbers; status 1 when a row is off")
+    _add_of_run(commands, "figures", _figures, "draw every figure and table again from saved results, without training")
+    _add_of_run(commands, "report", _report, "write one HTML page of a run: claims, scores, figures with their origin, cost")
+    pages = "write HTML pages of the notebooks and the report, with a start page; they open without the web"
+    _add_of_run(commands, "site", _site, pages)
+    _add_of_run(commands, "translate", _translate, "translate into the cache alone; under `accelerate launch`, on several GPUs")
+    _add_of_run(commands, "train", _train, "train the encoders alone; under `accelerate launch`, on several devices and hosts")
+    check = _add_of_run(commands, "check", _check, "compare a finished run with the paper's numbers; status 1 when a row is off")
     check.add_argument("--as", dest="models", action="append", default=[], metavar="BASE=MODEL", help="a base that stands for a model")
     check.add_argument("--against", default="", metavar="FILE", help="another CSV of expected numbers")
-    check.set_defaults(command=_check)
     _add_evaluate(commands)
-    for command in (run, plan, translate, train, check, figures, report, site):
-        command.set_defaults(name=command.prog.split()[-1])
-        command.add_argument("--profile", default="sample", metavar="NAME|FILE", help="a profile of notebooks/profiles, or a TOML file")
-        command.add_argument(
-            "--set",
-            dest="settings",
-            action="append",
-            default=[],
-            metavar="key=value",
-            help="change one value, e.g. alpha=0.3; for `run`, several: alpha=0,0.5,1",
-        )
-    profiles = commands.add_parser("profiles", help="list the profiles")
-    profiles.set_defaults(command=_profiles)
-    profile = commands.add_parser("profile", help="`profile new NAME` writes NAME.toml: every key with its meaning, to fill in")
+    _add(commands, "profiles", _profiles, "list the profiles")
+    profile = _add(commands, "profile", _profile, "`profile new NAME` writes NAME.toml: every key with its meaning, to fill in")
     profile.add_argument("action", choices=["new"])
     profile.add_argument("new", metavar="NAME", help="names the file, and the folder of its runs")
-    profile.set_defaults(command=_profile)
     return parser
 
 
+def _add(commands, name: str, does: Callable, says: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=says)
+    command.set_defaults(command=does, name=name)
+    return command
+
+
+def _add_of_run(commands, name: str, does: Callable, says: str) -> argparse.ArgumentParser:
+    """A command about the run of a profile."""
+    command = _add(commands, name, does, says)
+    command.add_argument("--profile", default="sample", metavar="NAME|FILE", help="a profile of notebooks/profiles, or a TOML file")
+    change = "change one value, e.g. alpha=0.3; for `run`, several: alpha=0,0.5,1"
+    command.add_argument("--set", dest="settings", action="append", default=[], metavar="key=value", help=change)
+    return command
+
+
+def _add_run(commands) -> None:
+    run = _add_of_run(commands, "run", _run, "execute the notebooks in order, skipping what is up to date")
+    run.add_argument("--from", dest="start_at", default="", metavar="02", help="run this notebook and all after it again")
+    run.add_argument("--only", default="", metavar="03", help="run this notebook alone")
+    write_back = "make the finished run the reference: data/results, figures, notebooks, README"
+    run.add_argument("--write-back", action="store_true", help=write_back)
+    run.add_argument("--cost", action="store_true", help="say what it will take (tokens, memory, disk), and start nothing")
+    run.add_argument("--jobs", type=int, default=1, metavar="N", help="runs side by side, where --set gives several values")
+    scheduler = "dask scheduler; its workers do the runs of several values, or encode one run's corpora"
+    run.add_argument("--scheduler", default="", metavar="tcp://…", help=scheduler)
+    run.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="end a notebook that takes longer, with all it started")
+
+
 def _add_evaluate(commands) -> None:
-    evaluate = commands.add_parser("evaluate", help="measure any encoders on any task: retrieval, language bias, and what centring changes")
+    evaluate = _add(
+        commands, "evaluate", _evaluate, "measure any encoders on any task: retrieval, language bias, and what centring changes"
+    )
     model = "a folder, a name on the hub, or of data/encoders.toml; BM25; random"
     evaluate.add_argument("models", nargs="*", metavar="MODEL", help=model)
     function = "a function (texts, role) -> vectors, role: query or document; its vectors are not kept"
@@ -101,7 +95,6 @@ def _add_evaluate(commands) -> None:
     prompts = "before questions and passages, in place of what the encoders bring"
     evaluate.add_argument("--prompts", nargs=2, action="append", default=[], metavar=("QUERY", "PASSAGE"), help=prompts)
     evaluate.add_argument("--output", default="", metavar="FOLDER", help="where table, page and figure go, instead of data/runs/evaluate")
-    evaluate.set_defaults(command=_evaluate)
 
 
 def _evaluate(options) -> int:
@@ -141,11 +134,13 @@ def _run(options) -> int:
     if options.write_back and run.name != run.profile.name:
         raise InputError(f"--write-back: a reference is of a profile as it stands, not of {', '.join(changes_of(run))}; leave --set out.")
     if options.cost:
-        return _cost(run)
-    return _run_notebooks(run, options)
+        _cost(run)
+    else:
+        _run_notebooks(run, options)
+    return 0
 
 
-def _run_notebooks(run, options) -> int:
+def _run_notebooks(run, options) -> None:
     from .suite.readers import compare_with_reference, summarise
     from .suite.running import run_suite
 
@@ -157,7 +152,6 @@ def _run_notebooks(run, options) -> int:
         from .suite.writeback import write_back
 
         print(*write_back(run), sep="\n")
-    return 0
 
 
 def _sweep(options) -> int:
@@ -190,7 +184,7 @@ def _share(text: str) -> float:
     return share
 
 
-def _plan(options) -> int:
+def _plan(options) -> None:
     from .experiment.preparation import check_data
     from .experiment.sources import prompt_notes
     from .studies.languages import many_run
@@ -200,40 +194,32 @@ def _plan(options) -> int:
     print(as_text(plan(run)), *prompt_notes(run.profile), sep="\n", flush=True)
     check_data(run)
     check_data(many_run(run), f"notebook 08 (many_pairs = {run.profile.many_pairs}): ")
-    return 0
 
 
-def _whence(options) -> int:
+def _whence(options) -> None:
     from .suite.whence import as_text, provenance_of
 
     print(as_text(provenance_of(options.path)))
-    return 0
 
 
-def _cost(run) -> int:
-    import pandas as pd
-
+def _cost(run) -> None:
     from .suite.costs import run_cost
 
-    with pd.option_context(
-        "display.width", 250, "display.max_columns", 30, "display.max_rows", None, "display.float_format", "{:,.2f}".format
-    ):
-        for heading, table in run_cost(run):
-            print(f"{heading}:\n{table.astype(object).where(table.notna(), 'unknown').to_string()}\n", flush=True)
-    return 0
+    for heading, table in run_cost(run):
+        shown = table.astype(object).where(table.notna(), "unknown").to_string(float_format="{:,.2f}".format)
+        print(f"{heading}:\n{shown}\n", flush=True)
 
 
-def _translate(options) -> int:
+def _translate(options) -> None:
     from .base.distributed import rank
     from .experiment.preparation import fill_translations
 
     cache = fill_translations(_open(options))
     if rank() == 0:
         print(f"translations: {cache}")
-    return 0
 
 
-def _train(options) -> int:
+def _train(options) -> None:
     from .base.distributed import rank
     from .experiment.encoders import trained_encoders
     from .experiment.run import origin_of
@@ -247,15 +233,14 @@ def _train(options) -> int:
     encoders = trained_encoders(run)
     if rank() == 0:
         print(*(f"{key.name}: {folder}" for key, folder in encoders.items()), sep="\n")
-    return 0
 
 
 def _check(options) -> int:
-    from .experiment.run import save_table, saved_run
+    from .experiment.run import save_table
     from .results.figures import read_result
     from .results.paper import check, read_published, report
 
-    run = saved_run(_open(options))
+    run = _open_saved(options)
     models = dict(text.rpartition("=")[::2] for text in options.models)
     if not all(models):
         raise InputError("--as: expected BASE=MODEL, for example --as st:/models/labse=LaBSE.")
@@ -265,55 +250,53 @@ def _check(options) -> int:
     return 1 if (table["verdict"] == "off").any() else 0
 
 
-def _figures(options) -> int:
-    from .experiment.run import saved_run
+def _figures(options) -> None:
     from .results.figures import draw_all
     from .suite.readers import write_tables
 
-    run = saved_run(_open(options))
-    for path in [*draw_all(run), *write_tables(run)]:
-        print(path)
-    return 0
+    run = _open_saved(options)
+    print(*draw_all(run), *write_tables(run), sep="\n")
 
 
-def _report(options) -> int:
-    from .experiment.run import saved_run
+def _report(options) -> None:
     from .suite.report import write_report
 
-    print(write_report(saved_run(_open(options))))
-    return 0
+    print(write_report(_open_saved(options)))
 
 
-def _site(options) -> int:
-    from .experiment.run import saved_run
+def _site(options) -> None:
     from .suite.site import write_site
 
-    print(write_site(saved_run(_open(options))))
-    return 0
+    print(write_site(_open_saved(options)))
 
 
-def _profiles(options) -> int:
+def _profiles(options) -> None:
     from .base.files import PROFILES
     from .experiment.profile import load_profile
 
     for path in sorted(PROFILES.glob("*.toml")):
         profile = load_profile(str(path))
         print(f"{profile.name}: trains on {', '.join(profile.pair_sets)}; evaluates {', '.join(profile.tasks)}")
-    return 0
 
 
-def _profile(options) -> int:
+def _profile(options) -> None:
     from .experiment.template import write_template
 
     path = write_template(options.new)
     print(f"{path}: fill it in, then see what it would run: python -m hybridir_utils plan --profile {path}")
-    return 0
 
 
 def _open(options):
     from .experiment.run import one_run, open_run
 
     return open_run(options.profile, **one_run(options.settings, options.name))
+
+
+def _open_saved(options):
+    """For what reads saved tables: the reference's, where the run has saved none."""
+    from .experiment.run import saved_run
+
+    return saved_run(_open(options))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from training_runs import Passing, gathered_losses, run_alone, train_all
 from hybridir_utils.base.distributed import launch, processes, rank
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.data.batching import BatchPlan, plan_batches
-from hybridir_utils.train.checkpoints import last_whole, step_of
 from hybridir_utils.train.losses import MaskedMultipleNegativesRankingLoss
+from hybridir_utils.train.trainer import last_whole, step_of
 
 STEPS = 9
 SETTINGS = {

@@ -26,7 +26,7 @@ from hybridir_utils.results.figures import draw, read_result
 from hybridir_utils.studies.claims.sources import saved_source
 from hybridir_utils.suite import running
 from hybridir_utils.suite.running import Step, run_suite
-from hybridir_utils.train.checkpoints import last_whole, seal, step_of
+from hybridir_utils.train.trainer import last_whole, seal, step_of
 
 DAMAGES = {"truncated": damage_truncate, "flipped": damage_flip}
 TABLE = pd.DataFrame({"strategy": [f"s{n}" for n in range(40)], "value": np.arange(40) / 64})

@@ -13,8 +13,7 @@ from hybridir_utils.data.batching import plan_batches
 from hybridir_utils.data.pairs import pairs_from_rows
 from hybridir_utils.encode.opening import open_model
 from hybridir_utils.train import losses
-from hybridir_utils.train.checkpoints import EarlyStopping, drop_broken, last_whole, seal, step_of
-from hybridir_utils.train.trainer import PlanTrainer
+from hybridir_utils.train.trainer import EarlyStopping, PlanTrainer, drop_broken, last_whole, seal, step_of
 from hybridir_utils.train.training import TrainingSettings, train_encoder
 
 STEPS, EVERY = 14, 4

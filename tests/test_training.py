@@ -17,7 +17,7 @@ from hybridir_utils.encode.encoding import open_encoder
 from hybridir_utils.encode.opening import Opening, open_model
 from hybridir_utils.train import base_encoders, losses, trainer
 from hybridir_utils.train.base_encoders import bitext, make_aligned, make_unaligned, train_tokenizer
-from hybridir_utils.train.chunks import TASKS, LengthSortedCollator, in_columns, row_numbers, tokenise
+from hybridir_utils.train.losses import TASKS, LengthSortedCollator, in_columns, row_numbers, tokenise
 from hybridir_utils.train.training import TrainingSettings, save_encoder, train_encoder
 
 SETTINGS = TrainingSettings(learning_rate=3e-2, weight_decay=0.1)

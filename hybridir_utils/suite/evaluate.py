@@ -120,8 +120,7 @@ def told(result: TaskResult) -> str:
     """What the command prints of a task."""
     table, tests = side_by_side(result.of_encoder)
     legend = [LEGEND] if len(tests) else []
-    with pd.option_context("display.width", 250, "display.max_columns", 30, "display.max_rows", None):
-        return "\n".join(["", result.title, marked(table, tests).to_string(), *legend, *result.notes()])
+    return "\n".join(["", result.title, marked(table, tests).to_string(), *legend, *result.notes()])
 
 
 def write_results(folder: Path, results: Sequence[TaskResult], about: dict) -> list[Path]:

@@ -23,7 +23,7 @@ from ..data.pairs import PAIR_COLUMNS, pairs_from_rows
 from ..data.worldnames import name_of, named_items
 from ..encode.encoding import encode_texts
 from ..encode.opening import Opening, open_model
-from .training import TrainingSettings, advice, loss_history, resumable, trainer_arguments
+from .training import TrainingSettings, run_trainer, trainer_arguments
 
 LEAST, MOST = 0.3, 0.8  # share of a passage that a crop keeps; passages here have a sentence or a few, not Contriever's 256 tokens
 FEW_WORDS = 6  # a text with fewer blanks is cropped by characters: Chinese, Japanese, Thai …
@@ -174,7 +174,7 @@ def distil(
     from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
     from sentence_transformers.sentence_transformer.losses import MSELoss
 
-    from .chunks import tokenise
+    from .losses import tokenise
     from .trainer import PlanTrainer
 
     student, source = open_model(base, opening), open_model(teacher, opening)
@@ -191,9 +191,7 @@ def distil(
         data_collator=SentenceTransformerDataCollator(preprocess_fn=tokenise(student)),
         loss=MSELoss(student),
     )
-    with advice(trainer, settings):
-        trainer.train(resume_from_checkpoint=resumable(checkpoints))
-    return student, loss_history(trainer.state.log_history)
+    return student, run_trainer(trainer, settings, checkpoints)
 
 
 def _taught(pairs, plan: BatchPlan, teacher, settings: TrainingSettings):

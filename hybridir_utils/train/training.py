@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,14 +95,13 @@ def train_encoder(
         loss=_loss(model, settings),
         early_stopping=_early_stopping(settings, validation),
     )
-    with advice(trainer, settings):
-        trainer.train(resume_from_checkpoint=resumable(checkpoints))
+    history = run_trainer(trainer, settings, checkpoints)
     if trainer.early_stopping:
         trainer.early_stopping.restore(model)
     model.requires_grad_(True)
     if dropped:
         model.pop(-1)
-    return model, loss_history(trainer.state.log_history)
+    return model, history
 
 
 def _check(pairs, settings: TrainingSettings) -> None:
@@ -133,7 +133,7 @@ def _with_dropout(model, settings: TrainingSettings) -> bool:
 
 
 def _collator(model, plan: BatchPlan, settings: TrainingSettings):
-    from .chunks import CHUNK_TOKENS, TASKS, LengthSortedCollator, tokenise
+    from .losses import CHUNK_TOKENS, TASKS, LengthSortedCollator, tokenise
 
     return LengthSortedCollator(
         preprocess_fn=tokenise(model),
@@ -163,16 +163,23 @@ def _loss(model, settings: TrainingSettings):
 
 
 def _early_stopping(settings: TrainingSettings, validation: dict):
-    from .checkpoints import EarlyStopping
+    from .trainer import EarlyStopping
 
     if settings.patience and not validation:
         raise InputError(f"patience is {settings.patience}, but there is no validation set to stop by. Set patience = 0.")
     return EarlyStopping(settings.patience, len(validation)) if settings.patience else None
 
 
-def resumable(checkpoints: Path | None) -> str | None:
+def run_trainer(trainer, settings: TrainingSettings, checkpoints: Path | None) -> pd.DataFrame:
+    """Train to the end, from the newest whole checkpoint where there is one; returns the loss history (step, split, loss)."""
+    with _advice(trainer, settings):
+        trainer.train(resume_from_checkpoint=_resumable(checkpoints))
+    return _loss_history(trainer.state.log_history)
+
+
+def _resumable(checkpoints: Path | None) -> str | None:
     """The checkpoint to go on from; what a kill left half-written is removed."""
-    from .checkpoints import drop_broken, last_whole
+    from .trainer import drop_broken, last_whole
 
     if checkpoints is None:
         return None
@@ -184,7 +191,7 @@ def resumable(checkpoints: Path | None) -> str | None:
 
 
 @contextmanager
-def advice(trainer, settings: TrainingSettings) -> Iterator[None]:
+def _advice(trainer, settings: TrainingSettings) -> Iterator[None]:
     """Turn what stops a training into an InputError that says what to lower and what is kept."""
     try:
         yield
@@ -194,20 +201,20 @@ def advice(trainer, settings: TrainingSettings) -> Iterator[None]:
         full = any(sign in str(error) for sign in FULL_DISK)
         if not (full or is_out_of_memory(error)):
             raise
-        text = _NO_SPACE if full else _NO_MEMORY
-        given = {"now": settings.mini_batch_size or "0, the whole batch", "batch": trainer.args.train_batch_size}
-        given["place"] = trainer.args.output_dir
-        step = f"at step {trainer.state.global_step + 1} of {trainer.state.max_steps}"
-        raise InputError(f"{text.format(step=step, **given)}{trainer.last_good()}") from error
+        text = (_NO_SPACE if full else _NO_MEMORY).format(
+            step=f"at step {trainer.state.global_step + 1} of {trainer.state.max_steps}",
+            now=settings.mini_batch_size or "0, the whole batch",
+            batch=trainer.args.train_batch_size,
+            place=trainer.args.output_dir,
+        )
+        raise InputError(f"{text}{trainer.last_good()}") from error
 
 
 def trainer_arguments(plan: BatchPlan, settings: TrainingSettings, validation: dict, checkpoints: Path | None):
     """The library's arguments of a training on `plan`; other parameters as in `train_encoder`."""
-    import tempfile
-
     from sentence_transformers import SentenceTransformerTrainingArguments
 
-    from .checkpoints import KEPT
+    from .trainer import KEPT
 
     gpu = default_device() == "cuda"
     arguments = SentenceTransformerTrainingArguments(
@@ -240,8 +247,8 @@ def trainer_arguments(plan: BatchPlan, settings: TrainingSettings, validation: d
     return arguments
 
 
-def loss_history(log: list[dict]) -> pd.DataFrame:
-    """The trainer's log as rows (step, split, loss); split is train or the validation set's name."""
+def _loss_history(log: list[dict]) -> pd.DataFrame:
+    """The trainer's log as rows; split is train or the validation set's name."""
     rows = [(entry["step"], "train", float(entry["loss"])) for entry in log if "loss" in entry]
     for entry in log:
         rows += [(entry["step"], key[5:-5], float(v)) for key, v in entry.items() if key.startswith("eval_") and key.endswith("_loss")]
