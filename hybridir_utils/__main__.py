@@ -80,9 +80,8 @@ def _add_run(commands) -> None:
 
 
 def _add_evaluate(commands) -> None:
-    evaluate = _add(
-        commands, "evaluate", _evaluate, "measure any encoders on any task: retrieval, language bias, and what centring changes"
-    )
+    what = "measure any encoders on any task: retrieval, language bias, and what centring changes"
+    evaluate = _add(commands, "evaluate", _evaluate, what)
     model = "a folder, a name on the hub, or of data/encoders.toml; BM25; random"
     evaluate.add_argument("models", nargs="*", metavar="MODEL", help=model)
     function = "a function (texts, role) -> vectors, role: query or document; its vectors are not kept"
@@ -122,7 +121,8 @@ def _evaluate(options) -> int:
 
 
 def _run(options) -> int:
-    from .experiment.run import changes_of, read_settings
+    from .experiment.run import changes_of
+    from .experiment.settings import read_settings
 
     if any(len(setting.values) > 1 for setting in read_settings(options.settings)):
         return _sweep(options)
@@ -255,7 +255,8 @@ def _figures(options) -> None:
     from .suite.readers import write_tables
 
     run = _open_saved(options)
-    print(*draw_all(run), *write_tables(run), sep="\n")
+    for path in [*draw_all(run), *write_tables(run)]:
+        print(path)
 
 
 def _report(options) -> None:
@@ -280,14 +281,15 @@ def _profiles(options) -> None:
 
 
 def _profile(options) -> None:
-    from .experiment.template import write_template
+    from .experiment.settings import write_template
 
     path = write_template(options.new)
     print(f"{path}: fill it in, then see what it would run: python -m hybridir_utils plan --profile {path}")
 
 
 def _open(options):
-    from .experiment.run import one_run, open_run
+    from .experiment.run import open_run
+    from .experiment.settings import one_run
 
     return open_run(options.profile, **one_run(options.settings, options.name))
 

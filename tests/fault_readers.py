@@ -21,7 +21,8 @@ from hybridir_utils.data.sections import held_out_articles, read_sections
 from hybridir_utils.data.translation import open_cache
 from hybridir_utils.encode.corpora import ShardFolder, shard_name
 from hybridir_utils.experiment.profile import load_profile
-from hybridir_utils.experiment.run import SET_VARIABLE, open_run, read_settings, save_table
+from hybridir_utils.experiment.run import SET_VARIABLE, open_run, save_table
+from hybridir_utils.experiment.settings import read_settings
 from hybridir_utils.experiment.stamps import STAMPS, check_one_origin
 from hybridir_utils.provenance.artefacts import RECORD, Artefact, is_whole, recipe_of
 from hybridir_utils.provenance.fingerprints import sealed

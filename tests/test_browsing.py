@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from hybridir_utils.experiment.encoders import EncoderKey
-from hybridir_utils.experiment.evaluation import Evaluations, nan_alpha
+from hybridir_utils.experiment.evaluation import NO_MIX, Evaluations
 from hybridir_utils.results import browsing, reading
 from hybridir_utils.results.browsing import SHOWN_CHARACTERS, most_different, ranked_lists, side_by_side
 from hybridir_utils.tasks.retrieval_task import RetrievalTask
@@ -110,8 +110,8 @@ def displayed(monkeypatch) -> list:
 
 def test_lists_are_those_of_one_base_and_seed_and_of_bm25(tmp_path):
     keys = [EncoderKey("aligned", "hybrid", 0.5, 1), EncoderKey("aligned", "X-Y", 0.0, 1), EncoderKey("aligned", "hybrid", 0.5, 2)]
-    keys += [EncoderKey("unaligned", "hybrid", 0.5, 1), EncoderKey("reference", "BM25", nan_alpha(), 0)]
-    keys += [EncoderKey("reference", "random", nan_alpha(), 0)]
+    keys += [EncoderKey("unaligned", "hybrid", 0.5, 1), EncoderKey("reference", "BM25", NO_MIX, 0)]
+    keys += [EncoderKey("reference", "random", NO_MIX, 0)]
     folders = {}
     for number, key in enumerate(keys):
         folders[key, "t"] = tmp_path / str(number)

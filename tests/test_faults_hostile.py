@@ -24,7 +24,7 @@ from hybridir_utils.encode.encoding import encode_task, encode_texts, open_encod
 from hybridir_utils.encode.opening import Opening, open_model
 from hybridir_utils.experiment.evaluation import Evaluations
 from hybridir_utils.experiment.profile import load_profile
-from hybridir_utils.experiment.run import read_settings
+from hybridir_utils.experiment.settings import read_settings
 from hybridir_utils.provenance.fingerprints import modules
 from hybridir_utils.rank.metrics import per_query, scores
 from hybridir_utils.rank.ranking import dot_scores, rank_task

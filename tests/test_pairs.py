@@ -246,6 +246,6 @@ def test_no_batch_holds_a_passage_twice_where_a_file_gives_no_passage_ids(tmp_pa
     plan = plan_batches(pairs, "hybrid", steps=30, batch_size=16, seed=1)
     for batch in plan.passage_rows:
         assert len({pairs[int(row)]["passage"].split(" ", 1)[1] for row in batch}) == 16
-    train, validation = hold_out(pairs, 0, 0.2)
+    train, validation = hold_out(pairs, 0)
     assert len(validation) and not set(train["passage"]) & set(validation["passage"])
     assert holds_passages(pairs, validation).sum() == len(validation) and not holds_passages(train, validation).any()

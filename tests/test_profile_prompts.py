@@ -14,10 +14,11 @@ from hybridir_utils.__main__ import main
 from hybridir_utils.base.errors import InputError, UnknownName
 from hybridir_utils.base.files import PROFILES
 from hybridir_utils.experiment.encoders import EncoderKey, encoder_artefacts
-from hybridir_utils.experiment.evaluation import UNTRAINED, ZERO_SHOT, nan_alpha, opening_of
+from hybridir_utils.experiment.evaluation import NO_MIX, UNTRAINED, ZERO_SHOT, opening_of
 from hybridir_utils.experiment.preparation import pairs_artefact
 from hybridir_utils.experiment.profile import load_profile
-from hybridir_utils.experiment.run import SET_VARIABLE, changes_of, one_run, open_run, run_command, settings_of
+from hybridir_utils.experiment.run import SET_VARIABLE, changes_of, open_run, run_command, settings_of
+from hybridir_utils.experiment.settings import one_run
 from hybridir_utils.experiment.sources import prompt_notes
 from hybridir_utils.suite.notebook import start
 
@@ -33,7 +34,7 @@ def folder(tmp_path_factory):
 
 
 def opened(profile, base: str, strategy: str):
-    return opening_of(profile, EncoderKey(base, strategy, nan_alpha(), 0)).prompts
+    return opening_of(profile, EncoderKey(base, strategy, NO_MIX, 0)).prompts
 
 
 def test_prompts_are_the_profiles_else_the_catalogues_else_the_models_own(folder):

@@ -44,8 +44,20 @@ def test_unknown_names_are_refused_with_the_nearest_and_the_file(changes, found,
     with pytest.raises(HybridIRError) as caught:
         load_profile("sample", changes)
     message = str(caught.value)
-    assert f"{found!r}" in message and "sample.toml" in message and "Known: " in message
+    assert f"{found!r}" in message and "sample.toml" in message
     assert nearest is None or f"did you mean {nearest!r}?" in message
+
+
+def test_the_known_names_are_listed_where_they_are_few_or_none_is_near():
+    """Of the sixty keys and more, the page that documents them is named in place of a screen of text."""
+    with pytest.raises(
+        UnknownName, match=r"unknown parameter .*'alhpa' .did you mean 'alpha'.*\. All stand in notebooks/profiles/README\.md\.$"
+    ):
+        load_profile("sample", {"alhpa": 0.3})
+    with pytest.raises(UnknownName, match=r"'hybird' .did you mean 'hybrid'.*Known: .*X-Y"):
+        load_profile("sample", {"strategies": ["hybird"]})
+    with pytest.raises(UnknownName, match=r"'qqq'\. Known: name, languages, .*compare_with\.$"):
+        load_profile("sample", {"qqq": 1})
 
 
 @pytest.mark.parametrize("key", ["languages", "unseen_languages", "task_languages", "question_languages", "many_languages", "many_unseen"])

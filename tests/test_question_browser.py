@@ -18,7 +18,7 @@ from browser import Browser, needs_chromium
 from pages import parsed
 
 from hybridir_utils.experiment.encoders import EncoderKey
-from hybridir_utils.experiment.evaluation import Evaluations, nan_alpha
+from hybridir_utils.experiment.evaluation import NO_MIX, Evaluations
 from hybridir_utils.results import question_browser
 from hybridir_utils.results.browsing import browse, gains_and_losses
 from hybridir_utils.results.question_browser import question_page
@@ -47,8 +47,8 @@ def tasks() -> dict[str, RetrievalTask]:
 @pytest.fixture(scope="module")
 def evaluations(tasks, tmp_path_factory) -> Evaluations:
     keys = [EncoderKey(base, strategy, 0.5, seed) for base, strategy, seed in product(BASES, STRATEGIES, SEEDS)]
-    keys += [EncoderKey(base, "untrained", nan_alpha(), 0) for base in BASES]
-    keys += [EncoderKey("reference", name, nan_alpha(), 0) for name in ("BM25", "random")]
+    keys += [EncoderKey(base, "untrained", NO_MIX, 0) for base in BASES]
+    keys += [EncoderKey("reference", name, NO_MIX, 0) for name in ("BM25", "random")]
     rng, folders = np.random.default_rng(5), {}
     for key, name in product(keys, tasks):
         folder = folders[key, name] = tmp_path_factory.mktemp("evaluation")
@@ -225,7 +225,7 @@ def test_one_finds_as_one_types_and_hits_are_counted(browser):
 def test_ap_and_first_relevant_rank_are_those_of_the_tables(name, base, seed, browser, evaluations, questions, tasks):
     choose(browser, "task", name), choose(browser, "base", base), choose(browser, "seed", str(seed))
     keys = {strategy: EncoderKey(base, strategy, 0.5, seed) for strategy in STRATEGIES}
-    keys |= {"untrained": EncoderKey(base, "untrained", nan_alpha(), 0), "BM25": EncoderKey("reference", "BM25", nan_alpha(), 0)}
+    keys |= {"untrained": EncoderKey(base, "untrained", NO_MIX, 0), "BM25": EncoderKey("reference", "BM25", NO_MIX, 0)}
     for _ in range(6):
         query = row_of(tasks[name], text(browser, "#question"))
         want = {strategy: outcome(evaluations, questions, tasks[name], key, query) for strategy, key in keys.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hybridir_utils.base.errors import InputError
-from hybridir_utils.experiment.run import one_run, read_settings
+from hybridir_utils.experiment.settings import one_run, read_settings
 
 
 @pytest.mark.parametrize(

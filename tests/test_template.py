@@ -12,7 +12,7 @@ import pytest
 from hybridir_utils.__main__ import main
 from hybridir_utils.base import files
 from hybridir_utils.experiment.profile import Profile, load_profile, make_profile
-from hybridir_utils.experiment.template import template
+from hybridir_utils.experiment.settings import template
 
 LINE = re.compile(r"^(# )?(\w+) = (.+?)  # (\w.+)$")
 

@@ -116,7 +116,7 @@ def test_a_training_counts_its_steps_where_it_takes_longer_than_a_moment(tiny_ba
     assert "step" not in capfd.readouterr().err
     monkeypatch.setattr(trainer, "UNSHOWN", 0)
     train_encoder(tiny_base, tiny_pairs, plan, SETTINGS)
-    assert "training" in (told := capfd.readouterr().err) and f"/{plan.steps} [" in told
+    assert "training" in (told := capfd.readouterr().err) and f"/{plan.steps} steps" in told
 
 
 def test_opening_a_model_draws_no_bar(tiny_transformer, capfd):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
+FEW = 20  # known names that are listed beside a near one
 _with_place = warnings.formatwarning
 _told: set[str] = set()  # of this process
 
@@ -21,11 +22,16 @@ class InputError(HybridIRError):
 
 
 class UnknownName(HybridIRError):
-    """A name (language, strategy, profile, key …) that does not exist; the message offers the nearest one."""
+    """A name (language, strategy, profile, key …) that does not exist; the message offers the nearest one.
 
-    def __init__(self, kind: str, found: object, known: Iterable[object]):
+    It lists the known ones where they are FEW or none is near, and else names the page where they are documented, if there is one.
+    """
+
+    def __init__(self, kind: str, found: object, known: Iterable[object], page: str = ""):
         names = [str(name) for name in known]
-        super().__init__(f"unknown {kind} {str(found)!r}{did_you_mean(found, names)} Known: {', '.join(names)}.")
+        near = did_you_mean(found, names)
+        listed = f" Known: {', '.join(names)}." if len(names) <= FEW or near == "." else f" All stand in {page}." if page else ""
+        super().__init__(f"unknown {kind} {str(found)!r}{near}{listed}")
 
 
 class MissingInput(HybridIRError):

@@ -35,10 +35,9 @@ from ..rank.ranking import dot_scores, rank_task
 from ..tasks.retrieval_task import RetrievalTask, task_from_pairs
 from ..train.methods import DISTILLATION, TEACHER, distil, method_of
 from ..train.training import MEMORY_ONLY, TrainingSettings, save_encoder, train_encoder
-from .making import make_missing, make_one
 from .preparation import PreparedPairs, different_passages, pairs_artefact, prepare_pairs
 from .profile import OWN_BASES, Profile, trained_prompts
-from .run import Run
+from .run import Run, make_missing, make_one
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -114,11 +113,11 @@ def _refuse(run: Run, count: int, jobs: list[tuple]) -> None:
 
 
 def _recipe(run: Run, key: EncoderKey, pairs: str) -> dict:
-    p, base = run.profile, base_place(run, key.base, pairs)
+    p, own = run.profile, key.base in OWN_BASES
+    base = base_artefact(run, key.base, pairs).path.name if own else place_of(key.base)
     settings, sizes = (p.model_dump(include=set(names)) for names in (TrainingSettings.model_fields, ("steps", "batch_size")))
     settings |= zip(("query_prefix", "passage_prefix"), trained_prompts(p, key.base), strict=True)
-    own = not isinstance(base, str)
-    about = {"base_folder": base.name if own else base, "base_origin": base.name if own else origin(base), "pairs": pairs}
+    about = {"base_folder": base, "base_origin": base if own else origin(base), "pairs": pairs}
     recipe = {**asdict(key), **about, "settings": settings, "opening": p.opening.model_dump(), **sizes}
     if key.strategy == DISTILLATION:
         teacher = teacher_of(key)
@@ -137,13 +136,8 @@ def common_places(run: Run) -> list[Path]:
     return [pairs, *(base_artefact(run, base, pairs.name).path for base in run.profile.bases if base in OWN_BASES)]
 
 
-def base_place(run: Run, base: str, pairs: str) -> Path | str:
-    """Folder (or hub name) of a base; of the suite's own, where it lies or would lie. pairs: name of the pairs' artefact."""
-    return base_artefact(run, base, pairs).path if base in OWN_BASES else place_of(base)
-
-
 def base_artefact(run: Run, base: str, pairs: str) -> Artefact:
-    """One of the suite's own bases."""
+    """One of the suite's own bases. pairs: name of the pairs' artefact."""
     p, room = run.profile, run.artefacts / "bases"
     start = {"pairs": pairs, "vocabulary": p.vocabulary, "dimension": p.dimension, "seed": 0}
     unaligned = Artefact(room, "unaligned", start, _make_unaligned)
@@ -313,17 +307,13 @@ def _card(recipe: dict, train, plan: BatchPlan, history, model, task: RetrievalT
     vectors = encode_task(model, task)
     table = scores(per_query(rank_task(dot_scores(vectors.queries, vectors.candidates), task), task))
     macro = table[table["query_language"] == "macro"]
-    languages = sorted(train.unique("language"))
+    languages, last_loss = sorted(train.unique("language")), history.loc[history["split"] == "train", "loss"].iloc[-1]
     return {
         "title": f"{recipe['strategy']} from {recipe['base_folder']}, seed {recipe['seed']}",
         "data": {"pairs": len(train), "sources": ", ".join(sorted(train.unique("source"))), "languages": " ".join(languages)},
         "plan": {"strategy": plan.strategy, "alpha": plan.alpha, "steps": plan.steps, "batch size": plan.batch_size, "seed": plan.seed},
         "base": {"origin": recipe["base_origin"], **recipe["opening"]},
-        "training": {**recipe["settings"], "last training loss": _last_loss(history), **cost},
+        "training": {**recipe["settings"], "last training loss": round(float(last_loss), 4), **cost},
         "scores": {"validation questions": len(task.queries)}
         | {f"validation {row.setting} {row.metric}": round(row.value, 4) for row in macro.itertuples() if row.metric in ("mAP", "R@1")},
     }
-
-
-def _last_loss(history) -> float:
-    return round(float(history[history["split"] == "train"]["loss"].iloc[-1]), 4)

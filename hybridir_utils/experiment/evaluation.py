@@ -30,14 +30,14 @@ from ..rank.ranking import Ranks, dot_scores, rank_task
 from ..rank.search_evaluation import encoder_ranker, evaluate_search
 from ..tasks.retrieval_task import SIDES, RetrievalTask, parallel_rows
 from .encoders import EncoderKey, base_encoders, encoder_keys, trained_encoders
-from .making import make_missing, make_one
 from .preparation import prepare_pairs
 from .profile import OWN_BASES, Profile
-from .run import Run
+from .run import Run, make_missing, make_one
 
 UNTRAINED = "untrained"  # the base encoder before any batch
 ZERO_SHOT = "zero-shot"  # a public retriever as it is, with its own prompts
 NOT_TRAINED = (UNTRAINED, ZERO_SHOT)
+NO_MIX = nan  # the alpha of what has none; one object, so that keys made of it compare equal
 REFERENCE = "reference"  # base of the lines that are no encoder
 REFERENCES = {"BM25": bm25_scores, "random": lambda task: random_scores(task, seed=0)}
 SHOWN = 10  # length of the ranked lists kept for reading
@@ -85,7 +85,7 @@ def evaluate(
     profile's encoders that are missing are trained where it says train_in_place, else MissingInput names the notebook to run.
     """
     places = encoder_places(run, trained_encoders(run, make=run.profile.train_in_place) if encoders is None else encoders)
-    places |= {EncoderKey(REFERENCE, name, nan_alpha(), 0): name for name in REFERENCES}
+    places |= {EncoderKey(REFERENCE, name, NO_MIX, 0): name for name in REFERENCES}
     data = {task: data_recipe((task,), run.profile.data_dir) for task in tasks or run.profile.tasks}  # hashes the files: once a task
     origins = {key: place if key.base == REFERENCE else encoder_origin(run, place) for key, place in places.items()}
     asked = [(key, task) for key in places for task in data if key.base != REFERENCE or not is_search_task(task)]
@@ -103,13 +103,8 @@ def evaluate(
 def encoder_places(run: Run, trained: dict[EncoderKey, Path]) -> dict[EncoderKey, str]:
     """Folder or hub name of every encoder to evaluate: the trained ones, the bases before training, the public retrievers."""
     places = {key: str(folder) for key, folder in trained.items()}
-    places |= {EncoderKey(base, UNTRAINED, nan_alpha(), 0): str(folder) for base, folder in base_encoders(run).items()}
-    return places | {EncoderKey(name, ZERO_SHOT, nan_alpha(), 0): place_of(name) for name in run.profile.retrievers}
-
-
-def nan_alpha() -> float:
-    """The alpha of what has no mix; one object, so that keys made of it compare equal."""
-    return nan
+    places |= {EncoderKey(base, UNTRAINED, NO_MIX, 0): str(folder) for base, folder in base_encoders(run).items()}
+    return places | {EncoderKey(name, ZERO_SHOT, NO_MIX, 0): place_of(name) for name in run.profile.retrievers}
 
 
 def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: dict, aligned: bool) -> dict:

@@ -27,9 +27,8 @@ from ..encode.opening import origin
 from ..provenance.artefacts import Artefact
 from ..tasks.retrieval_task import ParallelQuestions, RetrievalTask
 from ..tasks.searched_task import SearchTask
-from .making import make_one
 from .profile import Profile
-from .run import Run
+from .run import Run, make_one
 from .sources import check_own, source_pairs
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ TASKS = task_names("ranked", "searched")
 QUESTION_TASKS = task_names("ranked", "questions")  # whose parallel questions notebook 07 looks at
 MEANS = ("jobs", "processes", "batch_tokens", "shard_size", "scheduler", "translation_tokens")  # change no result beyond its rounding
 OWN_BASES = ("aligned", "unaligned")
+KEYS_PAGE = "notebooks/profiles/README.md"  # which documents the keys
 RETRIEVERS = (*ENCODERS, "st:FOLDER_OR_NAME[@REVISION]")
 BASES = (*OWN_BASES, *RETRIEVERS)
 
@@ -192,7 +193,7 @@ def make_profile(values: dict, where: str) -> Profile:
     """Check values against the profile's types; `where` names their origin in the message."""
     for key in values:
         if key not in Profile.model_fields:
-            raise UnknownName(f"parameter (in {where})", key, Profile.model_fields)
+            raise UnknownName(f"parameter (in {where})", key, Profile.model_fields, KEYS_PAGE)
     try:
         profile = Profile(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
     except HybridIRError as error:

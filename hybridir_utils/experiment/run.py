@@ -1,26 +1,27 @@
-"""Where a notebook stands: its resolved parameters and the folders it reads and writes."""
+"""Where a notebook stands: its resolved parameters, its folders, and the artefacts in them, made where they are missing."""
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shlex
-import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_origin
+from typing import TypeVar
 
 import pandas as pd
 
 from ..base.errors import InputError, MissingInput
 from ..base.files import ROOT, fingerprint, output_root, parse_json, write_csv
+from ..base.progress import told_while
 from ..provenance import reads
+from ..provenance.artefacts import Artefact, note_used
 from .profile import MEANS, Profile, load_profile
 from .stamps import read_stamps, stamp
 
 SET_VARIABLE = "HYBRIDIR_SET"
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ class Run:
     def results(self) -> Path:
         """Small tables that figures and reports are made of."""
         return reference_tables(self.name) if self.committed else run_folder(self.name) / "results"
+
+    def has(self, table: str) -> bool:
+        """Whether a result table of this name is saved."""
+        return (self.results / f"{table}.csv").is_file()
 
     @property
     def figures(self) -> Path:
@@ -170,91 +175,18 @@ def save_table(run: Run, name: str, table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-SINGULAR = {"seed": "seeds"}  # a key whose values are runs of one seed each -> the profile's key, which is a list
+def make_missing(wanted: Mapping[K, Artefact], given: Callable[[K], tuple], make_all: Callable[[list[tuple]], object]) -> dict[K, Path]:
+    """Folder of every artefact that is wanted.
+
+    make_all: does the jobs of those that are not whole, (artefact, *given(key)) each, as arguments of `make_one` or of a function like it.
+    """
+    make_all([(artefact, *given(key)) for key, artefact in wanted.items() if not artefact.is_whole()])
+    folders = {key: artefact.path for key, artefact in wanted.items()}
+    note_used(folders.values())
+    return folders
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A profile's key, its values, and both as they were written, which is what a sweep's tables call them."""
-
-    key: str
-    values: tuple
-    name: str
-    texts: tuple[str, ...]
-
-
-def read_settings(texts: Iterable[str]) -> list[Setting]:
-    """The settings of `key=value[,value …]` texts; raises InputError where a text is none or a key is set twice."""
-    settings = [_setting(text) for text in texts]
-    for number, setting in enumerate(settings):
-        if earlier := [other.name for other in settings[:number] if other.key == setting.key]:
-            raise InputError(
-                f"--set {setting.name}: {earlier[0]} is set already. Write all values of a sweep in one, as in --set alpha=0,0.5,1."
-            )
-    return settings
-
-
-def one_run(texts: Iterable[str], command: str) -> dict[str, object]:
-    """Key -> value, for a command that is about a single run; raises InputError where a text has several values."""
-    settings = read_settings(texts)
-    for setting in settings:
-        if len(setting.values) > 1:
-            raise InputError(
-                f"--set {setting.name}={','.join(setting.texts)}: {len(setting.values)} values; `{command}` is about one run at a time. "
-                "Give one of them (a text with a comma in quotes); `run` takes several."
-            )
-    return {setting.key: setting.values[0] for setting in settings}
-
-
-def _setting(text: str) -> Setting:
-    """Values are read as TOML, and as plain words where that fails."""
-    name, equals, written = text.partition("=")
-    if not equals:
-        raise InputError(f"--set {text!r}: expected key=value, for example --set alpha=0.3.")
-    name = name.strip()
-    try:
-        key, values = SINGULAR.get(name, name), _values(written)
-    except (ValueError, RecursionError, csv.Error) as error:
-        raise InputError(f"--set {name}: no usable value ({error}).") from None
-    if name in SINGULAR:
-        return Setting(key, tuple([value] for value in values), name, tuple(map(_shown, values)))
-    if key in Profile.model_fields and _takes_list(key):
-        _check_lists(key, values, written)
-    return Setting(key, tuple(values), name, tuple(map(_shown, values)))
-
-
-def _values(text: str) -> list:
-    """`0,0.25`, `[1,2],[3]` and `"a,b"` are two, two and one value in TOML; `hybrid,X-Y`, which is none, is split at its commas."""
-    if values := _toml(text):
-        return values
-    words = next(csv.reader([text], skipinitialspace=True), None) or [""]
-    return [(_toml(word) or [word])[0] for word in words] if len(words) > 1 else [text]
-
-
-def _toml(text: str) -> list:
-    """The values in a list with this text; none where it is no TOML. Raises ValueError, RecursionError for what is beyond Python's."""
-    try:
-        return tomllib.loads(f"values = [{text}]")["values"]
-    except tomllib.TOMLDecodeError:
-        return []
-
-
-def _takes_list(key: str) -> bool:
-    return get_origin(Profile.model_fields[key].annotation) is tuple
-
-
-def _check_lists(key: str, values: list, written: str) -> None:
-    if all(isinstance(value, list) for value in values):
-        return
-    lists = [value if isinstance(value, list) else [value.strip("[]") if isinstance(value, str) else value] for value in values]
-    together, words = _shown([part for value in lists for part in value]), ",".join(map(_shown, lists))
-    each = f", or {key}={words} for a run with each" if len(values) > 1 else ""
-    short = "".join(f" (in short {short}={written})" for short, long in SINGULAR.items() if long == key and each)
-    raise InputError(f"--set {key}={written}: {key} is a list. Write {key}={together} for one run with all{each}{short}.")
-
-
-def _shown(value: object) -> str:
-    """A value as TOML has it; a text without its quotes where it has no comma."""
-    if isinstance(value, str) and "," not in value:
-        return value
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+def make_one(artefact: Artefact, *given) -> Path:
+    """The artefact's folder; its maker is called with a temporary folder, the recipe, and what is given, on which no result depends."""
+    with told_while(artefact.name):
+        return artefact.make(lambda out: artefact.maker(out, artefact.recipe, *given))

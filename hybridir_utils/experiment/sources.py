@@ -49,14 +49,14 @@ def _one_set(name: str, profile: Profile):
     return (pairs, entry.validation(name, profile.request)) if entry.validation else hold_out(pairs, profile.corpus_seed)
 
 
-def hold_out(pairs, seed: int, share: float = VALIDATION_SHARE):
-    """(training, validation): a share of the answer passages, with all their questions and translations, goes to validation: two at least,
-    as a batch has, half and VALIDATION_MOST at most.
+def hold_out(pairs, seed: int):
+    """(training, validation): VALIDATION_SHARE of the answer passages, with all their questions and translations, goes to validation: two
+    at least, as a batch has, half and VALIDATION_MOST at most.
     """
     numbers, names = codes(pairs, "passage_id")
     chosen = np.random.default_rng(seed).permutation(pc.sort_indices(names).to_numpy())
     held = np.zeros(len(names), dtype=bool)
-    held[chosen[: min(max(2, round(share * len(names))), max(1, len(names) // 2), VALIDATION_MOST)]] = True
+    held[chosen[: min(max(2, round(VALIDATION_SHARE * len(names))), max(1, len(names) // 2), VALIDATION_MOST)]] = True
     return keep_rows(pairs, ~held[numbers]), keep_rows(pairs, held[numbers])
 
 

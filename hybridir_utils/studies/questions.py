@@ -25,8 +25,7 @@ from ..experiment.evaluation import (
     evaluation_name,
     opening_of,
 )
-from ..experiment.making import make_missing, make_one
-from ..experiment.run import Run
+from ..experiment.run import Run, make_missing, make_one
 from ..provenance.artefacts import Artefact
 from ..rank.alignment import (
     ALL_PAIRS,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..base.errors import InputError
 from ..base.files import write_text_atomically
+from ..base.progress import TICK, new_bar
 
 if TYPE_CHECKING:
     from ..experiment.run import Run
@@ -27,7 +28,6 @@ WIDTH = 80  # characters of a cell's first line
 KERNEL_DIED = 3  # exit status
 UP_TO_DATE, DONE = "up to date", "done in"
 ENDED = re.compile(rf": ({DONE}|{UP_TO_DATE})")  # in a line that says that a notebook has
-TICK = 0.5  # seconds between two looks at the files
 BAR = "notebooks {n_fmt}/{total_fmt} |{bar:20}| {elapsed} {desc}"
 
 Say = Callable[[str], None]
@@ -97,9 +97,7 @@ def shown(total: int, runs: Sequence[Run], look: Callable[[Say], None] = lambda 
     Gives the function that prints a line, above the bar. look: called with it every TICK seconds and at the end, for a caller who learns
     from files what to say.
     """
-    from tqdm import tqdm
-
-    bar, ended = tqdm(total=total, bar_format=BAR, dynamic_ncols=True, disable=not _in_terminal()), threading.Event()
+    bar, ended = new_bar(total=total, bar_format=BAR, dynamic_ncols=True, disable=not _in_terminal()), threading.Event()
 
     def say(line: str) -> None:
         bar.write(line, file=sys.stdout)
@@ -186,7 +184,7 @@ def end_with_parent() -> None:
 
 def _watch(parent: int) -> None:
     while os.getppid() == parent:
-        time.sleep(0.5)
+        time.sleep(TICK)
     os._exit(1)
 
 

@@ -23,10 +23,6 @@ from ..tasks.mteb_tasks import PREFIX, mteb_sizes
 QUERY_TOKENS, PASSAGE_TOKENS = 24, 128  # taken where the profile sets no lengths
 LETTERS_PER_TOKEN = 4.0  # of a multilingual subword tokenizer on Wikipedia, roughly
 CHARACTERS_PER_TOKEN = {"zh": 2.0, "ja": 2.0, "ko": 2.0}  # scripts whose characters say more
-PEAK = {"fp32": 19.5e12, "bf16": 312e12}  # FLOP/s of one A100 or A800 (NVIDIA's data sheet; fp32 without TensorFloat-32)
-# Share of the peak that is reached. fp32: from the published 155 GPU-hours for the 106 M passages of MIRACL and 3.6 for the 2.45 M of its
-# hard-negative pools, base-size encoder, A800: .15 and .18. bf16: assumed, not measured.
-UTILISATION = {"fp32": 0.165, "bf16": 0.3}
 BYTES = {"fp32": 4, "fp16": 2}
 THREADS, TILE, BLOCK = 8, 512, 16_384  # of the search: threads, questions and passages of each one's scores
 PAIR_BYTES = 1000  # of a pair's texts: question, passage and negative of MS MARCO in several scripts
@@ -39,8 +35,7 @@ PEAKS = ((1.75, 70), (0.17, 114))
 def run_cost(run: Run) -> Iterator[tuple[str, pd.DataFrame]]:
     """(heading, table): training by base, encoding of large corpora by task and encoder, training data by set, translation by set.
 
-    GPU-hours are of one A100 or A800 at UTILISATION of its peak; what no catalogue tells is nan; a table without rows is left out. After
-    the last table InputError names all that is not there.
+    What no catalogue tells is nan; a table without rows is left out. After the last table InputError names all that is not there.
     """
     profile = run.profile
     licence = f" (licence {TRANSLATORS[profile.translator].licence})" if profile.translator in TRANSLATORS else ""
@@ -53,27 +48,24 @@ def run_cost(run: Run) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def training(profile: Profile) -> pd.DataFrame:
-    """Per base: encoders, steps, tokens and GPU-hours of all its trainings, those of notebook 05 included, at most.
+    """Per base: encoders, steps and tokens of all its trainings, those of notebook 05 included, at most: early stopping may end before.
 
-    A step costs 6 x parameters x tokens: forward, and twice that backward (Kaplan et al. 2020, section 2.1); gradient checkpointing
-    and the cached loss go forward a second time: 8. Early stopping may end before `steps`. Bags of subwords are left out: seconds.
+    Bags of subwords, which train in seconds, are left out.
     """
-    passes = 8 if profile.gradient_checkpointing or profile.mini_batch_size else 6
+    passages = 1 if profile.hard_negatives == "none" else 2
+    pair = (profile.max_query_tokens or QUERY_TOKENS) + passages * (profile.max_passage_tokens or PASSAGE_TOKENS)
     rows = []
     for base in profile.bases:
         if base not in OWN_BASES:
             encoders = len(profile.strategies) * len(profile.seeds) + sum(key.base == base for key in further_keys(profile))
-            passages = 1 if profile.hard_negatives == "none" else 2
-            pair = (profile.max_query_tokens or QUERY_TOKENS) + passages * (profile.max_passage_tokens or PASSAGE_TOKENS)
             tokens = encoders * profile.steps * profile.batch_size * pair
-            hours = _gpu_hours(passes * _shape(base, profile)[0] * tokens, profile.precision)
-            rows.append({"base": base, "encoders": encoders, "steps": profile.steps, "tokens": tokens, "gpu_hours": hours})
+            rows.append({"base": base, "encoders": encoders, "steps": profile.steps, "tokens": tokens})
     return pd.DataFrame(rows)
 
 
 def corpora(profile: Profile) -> pd.DataFrame:
-    """Per task whose corpora are searched (or a user's own) and encoder: encoders of its size, the corpora's passages and tokens,
-    GPU-hours and disk of all those encoders, memory of one search beside its memory-mapped vectors.
+    """Per task whose corpora are searched (or a user's own) and encoder: encoders of its size, the corpora's passages and tokens, disk of
+    all those encoders, memory of one search beside its memory-mapped vectors.
     """
     trained = len(profile.strategies) * len(profile.seeds) + 1  # and the base before training
     encoders = dict.fromkeys(profile.bases, trained) | dict.fromkeys(profile.retrievers, 1)
@@ -81,13 +73,11 @@ def corpora(profile: Profile) -> pd.DataFrame:
     for task in (task for task in profile.tasks if is_search_task(task) or ":" in task):
         passages, tokens = _corpus(task, profile)
         for name, count in encoders.items():
-            body, width = _shape(name, profile)
+            width = _width(name, profile)
             about = {"task": task, "encoder": name, "encoders": count, "passages": passages, "tokens": tokens}
-            flops = 2 * body * tokens * count  # a multiplication and an addition a parameter and token
-            hours = _gpu_hours(flops, profile.encoding_precision)
             disk = count * passages * width * BYTES[profile.vector_precision] / 1e9
             memory = (BLOCK * width * 4 + THREADS * TILE * BLOCK * 5) / 1e9  # a block in fp32, five bytes a score
-            rows.append({**about, "gpu_hours": hours, "disk_gb": disk, "ram_gb": memory})
+            rows.append({**about, "disk_gb": disk, "ram_gb": memory})
     return pd.DataFrame(rows).astype({"passages": "Int64", "tokens": "Int64"}) if rows else pd.DataFrame()
 
 
@@ -146,16 +136,10 @@ def _corpus(task: str, profile: Profile) -> tuple[float, float]:
     return int(sizes["passages"].sum()), int(estimated_tokens(sizes, profile.max_passage_tokens or 512).sum())
 
 
-def _shape(name: str, profile: Profile) -> tuple[float, float]:
-    """(parameters that every token passes through, width of a vector); nan for a model of no catalogue."""
-    if name in OWN_BASES:
-        return 0, profile.dimension  # a bag of subwords
+def _width(name: str, profile: Profile) -> float:
+    """Of a vector; nan for a model of no catalogue."""
     known = ENCODERS.get(name)
-    return (known.body_parameters, known.width) if known else (nan, nan)
-
-
-def _gpu_hours(flops: float, precision: str) -> float:
-    return flops / (PEAK[precision] * UTILISATION[precision]) / 3600
+    return profile.dimension if name in OWN_BASES else known.width if known else nan
 
 
 def _ids(name: str, profile: Profile) -> float:

@@ -25,7 +25,7 @@ IN_WORDS = ("evidence", "command", "note")  # sentences around numbers that stan
 
 def markdown_tables(run: Run) -> dict[str, str]:
     """File name -> text of the tables of scores, bias, the paper's numbers and the judged claims, as far as the run has saved them."""
-    has = {table for table in ("scores", "bias", "claims") if (run.results / f"{table}.csv").is_file()}
+    has = {table for table in ("scores", "bias", "claims") if run.has(table)}
     texts = {f"{file_safe(name)}.md": (text, read) for name, text, read in _texts(has, lambda table: read_result(run, table))}
     return {name: f"{text}\n<!-- {provenance(run, read)} -->\n" for name, (text, read) in texts.items()}
 
@@ -54,8 +54,8 @@ def write_tables(run: Run) -> list[Path]:
 def summarise(run: Run) -> str:
     """The score table of the run, and where its figures and executed notebooks lie."""
     parts = []
-    if (run.results / "scores.csv").is_file():
-        bias = read_result(run, "bias") if (run.results / "bias.csv").is_file() else None
+    if run.has("scores"):
+        bias = read_result(run, "bias") if run.has("bias") else None
         parts.append(with_alpha(score_table(read_result(run, "scores"), bias), run).to_string(na_rep=MISSING) + "\n")
     return "\n".join([*parts, f"figures: {run.figures}", f"executed notebooks: {run.notebooks}"])
 

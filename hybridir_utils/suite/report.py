@@ -185,7 +185,7 @@ def _about(run: Run) -> Mapping:
 def _earlier(run: Run) -> list[str]:
     """Tables that were made by other code or parameters than those in use now."""
     stamps = read_stamps(run.results).items()
-    return sorted(name for name, stamp in stamps if _saved(run, name) and not is_current(stamp, run.profile))
+    return sorted(name for name, stamp in stamps if run.has(name) and not is_current(stamp, run.profile))
 
 
 def _claims(run: Run) -> dict:
@@ -201,7 +201,7 @@ def _claims(run: Run) -> dict:
 
 
 def _table(run: Run, name: str) -> pd.DataFrame | None:
-    return read_result(run, name) if _saved(run, name) else None
+    return read_result(run, name) if run.has(name) else None
 
 
 # The notebooks
@@ -232,14 +232,14 @@ def notebook_part(step: Step) -> dict:
 def _status(step: Step, record: Record | None) -> str:
     if record:
         return record.status
-    return NOT_RECORDED if any(_saved(step.run, table) for table in kept_tables(step.notebook)) else NOT_RUN
+    return NOT_RECORDED if any(step.run.has(table) for table in kept_tables(step.notebook)) else NOT_RUN
 
 
 def _unfinished(step: Step, record: Record | None) -> Iterator[tuple[str, str]]:
     """Why the notebook stopped, and the tables that it has not saved."""
     command = run_command(step.run.source, changes_of(step.run))
     kept = kept_tables(step.notebook)
-    lacking = [table for table in sorted(kept) if not _saved(step.run, table)]
+    lacking = [table for table in sorted(kept) if not step.run.has(table)]
     if record and record.status != OK:
         yield f"The last execution {ENDED[record.status]}. {record.error}".strip(), command
     if lacking and not (step.run.committed and len(lacking) < len(kept)):  # a reference is whole, and may be older than a table
@@ -249,7 +249,7 @@ def _unfinished(step: Step, record: Record | None) -> Iterator[tuple[str, str]]:
 def _not_drawn(run: Run, names: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Figures that are not there although all their tables are; a reference is whole, and may be older than a figure."""
     for name in sorted(names):
-        if not run.committed and all(_saved(run, table) for table in FIGURES[name].tables):
+        if not run.committed and all(run.has(table) for table in FIGURES[name].tables):
             yield f"Figure {name} is not drawn.", run_command(run.source, changes_of(run), verb="figures")
 
 
@@ -296,10 +296,6 @@ def _sentences(run: Run, name: str) -> list[str]:
     except (MissingInput, LookupError):
         return []
     return list(map(_plain, found))
-
-
-def _saved(run: Run, table: str) -> bool:
-    return (run.results / f"{table}.csv").is_file()
 
 
 def _question(notebook: Path, figure: str) -> str:
@@ -360,7 +356,7 @@ def _group(rows: list[tuple]) -> list[dict]:
 
 def page_tables(run: Run) -> dict[str, list[dict]]:
     """The tables of scores, of the paper beside ours, and of both by language; none before notebooks 03 and 04 have saved theirs."""
-    if not (_saved(run, "scores") and _saved(run, "bias")):
+    if not (run.has("scores") and run.has("bias")):
         return {"scores": [], "further": [], "measures": [], "paper": [], "languages": []}
     scores, bias = read_result(run, "scores"), read_result(run, "bias")
     scored = [*score_tables(scores, bias)]

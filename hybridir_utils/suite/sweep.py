@@ -26,7 +26,8 @@ from ..base.distributed import ONE_DISK, appears
 from ..base.errors import InputError
 from ..base.files import file_fingerprint, fingerprint, output_root, write_csv, write_json, write_text_atomically
 from ..base.parallel import cluster_client, work_through
-from ..experiment.run import Run, Setting, open_run, read_settings, run_folder, settings_of
+from ..experiment.run import Run, open_run, run_folder, settings_of
+from ..experiment.settings import Setting, read_settings
 from ..experiment.sources import check_places
 from ..experiment.stamps import is_current, read_stamps
 from ..provenance.fingerprints import PACKAGE, modules
@@ -303,7 +304,7 @@ def sweep_head(table: pd.DataFrame, rows: int = 20) -> str:
 def _macro_rows(run: Run) -> pd.DataFrame:
     scores = read_result(run, "scores")
     parts = [scores[scores["query_language"] == "macro"]]
-    if (run.results / "bias.csv").is_file():
+    if run.has("bias"):
         bias = read_result(run, "bias").rename(columns={"measure": "metric"})
         parts.append(bias[bias["query_language"] == "macro"].assign(setting=""))
     return pd.concat(parts, ignore_index=True)
