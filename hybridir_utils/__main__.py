@@ -141,7 +141,8 @@ def _run(options) -> int:
 
 
 def _run_notebooks(run, options) -> None:
-    from .suite.readers import compare_with_reference, summarise
+    from .suite.readers import summarise
+    from .suite.reference import compare_with_reference
     from .suite.running import run_suite
 
     run_suite(run, options.start_at, options.only, options.timeout)
@@ -149,7 +150,7 @@ def _run_notebooks(run, options) -> None:
     if found := compare_with_reference(run):
         print(*found.lines(), sep="\n  ")
     if options.write_back:
-        from .suite.writeback import write_back
+        from .suite.reference import write_back
 
         print(*write_back(run), sep="\n")
 
@@ -266,7 +267,7 @@ def _report(options) -> None:
 
 
 def _site(options) -> None:
-    from .suite.site import write_site
+    from .suite.report import write_site
 
     print(write_site(_open_saved(options)))
 

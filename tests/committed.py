@@ -8,9 +8,9 @@ from pathlib import Path
 from hybridir_utils.base.files import file_fingerprint, read_json
 from hybridir_utils.experiment.run import Run, reference_figures, reference_tables
 from hybridir_utils.provenance.fingerprints import is_sealed
-from hybridir_utils.suite import writeback
+from hybridir_utils.suite import reference
+from hybridir_utils.suite.reference import PAGES, WRITTEN, filled, outputs_fingerprint
 from hybridir_utils.suite.whence import embedded
-from hybridir_utils.suite.writeback import PAGES, WRITTEN, filled, outputs_fingerprint
 
 
 def contradictions(run: Run) -> Iterator[str]:
@@ -29,12 +29,12 @@ def contradictions(run: Run) -> Iterator[str]:
         if any(record["tables"].get(f"{table}.csv") != digest for table, digest in drawn.items()):
             yield f"{path}: made from other tables"
     for name, digest in record["notebooks"].items():
-        if outputs_fingerprint(read_json(writeback.NOTEBOOKS / name)) != digest:
-            yield f"{writeback.NOTEBOOKS / name}: other outputs than those written with the tables"
+        if outputs_fingerprint(read_json(reference.NOTEBOOKS / name)) != digest:
+            yield f"{reference.NOTEBOOKS / name}: other outputs than those written with the tables"
 
 
 def stale_pages() -> list[Path]:
     """The pages of the checkout whose numbers are not those of the reference's tables."""
-    pages = [writeback.ROOT / page for page in PAGES if (writeback.ROOT / page).is_file()]
+    pages = [reference.ROOT / page for page in PAGES if (reference.ROOT / page).is_file()]
     texts = {page: page.read_text(encoding="utf-8") for page in pages}
-    return [page for page, text in texts.items() if filled(text, writeback._reference_table) != text]
+    return [page for page, text in texts.items() if filled(text, reference._reference_table) != text]

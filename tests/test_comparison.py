@@ -8,8 +8,8 @@ import pytest
 
 from hybridir_utils.experiment import run as runs
 from hybridir_utils.experiment.run import open_run, save_table
-from hybridir_utils.suite.readers import DIFFERS, EQUAL, WITHIN, Comparison, TableDifference, changed_verdicts, compare_tables
-from hybridir_utils.suite.readers import compare_with_reference as compare
+from hybridir_utils.suite.reference import DIFFERS, EQUAL, WITHIN, Comparison, TableDifference, changed_verdicts, compare_tables
+from hybridir_utils.suite.reference import compare_with_reference as compare
 
 SCORES = pd.DataFrame(
     {

@@ -59,7 +59,7 @@ RESULTS = README.parent / "data" / "results" / "README.md"
     ("page", "kinds"), [(README, {"scores", "beside-a-mean"}), (RESULTS, {"scores", "claims"})], ids=["README", "results"]
 )
 def test_numbers_of_the_pages_are_the_committed_results(page, kinds):
-    from hybridir_utils.suite.writeback import BLOCK, filled
+    from hybridir_utils.suite.reference import BLOCK, filled
 
     text = page.read_text(encoding="utf-8")
     assert {what for _, _, what, *_ in BLOCK.findall(text)} == kinds

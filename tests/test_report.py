@@ -21,8 +21,9 @@ from hybridir_utils.experiment.run import open_run, save_table, saved_run
 from hybridir_utils.results.figures import draw, read_result
 from hybridir_utils.results.tables import paper_table, score_table
 from hybridir_utils.studies.claims.judging import CLAIMS
+from hybridir_utils.suite.readers import table_of
 from hybridir_utils.suite.records import FAILED
-from hybridir_utils.suite.report import UNSEEN, duration, table_of, visible, write_report
+from hybridir_utils.suite.report import UNSEEN, duration, visible, write_report
 from hybridir_utils.suite.running import Step, notebooks
 
 

@@ -1,26 +1,34 @@
-"""What readers get at the end of a run: Markdown tables beside the figures, the scores, and how it compares with the reference."""
+"""A run's tables for readers: in Markdown beside its figures, in lines at the end of the command, and on the page of its report."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ..base.files import file_safe, write_text_atomically
-from ..experiment.run import Run, reference_tables
+from ..experiment.evaluation import REFERENCE
+from ..experiment.run import Run
 from ..results.figures import provenance, read_result
-from ..results.findings import verdict
-from ..results.tables import MISSING, bias_table, markdown, paper_table, score_table, with_alpha
+from ..results.show import best_of_columns, parts
+from ..results.tables import (
+    MISSING,
+    as_texts,
+    bias_table,
+    language_table,
+    markdown,
+    paper_by_language,
+    paper_table,
+    score_table,
+    search_table,
+    with_alpha,
+)
 from ..studies.claims.judging import claims_markdown, evidence_markdown
 
-EQUAL, WITHIN, DIFFERS = "equal", "within the spread", "differing"
-SMALL = 0.01  # of what a column spans: so far a value may move whose spread over seeds is not known, or is nothing
-TESTED = ["mean_difference", "p_holm", "seed_low", "seed_high"]  # what `findings.verdict` reads
-NAMING = ("seed", "alpha", "step", "steps", "percentile", "languages", "claim")  # numbers that say which row it is
-IN_WORDS = ("evidence", "command", "note")  # sentences around numbers that stand in other columns, and how the run was called
+MOST_LANGUAGES = 16  # columns that a page can show; larger tables are named by their file
 
 
 def markdown_tables(run: Run) -> dict[str, str]:
@@ -60,123 +68,92 @@ def summarise(run: Run) -> str:
     return "\n".join([*parts, f"figures: {run.figures}", f"executed notebooks: {run.notebooks}"])
 
 
-# Beside the reference
+# On the page
 
 
-@dataclass(frozen=True)
-class TableDifference:
-    """state: EQUAL, WITHIN or DIFFERS. largest: difference of a value, that furthest beyond its spread first; where: its row and column."""
+def table_of(frame: pd.DataFrame, caption: str, best: bool = False) -> dict:
+    """A frame with one or two levels of columns; the levels of its index become row headers, of which the first spans its group.
 
-    table: str
-    state: str
-    largest: float = 0.0
-    where: str = ""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Of all tables that the reference has, and the verdicts that are others: `where: before → now`."""
-
-    tables: tuple[TableDifference, ...]
-    verdicts: tuple[str, ...]
-
-    @property
-    def reproduced(self) -> bool:
-        return not self.verdicts and not any(table.state == DIFFERS for table in self.tables)
-
-    def lines(self) -> list[str]:
-        """What a person reads: one line where the reference is reproduced, else each table that differs, and each verdict."""
-        states = {state: [table for table in self.tables if table.state == state] for state in (EQUAL, WITHIN, DIFFERS)}
-        counts = ", ".join(f"{len(tables)} {state}" for state, tables in states.items() if tables)
-        if not self.reproduced:
-            others = [f"{table.table}: {f'{table.largest:.3g} in ' if table.largest else ''}{table.where}" for table in states[DIFFERS]]
-            return [f"not the reference: of {len(self.tables)} tables {counts}", *others, *(self.verdicts or ("no verdict changed",))]
-        largest = max(states[WITHIN], key=lambda table: table.largest, default=None)
-        about = f"; largest difference {largest.largest:.2g} ({largest.table}: {largest.where})" if largest else ""
-        return [f"reproduced: of {len(self.tables)} tables {counts}{about}; no verdict changed"]
-
-
-def compare_with_reference(run: Run) -> Comparison | None:
-    """The run's tables beside the reference of its name; None where the checkout has none.
-
-    Times are of the machine and left out, and so are tables that the reference is older than.
+    best: the best value of each column is marked (`show.best_of_columns`).
     """
-    reference = reference_tables(run.name)
-    if run.committed or not any(reference.glob("*.csv")):
-        return None
-    names = sorted({path.name for path in reference.glob("*.csv")} - {"check.csv"})
-    found = [_compare_files(reference / name, run.results / name) for name in names]
-    return Comparison(tuple(table for table, _ in found), tuple(line for _, verdicts in found for line in verdicts))
+    marks = best_of_columns(frame).to_numpy() if best else np.zeros(frame.shape, bool)
+    cells = [[*zip(*row, strict=True)] for row in zip(as_texts(frame).to_numpy(), marks, strict=True)]
+    rows = list(zip(_labels(frame.index), cells, strict=True))
+    several, columns = frame.index.nlevels > 1, _labels(frame.columns)
+    groups = [list(group) for _, group in groupby(rows, key=lambda row: row[0][0])] if several else [[row] for row in rows]
+    upper = [[_header(text, len(list(same))) for text, same in groupby(level)] for level in list(zip(*columns, strict=True))[:-1]]
+    return {
+        "caption": caption,
+        "names": [str(name or "") for name in frame.index.names],
+        "columns": [*upper, [_header(label[-1]) for label in columns]],
+        "groups": list(map(_group, groups)),
+    }
 
 
-def _compare_files(old: Path, new: Path) -> tuple[TableDifference, list[str]]:
-    """(difference of a table, its verdicts that changed); files of the same bytes are not read as tables."""
-    if not new.is_file():
-        return TableDifference(old.stem, DIFFERS, where="the run has no such table"), []
-    if old.read_bytes() == new.read_bytes():
-        return TableDifference(old.stem, EQUAL), []
-    tables = _read(old), _read(new)
-    return compare_tables(old.stem, *tables), list(changed_verdicts(old.stem, *tables))
+def _labels(index: pd.Index) -> list[tuple[str, ...]]:
+    return [tuple(map(str, label)) if isinstance(label, tuple) else (str(label),) for label in index]
 
 
-def _read(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+def _header(text: str, span: int = 1) -> dict:
+    """A heading cell over `span` columns or beside `span` rows."""
+    return {"text": text, "span": span}
 
 
-def compare_tables(name: str, old: pd.DataFrame, new: pd.DataFrame) -> TableDifference:
-    """A table of the run beside the reference's.
-
-    A value is within the spread where it moved by no more than the range over the seeds of its row in the reference, the width of its
-    interval over seeds, or SMALL of what its column spans.
-    """
-    old, new = (table.drop(columns=[column for column in table if "seconds" in column or column in IN_WORDS]) for table in (old, new))
-    if list(old) != list(new) or len(old) != len(new):
-        return TableDifference(name, DIFFERS, where=f"{len(new)} rows of {len(list(new))} columns, expected {len(old)} of {len(list(old))}")
-    if old.equals(new):
-        return TableDifference(name, EQUAL)
-    numbers = [column for column in old if pd.api.types.is_numeric_dtype(old[column]) and column not in NAMING]
-    others = old.drop(columns=numbers).astype(str) != new.drop(columns=numbers).astype(str)
-    if others.any(axis=None):
-        row, column = np.argwhere(others.to_numpy())[0]
-        return TableDifference(name, DIFFERS, where=f"{others.columns[column]} of {_row(new, row, numbers)}")
-    moved = (new[numbers].astype(float) - old[numbers].astype(float)).abs()
-    moved = moved.mask(new[numbers].isna() != old[numbers].isna(), np.inf).fillna(0.0).to_numpy()
-    beyond = moved - _spread(old, numbers).to_numpy()
-    row, column = np.unravel_index(np.argmax(beyond if (beyond > 0).any() else moved), moved.shape)
-    state = DIFFERS if (beyond > 0).any() else WITHIN if moved.any() else EQUAL
-    return TableDifference(name, state, float(moved[row, column]), f"{numbers[column]} of {_row(new, row, numbers)}")
+def _group(rows: list[tuple]) -> list[dict]:
+    """Rows that share their first header, which stands in the first of them."""
+    first = [_header(rows[0][0][0], len(rows))]
+    return [
+        {"headers": (first if not number else []) + list(map(_header, label[1:])), "cells": cells}
+        for number, (label, cells) in enumerate(rows)
+    ]
 
 
-def _row(table: pd.DataFrame, row: int, numbers: list[str]) -> str:
-    return " ".join(str(value) for key, value in table.drop(columns=numbers).iloc[row].items() if value == value) or f"row {row + 1}"
+def page_tables(run: Run) -> dict[str, list[dict]]:
+    """The tables of scores, of the paper beside ours, and of both by language; none before notebooks 03 and 04 have saved theirs."""
+    if not (run.has("scores") and run.has("bias")):
+        return {"scores": [], "further": [], "measures": [], "paper": [], "languages": []}
+    scores, bias = read_result(run, "scores"), read_result(run, "bias")
+    scored = [*score_tables(scores, bias)]
+    paper = paper_table(scores, bias).groupby(level=0, sort=False)
+    return {
+        "scores": [table for table, is_first in scored if is_first],
+        "further": [table for table, is_first in scored if not is_first],
+        "measures": [*bias_tables(bias)],
+        "paper": [table_of(rows.droplevel(0), f"{task}: mean over languages, the paper's encoders and ours") for task, rows in paper],
+        "languages": [*language_tables(scores), *paper_languages(scores, bias)],
+    }
 
 
-def _spread(old: pd.DataFrame, numbers: list[str]) -> pd.DataFrame:
-    values = old[numbers].astype(float)
-    spread = pd.DataFrame(np.broadcast_to(SMALL * (values.max() - values.min()).to_numpy(), values.shape), old.index, numbers)
-    if "seed" in old:
-        names = [old[column] for column in old if column not in numbers and column != "seed"]
-        groups = values.groupby(names or [pd.Series(0, old.index)], dropna=False, sort=False)
-        spread = np.maximum(spread, groups.transform("max") - groups.transform("min"))
-    if {"seed_low", "seed_high"} <= set(old):
-        width = (old["seed_high"] - old["seed_low"]).fillna(0.0)
-        own = [name for name in numbers if name in ("mean_difference", "difference", "low", "high", "seed_low", "seed_high")]
-        spread[own] = spread[own].apply(lambda column: np.maximum(column, width))
-    return spread.fillna(0.0)
+def score_tables(scores: pd.DataFrame, bias: pd.DataFrame) -> Iterator[tuple[dict, bool]]:
+    """For each task and base, as in the notebooks, the scores and the rank distance; and whether it is the first task."""
+    for frame, how in ((score_table(scores, bias), "mean"), (search_table(scores), "searched to a depth, mean")):
+        for name, places, is_first in parts(frame):
+            rows = frame.iloc[places].droplevel([*name]).dropna(axis=1, how="all")
+            yield table_of(rows, f"{', '.join(name.values())}: {how} over seeds ± standard deviation", best=True), is_first
 
 
-def changed_verdicts(name: str, old: pd.DataFrame, new: pd.DataFrame) -> Iterator[str]:
-    """`table, row: before → now` for every verdict on a claim, and of every test, that is another."""
-    before, now = _verdicts(old), _verdicts(new)
-    for key in before:
-        if key in now and before[key] != now[key]:
-            yield f"{name}, {' '.join(map(str, key))}: {before[key]} → {now[key]}"
+def bias_tables(bias: pd.DataFrame) -> Iterator[dict]:
+    """For each task and base: every measure of language bias."""
+    for task in dict.fromkeys(bias["task"]):
+        measures = bias_table(bias, task).droplevel("task").T
+        for base in dict.fromkeys(measures.columns.get_level_values("base").drop(REFERENCE, errors="ignore")):
+            shown = measures[[base, *({REFERENCE} & {*measures.columns.get_level_values("base")})]]
+            yield table_of(shown, f"{task}, from {base}: every measure of language bias, mean over question languages and seeds")
 
 
-def _verdicts(table: pd.DataFrame) -> dict[tuple, str]:
-    if "verdict" in table:
-        return {("claim", row.claim, row.source): row.verdict for row in table.itertuples()}
-    if not set(TESTED) <= set(table):
-        return {}
-    keys = [column for column in table if not pd.api.types.is_float_dtype(table[column]) and column not in ("n_groups", "n_seeds", "note")]
-    return {tuple(row[key] for key in keys): verdict(row) for _, row in table.iterrows()}
+def paper_languages(scores: pd.DataFrame, bias: pd.DataFrame) -> Iterator[dict]:
+    """The paper's numbers by question language, and ours beside them on tasks that both have."""
+    frame = paper_by_language(scores, bias)
+    for (task, measure), rows in frame.groupby(level=[0, 1], sort=False):
+        rows = rows.droplevel([0, 1]).dropna(axis=1, how="all")
+        yield table_of(rows, f"{task}: {measure} by question language, the paper's encoders and ours")
+
+
+def language_tables(scores: pd.DataFrame) -> Iterator[dict]:
+    """mAP by question language, for each task and base; none where there are more languages than a page is wide."""
+    rows = scores[(scores["query_language"] != "macro") & (scores["metric"] == "mAP")]
+    for task in dict.fromkeys(rows["task"]):
+        for base in dict.fromkeys(rows.loc[(rows["task"] == task) & (rows["base"] != REFERENCE), "base"]):
+            frame = language_table(scores, task, base)
+            if frame.shape[1] <= MOST_LANGUAGES:
+                yield table_of(frame, f"{task}, from {base}: mAP by question language, mean over seeds")

@@ -1,4 +1,5 @@
-"""One HTML page of a run that opens without the web: what was run, scores, claims, figures with their origin, cost, what is missing.
+"""HTML pages of a run that open without the web: its report (what was run, scores, claims, figures with their origin, cost, what is
+missing), and a site of its notebooks with a start page.
 
 What the template takes is plain: dicts of texts and numbers, and lists of them.
 """
@@ -8,34 +9,32 @@ from __future__ import annotations
 import base64
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
 
-import numpy as np
 import pandas as pd
 
 from ..base.errors import MissingInput
-from ..base.files import read_json, write_text_atomically
-from ..experiment.evaluation import REFERENCE
+from ..base.files import read_json, write_text_atomically, writing
 from ..experiment.profile import load_profile
-from ..experiment.run import Run, changes_of, reference_figures, run_command
+from ..experiment.run import Run, changes_of, reference_figures, run_command, run_folder
 from ..experiment.stamps import is_current, read_stamps
 from ..results.figures import FIGURES, read_result
-from ..results.show import best_of_columns, parts
 from ..results.style import DPI, PIXELS
-from ..results.tables import as_texts, bias_table, language_table, paper_by_language, paper_table, score_table, search_table
 from ..studies.claims.judging import CLAIMS, NOTES
 from ..studies.claims.rules import SYMBOLS
 from ..studies.claims.sources import PAPER, compared_folders
-from .readers import compare_with_reference
+from .readers import page_tables
 from .records import ALTERED, FAILED, GONE, KILLED, OK, RUNNING, TIMEOUT, Record, notebook_cells, read_record
-from .running import Step, notebooks
+from .reference import SHOWN, compare_with_reference
+from .running import Step, notebooks, said
 from .whence import kept_tables, provenance_of
 
+START, REPORT = "index.html", "report.html"  # of the site
 TEMPLATES = Path(__file__).with_name("templates")
 # Characters that show nothing and change what is shown around them: control characters, marks and turns of direction, invisible spaces.
 UNSEEN = re.compile(
@@ -45,7 +44,6 @@ UNKNOWN, NOT_RECORDED, NOT_RUN = "not recorded", "no record", "not run"
 ENDED = {FAILED: "failed", KILLED: "was killed", TIMEOUT: "took too long and was ended", RUNNING: "has not ended"}
 SHORT = 12  # characters of a commit or fingerprint
 ALT_CHARACTERS = 500  # from where on an alternative text ends with the next sentence; all of them stand below the figure
-MOST_LANGUAGES = 16  # columns that a page can show; larger tables are named by their file
 MAIN_FIGURES = ("03_scores", "08_methods")  # the first that a run has stands beside its scores, before the claims
 
 
@@ -314,92 +312,65 @@ def _plain(markdown: str) -> str:
     return re.sub(r"\*\*|`", "", " ".join(markdown.split()))
 
 
-# The tables
+# The site
 
 
-def table_of(frame: pd.DataFrame, caption: str, best: bool = False) -> dict:
-    """A frame with one or two levels of columns; the levels of its index become row headers, of which the first spans its group.
+def write_site(run: Run) -> Path:
+    """Write the site of a run, `data/runs/<run>/site`, whole or not at all; returns its start page.
 
-    best: the best value of each column is marked (`show.best_of_columns`).
+    Where the run reads the reference, its notebooks are those of the checkout with their outputs. Raises MissingInput, with the command,
+    where a notebook has not been executed; InputError where the folder cannot be written.
     """
-    marks = best_of_columns(frame).to_numpy() if best else np.zeros(frame.shape, bool)
-    cells = [[*zip(*row, strict=True)] for row in zip(as_texts(frame).to_numpy(), marks, strict=True)]
-    rows = list(zip(_labels(frame.index), cells, strict=True))
-    several, columns = frame.index.nlevels > 1, _labels(frame.columns)
-    groups = [list(group) for _, group in groupby(rows, key=lambda row: row[0][0])] if several else [[row] for row in rows]
-    upper = [[_header(text, len(list(same))) for text, same in groupby(level)] for level in list(zip(*columns, strict=True))[:-1]]
-    return {
-        "caption": caption,
-        "names": [str(name or "") for name in frame.index.names],
-        "columns": [*upper, [_header(label[-1]) for label in columns]],
-        "groups": list(map(_group, groups)),
-    }
+    steps = [Step(path, run) for path in notebooks()]
+    books = {_page_of(step.notebook): _outputs(step) for step in steps}
+    parts = {_page_of(step.notebook): notebook_part(step) for step in steps}
+    report = rendered(run, list(parts.values()), lambda path: _page_of(path) if path in books.values() else "")
+    bodies, cards = (
+        {START: "", **{name: _body(path) for name, path in books.items()}},
+        {name: _card(parts[name], path) for name, path in books.items()},
+    )
+    page, common = template("site.html"), {"run": run, "parts": parts, "cards": cards, "report": REPORT, "start": START}
+    pages = {name: page.render(name=name, body=body, **common) for name, body in bodies.items()}
+    return _replace(run_folder(run.name) / "site", pages | {REPORT: report}) / START
 
 
-def _labels(index: pd.Index) -> list[tuple[str, ...]]:
-    return [tuple(map(str, label)) if isinstance(label, tuple) else (str(label),) for label in index]
+def _page_of(notebook: Path) -> str:
+    return f"{notebook.stem}.html"
 
 
-def _header(text: str, span: int = 1) -> dict:
-    """A heading cell over `span` columns or beside `span` rows."""
-    return {"text": text, "span": span}
+def _outputs(step: Step) -> Path:
+    """The copy of a notebook that holds the run's outputs."""
+    path = step.notebook if step.run.committed and step.run.name == SHOWN else step.executed
+    if not path.is_file():
+        command = run_command(step.run.source, changes_of(step.run))
+        raise MissingInput(f"{path}: no executed notebook, of which a site is made. Run the notebooks first: {command}")
+    return path
 
 
-def _group(rows: list[tuple]) -> list[dict]:
-    """Rows that share their first header, which stands in the first of them."""
-    first = [_header(rows[0][0][0], len(rows))]
-    return [
-        {"headers": (first if not number else []) + list(map(_header, label[1:])), "cells": cells}
-        for number, (label, cells) in enumerate(rows)
-    ]
+def _body(notebook: Path) -> str:
+    """The notebook as HTML that loads nothing: nbconvert's basic template has no scripts, and pictures stand in the page."""
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True, exclude_anchor_links=True)
+    return exporter.from_filename(str(notebook))[0]
 
 
-def page_tables(run: Run) -> dict[str, list[dict]]:
-    """The tables of scores, of the paper beside ours, and of both by language; none before notebooks 03 and 04 have saved theirs."""
-    if not (run.has("scores") and run.has("bias")):
-        return {"scores": [], "further": [], "measures": [], "paper": [], "languages": []}
-    scores, bias = read_result(run, "scores"), read_result(run, "bias")
-    scored = [*score_tables(scores, bias)]
-    paper = paper_table(scores, bias).groupby(level=0, sort=False)
-    return {
-        "scores": [table for table, is_first in scored if is_first],
-        "further": [table for table, is_first in scored if not is_first],
-        "measures": [*bias_tables(bias)],
-        "paper": [table_of(rows.droplevel(0), f"{task}: mean over languages, the paper's encoders and ours") for task, rows in paper],
-        "languages": [*language_tables(scores), *paper_languages(scores, bias)],
-    }
+def _card(part: dict, notebook: Path) -> dict:
+    """The main figure of a notebook, where it has one, and its first finding, else what it asks."""
+    return {"figures": part["figures"][:1], "finding": next(iter(said(notebook)), part["lead"])}
 
 
-def score_tables(scores: pd.DataFrame, bias: pd.DataFrame) -> Iterator[tuple[dict, bool]]:
-    """For each task and base, as in the notebooks, the scores and the rank distance; and whether it is the first task."""
-    for frame, how in ((score_table(scores, bias), "mean"), (search_table(scores), "searched to a depth, mean")):
-        for name, places, is_first in parts(frame):
-            rows = frame.iloc[places].droplevel([*name]).dropna(axis=1, how="all")
-            yield table_of(rows, f"{', '.join(name.values())}: {how} over seeds ± standard deviation", best=True), is_first
-
-
-def bias_tables(bias: pd.DataFrame) -> Iterator[dict]:
-    """For each task and base: every measure of language bias."""
-    for task in dict.fromkeys(bias["task"]):
-        measures = bias_table(bias, task).droplevel("task").T
-        for base in dict.fromkeys(measures.columns.get_level_values("base").drop(REFERENCE, errors="ignore")):
-            shown = measures[[base, *({REFERENCE} & {*measures.columns.get_level_values("base")})]]
-            yield table_of(shown, f"{task}, from {base}: every measure of language bias, mean over question languages and seeds")
-
-
-def paper_languages(scores: pd.DataFrame, bias: pd.DataFrame) -> Iterator[dict]:
-    """The paper's numbers by question language, and ours beside them on tasks that both have."""
-    frame = paper_by_language(scores, bias)
-    for (task, measure), rows in frame.groupby(level=[0, 1], sort=False):
-        rows = rows.droplevel([0, 1]).dropna(axis=1, how="all")
-        yield table_of(rows, f"{task}: {measure} by question language, the paper's encoders and ours")
-
-
-def language_tables(scores: pd.DataFrame) -> Iterator[dict]:
-    """mAP by question language, for each task and base; none where there are more languages than a page is wide."""
-    rows = scores[(scores["query_language"] != "macro") & (scores["metric"] == "mAP")]
-    for task in dict.fromkeys(rows["task"]):
-        for base in dict.fromkeys(rows.loc[(rows["task"] == task) & (rows["base"] != REFERENCE), "base"]):
-            frame = language_table(scores, task, base)
-            if frame.shape[1] <= MOST_LANGUAGES:
-                yield table_of(frame, f"{task}, from {base}: mAP by question language, mean over seeds")
+def _replace(folder: Path, pages: Mapping[str, str]) -> Path:
+    """Make the folder hold these pages and nothing else; until all are written, what was there stays."""
+    temporary = folder.with_name(f".{folder.name}.part")
+    with writing(folder):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            for name, text in pages.items():
+                (temporary / name).write_text(text, encoding="utf-8")
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return folder
