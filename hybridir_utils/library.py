@@ -19,8 +19,9 @@ from .base.errors import InputError, UnknownName
 from .base.languages import XQUAD_R_LANGUAGES, pick_languages
 from .base.progress import widget_bars
 from .data import register
-from .data.batching import BatchPlan, plan_batches
-from .data.pairs import read_pairs_jsonl as read_pairs
+from .data.batching import BatchPlan
+from .data.batching import plan_batches as plan_batches
+from .data.pairs import read_pairs_jsonl as read_pairs  # noqa: F401  (offered as it is)
 from .data.worldfacts import template_languages
 from .encode import encoding
 from .encode.catalogue import place_of, prompts_of
@@ -28,10 +29,11 @@ from .encode.opening import Opening
 from .encode.prompts import own_prompts
 from .experiment.any_encoder import vectors_of
 from .rank import metrics, ranking
-from .rank.bias import bias_scores
+from .rank.bias import bias_scores as bias_scores
 from .rank.ranking import Ranks
-from .results.measured import Evaluation, compare, evaluated
-from .tasks.as_mteb import mteb_tasks
+from .results.measured import Evaluation, evaluated
+from .results.measured import compare as compare
+from .tasks.as_mteb import mteb_tasks as mteb_tasks
 from .tasks.beir import read_beir
 from .tasks.retrieval_task import RetrievalTask
 from .tasks.squad import BAD_SHARE, squad_folder
@@ -39,21 +41,6 @@ from .train import training
 
 OWN_TASKS = ("beir:", "squad:")  # before a folder, as a profile names it
 PREFIXES = ("query_prefix", "passage_prefix")
-
-__all__ = [
-    "Evaluation",
-    "bias_scores",
-    "compare",
-    "evaluate",
-    "mteb_tasks",
-    "open_encoder",
-    "plan_batches",
-    "rank_task",
-    "read_pairs",
-    "read_task",
-    "scores",
-    "train_encoder",
-]
 
 
 def train_encoder(base: str | Path, pairs, plan: BatchPlan, *, validation: Mapping | None = None, **settings):

@@ -48,7 +48,7 @@ def test_importing_the_package_loads_no_library_and_names_its_functions():
 
 def test_every_name_of_the_face_is_the_librarys_and_documented():
     typed = next(node for node in ast.parse(Path(hy.__file__).read_text(encoding="utf-8")).body if isinstance(node, ast.If)).body[0]
-    assert [alias.name for alias in typed.names] == hy.__all__ == library.__all__
+    assert [alias.name for alias in typed.names] == hy.__all__
     for name in hy.__all__:
         assert getattr(hy, name) is getattr(library, name) and len(getattr(hy, name).__doc__.split()) > 8, name
         assert name in hy.__doc__ or name == "Evaluation"

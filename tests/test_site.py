@@ -15,7 +15,7 @@ from hybridir_utils.base.errors import InputError, MissingInput
 from hybridir_utils.base.files import NOTEBOOKS
 from hybridir_utils.experiment.run import open_run, saved_run
 from hybridir_utils.results.figures import FIGURES
-from hybridir_utils.suite import site
+from hybridir_utils.suite import report
 from hybridir_utils.suite.running import Step, notebooks
 
 NAMES = [path.stem for path in notebooks()]
@@ -27,7 +27,7 @@ def folder(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HYBRIDIR_OUTPUT", str(tmp_path_factory.mktemp("site")))
         assert main(["site"]) == 0
-        return site.run_folder("sample") / "site"
+        return report.run_folder("sample") / "site"
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def executed(tmp_path, monkeypatch):
 
 
 def test_a_site_of_a_run_shows_the_runs_own_notebooks(executed):
-    start = site.write_site(executed)
+    start = report.write_site(executed)
     assert start == executed.report.parent / "site" / "index.html"
     for name in NAMES:
         assert f"what {name} printed in this run" in (start.parent / f"{name}.html").read_text(encoding="utf-8")
@@ -107,14 +107,14 @@ def test_a_site_of_a_run_shows_the_runs_own_notebooks(executed):
 def test_a_run_without_all_its_executed_notebooks_is_refused_with_the_command(executed, tmp_path, monkeypatch):
     Step(notebooks()[4], executed).executed.unlink()
     with pytest.raises(MissingInput, match=r"05_mixing_ratio\.ipynb: no executed notebook.*run --profile sample --set steps=7"):
-        site.write_site(executed)
+        report.write_site(executed)
     with pytest.raises(MissingInput, match=r"no executed notebook.*run --profile pretrained"):
-        site.write_site(saved_run(open_run("pretrained")))  # whose tables are committed; the committed notebooks are the sample's
+        report.write_site(saved_run(open_run("pretrained")))  # whose tables are committed; the committed notebooks are the sample's
     assert not list(tmp_path.rglob("site"))
 
 
 def test_a_site_is_written_whole_or_not_at_all(executed, monkeypatch):
-    folder = site.write_site(executed).parent
+    folder = report.write_site(executed).parent
     (folder / "old.html").touch()
     before, written, write = sorted(path.name for path in folder.iterdir()), [], Path.write_text
 
@@ -126,9 +126,9 @@ def test_a_site_is_written_whole_or_not_at_all(executed, monkeypatch):
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(InputError, match="No space left on device"):
-        site.write_site(executed)
+        report.write_site(executed)
     assert sorted(path.name for path in folder.iterdir()) == before and not list(folder.parent.glob(".site*"))
     monkeypatch.setattr(Path, "write_text", write)
     shutil.copytree(folder, folder.with_name(".site.part"))  # what a killed process left
-    site.write_site(executed)
+    report.write_site(executed)
     assert not (folder / "old.html").exists() and not list(folder.parent.glob(".site*"))

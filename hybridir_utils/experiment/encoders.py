@@ -29,14 +29,15 @@ from ..data.parallel_index import ParallelIndex
 from ..encode.catalogue import place_of
 from ..encode.encoding import encode_task
 from ..encode.opening import Opening, origin
-from ..provenance.artefacts import Artefact, is_whole, recipe_of
+from ..provenance.artefacts import Artefact, recipe_of
 from ..rank.metrics import per_query, scores
 from ..rank.ranking import dot_scores, rank_task
 from ..tasks.retrieval_task import RetrievalTask, task_from_pairs
+from ..train.base_encoders import bitext, make_aligned, make_unaligned
 from ..train.methods import DISTILLATION, TEACHER, distil, method_of
 from ..train.training import MEMORY_ONLY, TrainingSettings, save_encoder, train_encoder
 from .preparation import PreparedPairs, different_passages, pairs_artefact, prepare_pairs
-from .profile import OWN_BASES, Profile, trained_prompts
+from .profile import OWN_BASES, trained_prompts
 from .run import Run, make_missing, make_one
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ def encoder_keys(run: Run) -> list[EncoderKey]:
 
 def base_encoders(run: Run) -> dict[str, Path]:
     """Base name -> folder (or hub name) of the encoder training starts from; the suite's own are made when missing."""
-    if processes() == 1 and not all(is_whole(folder) for folder in common_places(run)):
+    pairs = pairs_artefact(run)
+    own = [base_artefact(run, base, pairs.path.name) for base in run.profile.bases if base in OWN_BASES]
+    if processes() == 1 and not all(artefact.is_whole() for artefact in (pairs, *own)):
         ready_workers()  # trainings follow
     prepared = prepare_pairs(run)
     with widget_bars():
@@ -130,24 +133,14 @@ def teacher_of(key: EncoderKey) -> EncoderKey:
     return replace(key, strategy=TEACHER, alpha=strategy_alpha(TEACHER, 0.5))
 
 
-def common_places(run: Run) -> list[Path]:
-    """Where the training pairs and the suite's own bases lie, whether they are there or not: what runs that agree in them share."""
-    pairs = pairs_artefact(run).path
-    return [pairs, *(base_artefact(run, base, pairs.name).path for base in run.profile.bases if base in OWN_BASES)]
-
-
 def base_artefact(run: Run, base: str, pairs: str) -> Artefact:
     """One of the suite's own bases. pairs: name of the pairs' artefact."""
     p, room = run.profile, run.artefacts / "bases"
     start = {"pairs": pairs, "vocabulary": p.vocabulary, "dimension": p.dimension, "seed": 0}
     unaligned = Artefact(room, "unaligned", start, _make_unaligned)
-    return unaligned if base == "unaligned" else Artefact(room, base, {"start": unaligned.path.name, **_alignment(p)}, _make_aligned)
-
-
-def _alignment(p: Profile) -> dict:
-    """How the aligned base is trained."""
     how = {"steps": p.alignment_steps, "rate": p.alignment_rate, "batch_size": p.batch_size, "seed": 0}
-    return how | {"precision": p.precision, "compile": p.compile}
+    how |= {"precision": p.precision, "compile": p.compile}
+    return unaligned if base == "unaligned" else Artefact(room, base, {"start": unaligned.path.name, **how}, _make_aligned)
 
 
 def _base(run: Run, base: str, prepared: PreparedPairs) -> Path | str:
@@ -158,15 +151,11 @@ def _base(run: Run, base: str, prepared: PreparedPairs) -> Path | str:
 
 
 def _make_unaligned(out: Path, recipe: dict, pairs: Dataset, languages: Sequence[str]) -> None:
-    from ..train.base_encoders import bitext, make_unaligned
-
     texts = pairs["question"][:] + bitext(pairs, languages)["passage"][:]
     make_unaligned(out, texts, recipe["vocabulary"], recipe["dimension"], seed=recipe["seed"])
 
 
 def _make_aligned(out: Path, recipe: dict, pairs: Dataset, languages: Sequence[str], unaligned: Path) -> None:
-    from ..train.base_encoders import make_aligned
-
     make_aligned(out, unaligned, pairs, languages, **{key: value for key, value in recipe.items() if key != "start"})
 
 

@@ -97,7 +97,8 @@ def open_run(profile: str = "sample", /, **changes) -> Run:
         raise InputError(f"{SET_VARIABLE}: expected a JSON object of parameters, found {given!r}.")
     changes = {key: value for key, value in (changes | given).items() if value is not None or key not in Profile.model_fields}
     base, resolved = load_profile(profile), load_profile(profile, changes)
-    return Run(resolved, base.name + variant_suffix(base, resolved), _as_given(profile))
+    source = str(Path(profile).expanduser().resolve()) if profile.endswith(".toml") else profile  # as records name it
+    return Run(resolved, base.name + variant_suffix(base, resolved), source)
 
 
 def own_run(run: Run) -> Run:
@@ -142,11 +143,6 @@ def _written(value: object) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(key)} = {json.dumps(part)}" for key, part in value.items()) + "}"
     return json.dumps(value)
-
-
-def _as_given(profile: str) -> str:
-    """A profile's name, or its file's full path, as records name it."""
-    return str(Path(profile).expanduser().resolve()) if profile.endswith(".toml") else profile
 
 
 def variant_suffix(base: Profile, resolved: Profile) -> str:

@@ -70,7 +70,7 @@ def _setting(text: str) -> Setting:
         raise InputError(f"--set {name}: no usable value ({error}).") from None
     if name in SINGULAR:
         return Setting(key, tuple([value] for value in values), name, tuple(map(_shown, values)))
-    if key in Profile.model_fields and _takes_list(key):
+    if key in Profile.model_fields and get_origin(Profile.model_fields[key].annotation) is tuple:
         _check_lists(key, values, written)
     return Setting(key, tuple(values), name, tuple(map(_shown, values)))
 
@@ -89,10 +89,6 @@ def _toml(text: str) -> list:
         return tomllib.loads(f"values = [{text}]")["values"]
     except tomllib.TOMLDecodeError:
         return []
-
-
-def _takes_list(key: str) -> bool:
-    return get_origin(Profile.model_fields[key].annotation) is tuple
 
 
 def _check_lists(key: str, values: list, written: str) -> None:

@@ -36,12 +36,14 @@ def start(profile: str, **parameters) -> Run:
     works, and warns where it lies in another. Quiets the libraries' progress and notices; errors and warnings of this package show a line
     alone, and a table without rows is a sentence. Raises UnknownName for a parameter that papermill put in and the notebook does not have.
     """
+    from IPython import get_ipython
     from IPython.display import display
 
     _quiet()
-    _show_errors_in_a_line()
-    _say_what_is_empty()
-    _refuse_unknown(_cells())
+    if shell := get_ipython():
+        shell.set_custom_exc((HybridIRError, KeyboardInterrupt), _in_a_line)
+        _say_what_is_empty(shell)
+        _refuse_unknown(shell.user_ns.get("In", []))
     run, by_hand = open_run(profile, **parameters), reads.FILE not in os.environ
     reads.set_origin(notebook=reads.origin().get("notebook", ""), **origin_of(run))
     reads.device(default_device())
@@ -53,13 +55,6 @@ def start(profile: str, **parameters) -> Run:
     if told := [*prompt_notes(run.profile), *warned]:
         print(*told, sep="\n")
     return run
-
-
-def _show_errors_in_a_line() -> None:
-    from IPython import get_ipython
-
-    if shell := get_ipython():
-        shell.set_custom_exc((HybridIRError, KeyboardInterrupt), _in_a_line)
 
 
 def _in_a_line(shell, kind: type, error: BaseException, trace, tb_offset: int | None = None) -> None:
@@ -77,16 +72,11 @@ def _values(run: Run, keys: Iterable[str]) -> Iterator[str]:
         yield f"{key} {_shown(values[key])}" + (f" (profile: {_shown(own[key])})" if key in changed else "")
 
 
-def _cells() -> list[str]:
-    """Sources of the cells that ran in this notebook."""
-    from IPython import get_ipython
-
-    shell = get_ipython()
-    return list(shell.user_ns.get("In", [])) if shell else []
-
-
 def _refuse_unknown(cells: list[str]) -> None:
-    """Raises UnknownName for a parameter that papermill put in and the parameters cell before it does not have: it would change nothing."""
+    """Raises UnknownName for a parameter that papermill put in and the parameters cell before it does not have: it would change nothing.
+
+    cells: sources of those that ran.
+    """
     place = next((place for place, cell in enumerate(cells) if cell.startswith("# Parameters\n")), 0)
     known = [name for cell in cells[:place] for name in _assigned(cell)]
     for name in _assigned(cells[place]) if place else ():
@@ -112,14 +102,11 @@ def _checkouts() -> list[str]:
     return lines
 
 
-def _say_what_is_empty() -> None:
+def _say_what_is_empty(shell) -> None:
     """What a run cannot have has no rows, whichever cell shows it."""
-    from IPython import get_ipython
-
-    if shell := get_ipython():
-        html, plain = (shell.display_formatter.formatters[kind] for kind in ("text/html", "text/plain"))
-        html.for_type(pd.DataFrame, lambda table: f"<p>{NOTHING}</p>" if table.empty else table._repr_html_())
-        plain.for_type(pd.DataFrame, lambda table, printer, cycle: printer.text(NOTHING if table.empty else repr(table)))
+    html, plain = (shell.display_formatter.formatters[kind] for kind in ("text/html", "text/plain"))
+    html.for_type(pd.DataFrame, lambda table: f"<p>{NOTHING}</p>" if table.empty else table._repr_html_())
+    plain.for_type(pd.DataFrame, lambda table, printer, cycle: printer.text(NOTHING if table.empty else repr(table)))
 
 
 def show_figure(run: Run, name: str):

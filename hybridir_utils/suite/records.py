@@ -114,7 +114,7 @@ def _start_of(process: int) -> float:
 
 def parts_of(notebook: Path, profile: Profile, data: dict[str, str]) -> dict:
     """Fingerprints of a notebook's code cells, of the package's files that they use, and the values, data (`data_parts`) and versions."""
-    trees = [_parsed(cell) for cell in code_cells(notebook)]
+    trees = [parsed(cell) for cell in code_cells(notebook)]
     return {
         "cells": [fingerprint(ast.dump(tree))[:16] for tree in trees],
         "code": module_fingerprints(*_used_places(trees)),
@@ -210,7 +210,7 @@ def _used_places(trees: list[ast.AST]) -> set[Place]:
     return used_places(trees, names) | {FIGURES[name].place for name in texts & FIGURES.keys()}
 
 
-def _parsed(cell: str) -> ast.AST:
+def parsed(cell: str) -> ast.AST:
     """The cell's syntax tree, or its text as a constant: a cell that is no plain Python fails, or not, when it is run."""
     try:
         return ast.parse(cell)

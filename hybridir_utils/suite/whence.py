@@ -15,7 +15,7 @@ from ..base.files import ROOT, file_fingerprint, output_root
 from ..experiment.run import reference_tables, run_command
 from ..experiment.stamps import read_stamps
 from ..provenance.artefacts import RECORD, is_whole, recipe_of
-from .records import ALTERED, AS_RECORDED, GONE, Record, code_cells, read_record, state_of
+from .records import ALTERED, AS_RECORDED, GONE, Record, code_cells, parsed, read_record, state_of
 from .running import notebooks
 
 UNCHECKED, NOT_RECORDED = "not checked", "not recorded"
@@ -224,12 +224,5 @@ def keeper(table: str) -> str:
 
 def kept_tables(notebook: Path) -> set[str]:
     """Names of the tables in the notebook's calls of `notebook.save`."""
-    calls = [node for cell in code_cells(notebook) for node in _calls(cell) if ast.unparse(node.func) == "notebook.save"]
-    return {keyword.arg for call in calls for keyword in call.keywords if keyword.arg}
-
-
-def _calls(cell: str) -> list[ast.Call]:
-    try:
-        return [node for node in ast.walk(ast.parse(cell)) if isinstance(node, ast.Call)]
-    except SyntaxError:
-        return []
+    calls = [node for cell in code_cells(notebook) for node in ast.walk(parsed(cell)) if isinstance(node, ast.Call)]
+    return {keyword.arg for call in calls if ast.unparse(call.func) == "notebook.save" for keyword in call.keywords if keyword.arg}

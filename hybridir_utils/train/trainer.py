@@ -55,16 +55,14 @@ class PlanTrainer(SentenceTransformerTrainer):
 
     def log(self, logs: dict[str, float], *rest, **options) -> None:
         """Every logged loss passes here; raises InputError with advice on the first that is not a number."""
+        scale = f" or scale (now {self.loss.scale})" if hasattr(self.loss, "scale") else ""
         for name, value in logs.items():
             if name.endswith(("loss", "grad_norm")) and not math.isfinite(float(value)):
                 raise InputError(
                     f"{name} was not a number at step {self.state.global_step} of {self.state.max_steps}. "
-                    f"Lower learning_rate (now {self.args.learning_rate}){self._scale()}.{self.last_good()}"
+                    f"Lower learning_rate (now {self.args.learning_rate}){scale}.{self.last_good()}"
                 )
         super().log(logs, *rest, **options)
-
-    def _scale(self) -> str:
-        return f" or scale (now {self.loss.scale})" if hasattr(self.loss, "scale") else ""
 
     def last_good(self) -> str:
         """A sentence that names the last good checkpoint, empty where none is kept."""
