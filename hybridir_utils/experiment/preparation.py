@@ -17,13 +17,17 @@ from ..base.errors import InputError, UnknownName
 from ..base.files import writing
 from ..base.mapped import codes, counts, holds, keep_rows, write_parquet
 from ..data import worldfacts
+from ..data.hard_negatives import add_hard_negatives
 from ..data.leakage import drop_leaks, leaks
+from ..data.mt import TRANSLATORS, model_places, open_translator
 from ..data.pairs import NEGATIVE_COLUMNS, holds_passages, join_pairs, one_passage, read_split
-from ..data.public_pairs import TRAINING_SETS
+from ..data.public_pairs import TRAINING_SETS, squadshifts_pairs
 from ..data.quality import accepted, rejected
 from ..data.register import data_fault, data_recipe, is_search_task, languages_of, read_questions, read_task
-from ..data.translation import CachedTranslator, MemoryTranslator, translate_pairs
-from ..encode.opening import origin
+from ..data.translation import CachedTranslator, MemoryTranslator, back_translation, translate_pairs
+from ..encode.catalogue import place_of, prompts_of
+from ..encode.encoding import encode_texts, open_encoder
+from ..encode.opening import Opening, origin
 from ..provenance.artefacts import Artefact
 from ..tasks.retrieval_task import ParallelQuestions, RetrievalTask
 from ..tasks.searched_task import SearchTask
@@ -186,8 +190,6 @@ def _parallel_pairs(run: Run, work: Path) -> tuple[Dataset, Dataset]:
     """
     sources, profile = source_pairs(run.profile), run.profile
     if profile.validation_set == "squadshifts":
-        from ..data.public_pairs import squadshifts_pairs
-
         return translated(run, join_pairs(list(sources)), work / "train"), squadshifts_pairs(profile.data_dir, profile.max_chars)
     return tuple(translated(run, pairs, work / split) for split, pairs in zip(("train", "validation"), sources, strict=True))
 
@@ -196,8 +198,6 @@ def _with_negatives(pairs: Dataset, profile: Profile) -> Dataset:
     """The pairs with hard negatives as the profile wants them; a column of given ones goes where it wants none."""
     if profile.hard_negatives == "none":
         return pairs.remove_columns([column for column in NEGATIVE_COLUMNS if column in pairs.column_names])
-    from ..data.hard_negatives import add_hard_negatives
-
     encode = _mining_encoder(profile) if profile.hard_negatives == "dense" else None
     return add_hard_negatives(pairs, profile.hard_negatives, profile.negative_margin, profile.corpus_seed, encode)
 
@@ -208,10 +208,6 @@ def _mining_encoder(profile: Profile) -> Callable[[list[str], str], np.ndarray]:
         raise InputError(
             "hard_negatives = dense mines with the first of `retrievers`, and the profile has none. Name one, or take bm25 or given."
         )
-    from ..encode.catalogue import place_of, prompts_of
-    from ..encode.encoding import encode_texts, open_encoder
-    from ..encode.opening import Opening
-
     name = profile.retrievers[0]
     model = open_encoder(place_of(name), Opening(prompts=prompts_of(name)))
     return lambda texts, role: encode_texts(model, texts, role, profile.batch_tokens, profile.precision)
@@ -230,8 +226,6 @@ def translator(run: Run) -> CachedTranslator:
         targets = [language for language in p.languages if language != "en"]
         inner = MemoryTranslator({target: worldfacts.FactsMemory(target) for target in targets}, worldfacts.edition())
     else:
-        from ..data.mt import open_translator
-
         inner = open_translator(
             p.translator, beams=p.beams, tokens=p.translation_tokens, precision=p.precision, trust_remote_code=p.trust_remote_code
         )
@@ -261,8 +255,6 @@ def translation_sample(run: Run) -> pd.DataFrame:
 
     No rows where nothing was translated, or by the translation memory, which holds one direction only.
     """
-    from ..data.translation import back_translation
-
     pairs, profile = source_pairs(run.profile)[0], run.profile
     chosen, targets = to_translate(profile, pairs)
     if profile.translator == "memory" or not profile.back_translated or not targets or not chosen.any():
@@ -295,8 +287,6 @@ def translating_model(profile: Profile) -> dict:
     """
     if profile.translator == "memory":
         return {"name": "memory"}
-    from ..data.mt import TRANSLATORS, model_places
-
     known = TRANSLATORS.get(profile.translator)
     models = {place: _commit(place) for place in model_places(profile.translator, profile.languages)}
     about = {"models": models, "licence": known.licence, "max_tokens": known.max_tokens} if known else {"models": models}

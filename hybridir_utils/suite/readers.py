@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
@@ -33,22 +33,16 @@ MOST_LANGUAGES = 16  # columns that a page can show; larger tables are named by 
 
 def markdown_tables(run: Run) -> dict[str, str]:
     """File name -> text of the tables of scores, bias, the paper's numbers and the judged claims, as far as the run has saved them."""
-    has = {table for table in ("scores", "bias", "claims") if run.has(table)}
-    texts = {f"{file_safe(name)}.md": (text, read) for name, text, read in _texts(has, lambda table: read_result(run, table))}
-    return {name: f"{text}\n<!-- {provenance(run, read)} -->\n" for name, (text, read) in texts.items()}
-
-
-def _texts(has: set[str], read: Callable[[str], pd.DataFrame]) -> Iterator[tuple[str, str, list[str]]]:
-    """(name, text, tables that it was made from)."""
-    if {"scores", "bias"} <= has:
-        scores, bias = read("scores"), read("bias")
-        yield "scores", markdown(score_table(scores, bias)), ["scores", "bias"]
-        yield "paper", markdown(paper_table(scores, bias)), ["scores", "bias"]
-        for task in dict.fromkeys(bias["task"]):
-            yield f"bias_{task}", markdown(bias_table(bias, task)), ["bias"]
-    if "claims" in has:
-        claims = read("claims")
-        yield "claims", f"{claims_markdown(claims)}\n{evidence_markdown(claims)}", ["claims"]
+    texts = {}
+    if run.has("scores") and run.has("bias"):
+        scores, bias = read_result(run, "scores"), read_result(run, "bias")
+        texts["scores"] = markdown(score_table(scores, bias)), ["scores", "bias"]
+        texts["paper"] = markdown(paper_table(scores, bias)), ["scores", "bias"]
+        texts |= {f"bias_{task}": (markdown(bias_table(bias, task)), ["bias"]) for task in dict.fromkeys(bias["task"])}
+    if run.has("claims"):
+        claims = read_result(run, "claims")
+        texts["claims"] = f"{claims_markdown(claims)}\n{evidence_markdown(claims)}", ["claims"]
+    return {f"{file_safe(name)}.md": f"{text}\n<!-- {provenance(run, read)} -->\n" for name, (text, read) in texts.items()}
 
 
 def write_tables(run: Run) -> list[Path]:

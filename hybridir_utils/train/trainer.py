@@ -12,6 +12,8 @@ import math
 import shutil
 from pathlib import Path
 
+from safetensors import safe_open
+from safetensors.torch import load_model, save_file, save_model
 from sentence_transformers import SentenceTransformerTrainer
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from torch.utils.data import DataLoader, SequentialSampler
@@ -71,8 +73,6 @@ class PlanTrainer(SentenceTransformerTrainer):
 
     def _save(self, output_dir: str | None = None, state_dict=None) -> None:
         """Weights alone, as safetensors: what else an encoder's folder holds does not change in training."""
-        from safetensors.torch import save_model
-
         folder = Path(output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         save_model(self.model, str(folder / WEIGHTS))
@@ -80,8 +80,6 @@ class PlanTrainer(SentenceTransformerTrainer):
             self.early_stopping.save(folder)
 
     def _load_from_checkpoint(self, checkpoint: str) -> None:
-        from safetensors.torch import load_model
-
         load_model(self.model, str(Path(checkpoint) / WEIGHTS))
         if self.early_stopping:
             self.early_stopping.load(Path(checkpoint))
@@ -147,14 +145,10 @@ class EarlyStopping(TrainerCallback):
             model.load_state_dict(self.weights)
 
     def save(self, folder: Path) -> None:
-        from safetensors.torch import save_file
-
         if self.weights:
             save_file(self.weights, folder / BEST, metadata={"lowest": repr(self.lowest), "waited": str(self.waited)})
 
     def load(self, folder: Path) -> None:
-        from safetensors import safe_open
-
         if (folder / BEST).exists():
             with safe_open(folder / BEST, framework="pt") as file:
                 self.weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
