@@ -248,7 +248,7 @@ READERS = {
     "stamps": ({STAMPS: json.dumps(sealed({"scores": {"code": {"preparation": "a"}, "parameters": "b"}})).encode()}, _stamps),
     "about": ({"about.json": ABOUT, STAMPS: json.dumps(sealed({})).encode()}, _source),
     "run record": (
-        {"01.run.json": json.dumps(sealed(asdict(begun("01.ipynb", "f", {})))).encode()},
+        {"01.run.json": json.dumps(sealed(asdict(begun("01.ipynb", {})))).encode()},
         lambda folder: read_record(folder / "01.run.json"),
     ),
     "shard record": ({"vectors.json": SHARDS}, _shards),

@@ -61,7 +61,7 @@ def crowded_report(folder: Path) -> Path:
 
 
 def record(step: Step, **values) -> None:
-    write_record(step.record, replace(begun(step.notebook.name, "", {}), device="cpu", commit="c0ffee" * 7, **values))
+    write_record(step.record, replace(begun(step.notebook.name, {}), device="cpu", commit="c0ffee" * 7, **values))
 
 
 def written(folder: Path) -> Path:

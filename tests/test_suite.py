@@ -51,7 +51,9 @@ def test_notebooks_run_in_order_in_processes_of_their_own_and_only_once(workplac
     ]  # fmt: skip
     for step in steps:
         record = read_record(step.record)
-        assert record.status == OK and record.notebook == step.notebook.name and record.parameters["alpha"] == 0.5 and record.error == ""
+        assert (
+            record.status == OK and record.notebook == step.notebook.name and record.parts["profile"]["alpha"] == 0.5 and record.error == ""
+        )
         assert record.outputs == {step.executed.relative_to(files.output_root()).as_posix(): file_fingerprint(step.executed)}
         assert record.seconds > 0 and record.peak_memory_mb > 30 and record.process == os.getpid() and record.parts["cells"]
         left = sorted(path.name for path in step.executed.parent.glob(f"*{step.notebook.stem}*"))

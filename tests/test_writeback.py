@@ -155,7 +155,7 @@ def reference(tmp_path, monkeypatch, workplace, saved):
         step = Step(path, run)
         step.executed.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(executed_copy(), step.executed)
-        write_record(step.record, replace(begun(path.name, "", {}), status=OK))
+        write_record(step.record, replace(begun(path.name, {}), status=OK))
     return run
 
 
@@ -230,7 +230,7 @@ def test_tables_of_other_code_figures_of_other_tables_and_unfinished_notebooks_a
         patch.setattr("hybridir_utils.experiment.stamps._code_of", lambda stage: "edited")
         write_back(reference)
     step = Step(running.notebooks()[1], reference)
-    write_record(step.record, replace(begun(step.notebook.name, "", {}), status=KILLED))
+    write_record(step.record, replace(begun(step.notebook.name, {}), status=KILLED))
     with pytest.raises(InputError, match=r"02_second\.ipynb: killed\. The outputs are written back of all notebooks together"):
         write_back(reference)
     save_table(reference, "coverage", made_up_tables()["coverage"].head(3))

@@ -28,7 +28,7 @@ from ..provenance.artefacts import RECORD, changed_modules, changed_values, chan
 from ..provenance.fingerprints import Place, is_sealed, module_fingerprints, package_imports, sealed, used_places, versions
 from ..results.figures import FIGURES
 
-RUNNING, OK, FAILED, KILLED, TIMEOUT = STATUSES = ("running", "ok", "failed", "killed", "timeout")
+RUNNING, OK, FAILED, KILLED, TIMEOUT = ("running", "ok", "failed", "killed", "timeout")
 AS_RECORDED, ALTERED, GONE = "as recorded", "altered", "missing"
 PARAMETERS = "parameters"  # tag of a cell
 SAME = 2.0  # seconds: the system's time of start wavers by so much when the clock is set
@@ -38,15 +38,14 @@ SAME = 2.0  # seconds: the system's time of start wavers by so much when the clo
 class Record:
     """One execution of a notebook.
 
-    parts: what the fingerprint is made of. peak_memory_mb: of all processes of the notebook together. process, process_started: the suite
-    that waits for it, and when that began, in seconds after the machine. inputs, outputs: path below the output folder -> SHA-256 (of an
-    artefact, its record's). origin: run, profile, and the values that differ from its file. trained_seconds: what the training runs within
-    took, one after the other. usual_seconds: of the last execution that ended well, without them. error: notebook, cell and last line.
+    parts: what decides whether it has to run again (`parts_of`). peak_memory_mb: of all its processes together. process,
+    process_started: the suite that waits for it, and when that began, in seconds after the machine. inputs, outputs: path below the output
+    folder -> SHA-256 (of an artefact, its record's). origin: run, profile, and the values that differ from its file. usual_seconds: of the
+    last execution that ended well, without the training runs within. error: notebook, cell and last line.
     """
 
     notebook: str
     status: str
-    fingerprint: str
     parts: dict
     started: str
     process: int
@@ -56,20 +55,17 @@ class Record:
     commit: str = ""
     seconds: float = 0.0
     peak_memory_mb: float = 0.0
-    trained_seconds: float = 0.0
     usual_seconds: float | None = None
     origin: dict = field(default_factory=dict)
-    parameters: dict = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
     error: str = ""
 
 
-def begun(notebook: str, digest: str, parts: dict, **more) -> Record:
+def begun(notebook: str, parts: dict, **more) -> Record:
     """The record of an execution that begins now, in this process."""
     about = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "host": socket.gethostname()}
-    return Record(notebook, RUNNING, digest, parts, process=os.getpid(), process_started=_start_of(os.getpid()), **about, **more)
+    return Record(notebook, RUNNING, parts, process=os.getpid(), process_started=_start_of(os.getpid()), **about, **more)
 
 
 def write_record(path: Path, record: Record) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..base.errors import HybridIRError, UnknownName
-from ..base.files import NOTEBOOKS, file_fingerprint, fingerprint, need_checkout, output_root, read_json, writing
+from ..base.files import NOTEBOOKS, file_fingerprint, need_checkout, output_root, read_json, writing
 from ..experiment.run import Run, origin_of, settings_of
 from ..experiment.sources import check_places
 from ..provenance import reads
@@ -157,10 +157,8 @@ def _environment(step: Step, record: Record, trace: Path) -> dict[str, str]:
 def _begin(step: Step, parts: Mapping) -> Record:
     """The record of an execution that begins, on the disk."""
     before = read_record(step.record)
-    about = {"commit": commit(), "origin": origin_of(step.run), "parameters": parts["profile"], "versions": parts["versions"]}
-    if before:
-        about |= {"outputs": before.outputs, "usual_seconds": before.usual_seconds}
-    record = begun(step.notebook.name, fingerprint(parts), dict(parts), **about)
+    known = {"outputs": before.outputs, "usual_seconds": before.usual_seconds} if before else {}
+    record = begun(step.notebook.name, dict(parts), commit=commit(), origin=origin_of(step.run), **known)
     write_record(step.record, record)
     return record
 
@@ -173,10 +171,10 @@ def _ended(step: Step, record: Record, ended: Ended, copy: Path, trace: Path) ->
         step.failed.unlink(missing_ok=True)
         if copy.exists():
             copy.replace(step.executed if status == OK else step.failed)  # the copy of an earlier run that ended well stays
-    about = {"seconds": ended.seconds, "peak_memory_mb": ended.peak_memory_mb, "device": device, "trained_seconds": _trained(wrote)}
+    about = {"seconds": ended.seconds, "peak_memory_mb": ended.peak_memory_mb, "device": device}
     if status == OK:
+        about["usual_seconds"] = round(max(0.0, ended.seconds - _trained(wrote) / side_by_side(step.run)), 1)
         wrote[str(step.executed)] = file_fingerprint(step.executed)
-        about["usual_seconds"] = round(max(0.0, ended.seconds - about["trained_seconds"] / side_by_side(step.run)), 1)
     else:
         about["error"] = _failure(step, status, ended)
     return replace(record, status=status, **about, **_files(record, used, wrote))
