@@ -38,7 +38,7 @@ from ..train.methods import DISTILLATION, TEACHER, distil, method_of
 from ..train.training import MEMORY_ONLY, TrainingSettings, save_encoder, train_encoder
 from .preparation import PreparedPairs, different_passages, pairs_artefact, prepare_pairs
 from .profile import OWN_BASES, trained_prompts
-from .run import Run, make_missing, make_one
+from .run import Run, changes_of, make_missing, make_one, run_command
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -111,7 +111,7 @@ def _refuse(run: Run, count: int, jobs: list[tuple]) -> None:
     if jobs:
         raise MissingInput(
             f"{len(jobs)} of {count} encoders are not trained yet, {jobs[0][0].name} among them. "
-            f"Run notebook 02_hybrid_batch_training, or: python -m hybridir_utils run --profile {run.source} --only 02"
+            f"Run notebook 02_hybrid_batch_training, or: {run_command(run.source, changes_of(run), '02')}"
         )
 
 
