@@ -54,7 +54,7 @@ def test_the_known_names_are_listed_where_they_are_few_or_none_is_near():
         UnknownName, match=r"unknown parameter .*'alhpa' .did you mean 'alpha'.*\. All stand in notebooks/profiles/README\.md\.$"
     ):
         load_profile("sample", {"alhpa": 0.3})
-    with pytest.raises(UnknownName, match=r"'hybird' .did you mean 'hybrid'.*Known: .*X-Y"):
+    with pytest.raises(HybridIRError, match=r"'hybird' .did you mean 'hybrid'.*Known: .*X-Y"):
         load_profile("sample", {"strategies": ["hybird"]})
     with pytest.raises(UnknownName, match=r"'qqq'\. Known: name, languages, .*compare_with\.$"):
         load_profile("sample", {"qqq": 1})
