@@ -27,7 +27,7 @@ from ..rank.debiasing import NOT_USED, FittingText, comparators, pool_text
 from ..rank.lexical import bm25_scores, random_scores
 from ..rank.metrics import heat_map, per_query, scores, truncated_ap
 from ..rank.ranking import Ranks, dot_scores, rank_task
-from ..rank.search_evaluation import encoder_ranker, evaluate_search
+from ..rank.search import encoder_ranker, evaluate_search
 from ..tasks.retrieval_task import SIDES, RetrievalTask, parallel_rows
 from .encoders import EncoderKey, base_encoders, encoder_keys, trained_encoders
 from .making import make_missing, make_one
