@@ -231,7 +231,7 @@ def test_weights_other_than_safetensors_are_refused(models, tmp_path):
         if file.suffix != ".safetensors":
             (tmp_path / file.name).write_bytes(file.read_bytes())
     torch.save({}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(InputError, match="no weights as safetensors, and no other kind is opened"):
+    with pytest.raises(InputError, match="no weights in safetensors there, and weights in pickle files are not opened"):
         open_translator(f"mt:{tmp_path}").translate(["house"], "en", "de")
 
 

@@ -68,6 +68,11 @@ def warn_in_lines() -> None:
 def _line(message: Warning, category: type, filename: str, *place) -> str:
     if category is not UserWarning or not Path(filename).is_relative_to(PACKAGE):
         return _with_place(message, category, filename, *place)
-    line = "" if str(message) in _told else f"note: {message}\n"
-    _told.add(str(message))
-    return line
+    return once(f"note: {message}\n")
+
+
+def once(line: str) -> str:
+    """The line; "" where this process has told it before."""
+    told = line in _told
+    _told.add(line)
+    return "" if told else line

@@ -70,9 +70,9 @@ def our_code(code: str, where: str = "") -> str:
     return ours
 
 
-def our_codes(codes: Iterable[str], where: str = "") -> tuple[str, ...]:
+def our_codes(codes: Iterable[str]) -> tuple[str, ...]:
     """`our_code` of each, each once."""
-    return tuple(dict.fromkeys(our_code(code, where) for code in codes))
+    return tuple(dict.fromkeys(map(our_code, codes)))
 
 
 def by_language(names: Iterable[str], folder: object) -> dict[str, str]:

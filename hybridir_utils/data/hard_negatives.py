@@ -24,7 +24,7 @@ from ..base.errors import InputError
 from ..base.files import fingerprint
 from ..base.mapped import CHUNK, codes
 from ..provenance.fingerprints import code_fingerprint
-from ..rank.lexical import tokenise
+from ..rank.lexical import Scores, bm25
 from .pairs import NEGATIVE_COLUMNS
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 BLOCK = 20_000  # passages searched at once
 QUERIES = 512  # score rows held at once: 40 MB
 DEPTH = 10  # best candidates of which one is drawn
-
-Scores = Callable[[int, int], np.ndarray]
 
 
 def add_hard_negatives(
@@ -50,7 +48,7 @@ def add_hard_negatives(
     if method == "dense" and encode is None:
         raise InputError("hard_negatives = dense needs an encoder to mine with; name one, or take bm25.")
     rows = _Rows(pairs)
-    score = {"bm25": _bm25, "dense": partial(_dense, encode=encode)}.get(method)
+    score = {"bm25": bm25, "dense": partial(_dense, encode=encode)}.get(method)
     chosen = _mined(pairs, rows, score, margin, seed) if score else _given(pairs, rows)
     return _with_negatives(pairs, rows, chosen, keep_own=method == "given")
 
@@ -138,21 +136,6 @@ def _candidates(scores: np.ndarray, positive: float, margin: float, forbidden: n
     depth = min(DEPTH, len(allowed))
     best = np.argpartition(-allowed, depth - 1)[:depth]
     return np.sort(best[allowed[best] > 0])
-
-
-def _bm25(questions: Sequence[str], passages: Sequence[str]) -> Scores:
-    """BM25 (k1 and b as Anserini's defaults) of a block's passages."""
-    import bm25s
-
-    index = bm25s.BM25(k1=0.9, b=0.4, method="lucene")
-    index.index([tokenise(text) for text in passages], show_progress=False)
-    nothing = np.zeros(len(passages), dtype=np.float32)
-
-    def block(start: int, stop: int) -> np.ndarray:
-        words = (tokenise(text) for text in questions[start:stop])
-        return np.stack([index.get_scores(tokens) if tokens else nothing for tokens in words])
-
-    return block
 
 
 def _dense(questions: Sequence[str], passages: Sequence[str], encode: Callable) -> Scores:

@@ -17,7 +17,7 @@ from ..base.catalogue import Catalogue, Entry
 from ..base.distributed import join, on_each
 from ..base.errors import InputError, UnknownName
 from ..base.files import folder_fingerprint
-from ..base.hub import hub_errors, split_revision
+from ..base.hub import NO_WEIGHTS, hub_errors, split_revision
 from ..base.languages import our_code
 from ..base.memory import TokenBudget, token_batches
 from ..tasks.sentences import sentence_spans
@@ -161,9 +161,10 @@ class Seq2Seq:
             try:
                 return opener(str(self.folder or self.label), **self._source, **options)
             except (OSError, ValueError, KeyError) as error:
-                if self.folder or "safetensors" in str(error):
-                    raise InputError(f"{self.folder or self.label}: {_explained(str(error))}") from error
-                raise
+                if not self.folder and "safetensors" not in str(error):
+                    raise
+                opened = f"cannot be opened as a translation model ({str(error).splitlines()[0]}). Fetch or save the whole folder again."
+                raise InputError(f"{self.folder or self.label}: {NO_WEIGHTS if 'safetensors' in str(error) else opened}") from error
 
     def _family(self, vocabulary: dict[str, int]) -> str:
         if self.config.model_type == "marian":
@@ -185,15 +186,6 @@ def _local(place: str) -> Path | None:
     if place.startswith((".", "/", "~")) or place.count("/") > 1:
         raise InputError(f"{place}: no such folder; expected a translation model's folder, or its name on the hub (owner/name).")
     return None
-
-
-def _explained(reason: str) -> str:
-    if "safetensors" in reason:
-        return (
-            "has no weights as safetensors, and no other kind is opened, since it may run code. Name a revision that has them "
-            "(NAME@refs/pr/N where the hub's conversion bot added them), or convert it once with save_pretrained()."
-        )
-    return f"cannot be opened as a translation model ({reason.splitlines()[0]}). Fetch or save the whole folder again."
 
 
 class Marks(NamedTuple):

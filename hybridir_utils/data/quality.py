@@ -80,11 +80,6 @@ def accepted(pairs: Dataset, rejections: pd.DataFrame) -> Dataset:
     return keep_rows(pairs, ~holds(pairs, rejections[["id", "language"]]))
 
 
-def rejection_counts(rejections: pd.DataFrame) -> pd.DataFrame:
-    """Number of rejected texts, languages as rows and CHECKS as columns."""
-    return pd.crosstab(rejections["language"], rejections["check"]).reindex(columns=CHECKS, fill_value=0)
-
-
 def _long_form(pairs: Dataset, source: str) -> pd.DataFrame:
     """One row per text: id, language, field, text, source_text; texts stripped, null as empty."""
     frame = pairs.select_columns(["id", "passage_id", "language", "question", "passage"]).to_pandas()

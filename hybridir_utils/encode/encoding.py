@@ -56,19 +56,16 @@ def open_encoder(folder, opening: Opening | None = None):
     return open_model(folder, opening)
 
 
-def encode_task(model, task: RetrievalTask, batch_tokens: int = 16384, precision: str = "fp32") -> TaskVectors:
+def encode_task(model, task: RetrievalTask) -> TaskVectors:
     """Vectors of a task's queries and candidates; `model` is a SentenceTransformer, whose query and document prompts apply.
 
-    batch_tokens, precision: as in `encode_texts`. Raises InputError when an embedding is not finite, naming the text's id.
+    Raises InputError when an embedding is not finite, naming the text's id.
     """
-    sides = [
-        encode_rows(model, frame["text"], role, frame["id"], batch_tokens, precision)
-        for role, frame in (("query", task.queries), ("document", task.candidates))
-    ]
-    return TaskVectors(*sides)
+    sides = (("query", task.queries), ("document", task.candidates))
+    return TaskVectors(*(encode_rows(model, frame["text"], role, frame["id"]) for role, frame in sides))
 
 
-def encode_rows(model, texts: Sequence[str], role: str, ids: Sequence, batch_tokens: int, precision: str) -> np.ndarray:
+def encode_rows(model, texts: Sequence[str], role: str, ids: Sequence, batch_tokens: int = 16384, precision: str = "fp32") -> np.ndarray:
     """`encode_texts` of rows that have ids. Raises InputError naming the first id whose embedding is not finite."""
     vectors = encode_texts(model, texts, role, batch_tokens, precision)
     broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))

@@ -19,6 +19,7 @@ from ..encode.corpora import open_once, task_vectors
 from ..encode.encoding import TaskVectors, encode_task, need_room, unit_rows
 from ..encode.opening import Opening, encoder_fault, origin
 from ..encode.own import own_vectors
+from ..rank.lexical import REFERENCES
 from ..tasks.retrieval_task import RetrievalTask
 from ..tasks.searched_task import SearchTask
 from .run import run_folder
@@ -63,8 +64,10 @@ def named_encoder(name: str, prompts: tuple[str, str] | None = None) -> NamedEnc
     encoder, or is larger than memory.
     """
     place = place_of(name)
+    if name in REFERENCES:
+        raise InputError(f"{name} ranks without vectors, and is no encoder; `evaluate` measures it beside encoders.")
     if fault := encoder_fault(place):
-        raise InputError(fault + did_you_mean(name, ENCODERS).removesuffix("."))
+        raise InputError(fault + did_you_mean(name, (*ENCODERS, *REFERENCES)).removesuffix("."))
     if size := weight_bytes(name):
         need_free(size, f"{name}: opening it", "Take a smaller encoder, or free memory.")
     notes = [*_own_pooling(name, place), prompt_note(name, place, prompts)]

@@ -19,6 +19,7 @@ from ..encode.corpora import CorpusVectors, encode_corpus
 from ..encode.encoding import encode_rows, open_encoder
 from ..encode.opening import Opening, default_device
 from ..tasks.searched_task import Search, SearchTask, corpus_rows, relevant_rows, token_text, usable
+from .ranking import finite_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -152,9 +153,7 @@ def _first_answer(answers: Mapping[str, Sequence[str]], queries: Sequence[str], 
     return first
 
 
-def search(
-    query_vectors: np.ndarray, corpus: CorpusVectors | np.ndarray, k: int, *, block: int = 16_384, device: str | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def search(query_vectors: np.ndarray, corpus: CorpusVectors | np.ndarray, k: int, *, block: int = 16_384) -> tuple[np.ndarray, np.ndarray]:
     """(scores [Q, min(k, N)] fp32, rows [Q, min(k, N)] int64) of the passages with the highest dot products, best first.
 
     query_vectors: [Q, width]; corpus: vectors on disk, or [N, width]. A score is the dot product of the fp32 vectors in double
@@ -165,7 +164,7 @@ def search(
     """
     import torch
 
-    queries = torch.from_numpy(_checked(query_vectors, corpus, k, block)).to(device or default_device())
+    queries = torch.from_numpy(_checked(query_vectors, corpus, k, block)).to(default_device())
     best = torch.full((len(queries), min(k, len(corpus))), -torch.inf, device=queries.device)
     rows = torch.zeros(best.shape, dtype=torch.int64, device=queries.device)
     lengths, tiles = queries.double().norm(dim=1), range(0, len(queries), QUERY_TILE)
@@ -241,11 +240,9 @@ def _blocks(corpus: CorpusVectors | np.ndarray, size: int) -> Iterator[tuple[int
 
 def _checked(query_vectors: np.ndarray, corpus, k: int, block: int) -> np.ndarray:
     width = corpus.shape[1] if isinstance(corpus, np.ndarray) else corpus.width
-    queries = np.ascontiguousarray(query_vectors, np.float32)
-    if queries.ndim != 2 or queries.shape[1] != width:
+    queries = finite_rows("query", query_vectors)
+    if queries.shape[1] != width:
         raise InputError(f"query vectors have shape {queries.shape}, corpus vectors are {width} wide; use one encoder for both.")
-    if not np.isfinite(queries).all():
-        raise InputError(f"query vectors: row {np.flatnonzero(~np.isfinite(queries).all(axis=1))[0]} holds NaN or infinite values.")
     if k < 1 or block < 1 or not len(corpus):
         raise InputError(f"k is {k}, block {block}, and the corpus has {len(corpus)} passages; all must be at least 1.")
     return queries

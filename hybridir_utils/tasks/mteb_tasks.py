@@ -41,7 +41,7 @@ def read_mteb(name: str, languages: Sequence[str] = (), data_dir: str = "") -> S
     task = _with_place(task, entry, data_dir)
     subsets = _subsets(task, entry.name, languages)
     task.hf_subsets = list(subsets)
-    _load(task, entry, str(local_folder(entry.name, data_dir) or f"{entry.hub}@{entry.revision}"))
+    _load(task, entry, str(local_folder(entry.name, data_dir) or entry.place))
     task.convert_v1_dataset_format_to_v2(num_proc=None)
     splits = {subset: task.dataset[subset][entry.split] for subset in subsets}
     searches = tuple(_search(entry.name, subset, codes, splits[subset]) for subset, codes in subsets.items())

@@ -13,7 +13,7 @@ import pandas as pd
 from ..base.catalogue import Catalogue
 from ..base.errors import InputError
 from ..base.files import data_folder, read_jsonl, read_text, texts_of
-from ..base.hub import HubSet, check_columns, load_set, set_folder
+from ..base.hub import HubSet, check_columns
 from ..base.languages import by_language, pick_languages
 from .retrieval_task import TEXT_COLUMNS, ParallelQuestions, RetrievalTask
 
@@ -36,7 +36,7 @@ EVALUATION_SETS = Catalogue("evaluation_sets.toml", EvaluationSet)
 
 def set_file(entry: EvaluationSet, path: str, data_dir: str = "") -> Path:
     """One file of a set, from the local folder or through the hub's cache. Raises InputError when it is not there."""
-    folder = set_folder(entry.name, entry.hub, [path], entry.revision, data_dir)
+    folder = entry.folder([path], data_dir)
     if not (folder / path).is_file():
         command = f"hf download --repo-type dataset {entry.hub} --revision {entry.revision} --local-dir {folder}"
         raise InputError(f"{folder / path}: no such file. Fetch it: {command}")
@@ -46,12 +46,12 @@ def set_file(entry: EvaluationSet, path: str, data_dir: str = "") -> Path:
 def set_part(entry: EvaluationSet, config: str, columns: Sequence[str], data_dir: str = "") -> Dataset:
     """One configuration's rows of the set's split, memory-mapped; `_id` is called `id`.
 
-    Raises InputError or UnknownName, as `load_set`, when the configuration, the split or a column is missing.
+    Raises InputError or UnknownName, as `HubSet.load`, when the configuration, the split or a column is missing.
     """
-    part = load_set(entry.name, entry.hub, config, entry.split, entry.revision, data_dir=data_dir)
+    part = entry.load(config, entry.split, data_dir=data_dir)
     if "_id" in part.column_names and "id" not in part.column_names:
         part = part.rename_column("_id", "id")
-    check_columns(f"{entry.name}, {config}", part, columns, f"{entry.hub}@{entry.revision}")
+    check_columns(f"{entry.name}, {config}", part, columns, entry.place)
     return part
 
 
