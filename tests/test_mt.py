@@ -264,7 +264,7 @@ def test_the_catalogue_states_licences_and_the_default_is_free():
     assert all("NC" in known.licence for name, known in TRANSLATORS.items() if name.startswith("nllb"))
     assert all(known.revision and known.parameters for known in TRANSLATORS.values())
     opus = TRANSLATORS["opus-mt"]
-    assert opus.model_of("en", "de") == "Helsinki-NLP/opus-mt-en-de" and opus.model_of("en", "th") == "Helsinki-NLP/opus-mt-en-mul"
+    assert opus.place("en", "de") == "Helsinki-NLP/opus-mt-en-de@main" and opus.place("en", "th") == "Helsinki-NLP/opus-mt-en-mul@main"
 
 
 def test_a_model_a_pair_is_cached_under_that_models_name(tmp_path, monkeypatch):

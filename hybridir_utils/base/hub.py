@@ -8,7 +8,6 @@ Parquet, JSON lines and tables. No loading script runs. The folder `<data_dir>/<
 
 from __future__ import annotations
 
-import errno
 import fnmatch
 import os
 import re
@@ -24,13 +23,12 @@ import pyarrow as pa
 
 from .catalogue import Entry
 from .errors import HybridIRError, InputError, UnknownName, did_you_mean
-from .files import data_folder, file_fingerprint, fingerprint
+from .files import NO_SPACE, data_folder, file_fingerprint, fingerprint
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 PATIENCE = 5.0  # seconds until the hub counts as out of reach; the libraries themselves try for half a minute a file
-FULL = (errno.ENOSPC, errno.EDQUOT)
 UNREACHABLE = (
     "the hub cannot be reached (or HF_HUB_OFFLINE is set), and no copy is in the cache. Give the path of a local folder in its "
     "place, or fetch it where there is a network (`hf download`) and copy the cache (HF_HOME) here."
@@ -124,7 +122,7 @@ def _advice(error: BaseException) -> str | None:
     from datasets.exceptions import DatasetNotFoundError
     from huggingface_hub import errors as hub
 
-    if getattr(error, "errno", None) in FULL or "Not enough disk space" in str(error):
+    if getattr(error, "errno", None) in NO_SPACE or "Not enough disk space" in str(error):
         return "the disk of the cache is full. Free some space, or set HF_HOME to a folder on another disk; what is complete stays."
     known = {
         hub.GatedRepoError: "is gated. Accept its terms on its page, log in with `hf auth login`, and run again.",

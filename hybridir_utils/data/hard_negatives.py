@@ -24,7 +24,8 @@ from ..base.errors import InputError
 from ..base.files import fingerprint
 from ..base.mapped import CHUNK, codes
 from ..provenance.fingerprints import code_fingerprint
-from ..rank.lexical import Scores, bm25
+from ..rank.lexical import bm25
+from ..rank.ranking import ScoreBlock
 from .pairs import NEGATIVE_COLUMNS
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class _Rows:
             yield np.flatnonzero(here & (self.language == language))
 
 
-def _mined(pairs: Dataset, rows: _Rows, score: Callable[[list[str], list[str]], Scores], margin: float, seed: int) -> np.ndarray:
+def _mined(pairs: Dataset, rows: _Rows, score: Callable[[list[str], list[str]], ScoreBlock], margin: float, seed: int) -> np.ndarray:
     """[ids] number of the negative's passage, -1 where there is none."""
     chosen, rng = np.full(int(rows.id.max()) + 1, -1, dtype=np.int32), np.random.default_rng(seed)
     for members in rows.mining():
@@ -138,7 +139,7 @@ def _candidates(scores: np.ndarray, positive: float, margin: float, forbidden: n
     return np.sort(best[allowed[best] > 0])
 
 
-def _dense(questions: Sequence[str], passages: Sequence[str], encode: Callable) -> Scores:
+def _dense(questions: Sequence[str], passages: Sequence[str], encode: Callable) -> ScoreBlock:
     """Cosine similarity of a block's texts."""
     query, passage = encode(questions, "query"), encode(passages, "document")
     return lambda start, stop: query[start:stop] @ passage.T

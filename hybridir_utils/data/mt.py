@@ -47,9 +47,9 @@ class KnownTranslator(Entry):
     max_tokens: int = 0
     pairs: dict[str, str] = Field(default_factory=dict)
 
-    def model_of(self, source: str, target: str) -> str:
-        """Hub name of the model that translates `source` into `target`."""
-        return self.pairs.get(f"{source}-{target}") or self.hub.format(source=source, target=target)
+    def place(self, source: str = "en", target: str = "") -> str:
+        """Hub name and revision (`NAME@REVISION`) of the model that translates `source` into `target`."""
+        return f"{self.pairs.get(f'{source}-{target}') or self.hub.format(source=source, target=target)}@{self.revision}"
 
 
 TRANSLATORS = Catalogue("translators.toml", KnownTranslator)
@@ -63,8 +63,8 @@ def model_places(name: str, languages: Iterable[str]) -> list[str]:
     if known is None:
         return [name.removeprefix("mt:")]
     if not known.pairs:
-        return [f"{known.hub}@{known.revision}"]
-    return [f"{known.model_of('en', target)}@{known.revision}" for target in languages if target != "en"]
+        return [known.place()]
+    return [known.place("en", target) for target in languages if target != "en"]
 
 
 def open_translator(
@@ -84,7 +84,7 @@ def open_translator(
     known = TRANSLATORS[name]
     if known.pairs:
         return PairTranslator(name, options)
-    return ModelTranslator(known.hub, known.revision, max_tokens=known.max_tokens, **options)
+    return ModelTranslator(*split_revision(known.place()), max_tokens=known.max_tokens, **options)
 
 
 def language_tokens(vocabulary: Iterable[str], family: str) -> dict[str, str]:
@@ -321,8 +321,7 @@ class PairTranslator:
 
     def _open(self, source: str, target: str) -> ModelTranslator:
         """The translator of the pair, under whose name its translations are cached."""
-        place, revision = split_revision(self._known.model_of(source, target))
-        return ModelTranslator(place, revision or self._known.revision, **self._options)
+        return ModelTranslator(*split_revision(self._known.place(source, target)), **self._options)
 
 
 def _middle(text: str, language: str) -> int:

@@ -123,7 +123,7 @@ def _world_facts(name: str, request: Request) -> Dataset:
 def _sections(name: str, request: Request) -> Dataset:
     """The articles that `<name>-test` holds are left out where it is among the test sets."""
     folder = data_folder(name, request.data_dir)
-    pairs = read_sections(folder, shared_languages(name, request, section_languages(folder)), name, request.max_chars)
+    pairs = read_sections(folder, shared_languages(name, request, list(section_languages(folder))), name, request.max_chars)
     if f"{name}-test" in request.test_sets:
         pairs = without_articles(pairs, held_out_articles(folder, request.corpus_seed), name)
     return _drawn(pairs, request)
@@ -156,7 +156,7 @@ def _of_facts(data_dir: str) -> tuple[str, ...]:
     return worldfacts.template_languages()
 
 
-def _of_sections(name: str, data_dir: str) -> tuple[str, ...]:
+def _of_sections(name: str, data_dir: str) -> Iterable[str]:
     return section_languages(data_folder(name, data_dir))
 
 

@@ -7,15 +7,14 @@ of all candidates, in the task's row order; the result does not depend on how th
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 import regex
 
 from ..tasks.retrieval_task import RetrievalTask
-
-Scores = Callable[[int, int], np.ndarray]
+from .ranking import ScoreBlock
 
 # Scripts that put no space between words: Chinese, Japanese, Thai, Khmer, Lao, Burmese. Script extensions (scx) add the
 # letters these share with others, such as the long-vowel mark ー. Marks (\p{M}) belong to words: Python's own \w leaves
@@ -37,7 +36,7 @@ def tokenise(text: str) -> list[str]:
     return tokens
 
 
-def bm25_scores(task: RetrievalTask, k1: float = 0.9, b: float = 0.4) -> Scores:
+def bm25_scores(task: RetrievalTask, k1: float = 0.9, b: float = 0.4) -> ScoreBlock:
     """BM25 over the task's whole candidate pool (`bm25`).
 
     Equal scores are put in random order: a question that shares no word with the pool scores all of it 0, and counting
@@ -47,7 +46,7 @@ def bm25_scores(task: RetrievalTask, k1: float = 0.9, b: float = 0.4) -> Scores:
     return lambda start, stop: scores(start, stop) + TIE_BREAK * shuffled(start, stop)
 
 
-def bm25(queries: Sequence[str], passages: Sequence[str], k1: float = 0.9, b: float = 0.4) -> Scores:
+def bm25(queries: Sequence[str], passages: Sequence[str], k1: float = 0.9, b: float = 0.4) -> ScoreBlock:
     """BM25 of every passage for every query (Lucene's variant, as bm25s; k1 and b as Anserini's defaults)."""
     import bm25s
 
@@ -63,7 +62,7 @@ def bm25(queries: Sequence[str], passages: Sequence[str], k1: float = 0.9, b: fl
     return score_block
 
 
-def random_scores(task: RetrievalTask, seed: int) -> Scores:
+def random_scores(task: RetrievalTask, seed: int) -> ScoreBlock:
     """Uniform scores in [0, 1): what a ranking by chance gives. One generator per query row, keyed by (seed, row)."""
     candidates = len(task.candidates)
 
