@@ -42,8 +42,8 @@ class Interrupted(KeyboardInterrupt):
 
 def did_you_mean(found: object, known: Iterable[str]) -> str:
     """`" (did you mean 'x'?)."` for the nearest of `known`, or `"."` when nothing is near."""
-    near = difflib.get_close_matches(str(found).lower(), {name.lower(): name for name in known}, n=1, cutoff=0.5)
     originals = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(str(found).lower(), originals, n=1, cutoff=0.5)
     return f" (did you mean {originals[near[0]]!r}?)." if near else "."
 
 

@@ -47,6 +47,7 @@ FAMILIES = {
     "constructed": "eo",
     "creole": "pcm",
 }
+FAMILY_OF = {code: family for family, codes in FAMILIES.items() for code in codes.split()}
 OTHER = "other"
 
 
@@ -141,14 +142,9 @@ def _code_of_name(name: str) -> str:
     return our_code(codes[near[0]]) if near else ""
 
 
-@cache
-def _by_code() -> dict[str, str]:
-    return {code: family for family, codes in FAMILIES.items() for code in codes.split()}
-
-
 def family_of(language: str) -> str:
     """Family of a language code, its region or script left aside (`zh-Hant` as `zh`); `other` for one that is not listed."""
-    return _by_code().get(language.split("-")[0], OTHER)
+    return FAMILY_OF.get(language.split("-")[0], OTHER)
 
 
 def script_of(language: str) -> str:

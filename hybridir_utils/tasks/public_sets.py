@@ -15,7 +15,7 @@ from ..base.errors import InputError
 from ..base.files import data_folder, read_jsonl, read_text, texts_of
 from ..base.hub import HubSet, check_columns
 from ..base.languages import by_language, pick_languages
-from .retrieval_task import TEXT_COLUMNS, ParallelQuestions, RetrievalTask
+from .retrieval_task import TEXT_COLUMNS, ParallelQuestions, RetrievalTask, task_from_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -66,23 +66,12 @@ def belebele_task(languages: Sequence[str] = (), data_dir: str = "") -> Retrieva
     picked = pick_languages("Belebele", languages, tuple(codes))
     rows = pd.concat([_belebele_rows(codes[language], language, data_dir) for language in picked], ignore_index=True)
     rows["query_group"] = rows["link"] + "#" + rows["question_number"].astype(str)
-    queries = _texts(rows, "query_group", "question")
-    candidates = _texts(rows.drop_duplicates(["language", "link"]), "link", "flores_passage")
-    wanted = pd.DataFrame({"query": queries["id"], "group": rows["link"]})
-    relevance = wanted.merge(candidates[["group", "id"]], on="group").rename(columns={"id": "candidate"})
-    return RetrievalTask("Belebele", queries, candidates, relevance[["query", "candidate"]])
+    return task_from_rows("Belebele", rows, ("query_group", "question"), ("link", "flores_passage"))
 
 
 def _belebele_rows(code: str, language: str, data_dir: str) -> pd.DataFrame:
     part = set_part(EVALUATION_SETS["belebele"], code, BELEBELE, data_dir)
     return part.select_columns(list(BELEBELE)).to_pandas().assign(language=language)
-
-
-def _texts(rows: pd.DataFrame, group: str, text: str) -> pd.DataFrame:
-    frame = pd.DataFrame(
-        {"id": rows["language"] + ":" + rows[group], "group": rows[group], "language": rows["language"], "text": rows[text]}
-    )
-    return frame[TEXT_COLUMNS]
 
 
 def ntrex_task(languages: Sequence[str] = (), data_dir: str = "") -> RetrievalTask:
