@@ -101,6 +101,11 @@ def pick_languages(task: str, wanted: Iterable[str], there: Sequence[str]) -> tu
     return wanted or tuple(there)
 
 
+def langid_name(code: str) -> str:
+    """py3langid's code of a language."""
+    return LANGID_NAMES.get(primary(code), primary(code))
+
+
 def primary(code: str) -> str:
     """The language of our code without script and region: texts of `zh` and `zh-TW` are compared with each other where leaks are sought."""
     return code.partition("-")[0]

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..base.errors import InputError
-from ..base.languages import LANGID_NAMES
+from ..base.languages import langid_name
 from ..encode.encoding import TaskVectors
 from ..tasks.retrieval_task import RetrievalTask, parallel_rows
 
@@ -195,7 +195,7 @@ def _identified(texts: tuple[str, ...], languages: tuple[str, ...]) -> list[str]
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
-    names = {LANGID_NAMES.get(code, code.split("-")[0]): code for code in reversed(languages)}
+    names = {langid_name(code): code for code in reversed(languages)}
     known = {name: code for name, code in names.items() if name in identifier.labels}
     if not known:
         return [languages[0]] * len(texts)

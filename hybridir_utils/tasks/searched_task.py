@@ -175,24 +175,24 @@ def miracl_task(name: str, languages: Sequence[str] = (), data_dir: str = "") ->
     """The task `miracl` or `miracl-full`; no languages: all 18. Raises UnknownName for a language MIRACL lacks, and InputError."""
     entry = EVALUATION_SETS[name]
     picked = pick_languages(MIRACL[name], languages, entry.languages)
-    searches = [Search(code, code, code, _questions(entry, code, code, data_dir), _judgements(entry, code, data_dir)) for code in picked]
-    return SearchTask(MIRACL[name], ("nDCG@10", "R@100"), tuple(searches), partial(_miracl_corpus, entry, data_dir))
+    searches = [Search(code, code, code, _questions(entry, code, data_dir), _judgements(entry, code, data_dir)) for code in picked]
+    return SearchTask(MIRACL[name], ("nDCG@10", "R@100"), tuple(searches), partial(_corpus, entry, data_dir))
 
 
-def _miracl_corpus(entry: EvaluationSet, data_dir: str, language: str):
-    return passages(set_part(entry, f"{language}-corpus", ("id", "text"), data_dir))
+def _corpus(entry: EvaluationSet, data_dir: str, name: str) -> Dataset:
+    return passages(set_part(entry, f"{name}-corpus", ("id", "text"), data_dir))
 
 
-def _questions(entry: EvaluationSet, subset: str, language: str, data_dir: str = "") -> pd.DataFrame:
-    """Questions of a subset: columns id, group, language, text. Ids of other languages' questions mean other questions."""
-    frame = set_part(entry, f"{subset}-queries", ("id", "text"), data_dir).select_columns(["id", "text"]).to_pandas()
+def _questions(entry: EvaluationSet, language: str, data_dir: str) -> pd.DataFrame:
+    """Questions in a language: columns id, group, language, text. Ids of other languages' questions mean other questions."""
+    frame = set_part(entry, f"{language}-queries", ("id", "text"), data_dir).select_columns(["id", "text"]).to_pandas()
     frame["id"] = frame["id"].astype(str)
     return frame.assign(group=language + ":" + frame["id"], language=language)[TEXT_COLUMNS]
 
 
-def _judgements(entry: EvaluationSet, subset: str, data_dir: str = "") -> pd.DataFrame:
-    """Judgements of a subset: columns query, candidate, relevance (int)."""
-    part = set_part(entry, f"{subset}-qrels", tuple(QRELS), data_dir).select_columns(list(QRELS))
+def _judgements(entry: EvaluationSet, language: str, data_dir: str) -> pd.DataFrame:
+    """Judgements in a language: columns query, candidate, relevance (int)."""
+    part = set_part(entry, f"{language}-qrels", tuple(QRELS), data_dir).select_columns(list(QRELS))
     frame = part.to_pandas().rename(columns=QRELS)
     return frame.astype({"query": str, "candidate": str, "relevance": int})
 
@@ -257,11 +257,7 @@ def neuclir_task(languages: Sequence[str] = (), data_dir: str = "") -> SearchTas
     for language in pick_languages("NeuCLIR", languages, tuple(codes)):
         qrels = _qrels(set_file(entry, f"data/qrels.{codes[language]}.gains.txt", data_dir))
         searches.append(Search("en", language, codes[language], queries, qrels))
-    return SearchTask("NeuCLIR", ("nDCG@20", "R@100"), tuple(searches), partial(_neuclir_corpus, data_dir))
-
-
-def _neuclir_corpus(data_dir: str, code: str):
-    return passages(set_part(EVALUATION_SETS["neuclir-documents"], f"{code}-corpus", ("id", "text"), data_dir))
+    return SearchTask("NeuCLIR", ("nDCG@20", "R@100"), tuple(searches), partial(_corpus, EVALUATION_SETS["neuclir-documents"], data_dir))
 
 
 def _topics(path: Path) -> pd.DataFrame:
