@@ -24,17 +24,16 @@ from .data.batching import plan_batches as plan_batches
 from .data.pairs import read_pairs_jsonl as read_pairs  # noqa: F401  (offered as it is)
 from .data.worldfacts import template_languages
 from .encode import encoding
-from .encode.catalogue import place_of, prompts_of
+from .encode.catalogue import own_prompts, place_of, prompts_of
 from .encode.opening import Opening
-from .encode.prompts import own_prompts
 from .experiment.any_encoder import vectors_of
 from .rank import metrics, ranking
 from .rank.bias import bias_scores as bias_scores
 from .rank.ranking import Ranks
 from .results.measured import Evaluation, evaluated
 from .results.measured import compare as compare
-from .tasks.as_mteb import mteb_tasks as mteb_tasks
 from .tasks.beir import read_beir
+from .tasks.mteb_tasks import mteb_tasks as mteb_tasks
 from .tasks.retrieval_task import RetrievalTask
 from .tasks.squad import BAD_SHARE, squad_folder
 from .train import training
@@ -95,7 +94,7 @@ def rank_task(encoder, task: RetrievalTask, depth: int = 100) -> Ranks:
     encoder: a folder or name as of `open_encoder`; a SentenceTransformer; a function (texts, "query" or "document") -> [len(texts), d]; or
     the vectors themselves: (query vectors [Q, d], candidate vectors [N, d]), rows in the task's order. depth: candidates kept of each list
     (for bias measures at k up to it). Raises InputError for what is no encoder, vectors of a wrong shape or with NaN, and for a task whose
-    pools are searched on disk (`rank.search_evaluation` measures those).
+    pools are searched on disk (`rank.search` measures those).
     """
     vectors = vectors_of(encoder, task)
     return ranking.rank_task(ranking.dot_scores(vectors.queries, vectors.candidates), task, depth)

@@ -32,7 +32,7 @@ from hybridir_utils.studies.claims.sources import saved_source
 from hybridir_utils.suite.records import begun, read_record
 from hybridir_utils.tasks.beir import read_beir
 from hybridir_utils.tasks.public_sets import mkqa_questions, ntrex_task
-from hybridir_utils.tasks.searched_sets import mkqa_task, neuclir_task
+from hybridir_utils.tasks.searched_task import mkqa_task, neuclir_task
 from hybridir_utils.tasks.squad import squad_folder
 from hybridir_utils.train.trainer import last_whole
 

@@ -77,6 +77,16 @@ def told(each: list[tuple[str, str]]) -> list[str]:
     return [warnings.formatwarning(message, UserWarning, file, 7) for message, file in each]
 
 
+def test_what_several_workers_note_is_told_once(capfd):
+    run_jobs(note, [(), ()], 2, "test")
+    assert capfd.readouterr().err.count("note: both say so\n") == 1
+
+
+def note() -> None:
+    exec(compile("import warnings; warnings.warn('both say so')", progress.__file__, "exec"), {"__name__": "hybridir_utils.base.progress"})
+    time.sleep(0.5)  # so that the other job is another worker's
+
+
 def test_many_told_lines_do_not_stop_a_worker(looks):
     """More than a pipe holds, while nobody reads."""
     run_jobs(tell_much, [()], 1, "test")

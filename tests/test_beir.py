@@ -14,7 +14,7 @@ import hybridir_utils as hy
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.rank.metrics import per_query
 from hybridir_utils.rank.ranking import dot_scores, rank_task
-from hybridir_utils.rank.search_evaluation import evaluate_search, vector_ranker
+from hybridir_utils.rank.search import evaluate_search, vector_ranker
 from hybridir_utils.results import reading
 from hybridir_utils.tasks.beir import read_beir, unnamed_groups, write_beir
 from hybridir_utils.tasks.retrieval_task import RetrievalTask

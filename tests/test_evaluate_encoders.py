@@ -16,10 +16,9 @@ from tiny_models import save_tiny_bert
 import hybridir_utils as hy
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.encode import corpora
-from hybridir_utils.encode.catalogue import place_of, prompts_of
+from hybridir_utils.encode.catalogue import family_of, place_of, prompts_of
 from hybridir_utils.encode.encoding import unit_rows
 from hybridir_utils.encode.own import named_function, own_vectors
-from hybridir_utils.encode.prompts import family_of
 from hybridir_utils.experiment.any_encoder import named_encoder, weight_bytes
 from hybridir_utils.tasks.retrieval_task import RetrievalTask
 

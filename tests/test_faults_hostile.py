@@ -32,7 +32,7 @@ from hybridir_utils.results import reading
 from hybridir_utils.results.browsing import show_pairs, show_questions, side_by_side
 from hybridir_utils.tasks.beir import read_beir, write_beir
 from hybridir_utils.tasks.retrieval_task import task_from_pairs
-from hybridir_utils.tasks.searched_sets import mkqa_task
+from hybridir_utils.tasks.searched_task import mkqa_task
 from hybridir_utils.train.training import TrainingSettings, train_encoder
 
 MEGABYTE = "fire " * 200_000
@@ -66,7 +66,7 @@ def test_nothing_is_unpacked_into_a_folder_and_no_pickle_is_read():
         assert not calls & {"eval", "exec", "torch.load", "joblib.load", "yaml.load", "files.extract"}, name
         roots = {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         assert not roots & {"pickle", "marshal", "shelve", "tarfile", "dill"}, name
-        assert name == "tasks.searched_sets" or "zipfile" not in roots, name
+        assert name == "tasks.searched_task" or "zipfile" not in roots, name
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "np.load":
                 assert "allow_pickle" not in [word.arg for word in node.keywords], name

@@ -108,7 +108,7 @@ def test_the_seed_draws(pairs):
 
 
 def test_blocks_hold_whole_passages_and_bound_what_is_scored(pairs, monkeypatch):
-    sizes, score = [], hard_negatives._bm25
+    sizes, score = [], hard_negatives.bm25
     monkeypatch.setattr(hard_negatives, "BLOCK", 25)
     monkeypatch.setattr(hard_negatives, "QUERIES", 7)
 
@@ -116,7 +116,7 @@ def test_blocks_hold_whole_passages_and_bound_what_is_scored(pairs, monkeypatch)
         sizes.append((len(questions), len(passages)))
         return score(questions, passages)
 
-    monkeypatch.setattr(hard_negatives, "_bm25", counted)
+    monkeypatch.setattr(hard_negatives, "bm25", counted)
     found = mined(pairs, "bm25")
     assert sizes == [(25, 25), (25, 25), (10, 10)]
     assert (found["negative"] != "").mean() > 0.5 and (found["negative_id"] != found["passage_id"]).all()

@@ -11,10 +11,14 @@ from huggingface_hub import snapshot_download
 
 from hybridir_utils.base import hub
 from hybridir_utils.base.errors import InputError, UnknownName
-from hybridir_utils.base.hub import hub_errors, load_set, set_folder, set_origin, split_revision
+from hybridir_utils.base.hub import HubSet, hub_errors, split_revision
 
 ANSWER = httpx2.Response(404, request=httpx2.Request("GET", "https://huggingface.co/owner/name"))
 UNREACHABLE = "hub cannot be reached.*no copy is in the cache.*path of a local folder.*HF_HOME"
+
+
+def mine(revision=""):
+    return HubSet(name="mine", hub="owner/name", revision=revision, licence="MIT")
 
 
 @pytest.fixture(autouse=True)
@@ -97,9 +101,9 @@ def test_what_is_in_the_cache_opens_without_a_hub(no_network, tmp_path):
     commit = "0123456789" * 4
     snapshot = tmp_path / "hub" / "datasets--owner--name" / "snapshots" / commit
     parquet(snapshot / "data" / "train-0.parquet", [{"a": 1}])
-    rows = load_set("mine", "owner/name", revision=commit, files="data/train-*.parquet", columns=["a"])
+    rows = mine(commit).load(files="data/train-*.parquet", columns=["a"])
     assert rows["a"][:] == [1]
-    assert set_origin("mine", "owner/name", ["data/*"], commit) == {"hub": "owner/name", "commit": commit}
+    assert mine(commit).origin(["data/*"]) == {"hub": "owner/name", "commit": commit}
 
 
 def test_a_branch_is_recorded_as_its_commit(no_network, tmp_path):
@@ -107,7 +111,7 @@ def test_a_branch_is_recorded_as_its_commit(no_network, tmp_path):
     parquet(repository / "snapshots" / commit / "data" / "train-0.parquet", [{"a": 1}])
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit)
-    assert set_origin("mine", "owner/name", ["data/*"], "main") == {"hub": "owner/name", "commit": commit}
+    assert mine("main").origin(["data/*"]) == {"hub": "owner/name", "commit": commit}
 
 
 CASES = [
@@ -171,13 +175,13 @@ def folder(tmp_path):
 
 
 def test_a_card_says_which_files_a_config_and_split_are(folder):
-    assert load_set("mine", "owner/name", "de", "test", data_dir=folder)["_id"][:] == ["test-0", "test-1"]
-    assert load_set("mine", "owner/name", "de", "dev", columns=["text"], data_dir=folder).column_names == ["text"]
-    assert load_set("mine", "owner/name", "corpus", data_dir=folder)["_id"][:] == ["c"]
+    assert mine().load("de", "test", data_dir=folder)["_id"][:] == ["test-0", "test-1"]
+    assert mine().load("de", "dev", columns=["text"], data_dir=folder).column_names == ["text"]
+    assert mine().load("corpus", data_dir=folder)["_id"][:] == ["c"]
 
 
 def test_a_set_is_memory_mapped(folder):
-    assert load_set("mine", "owner/name", "de", "test", data_dir=folder).cache_files
+    assert mine().load("de", "test", data_dir=folder).cache_files
 
 
 @pytest.mark.parametrize(
@@ -186,19 +190,19 @@ def test_a_set_is_memory_mapped(folder):
         ({"config": "dee"}, "unknown config of mine 'dee' .did you mean 'de'"),
         ({"config": "de", "split": "tests"}, "unknown split of mine, config de 'tests' .did you mean 'test'"),
         ({"config": "corpus", "columns": ["_id", "txt"]}, r"no column 'txt' .did you mean 'text'.*Found: _id, text; expected: _id, txt"),
-        ({"files": "fr/*.parquet", "revision": "v1"}, r"no file fr/\*.parquet.*found README.md.*hf download owner/name.*--revision v1"),
+        ({"files": "fr/*.parquet"}, r"no file fr/\*.parquet.*found README.md.*hf download owner/name.*--revision v1"),
         ({"files": "README.md"}, "README.md: cannot be read; expected one of parquet, jsonl"),
     ],
 )
 def test_what_a_set_lacks_is_named(folder, given, message):
     with pytest.raises((InputError, UnknownName), match=message):
-        load_set("mine", "owner/name", data_dir=folder, **given)
+        mine("v1").load(data_dir=folder, **given)
 
 
 def test_a_broken_file_is_named(folder, tmp_path):
     (tmp_path / "data" / "mine" / "de" / "dev-0.parquet").write_bytes(b"PAR1 cut off")
     with pytest.raises(InputError, match=r"mine: a file in .*/mine/de .* cannot be read .*fetch it again"):
-        load_set("mine", "owner/name", "de", "dev", data_dir=folder)
+        mine().load("de", "dev", data_dir=folder)
 
 
 def test_a_full_disk_while_reading_is_said_as_such(folder, monkeypatch):
@@ -207,16 +211,16 @@ def test_a_full_disk_while_reading_is_said_as_such(folder, monkeypatch):
 
     monkeypatch.setattr("datasets.arrow_writer.ArrowWriter.write_row", full)
     with pytest.raises(InputError, match="disk of the cache is full"):
-        load_set("mine", "owner/name", "de", "dev", data_dir=folder)
+        mine().load("de", "dev", data_dir=folder)
 
 
 def test_the_origin_of_a_local_set_follows_its_files(folder, tmp_path):
-    before = set_origin("mine", "owner/name", ["de/*"], "main", folder)
-    assert before == set_origin("mine", "owner/name", ["de/*"], "main", folder) and before["folder"] == "mine"
+    before = mine("main").origin(["de/*"], folder)
+    assert before == mine("main").origin(["de/*"], folder) and before["folder"] == "mine"
     parquet(tmp_path / "data" / "mine" / "de" / "dev-0.parquet", [{"_id": "x", "text": "a"}])
-    assert before != set_origin("mine", "owner/name", ["de/*"], "main", folder)
+    assert before != mine("main").origin(["de/*"], folder)
 
 
 def test_the_folder_of_the_environment_serves_as_well(folder, monkeypatch):
     monkeypatch.setenv("HYBRIDIR_DATA", folder)
-    assert str(set_folder("mine", "owner/name", []).parent) == folder
+    assert str(mine().folder([]).parent) == folder

@@ -231,7 +231,7 @@ def test_weights_other_than_safetensors_are_refused(models, tmp_path):
         if file.suffix != ".safetensors":
             (tmp_path / file.name).write_bytes(file.read_bytes())
     torch.save({}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(InputError, match="no weights as safetensors, and no other kind is opened"):
+    with pytest.raises(InputError, match="no weights in safetensors there, and weights in pickle files are not opened"):
         open_translator(f"mt:{tmp_path}").translate(["house"], "en", "de")
 
 
@@ -264,7 +264,7 @@ def test_the_catalogue_states_licences_and_the_default_is_free():
     assert all("NC" in known.licence for name, known in TRANSLATORS.items() if name.startswith("nllb"))
     assert all(known.revision and known.parameters for known in TRANSLATORS.values())
     opus = TRANSLATORS["opus-mt"]
-    assert opus.model_of("en", "de") == "Helsinki-NLP/opus-mt-en-de" and opus.model_of("en", "th") == "Helsinki-NLP/opus-mt-en-mul"
+    assert opus.place("en", "de") == "Helsinki-NLP/opus-mt-en-de@main" and opus.place("en", "th") == "Helsinki-NLP/opus-mt-en-mul@main"
 
 
 def test_a_model_a_pair_is_cached_under_that_models_name(tmp_path, monkeypatch):

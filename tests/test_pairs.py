@@ -193,7 +193,7 @@ def test_absent_language_is_named_with_those_there(tmp_path):
     write_sections(folder, "pt_BR", [section("1", "Q")])
     write_sections(folder, "zh-TW", [section("1", "Q")])
     write_sections(folder, "tl", [section("1", "Q")])  # the old code of Filipino
-    assert section_languages(folder) == ("en", "fil", "pt", "zh-TW")
+    assert tuple(section_languages(folder)) == ("en", "fil", "pt", "zh-TW")
     with pytest.raises(InputError, match=r"no de\.jsonl\.gz; languages there: en, fil, pt, zh-TW"):
         read_sections(folder, ["en", "de"], "s")
 

@@ -13,7 +13,7 @@ from huggingface_hub import errors as hub_library
 from hybridir_utils.__main__ import main
 from hybridir_utils.base import hub
 from hybridir_utils.base.errors import InputError
-from hybridir_utils.base.hub import model_fault, set_fault
+from hybridir_utils.base.hub import HubSet, model_fault
 from hybridir_utils.encode.catalogue import ENCODERS
 from hybridir_utils.experiment import encoders
 from hybridir_utils.experiment.profile import load_profile
@@ -147,10 +147,9 @@ def test_gated_and_absent_repositories_are_told(monkeypatch):
 
 def test_a_set_whose_files_have_moved_is_told(monkeypatch):
     Hub(monkeypatch, {"owner/set": ["README.md", "data/train-0.parquet"]})
-    assert set_fault("mine", "owner/set", ["data/train-*.parquet"], "v1") == ""
-    assert "owner/set@v1: no file plain/*.parquet; the set 'mine' is laid out otherwise" in set_fault(
-        "mine", "owner/set", ["plain/*.parquet"], "v1"
-    )
+    mine = HubSet(name="mine", hub="owner/set", revision="v1", licence="MIT")
+    assert mine.fault(patterns=["data/train-*.parquet"]) == ""
+    assert "owner/set@v1: no file plain/*.parquet; the set 'mine' is laid out otherwise" in mine.fault(patterns=["plain/*.parquet"])
 
 
 def test_every_pinned_encoder_is_pinned_to_a_commit():

@@ -11,8 +11,7 @@ from hybridir_utils.base.errors import InputError, UnknownName
 from hybridir_utils.base.files import read_jsonl
 from hybridir_utils.data.register import Request, is_search_task, read_task
 from hybridir_utils.tasks.public_sets import EVALUATION_SETS
-from hybridir_utils.tasks.searched_sets import uniform
-from hybridir_utils.tasks.searched_task import Search, corpus_rows, passages, relevant_rows
+from hybridir_utils.tasks.searched_task import Search, corpus_rows, passages, relevant_rows, uniform
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,9 @@ from hub_folders import CONTEXT, MAKERS, MARCO_TRIPLES, make_folders, parquet
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.base.files import read_text
 from hybridir_utils.data import pairs as pairs_module
-from hybridir_utils.data import public_layouts, public_pairs
+from hybridir_utils.data import public_pairs
 from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, check_pairs
-from hybridir_utils.data.public_layouts import answer_groups, stretch_at
-from hybridir_utils.data.public_pairs import TRAINING_SETS, hub_pairs, set_record, squadshifts_pairs
+from hybridir_utils.data.public_pairs import TRAINING_SETS, answer_groups, hub_pairs, set_record, squadshifts_pairs, stretch_at
 from hybridir_utils.data.register import HUB_PAIR_SETS
 
 MARCO = ("en", "de", "ar")
@@ -208,15 +207,15 @@ def test_the_same_pairs_every_time(folders, tmp_path, monkeypatch):
 def test_what_is_made_is_found_again_and_made_anew_when_asked_otherwise(folders, monkeypatch):
     first = rows("natural-questions", folders, max_chars=400)
     calls = []
-    find = public_layouts.LAYOUTS["answers"]
-    monkeypatch.setitem(public_layouts.LAYOUTS, "answers", lambda *given: calls.append(1) or find(*given))
+    find = public_pairs.LAYOUTS["answers"]
+    monkeypatch.setitem(public_pairs.LAYOUTS, "answers", lambda *given: calls.append(1) or find(*given))
     assert rows("natural-questions", folders, max_chars=400).equals(first) and not calls
     assert not rows("natural-questions", folders, max_chars=20).equals(first) and calls
 
 
 def test_rows_reach_the_converter_a_thousand_at_a_time(tmp_path, monkeypatch):
     """No step holds all rows: one that did would see them at once."""
-    seen, table = [], public_layouts.pair_table
+    seen, table = [], public_pairs.pair_table
 
     def counted(pairs, features):
         found = table(pairs, features)
@@ -235,9 +234,9 @@ sys.path.insert(0, sys.argv[3])
 import datasets, pandas
 datasets.disable_progress_bars()
 datasets.config.HF_DATASETS_CACHE = sys.argv[2]
-from hybridir_utils.data import public_layouts
+from hybridir_utils.data import public_pairs
 from hybridir_utils.data.public_pairs import hub_pairs
-public_layouts.BATCH = 2_000
+public_pairs.BATCH = 2_000
 
 def held():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon")) / 1024
@@ -325,5 +324,5 @@ def test_texts_are_found_by_id_across_chunks(folders):
     table = concatenate_datasets(
         [Dataset.from_dict({"id": [9, 3], "text": ["nine", "three"]}), Dataset.from_dict({"id": [5], "text": ["five"]})]
     )
-    texts = public_layouts.Texts(table)
+    texts = public_pairs.Texts(table)
     assert texts.take(np.array([5, 4, 3, 9, 5, 99])).tolist() == ["five", None, "three", "nine", "five", None]

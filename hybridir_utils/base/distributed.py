@@ -82,26 +82,26 @@ def first_process_first() -> Iterator[None]:
 
 def _check_one_disk() -> None:
     """All processes see the file that the first one writes: on several hosts they share the disk of the output folder."""
-    import torch
-
     if processes() == 1:
         return
     folder = output_root() / "data" / "runs"
-    sign = [f".one-disk-{uuid4().hex}"]
-    torch.distributed.broadcast_object_list(sign)
+    sign = folder / on_main(lambda: _leave_sign(folder))
+    seen = on_each(lambda *_: (appears(sign), f"{output_root()} on {socket.gethostname()}"))
     if rank() == 0:
-        write_text_atomically(folder / sign[0], "")
-    torch.distributed.barrier()
-    seen = [None] * processes()
-    torch.distributed.all_gather_object(seen, (appears(folder / sign[0]), f"{output_root()} on {socket.gethostname()}"))
-    if rank() == 0:
-        (folder / sign[0]).unlink(missing_ok=True)
+        sign.unlink(missing_ok=True)
     odd = [(number, place) for number, (there, place) in enumerate(seen) if not there]
     if odd:
         raise InputError(
             f"process {odd[0][0]} of {processes()} writes to {odd[0][1]}, where it does not see what the first wrote to {seen[0][1]}. "
             f"{ONE_DISK}"
         )
+
+
+def _leave_sign(folder: Path) -> str:
+    """A new file's name."""
+    name = f".one-disk-{uuid4().hex}"
+    write_text_atomically(folder / name, "")
+    return name
 
 
 def appears(path: Path) -> bool:
@@ -161,14 +161,7 @@ def _explain(number: int, failure) -> str:
 
 def on_main(make: Callable[[], T]) -> T:
     """make() on the main process alone; every process gets its result, or raises its error."""
-    if processes() == 1:
-        return make()
-    import torch
-
-    join()
-    box = [_outcome(make) if is_main() else None]
-    torch.distributed.broadcast_object_list(box)
-    return _results(box)[0]
+    return on_each(lambda number, _: make() if number == 0 else None)[0]
 
 
 def on_each(make: Callable[[int, int], T]) -> list[T]:
@@ -182,19 +175,15 @@ def on_each(make: Callable[[int, int], T]) -> list[T]:
 
     join()
     outcomes = [None] * processes()
-    torch.distributed.all_gather_object(outcomes, _outcome(lambda: make(rank(), processes())))
-    return _results(outcomes)
-
-
-def _outcome(make: Callable[[], T]) -> tuple[T | None, str | None]:
-    try:
-        return make(), None
-    except HybridIRError as error:
-        return None, str(error)
-
-
-def _results(outcomes: list[tuple[T, str | None]]) -> list[T]:
+    torch.distributed.all_gather_object(outcomes, _outcome(make))
     failed = next((error for _, error in outcomes if error is not None), None)
     if failed is not None:
         raise InputError(failed)
     return [value for value, _ in outcomes]
+
+
+def _outcome(make: Callable[[int, int], T]) -> tuple[T | None, str | None]:
+    try:
+        return make(rank(), processes()), None
+    except HybridIRError as error:
+        return None, str(error)

@@ -48,8 +48,8 @@ class Interrupted(KeyboardInterrupt):
 
 def did_you_mean(found: object, known: Iterable[str]) -> str:
     """`" (did you mean 'x'?)."` for the nearest of `known`, or `"."` when nothing is near."""
-    near = difflib.get_close_matches(str(found).lower(), {name.lower(): name for name in known}, n=1, cutoff=0.5)
     originals = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(str(found).lower(), originals, n=1, cutoff=0.5)
     return f" (did you mean {originals[near[0]]!r}?)." if near else "."
 
 
@@ -74,6 +74,11 @@ def warn_in_lines() -> None:
 def _line(message: Warning, category: type, filename: str, *place) -> str:
     if category is not UserWarning or not Path(filename).is_relative_to(PACKAGE):
         return _with_place(message, category, filename, *place)
-    line = "" if str(message) in _told else f"note: {message}\n"
-    _told.add(str(message))
-    return line
+    return once(f"note: {message}\n")
+
+
+def once(line: str) -> str:
+    """The line; "" where this process has told it before."""
+    told = line in _told
+    _told.add(line)
+    return "" if told else line

@@ -8,7 +8,6 @@ Parquet, JSON lines and tables. No loading script runs. The folder `<data_dir>/<
 
 from __future__ import annotations
 
-import errno
 import fnmatch
 import os
 import re
@@ -24,13 +23,12 @@ import pyarrow as pa
 
 from .catalogue import Entry
 from .errors import HybridIRError, InputError, UnknownName, did_you_mean
-from .files import data_folder, file_fingerprint, fingerprint
+from .files import NO_SPACE, data_folder, file_fingerprint, fingerprint
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 PATIENCE = 5.0  # seconds until the hub counts as out of reach; the libraries themselves try for half a minute a file
-FULL = (errno.ENOSPC, errno.EDQUOT)
 UNREACHABLE = (
     "the hub cannot be reached (or HF_HUB_OFFLINE is set), and no copy is in the cache. Give the path of a local folder in its "
     "place, or fetch it where there is a network (`hf download`) and copy the cache (HF_HOME) here."
@@ -67,7 +65,7 @@ def hub_errors(name: str) -> Iterator[None]:
     takes what is in the cache, and fails at once where nothing is. HF_HUB_OFFLINE=1 spares the question.
     """
     try:
-        with _offline(not _is_local(name) and not _reachable(int(time.monotonic() // 60))):
+        with _offline(not Path(name).expanduser().exists() and not _reachable(int(time.monotonic() // 60))):
             yield
     except HybridIRError:
         raise
@@ -76,10 +74,6 @@ def hub_errors(name: str) -> Iterator[None]:
         if advice is None:
             raise
         raise InputError(f"{name}: {advice}") from error
-
-
-def _is_local(name: str) -> bool:
-    return Path(name).expanduser().exists()
 
 
 @lru_cache(maxsize=1)
@@ -128,7 +122,7 @@ def _advice(error: BaseException) -> str | None:
     from datasets.exceptions import DatasetNotFoundError
     from huggingface_hub import errors as hub
 
-    if getattr(error, "errno", None) in FULL or "Not enough disk space" in str(error):
+    if getattr(error, "errno", None) in NO_SPACE or "Not enough disk space" in str(error):
         return "the disk of the cache is full. Free some space, or set HF_HOME to a folder on another disk; what is complete stays."
     known = {
         hub.GatedRepoError: "is gated. Accept its terms on its page, log in with `hf auth login`, and run again.",
@@ -208,44 +202,114 @@ ANY = ("**/*",)
 
 
 class HubSet(Entry):
-    """A catalogue's data set. name: also of a local folder. hub: repository, "" where none has it. revision: branch or commit."""
+    """A catalogue's data set. name: also of the local folder that may take the repository's place (`local_folder` of data_dir). hub: the
+    repository, "" where none has it. revision: branch or commit, "" for the newest. Files are told by patterns (`data/train-*.parquet`).
+    """
 
     hub: str = ""
     revision: str = ""
     licence: str
 
+    @property
+    def place(self) -> str:
+        """Repository and revision, `owner/name@revision`."""
+        return f"{self.hub}@{self.revision}" if self.revision else self.hub
+
+    def load(
+        self,
+        config: str = "default",
+        split: str = "train",
+        columns: Sequence[str] = (),
+        data_dir: str = "",
+        files: str = "",
+        header: Sequence[str] = (),
+    ) -> Dataset:
+        """Its rows, memory-mapped.
+
+        config, split: as the repository's card names them; files: a pattern in their stead, for a repository whose card has none. columns:
+        those to keep. header: columns of a table that has no header line. Raises InputError when the hub, repository, revision, config,
+        split, files or columns are not there or a file is broken.
+        """
+        patterns = [files] if files else self._card_files(config, split, data_dir)
+        rows = _read(self.name, self._matching(self.folder(patterns, data_dir), patterns), header)
+        check_columns(self.name, rows, columns, self.place)
+        return rows.select_columns(list(columns)) if columns else rows
+
+    def folder(self, patterns: Sequence[str], data_dir: str = "") -> Path:
+        """The local folder, else the cached snapshot of the repository, named by its commit, with the files of these patterns.
+
+        Raises InputError as `hub_errors`, and `data_folder` for a set that is neither local nor on the hub.
+        """
+        if local := local_folder(self.name, data_dir):
+            return local
+        if not self.hub:
+            return data_folder(self.name, data_dir)  # raises, saying what to do
+        from huggingface_hub import snapshot_download
+
+        with hub_errors(self.place):
+            revision = self.revision or None
+            return Path(snapshot_download(self.hub, repo_type="dataset", revision=revision, allow_patterns=list(patterns)))
+
+    def origin(self, patterns: Sequence[str] = ANY, data_dir: str = "") -> dict[str, str]:
+        """Where its rows come from: `hub` and the resolved `commit`, or `folder` and the fingerprint of its files."""
+        if local := local_folder(self.name, data_dir):
+            files = {str(path.relative_to(local)): file_fingerprint(path) for path in self._matching(local, patterns)}
+            return {"folder": self.name, "files": fingerprint(files)}
+        pinned = self.hub and re.fullmatch("[0-9a-f]{40}", self.revision)
+        return {"hub": self.hub, "commit": self.revision if pinned else self.folder([CARD], data_dir).name}
+
     def record(self, data_dir: str = "", patterns: Sequence[str] = ANY) -> dict[str, str]:
-        """What a run says of the set: name, licence, revision asked for, and where its rows come from (`set_origin`)."""
-        origin = set_origin(self.name, self.hub, patterns, self.revision or None, data_dir)
-        return {"set": self.name, "licence": self.licence, "revision": self.revision} | origin
+        """What a run says of the set: name, licence, revision asked for, and `origin`."""
+        return {"set": self.name, "licence": self.licence, "revision": self.revision} | self.origin(patterns, data_dir)
 
     def fault(self, data_dir: str = "", patterns: Sequence[str] = ()) -> str:
-        """Why the set's files cannot be read (`set_fault`); "" where they are there."""
-        return set_fault(self.name, self.hub, patterns, self.revision, data_dir)
+        """Why the files are not where they are read from, with what to do; "" where they are there."""
+        try:
+            if folder := local_folder(self.name, data_dir):
+                for pattern in patterns:
+                    self._matching(folder, [pattern])
+                return ""
+            if not self.hub:
+                data_folder(self.name, data_dir)  # raises, saying what to do
+            files = files_of(self.place, "dataset")
+        except InputError as error:
+            return str(error)
+        missing = [pattern for pattern in patterns if not fnmatch.filter(files, pattern)]
+        what = f"the set {self.name!r} is laid out otherwise now. Name another revision."
+        return f"{self.place}: no file {missing[0]}; {what}" if missing else ""
+
+    def _card_files(self, config: str, split: str, data_dir: str) -> list[str]:
+        """Patterns of the files that the repository's card lists for a config and split."""
+        from huggingface_hub import DatasetCard
+
+        card = self.folder([CARD], data_dir) / CARD
+        listed = DatasetCard.load(card, ignore_metadata_errors=True).data.to_dict().get("configs") if card.exists() else None
+        configs = {entry["config_name"]: entry.get("data_files", []) for entry in listed or []}
+        if config not in configs:
+            raise UnknownName(f"config of {self.name}", config, configs)
+        splits = _splits(configs[config])
+        if split not in splits:
+            raise UnknownName(f"split of {self.name}, config {config}", split, splits)
+        return splits[split]
+
+    def _matching(self, folder: Path, patterns: Sequence[str]) -> list[Path]:
+        """The files of the folder that fit the patterns; raises InputError, saying what is there, where none does."""
+        paths = [path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.is_file()]
+        if not paths:
+            there = sorted(_files(folder))[:6]
+            at = f" --revision {self.revision}" if self.revision else ""
+            raise InputError(
+                f"{folder}: no file {' or '.join(patterns)} of {self.name!r}; found {', '.join(there) or 'no files'}. Lay the folder out "
+                f"as on the hub: hf download {self.hub or '(no copy on the hub)'} --repo-type dataset{at} --local-dir {folder}"
+            )
+        return paths
 
 
-def load_set(
-    name: str,
-    repo: str,
-    config: str = "default",
-    split: str = "train",
-    revision: str | None = None,
-    columns: Sequence[str] = (),
-    data_dir: str = "",
-    files: str = "",
-    header: Sequence[str] = (),
-) -> Dataset:
-    """A public data set, memory-mapped. name: its short name, and that of the local folder that may take the repository's place.
-
-    config, split: as the repository's card names them; files: a pattern (`data/train-*.parquet`) in their stead, for a repository whose
-    card has none. columns: those to keep. header: columns of a table that has no header line. Raises InputError when the hub,
-    repository, revision, config, split, files or columns are not there or a file is broken.
-    """
-    patterns = [files] if files else _card_files(name, repo, config, split, revision, data_dir)
-    paths = matching(name, set_folder(name, repo, patterns, revision, data_dir), patterns, repo, revision)
-    rows = _read(name, paths, header)
-    check_columns(name, rows, columns, f"{repo}@{revision}")
-    return rows.select_columns(list(columns)) if columns else rows
+def local_folder(name: str, data_dir: str = "") -> Path | None:
+    """`<name>` below data_dir, or HYBRIDIR_DATA, where it exists: it takes the repository's place."""
+    base = data_dir or os.environ.get("HYBRIDIR_DATA", "")
+    folder = Path(base).expanduser() / name
+    return folder if base and folder.is_dir() else None
 
 
 def check_columns(where: str, rows: Dataset, columns: Sequence[str], place: str) -> None:
@@ -258,71 +322,11 @@ def check_columns(where: str, rows: Dataset, columns: Sequence[str], place: str)
         )
 
 
-def set_folder(name: str, repo: str, patterns: Sequence[str], revision: str | None = None, data_dir: str = "") -> Path:
-    """The local folder of a set, else the cached snapshot of its repository with the files of these patterns.
-
-    A snapshot is named by its commit. Raises InputError as `hub_errors`, and `data_folder` for a set that is neither local nor on the hub.
-    """
-    if local := local_folder(name, data_dir):
-        return local
-    if not repo:
-        return data_folder(name, data_dir)  # raises, saying what to do
-    from huggingface_hub import snapshot_download
-
-    with hub_errors(f"{repo}@{revision}" if revision else repo):
-        return Path(snapshot_download(repo, repo_type="dataset", revision=revision, allow_patterns=list(patterns)))
-
-
-def set_origin(name: str, repo: str, patterns: Sequence[str], revision: str | None = None, data_dir: str = "") -> dict[str, str]:
-    """Where a set's rows come from: `hub` and the resolved `commit`, or `folder` and the fingerprint of its files."""
-    if local := local_folder(name, data_dir):
-        paths = matching(name, local, patterns, repo, revision)
-        return {"folder": name, "files": fingerprint({str(path.relative_to(local)): file_fingerprint(path) for path in paths})}
-    if repo and re.fullmatch("[0-9a-f]{40}", revision or ""):
-        return {"hub": repo, "commit": revision}
-    return {"hub": repo, "commit": set_folder(name, repo, [CARD], revision, data_dir).name}
-
-
-def local_folder(name: str, data_dir: str = "") -> Path | None:
-    """`<name>` below data_dir, or HYBRIDIR_DATA, where it exists: it takes the repository's place."""
-    base = data_dir or os.environ.get("HYBRIDIR_DATA", "")
-    folder = Path(base).expanduser() / name
-    return folder if base and folder.is_dir() else None
-
-
-def _card_files(name: str, repo: str, config: str, split: str, revision: str | None, data_dir: str) -> list[str]:
-    """Patterns of the files that the repository's card lists for a config and split."""
-    from huggingface_hub import DatasetCard
-
-    card = set_folder(name, repo, [CARD], revision, data_dir) / CARD
-    listed = DatasetCard.load(card, ignore_metadata_errors=True).data.to_dict().get("configs") if card.exists() else None
-    configs = {entry["config_name"]: entry.get("data_files", []) for entry in listed or []}
-    if config not in configs:
-        raise UnknownName(f"config of {name}", config, configs)
-    splits = _splits(configs[config])
-    if split not in splits:
-        raise UnknownName(f"split of {name}, config {config}", split, splits)
-    return splits[split]
-
-
 def _splits(data_files) -> dict[str, list[str]]:
     """Split -> patterns, of the forms that a card's `data_files` may have."""
     if isinstance(data_files, str) or all(isinstance(entry, str) for entry in data_files):
         return {"train": [data_files] if isinstance(data_files, str) else list(data_files)}
     return {entry["split"]: [entry["path"]] if isinstance(entry["path"], str) else list(entry["path"]) for entry in data_files}
-
-
-def matching(name: str, folder: Path, patterns: Sequence[str], repo: str, revision: str | None) -> list[Path]:
-    """The files of a set's folder that fit the patterns; raises InputError, saying what is there, where none does."""
-    paths = [path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.is_file()]
-    if not paths:
-        there = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())[:6]
-        at = f" --revision {revision}" if revision else ""
-        raise InputError(
-            f"{folder}: no file {' or '.join(patterns)} of {name!r}; found {', '.join(there) or 'no files'}. Lay the folder out as on the "
-            f"hub: hf download {repo or '(no copy on the hub)'} --repo-type dataset{at} --local-dir {folder}"
-        )
-    return paths
 
 
 def _read(name: str, paths: list[Path], header: Sequence[str]) -> Dataset:
@@ -358,20 +362,3 @@ def _check_width(name: str, paths: list[Path], header: Sequence[str]) -> None:
                 f"{path}: {found} columns in its first line; expected {len(header)} of {name!r}: {', '.join(header)}. "
                 "Take the revision that data/training_sets.toml names."
             )
-
-
-def set_fault(name: str, repo: str, patterns: Sequence[str], revision: str, data_dir: str = "") -> str:
-    """Why the files of a data set (`load_set`) are not where they are read from, with what to do; "" where they are there."""
-    try:
-        if folder := local_folder(name, data_dir):
-            for pattern in patterns:
-                matching(name, folder, [pattern], repo, revision)
-            return ""
-        if not repo:
-            data_folder(name, data_dir)
-        place = f"{repo}@{revision}" if revision else repo
-        files = files_of(place, "dataset")
-    except InputError as error:
-        return str(error)
-    missing = [pattern for pattern in patterns if not fnmatch.filter(files, pattern)]
-    return f"{place}: no file {missing[0]}; the set {name!r} is laid out otherwise now. Name another revision." if missing else ""

@@ -47,6 +47,7 @@ FAMILIES = {
     "constructed": "eo",
     "creole": "pcm",
 }
+FAMILY_OF = {code: family for family, codes in FAMILIES.items() for code in codes.split()}
 OTHER = "other"
 
 
@@ -70,9 +71,9 @@ def our_code(code: str, where: str = "") -> str:
     return ours
 
 
-def our_codes(codes: Iterable[str], where: str = "") -> tuple[str, ...]:
+def our_codes(codes: Iterable[str]) -> tuple[str, ...]:
     """`our_code` of each, each once."""
-    return tuple(dict.fromkeys(our_code(code, where) for code in codes))
+    return tuple(dict.fromkeys(map(our_code, codes)))
 
 
 def by_language(names: Iterable[str], folder: object) -> dict[str, str]:
@@ -98,6 +99,11 @@ def pick_languages(task: str, wanted: Iterable[str], there: Sequence[str]) -> tu
         if language not in there:
             raise UnknownName(f"language of {task}", language, there)
     return wanted or tuple(there)
+
+
+def langid_name(code: str) -> str:
+    """py3langid's code of a language."""
+    return LANGID_NAMES.get(primary(code), primary(code))
 
 
 def primary(code: str) -> str:
@@ -141,14 +147,9 @@ def _code_of_name(name: str) -> str:
     return our_code(codes[near[0]]) if near else ""
 
 
-@cache
-def _by_code() -> dict[str, str]:
-    return {code: family for family, codes in FAMILIES.items() for code in codes.split()}
-
-
 def family_of(language: str) -> str:
     """Family of a language code, its region or script left aside (`zh-Hant` as `zh`); `other` for one that is not listed."""
-    return _by_code().get(language.split("-")[0], OTHER)
+    return FAMILY_OF.get(language.split("-")[0], OTHER)
 
 
 def script_of(language: str) -> str:

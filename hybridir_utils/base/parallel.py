@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -19,12 +20,14 @@ from itertools import islice
 from multiprocessing import Pipe, connection, get_all_start_methods, get_context, parent_process, set_forkserver_preload
 from typing import TypeVar
 
-from .errors import InputError, Interrupted, warn_in_lines
+from .errors import InputError, Interrupted, once, warn_in_lines
 from .progress import TICK, JobsBar, bars_told
 
 # Variables that no library reads when it is imported (pytest changes one at each test), and those that libraries set then for themselves:
 # where a process had imported them first, its workers were no forks, and imported them again.
 UNREAD = ("HYBRIDIR_", "PYTEST_", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "TORCHINDUCTOR_CACHE_DIR")
+NOTE = 2  # parts of what a worker tells: its number and a note; more: how far a bar is
+PIPED = 3_000  # bytes of a note that a pipe takes at once (POSIX: 4,096 with all around it)
 _pools: dict[tuple, tuple[ProcessPoolExecutor, connection.Connection]] = {}  # the one of the last call, and what its workers tell
 
 
@@ -60,9 +63,12 @@ def _watch(futures: list[Future], told: connection.Connection, label: str) -> No
     with closing(JobsBar(label, len(futures))) as bar:
         while left:
             ended, left = wait_for(left, TICK, FIRST_COMPLETED)
+            heard = list(iter(lambda: told.recv() if told.poll() else None, None))
+            for note in (each[1] for each in heard if len(each) == NOTE):
+                bar.say(once(note))
             for future in ended:
                 future.result()
-            bar.look(len(futures) - len(left), iter(lambda: told.recv() if told.poll() else None, None))
+            bar.look(len(futures) - len(left), [each for each in heard if len(each) != NOTE])
 
 
 def _kept(futures: list[Future]) -> str:
@@ -146,10 +152,20 @@ _told = ExitStack()  # of a worker: its bars are told for as long as it lives
 _teller: list[connection.Connection] = []  # of a worker
 
 
-def _tell(*what) -> None:
-    """Let the parent's bar know how far this worker's job is; nothing: it has ended. Never waits: what nobody has read yet may be lost."""
-    with suppress(OSError):
+def _tell(*what) -> bool:
+    """Let the parent know a note, or its bar how far this worker's job is; nothing: it has ended. Never waits: whether it could be told."""
+    try:
         _teller[0].send((os.getpid(), *what))
+    except OSError:
+        return False
+    return True
+
+
+def _pass_on(message: Warning, category: type, filename: str, *place) -> None:
+    """A note goes to the parent, which tells it once for all workers; one that the pipe does not take whole is told here."""
+    line = warnings.formatwarning(message, category, filename, place[0])
+    if line and (len(line.encode()) > PIPED or not _tell(line)):
+        sys.stderr.write(line)
 
 
 def _start_worker(asked: int, environment: dict[str, str], teller: connection.Connection) -> None:
@@ -166,6 +182,7 @@ def _start_worker(asked: int, environment: dict[str, str], teller: connection.Co
     warnings.simplefilter("ignore")  # of libraries: they would go through the parent's bar
     warnings.filterwarnings("default", module="hybridir_utils")
     warn_in_lines()
+    warnings.showwarning = _pass_on
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt reaches the workers, too, and must not end those that wait for a job
     threading.Thread(target=_end_with_parent, daemon=True).start()
     threads = threads_of(asked)

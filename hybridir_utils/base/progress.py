@@ -139,5 +139,9 @@ class JobsBar:
         self.bar.set_description_str(" · ".join([f"{self.label} {ended}/{self.jobs}", *words]), refresh=False)
         self.bar.update(max(self.bar.n, min(self.jobs, ended + sum(steps))) - self.bar.n)
 
+    def say(self, line: str) -> None:
+        """Put a line above the bar."""
+        self.bar.write(line, sys.stderr, end="")
+
     def close(self) -> None:
         self.bar.close()

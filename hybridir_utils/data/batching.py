@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -25,9 +24,6 @@ import pyarrow.parquet as pq
 from ..base.errors import InputError, UnknownName
 from ..base.mapped import codes
 from .parallel_index import BLOCK, ParallelIndex, Stream, sorted_codes
-
-if TYPE_CHECKING:
-    pass
 
 KINDS = ("mono", "cross", "mixed", "en")
 SCHEDULES = ("mono-first", "cross-first", "annealed")  # hybrid with the same number of mono batches, in an order

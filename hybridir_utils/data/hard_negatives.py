@@ -24,7 +24,8 @@ from ..base.errors import InputError
 from ..base.files import fingerprint
 from ..base.mapped import CHUNK, codes
 from ..provenance.fingerprints import code_fingerprint
-from ..rank.lexical import tokenise
+from ..rank.lexical import bm25
+from ..rank.ranking import ScoreBlock
 from .pairs import NEGATIVE_COLUMNS
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 BLOCK = 20_000  # passages searched at once
 QUERIES = 512  # score rows held at once: 40 MB
 DEPTH = 10  # best candidates of which one is drawn
-
-Scores = Callable[[int, int], np.ndarray]
 
 
 def add_hard_negatives(
@@ -50,7 +49,7 @@ def add_hard_negatives(
     if method == "dense" and encode is None:
         raise InputError("hard_negatives = dense needs an encoder to mine with; name one, or take bm25.")
     rows = _Rows(pairs)
-    score = {"bm25": _bm25, "dense": partial(_dense, encode=encode)}.get(method)
+    score = {"bm25": bm25, "dense": partial(_dense, encode=encode)}.get(method)
     chosen = _mined(pairs, rows, score, margin, seed) if score else _given(pairs, rows)
     return _with_negatives(pairs, rows, chosen, keep_own=method == "given")
 
@@ -82,7 +81,7 @@ class _Rows:
             yield np.flatnonzero(here & (self.language == language))
 
 
-def _mined(pairs: Dataset, rows: _Rows, score: Callable[[list[str], list[str]], Scores], margin: float, seed: int) -> np.ndarray:
+def _mined(pairs: Dataset, rows: _Rows, score: Callable[[list[str], list[str]], ScoreBlock], margin: float, seed: int) -> np.ndarray:
     """[ids] number of the negative's passage, -1 where there is none."""
     chosen, rng = np.full(int(rows.id.max()) + 1, -1, dtype=np.int32), np.random.default_rng(seed)
     for members in rows.mining():
@@ -140,22 +139,7 @@ def _candidates(scores: np.ndarray, positive: float, margin: float, forbidden: n
     return np.sort(best[allowed[best] > 0])
 
 
-def _bm25(questions: Sequence[str], passages: Sequence[str]) -> Scores:
-    """BM25 (k1 and b as Anserini's defaults) of a block's passages."""
-    import bm25s
-
-    index = bm25s.BM25(k1=0.9, b=0.4, method="lucene")
-    index.index([tokenise(text) for text in passages], show_progress=False)
-    nothing = np.zeros(len(passages), dtype=np.float32)
-
-    def block(start: int, stop: int) -> np.ndarray:
-        words = (tokenise(text) for text in questions[start:stop])
-        return np.stack([index.get_scores(tokens) if tokens else nothing for tokens in words])
-
-    return block
-
-
-def _dense(questions: Sequence[str], passages: Sequence[str], encode: Callable) -> Scores:
+def _dense(questions: Sequence[str], passages: Sequence[str], encode: Callable) -> ScoreBlock:
     """Cosine similarity of a block's texts."""
     query, passage = encode(questions, "query"), encode(passages, "document")
     return lambda start, stop: query[start:stop] @ passage.T

@@ -17,7 +17,7 @@ from ..base.catalogue import Catalogue, Entry
 from ..base.distributed import join, on_each
 from ..base.errors import InputError, UnknownName
 from ..base.files import folder_fingerprint
-from ..base.hub import hub_errors, split_revision
+from ..base.hub import NO_WEIGHTS, hub_errors, split_revision
 from ..base.languages import our_code
 from ..base.memory import TokenBudget, token_batches
 from ..tasks.sentences import sentence_spans
@@ -47,9 +47,9 @@ class KnownTranslator(Entry):
     max_tokens: int = 0
     pairs: dict[str, str] = Field(default_factory=dict)
 
-    def model_of(self, source: str, target: str) -> str:
-        """Hub name of the model that translates `source` into `target`."""
-        return self.pairs.get(f"{source}-{target}") or self.hub.format(source=source, target=target)
+    def place(self, source: str = "en", target: str = "") -> str:
+        """Hub name and revision (`NAME@REVISION`) of the model that translates `source` into `target`."""
+        return f"{self.pairs.get(f'{source}-{target}') or self.hub.format(source=source, target=target)}@{self.revision}"
 
 
 TRANSLATORS = Catalogue("translators.toml", KnownTranslator)
@@ -63,8 +63,8 @@ def model_places(name: str, languages: Iterable[str]) -> list[str]:
     if known is None:
         return [name.removeprefix("mt:")]
     if not known.pairs:
-        return [f"{known.hub}@{known.revision}"]
-    return [f"{known.model_of('en', target)}@{known.revision}" for target in languages if target != "en"]
+        return [known.place()]
+    return [known.place("en", target) for target in languages if target != "en"]
 
 
 def open_translator(
@@ -84,7 +84,7 @@ def open_translator(
     known = TRANSLATORS[name]
     if known.pairs:
         return PairTranslator(name, options)
-    return ModelTranslator(known.hub, known.revision, max_tokens=known.max_tokens, **options)
+    return ModelTranslator(*split_revision(known.place()), max_tokens=known.max_tokens, **options)
 
 
 def language_tokens(vocabulary: Iterable[str], family: str) -> dict[str, str]:
@@ -161,9 +161,10 @@ class Seq2Seq:
             try:
                 return opener(str(self.folder or self.label), **self._source, **options)
             except (OSError, ValueError, KeyError) as error:
-                if self.folder or "safetensors" in str(error):
-                    raise InputError(f"{self.folder or self.label}: {_explained(str(error))}") from error
-                raise
+                if not self.folder and "safetensors" not in str(error):
+                    raise
+                opened = f"cannot be opened as a translation model ({str(error).splitlines()[0]}). Fetch or save the whole folder again."
+                raise InputError(f"{self.folder or self.label}: {NO_WEIGHTS if 'safetensors' in str(error) else opened}") from error
 
     def _family(self, vocabulary: dict[str, int]) -> str:
         if self.config.model_type == "marian":
@@ -185,15 +186,6 @@ def _local(place: str) -> Path | None:
     if place.startswith((".", "/", "~")) or place.count("/") > 1:
         raise InputError(f"{place}: no such folder; expected a translation model's folder, or its name on the hub (owner/name).")
     return None
-
-
-def _explained(reason: str) -> str:
-    if "safetensors" in reason:
-        return (
-            "has no weights as safetensors, and no other kind is opened, since it may run code. Name a revision that has them "
-            "(NAME@refs/pr/N where the hub's conversion bot added them), or convert it once with save_pretrained()."
-        )
-    return f"cannot be opened as a translation model ({reason.splitlines()[0]}). Fetch or save the whole folder again."
 
 
 class Marks(NamedTuple):
@@ -329,8 +321,7 @@ class PairTranslator:
 
     def _open(self, source: str, target: str) -> ModelTranslator:
         """The translator of the pair, under whose name its translations are cached."""
-        place, revision = split_revision(self._known.model_of(source, target))
-        return ModelTranslator(place, revision or self._known.revision, **self._options)
+        return ModelTranslator(*split_revision(self._known.place(source, target)), **self._options)
 
 
 def _middle(text: str, language: str) -> int:

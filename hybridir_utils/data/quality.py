@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import regex
 
 from ..base.errors import InputError
-from ..base.languages import LANGID_NAMES, OTHER, script_of
+from ..base.languages import OTHER, langid_name, script_of
 from ..base.mapped import chunks, codes, holds, keep_rows
 
 if TYPE_CHECKING:
@@ -78,11 +78,6 @@ def check_pairs_quality(pairs: Dataset, source: str = "en") -> pd.DataFrame:
 def accepted(pairs: Dataset, rejections: pd.DataFrame) -> Dataset:
     """The pairs without each (id, language) row that has a rejection; translations of a dropped row stay."""
     return keep_rows(pairs, ~holds(pairs, rejections[["id", "language"]]))
-
-
-def rejection_counts(rejections: pd.DataFrame) -> pd.DataFrame:
-    """Number of rejected texts, languages as rows and CHECKS as columns."""
-    return pd.crosstab(rejections["language"], rejections["check"]).reindex(columns=CHECKS, fill_value=0)
 
 
 def _long_form(pairs: Dataset, source: str) -> pd.DataFrame:
@@ -206,7 +201,7 @@ def _linked(ids: np.ndarray, count: int, questions: np.ndarray) -> np.ndarray:
 
 def unchecked_languages(codes: Iterable[str]) -> list[str]:
     """The codes of languages that py3langid does not know, so that no text in them is judged."""
-    return [code for code in codes if _name(code) not in _identifier().labels]
+    return [code for code in codes if langid_name(code) not in _identifier().labels]
 
 
 def other_languages(texts: Sequence[str], language: str) -> pd.DataFrame:
@@ -214,17 +209,12 @@ def other_languages(texts: Sequence[str], language: str) -> pd.DataFrame:
 
     Texts shorter than LONG_ENOUGH characters, and all texts of a language that py3langid does not know, are left alone.
     """
-    own = (_name(language), *_MEMBERS.get(_name(language), ()))
+    own = (langid_name(language), *_MEMBERS.get(langid_name(language), ()))
     if unchecked_languages([language]):
         return pd.DataFrame({"found": [], "probability": []})
     judged = {i: _identifier().classify(text) for i, text in enumerate(texts) if len(text) >= LONG_ENOUGH}
     wrong = {i: (code, p) for i, (code, p) in judged.items() if code not in own and p >= CONFIDENCE}
     return pd.DataFrame.from_dict(wrong, orient="index", columns=["found", "probability"])
-
-
-def _name(code: str) -> str:
-    code = code.split("-")[0]
-    return LANGID_NAMES.get(code, code)
 
 
 @cache

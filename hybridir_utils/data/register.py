@@ -19,11 +19,10 @@ from ..base.files import WORLDFACTS, data_folder, file_fingerprint, fingerprint,
 from ..base.languages import XQUAD_R_LANGUAGES, our_codes
 from ..base.mapped import codes, keep_rows
 from ..tasks.beir import read_beir
-from ..tasks.mteb_tasks import mteb_set, mteb_task
+from ..tasks.mteb_tasks import mteb_set, read_mteb
 from ..tasks.public_sets import EVALUATION_SETS, EvaluationSet, belebele_codes, belebele_task, mkqa_questions, ntrex_codes, ntrex_task
 from ..tasks.retrieval_task import ParallelQuestions, RetrievalTask
-from ..tasks.searched_sets import miracl_task, mkqa_task, neuclir_task
-from ..tasks.searched_task import SearchTask
+from ..tasks.searched_task import SearchTask, miracl_task, mkqa_task, neuclir_task
 from ..tasks.squad import BAD_SHARE, MLQA_LANGUAGES, mlqa_r, squad_folder, xquad_r
 from . import worldfacts
 from .pairs import draw_pairs, read_pairs_jsonl
@@ -124,7 +123,7 @@ def _world_facts(name: str, request: Request) -> Dataset:
 def _sections(name: str, request: Request) -> Dataset:
     """The articles that `<name>-test` holds are left out where it is among the test sets."""
     folder = data_folder(name, request.data_dir)
-    pairs = read_sections(folder, shared_languages(name, request, section_languages(folder)), name, request.max_chars)
+    pairs = read_sections(folder, shared_languages(name, request, list(section_languages(folder))), name, request.max_chars)
     if f"{name}-test" in request.test_sets:
         pairs = without_articles(pairs, held_out_articles(folder, request.corpus_seed), name)
     return _drawn(pairs, request)
@@ -157,7 +156,7 @@ def _of_facts(data_dir: str) -> tuple[str, ...]:
     return worldfacts.template_languages()
 
 
-def _of_sections(name: str, data_dir: str) -> tuple[str, ...]:
+def _of_sections(name: str, data_dir: str) -> Iterable[str]:
     return section_languages(data_folder(name, data_dir))
 
 
@@ -207,7 +206,7 @@ TASKS = {
     "neuclir": Task(
         lambda _, r: neuclir_task(r.task_languages, r.data_dir), ("neuclir", "neuclir-documents"), "searched", _listed("neuclir")
     ),
-    "mteb:NAME": Task(lambda n, r: mteb_task(n, r.task_languages, r.data_dir), kind="searched"),
+    "mteb:NAME": Task(lambda n, r: read_mteb(n, r.task_languages, r.data_dir), kind="searched"),
 }
 
 

@@ -50,13 +50,8 @@ def read_sections(folder: Path, languages: Iterable[str], source: str, max_chars
     return pairs_from_rows(rows)
 
 
-def section_languages(folder: Path) -> tuple[str, ...]:
-    """Codes of the languages a folder of sections has a file for, sorted (`by_language`)."""
-    return tuple(_files(folder))
-
-
-def _files(folder: Path) -> dict[str, str]:
-    """Our code -> the file's name without `.jsonl.gz`."""
+def section_languages(folder: Path) -> dict[str, str]:
+    """Our code -> the file's name without `.jsonl.gz`, of the languages that a folder of sections has, sorted (`by_language`)."""
     return by_language((path.name.removesuffix(".jsonl.gz") for path in Path(folder).glob("*.jsonl.gz")), folder)
 
 
@@ -112,7 +107,7 @@ def _english(folder: Path) -> dict[str, dict]:
 
 def _read_language(folder: Path, language: str) -> list[dict]:
     """Sections of one language with white space runs made single blanks."""
-    files, rows = _files(folder), []
+    files, rows = section_languages(folder), []
     if language not in files:
         raise InputError(f"{folder}: no {language}.jsonl.gz; languages there: {', '.join(files) or 'none'}.")
     path = folder / f"{files[language]}.jsonl.gz"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -104,21 +104,17 @@ class CachedTranslator:
         known = self.known(texts, source, target)
         missing = [text for text in dict.fromkeys(texts) if text not in known]
         for translations in _in_batches(translator, missing, source, target):
-            on_main(lambda done=translations: self._keep(done, translator.name, source, target))
+            on_main(lambda done=translations: self._in_cache(TranslationCache.keep, done, source, target))
             known |= translations
         return [known[text] for text in texts]
 
     def known(self, texts: list[str], source: str, target: str) -> dict[str, str]:
         """{text: translation} of the texts that are translated already."""
-        return on_main(lambda: self._find(texts, self.for_pair(source, target).name, source, target))
+        return on_main(lambda: self._in_cache(TranslationCache.find, texts, source, target))
 
-    def _find(self, texts: list[str], *key: str) -> dict[str, str]:
-        with open_cache(self.path, *key) as cache:
-            return cache.find(texts)
-
-    def _keep(self, translations: dict[str, str], *key: str) -> None:
-        with open_cache(self.path, *key) as cache:
-            cache.keep(translations)
+    def _in_cache(self, work: Callable, what, source: str, target: str):
+        with open_cache(self.path, self.for_pair(source, target).name, source, target) as cache:
+            return work(cache, what)
 
 
 def _in_batches(translator: Translator, texts: list[str], source: str, target: str) -> Iterator[dict[str, str]]:

@@ -27,6 +27,7 @@ from .pairs import pairs_from_rows
 from .worldnames import all_facts, name_of
 
 SPLITS = ("train", "validation", "test")
+HELD_OUT = 0.04  # of all facts, for testing and as many for validation
 BRIEF = 60  # held-out facts of the brief task: a pool of fifty languages stays small enough to rank in a second
 PATTERN = {
     "questions": ("{{subject}} – {label}{ask}", "{label}: {{subject}}{ask}"),
@@ -106,9 +107,7 @@ def is_complete(fact: Fact, languages: tuple[str, ...]) -> bool:
 
 
 @cache
-def split_facts(
-    languages: tuple[str, ...], seed: int = 0, test_share: float = 0.04, validation_share: float = 0.04
-) -> dict[str, tuple[Fact, ...]]:
+def split_facts(languages: tuple[str, ...], seed: int = 0) -> dict[str, tuple[Fact, ...]]:
     """Train, validation and test without a shared (subject, relation).
 
     Held-out facts are complete in `languages`, at most one a subject, and their subject keeps another complete fact for training.
@@ -118,8 +117,8 @@ def split_facts(
     per_subject = Counter(fact.subject for fact in complete)
     shuffled = [complete[i] for i in np.random.default_rng(seed).permutation(len(complete))]
     one_each = list({fact.subject: fact for fact in shuffled if per_subject[fact.subject] > 1}.values())
-    n_test, n_validation = (int(share * len(everything)) for share in (test_share, validation_share))
-    test, validation = one_each[:n_test], one_each[n_test : n_test + n_validation]
+    count = int(HELD_OUT * len(everything))
+    test, validation = one_each[:count], one_each[count : 2 * count]
     held_out = {*test, *validation}
     train = [fact for fact in everything if fact not in held_out]
     return dict(zip(SPLITS, map(tuple, (train, validation, test)), strict=True))

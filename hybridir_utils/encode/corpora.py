@@ -76,7 +76,7 @@ def encode_corpus(
         shards = ShardFolder(place, recipe)
         missing = {number: digest for number in range(n_shards) if (digest := _to_make(shards, number, *_rows(texts, number, shard_size)))}
         if missing:
-            how = Encoding(encoder, recipe["encoder"], opening, role, batch_tokens, precision, vector_precision)
+            how = Encoding(encoder, recipe, batch_tokens)
             results = _results(texts, missing, shard_size, how, scheduler, workers)
             _write(shards, missing, results, min(len(missing) * shard_size, len(texts)), vector_precision)
     return shards.vectors(n_shards)
@@ -84,15 +84,11 @@ def encode_corpus(
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a shard is encoded: as of `encode_corpus`; origin: what the encoder's folder or name stood for when the corpus was begun."""
+    """How a shard is encoded: the encoder, the recipe of its vectors, and the tokens of a batch, which change none."""
 
     encoder: str
-    origin: str
-    opening: Opening
-    role: str
+    recipe: dict
     batch_tokens: int
-    precision: str
-    vector_precision: str
 
 
 def task_vectors(
@@ -127,8 +123,9 @@ def kept_vectors(
 
 def encode_shard(number: int, ids: list, texts: list[str], how: Encoding) -> tuple[int, np.ndarray]:
     """(number, [n, width] in the precision of the disk): one shard's work, on whatever device this process has."""
-    model = open_once(how.encoder, how.origin, how.opening)
-    return number, encode_rows(model, texts, how.role, ids, how.batch_tokens, how.precision).astype(DTYPES[how.vector_precision])
+    model = open_once(how.encoder, how.recipe["encoder"], Opening(**how.recipe["opening"]))
+    vectors = encode_rows(model, texts, how.recipe["role"], ids, how.batch_tokens, how.recipe["precision"])
+    return number, vectors.astype(DTYPES[how.recipe["vector_precision"]])
 
 
 @lru_cache(maxsize=1)

@@ -56,19 +56,16 @@ def open_encoder(folder, opening: Opening | None = None):
     return open_model(folder, opening)
 
 
-def encode_task(model, task: RetrievalTask, batch_tokens: int = 16384, precision: str = "fp32") -> TaskVectors:
+def encode_task(model, task: RetrievalTask) -> TaskVectors:
     """Vectors of a task's queries and candidates; `model` is a SentenceTransformer, whose query and document prompts apply.
 
-    batch_tokens, precision: as in `encode_texts`. Raises InputError when an embedding is not finite, naming the text's id.
+    Raises InputError when an embedding is not finite, naming the text's id.
     """
-    sides = [
-        encode_rows(model, frame["text"], role, frame["id"], batch_tokens, precision)
-        for role, frame in (("query", task.queries), ("document", task.candidates))
-    ]
-    return TaskVectors(*sides)
+    sides = (("query", task.queries), ("document", task.candidates))
+    return TaskVectors(*(encode_rows(model, frame["text"], role, frame["id"]) for role, frame in sides))
 
 
-def encode_rows(model, texts: Sequence[str], role: str, ids: Sequence, batch_tokens: int, precision: str) -> np.ndarray:
+def encode_rows(model, texts: Sequence[str], role: str, ids: Sequence, batch_tokens: int = 16384, precision: str = "fp32") -> np.ndarray:
     """`encode_texts` of rows that have ids. Raises InputError naming the first id whose embedding is not finite."""
     vectors = encode_texts(model, texts, role, batch_tokens, precision)
     broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
@@ -96,10 +93,12 @@ def encode_texts(model, texts: Sequence[str], role: str, batch_tokens: int = 163
 
 def _encode_window(model, texts: list[str], role: str, budget: int, precision: str) -> np.ndarray:
     tokens = tokenise(model, texts, role, _prompt(model, role))
-    if tokens is None:
-        lengths, run = _rough_lengths(model, texts), (_bag_batches if is_bag(model) else _own_batches)(model, texts, role)
-    else:
-        lengths, run = tokens.lengths, _module_batches(model, tokens, role)
+    if tokens is not None:
+        lengths, run = tokens.lengths, _batches(model, role, lambda rows: tokens.batch(rows, model.device))
+    elif is_bag(model):
+        lengths, run = np.full(len(texts), BAG_TOKENS), _batches(model, role, _bag_features(model, texts, role))
+    else:  # nobody counted its tokens: rather too many, one for two characters
+        lengths, run = np.array([1 + len(text) // 2 for text in texts]), _own_batches(model, texts, role)
     with _autocast(model, precision):
         return in_row_order(len(texts), TokenBudget(budget, "batch_tokens", NO_MEMORY).run(lengths, run))
 
@@ -113,48 +112,37 @@ def in_row_order(count: int, parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> 
     return result
 
 
-def _module_batches(model, tokens: TokenRows, role: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Rows of tokens through the model's modules, as `SentenceTransformer.encode` sends them."""
+def _batches(model, role: str, features: Callable[[np.ndarray], dict]) -> Callable[[np.ndarray], np.ndarray]:
+    """Rows through the model's modules, as `SentenceTransformer.encode` sends them. features: of rows, what the modules take."""
     import torch
 
     model.eval()
 
     @torch.inference_mode()
     def run(rows: np.ndarray) -> np.ndarray:
-        embeddings = model(tokens.batch(rows, model.device), task=role)["sentence_embedding"][:, : model.truncate_dim]
+        embeddings = model(features(rows), task=role)["sentence_embedding"][:, : model.truncate_dim]
         return torch.nn.functional.normalize(embeddings.float(), dim=1).cpu().numpy()
 
     return run
 
 
-def _bag_batches(model, texts: list[str], role: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Texts through a model whose first module is a bag of subwords, as `SentenceTransformer.encode` sends them."""
+def _bag_features(model, texts: list[str], role: str) -> Callable[[np.ndarray], dict]:
+    """Of rows of the texts, for a model whose first module is a bag of subwords."""
     import torch
 
     subwords, prompt = Subwords(model[0].tokenizer), _prompt(model, role) or ""
-    model.eval()
 
-    @torch.inference_mode()
-    def run(rows: np.ndarray) -> np.ndarray:
+    def features(rows: np.ndarray) -> dict:
         ids, starts = subwords([prompt + texts[row] for row in rows])
-        features = {"input_ids": torch.from_numpy(ids).to(model.device), "offsets": torch.from_numpy(starts).to(model.device)}
-        embeddings = model(features, task=role)["sentence_embedding"][:, : model.truncate_dim]
-        return torch.nn.functional.normalize(embeddings.float(), dim=1).cpu().numpy()
+        return {"input_ids": torch.from_numpy(ids).to(model.device), "offsets": torch.from_numpy(starts).to(model.device)}
 
-    return run
+    return features
 
 
 def _own_batches(model, texts: list[str], role: str) -> Callable[[np.ndarray], np.ndarray]:
     encode = model.encode_query if role == "query" else model.encode_document
     options = {"normalize_embeddings": True, "convert_to_numpy": True, "show_progress_bar": False}
     return lambda rows: np.asarray(encode([texts[row] for row in rows], batch_size=len(rows), **options), dtype=np.float32)
-
-
-def _rough_lengths(model, texts: list[str]) -> np.ndarray:
-    """Tokens of texts nobody counted: rather too many, a token for two characters."""
-    if is_bag(model):
-        return np.full(len(texts), BAG_TOKENS)
-    return np.array([1 + len(text) // 2 for text in texts])
 
 
 def _prompt(model, role: str) -> str | None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ..base.errors import InputError
 from ..base.files import folder_fingerprint
-from ..base.hub import hub_errors, model_fault, split_place
+from ..base.hub import NO_WEIGHTS, hub_errors, model_fault, split_place
 from .packaged import PLACE, opened_place, packaged_fault, packaged_origin
 
 NOT_THERE = "no such folder, and no such model on the hub or in the cache. Check the path or the name."
@@ -90,7 +90,7 @@ def _refuse_pickles(folder: Path) -> None:
     """Some modules of the library open pickled weights where there are no others."""
     for pickled in sorted(folder.rglob("pytorch_model*")) if folder.is_dir() else ():
         if not list(pickled.parent.glob("*.safetensors")):
-            raise InputError(f"{pickled}: {_SIGNS['safetensors']}")
+            raise InputError(f"{pickled}: {NO_WEIGHTS}")
 
 
 @contextmanager
@@ -124,10 +124,7 @@ def _without_bars() -> Iterator[None]:
 
 
 _SIGNS = {
-    "safetensors": (
-        "no weights in safetensors there; weights in pickle files are not opened. Take a revision that has them (often the hub's "
-        "automatic conversion, NAME@refs/pr/1), or convert the model and give its folder."
-    ),
+    "safetensors": NO_WEIGHTS,
     "trust_remote_code": (
         "its repository brings Python code of its own. Read that code, then set trust_remote_code = true in the profile, "
         "or take another model."

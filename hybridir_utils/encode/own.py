@@ -45,13 +45,13 @@ def named_function(place: str) -> Function:
     return found
 
 
-def own_vectors(encode: Function, task: RetrievalTask, name: str = "") -> TaskVectors:
-    """Unit vectors of a task's texts, every distinct one given to the function once a role; name: of the encoder, in messages.
+def own_vectors(encode: Function, task: RetrievalTask) -> TaskVectors:
+    """Unit vectors of a task's texts, every distinct one given to the function once a role.
 
     Raises InputError when the function fails, or gives other than one finite vector a text, all of one width, naming the text; and when
     memory does not hold so many vectors of the width of the first, before the others are asked for.
     """
-    name, sides, width = name or getattr(encode, "__name__", type(encode).__name__), [], 0
+    name, sides, width = getattr(encode, "__name__", type(encode).__name__), [], 0
     with new_bar(total=len(task.queries) + len(task.candidates), desc=f"encoding ({name})", unit="text") as bar:
         for role, frame in (("query", task.queries), ("document", task.candidates)):
             rows, texts = pd.factorize(frame["text"])

@@ -14,12 +14,12 @@ from ..base.files import file_safe, fingerprint
 from ..base.hub import split_place
 from ..base.memory import need_free
 from ..base.progress import texts_counted
-from ..encode.catalogue import ENCODERS, known_encoder, place_of, prompts_of
+from ..encode.catalogue import ENCODERS, applied, known_encoder, own_prompts, place_of, prompts_of, settings, unlike_family
 from ..encode.corpora import open_once, task_vectors
 from ..encode.encoding import TaskVectors, encode_task, need_room, unit_rows
 from ..encode.opening import Opening, encoder_fault, origin
 from ..encode.own import own_vectors
-from ..encode.prompts import applied, own_prompts, settings, unlike_family
+from ..rank.lexical import REFERENCES
 from ..tasks.retrieval_task import RetrievalTask
 from ..tasks.searched_task import SearchTask
 from .run import run_folder
@@ -64,8 +64,10 @@ def named_encoder(name: str, prompts: tuple[str, str] | None = None) -> NamedEnc
     encoder, or is larger than memory.
     """
     place = place_of(name)
+    if name in REFERENCES:
+        raise InputError(f"{name} ranks without vectors, and is no encoder; `evaluate` measures it beside encoders.")
     if fault := encoder_fault(place):
-        raise InputError(fault + did_you_mean(name, ENCODERS).removesuffix("."))
+        raise InputError(fault + did_you_mean(name, (*ENCODERS, *REFERENCES)).removesuffix("."))
     if size := weight_bytes(name):
         need_free(size, f"{name}: opening it", "Take a smaller encoder, or free memory.")
     notes = [*_own_pooling(name, place), prompt_note(name, place, prompts)]
@@ -136,4 +138,4 @@ def vectors_of(encoder, task: RetrievalTask) -> TaskVectors:
 def need_ranked(task: RetrievalTask | SearchTask) -> None:
     """Raise InputError for a task that is not ranked in full."""
     if not isinstance(task, RetrievalTask):
-        raise InputError(f"task {task.name}: its pools lie on disk and are searched to a depth; `rank.search_evaluation` measures it.")
+        raise InputError(f"task {task.name}: its pools lie on disk and are searched to a depth; `rank.search` measures it.")

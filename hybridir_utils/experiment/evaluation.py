@@ -24,10 +24,10 @@ from ..provenance.artefacts import Artefact, hold
 from ..rank.alignment import ALIGNMENT_COLUMNS, alignment_scores
 from ..rank.bias import bias_scores, main_scores, rank_distances
 from ..rank.debiasing import NOT_USED, FittingText, comparators, pool_text
-from ..rank.lexical import bm25_scores, random_scores
+from ..rank.lexical import REFERENCES
 from ..rank.metrics import heat_map, per_query, scores, truncated_ap
 from ..rank.ranking import Ranks, dot_scores, rank_task
-from ..rank.search_evaluation import encoder_ranker, evaluate_search
+from ..rank.search import encoder_ranker, evaluate_search
 from ..tasks.retrieval_task import SIDES, RetrievalTask, parallel_rows
 from .encoders import EncoderKey, base_encoders, encoder_keys, trained_encoders
 from .preparation import prepare_pairs
@@ -39,7 +39,6 @@ ZERO_SHOT = "zero-shot"  # a public retriever as it is, with its own prompts
 NOT_TRAINED = (UNTRAINED, ZERO_SHOT)
 NO_MIX = nan  # the alpha of what has none; one object, so that keys made of it compare equal
 REFERENCE = "reference"  # base of the lines that are no encoder
-REFERENCES = {"BM25": bm25_scores, "random": lambda task: random_scores(task, seed=0)}
 SHOWN = 10  # length of the ranked lists kept for reading
 MAPPED_GROUPS = 25  # parallel questions on the 2-D map
 FITTED_PASSAGES = 100  # training passages a language that the methods that train nothing are fitted on

@@ -16,9 +16,8 @@ from ..base.mapped import codes, keep_rows
 from ..data.mt import model_places
 from ..data.pairs import IN_MEMORY, join_pairs, one_passage
 from ..data.register import Request, data_fault, pair_set, read_task
-from ..encode.catalogue import place_of, prompts_of
+from ..encode.catalogue import own_prompts, place_of, prompts_of, unlike_family
 from ..encode.opening import encoder_fault
-from ..encode.prompts import own_prompts, unlike_family
 from .profile import Profile, others_encoders, trained_prompts
 
 VALIDATION_SHARE = 0.04

@@ -65,9 +65,9 @@ def bias_scores(ranks: Ranks, task: RetrievalTask, cutoffs: Sequence[int] = (10,
     return _with_macro({measure: by_language for measure, by_language in values if len(by_language)}, task)
 
 
-def main_scores(ranks: Ranks, task: RetrievalTask, k: int = 10) -> pd.DataFrame:
+def main_scores(ranks: Ranks, task: RetrievalTask) -> pd.DataFrame:
     """The macro averages of MAIN_MEASURES alone, as `bias_scores` has them: what many rankings of one task are compared by."""
-    values = [*_spread(rank_distances(ranks, task)), *_preferred_language(_relevant(ranks, task)), *_same_language(ranks, task, [k])]
+    values = [*_spread(rank_distances(ranks, task)), *_preferred_language(_relevant(ranks, task)), *_same_language(ranks, task, [10])]
     table = _with_macro({measure: by_language for measure, by_language in values if len(by_language)}, task)
     return table[(table["query_language"] == "macro") & table["measure"].isin(MAIN_MEASURES)]
 

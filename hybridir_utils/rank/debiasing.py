@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..base.errors import InputError
-from ..base.languages import LANGID_NAMES
+from ..base.languages import langid_name
 from ..encode.encoding import TaskVectors
 from ..tasks.retrieval_task import RetrievalTask, parallel_rows
 
@@ -106,7 +106,7 @@ def fit_lsar(vectors: np.ndarray, languages: Sequence[str], rank: int | None = N
     return Debiaser(dict.fromkeys(by_language, _zero(vectors)), dict.fromkeys(by_language, basis), (_zero(vectors), basis))
 
 
-def fit_shift(vectors: np.ndarray, languages: Sequence[str], groups: Sequence, source: str = SOURCE) -> Debiaser:
+def fit_shift(vectors: np.ndarray, languages: Sequence[str], groups: Sequence) -> Debiaser:
     """SHIFT: the mean difference between translations in a language and in the source language, taken off the passages (Jang et al. 2026,
     arXiv 2606.18801, Eq. 1 and Algorithm 1); the source's passages, and all questions, stay as they are.
 
@@ -117,13 +117,13 @@ def fit_shift(vectors: np.ndarray, languages: Sequence[str], groups: Sequence, s
     vectors, languages = _checked(vectors, languages)
     row_of = pd.DataFrame({"group": np.asarray(groups), "language": languages, "row": range(len(vectors))})
     row_of = row_of.pivot(index="group", columns="language", values="row")
-    offsets = {source: _zero(vectors)} if source in row_of else {}
-    for language in row_of.columns.drop(source, errors="ignore") if offsets else ():
-        own, theirs = row_of[[language, source]].dropna().to_numpy().astype(int).T
+    offsets = {SOURCE: _zero(vectors)} if SOURCE in row_of else {}
+    for language in row_of.columns.drop(SOURCE, errors="ignore") if offsets else ():
+        own, theirs = row_of[[language, SOURCE]].dropna().to_numpy().astype(int).T
         if len(own):
             offsets[language] = (vectors[own] - vectors[theirs]).mean(axis=0, dtype=np.float64).astype(np.float32)
     if len(offsets) < 2:
-        raise InputError(f"SHIFT: no text in {source!r} has a translation. Fit on translations of texts in the source language.")
+        raise InputError(f"SHIFT: no text in {SOURCE!r} has a translation. Fit on translations of texts in the source language.")
     nothing = _no_basis(vectors)
     return Debiaser(offsets, dict.fromkeys(offsets, nothing), (_zero(vectors), nothing), of_questions=False)
 
@@ -195,7 +195,7 @@ def _identified(texts: tuple[str, ...], languages: tuple[str, ...]) -> list[str]
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
-    names = {LANGID_NAMES.get(code, code.split("-")[0]): code for code in reversed(languages)}
+    names = {langid_name(code): code for code in reversed(languages)}
     known = {name: code for name, code in names.items() if name in identifier.labels}
     if not known:
         return [languages[0]] * len(texts)

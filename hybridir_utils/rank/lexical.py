@@ -7,14 +7,14 @@ of all candidates, in the task's row order; the result does not depend on how th
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import regex
 
 from ..tasks.retrieval_task import RetrievalTask
-
-Scores = Callable[[int, int], np.ndarray]
+from .ranking import ScoreBlock
 
 # Scripts that put no space between words: Chinese, Japanese, Thai, Khmer, Lao, Burmese. Script extensions (scx) add the
 # letters these share with others, such as the long-vowel mark ー. Marks (\p{M}) belong to words: Python's own \w leaves
@@ -36,29 +36,33 @@ def tokenise(text: str) -> list[str]:
     return tokens
 
 
-def bm25_scores(task: RetrievalTask, k1: float = 0.9, b: float = 0.4) -> Scores:
-    """BM25 over the task's whole candidate pool (Lucene's variant, as bm25s; k1 and b as Anserini's defaults).
+def bm25_scores(task: RetrievalTask, k1: float = 0.9, b: float = 0.4) -> ScoreBlock:
+    """BM25 over the task's whole candidate pool (`bm25`).
 
     Equal scores are put in random order: a question that shares no word with the pool scores all of it 0, and counting
     the candidates that score higher (PAPER §3) would place the relevant one first.
     """
+    scores, shuffled = bm25(task.queries["text"].tolist(), task.candidates["text"].tolist(), k1, b), random_scores(task, seed=0)
+    return lambda start, stop: scores(start, stop) + TIE_BREAK * shuffled(start, stop)
+
+
+def bm25(queries: Sequence[str], passages: Sequence[str], k1: float = 0.9, b: float = 0.4) -> ScoreBlock:
+    """BM25 of every passage for every query (Lucene's variant, as bm25s; k1 and b as Anserini's defaults)."""
     import bm25s
 
     index = bm25s.BM25(k1=k1, b=b, method="lucene")
-    index.index([tokenise(text) for text in task.candidates["text"]], show_progress=False)
-    queries = [tokenise(text) for text in task.queries["text"]]
-    nothing = np.zeros(len(task.candidates), dtype=np.float32)
-    shuffled = random_scores(task, seed=0)
+    index.index([tokenise(text) for text in passages], show_progress=False)
+    nothing = np.zeros(len(passages), dtype=np.float32)
 
     def score_block(start: int, stop: int) -> np.ndarray:
         # get_scores refuses a query without a token ("?!"), which scores every candidate 0
-        scores = np.stack([index.get_scores(tokens) if tokens else nothing for tokens in queries[start:stop]])
-        return scores + TIE_BREAK * shuffled(start, stop)
+        words = (tokenise(text) for text in queries[start:stop])
+        return np.stack([index.get_scores(tokens) if tokens else nothing for tokens in words])
 
     return score_block
 
 
-def random_scores(task: RetrievalTask, seed: int) -> Scores:
+def random_scores(task: RetrievalTask, seed: int) -> ScoreBlock:
     """Uniform scores in [0, 1): what a ranking by chance gives. One generator per query row, keyed by (seed, row)."""
     candidates = len(task.candidates)
 
@@ -66,3 +70,6 @@ def random_scores(task: RetrievalTask, seed: int) -> Scores:
         return np.stack([np.random.default_rng([seed, row]).random(candidates, dtype=np.float32) for row in range(start, stop)])
 
     return score_block
+
+
+REFERENCES = {"BM25": bm25_scores, "random": partial(random_scores, seed=0)}  # by their names among encoders

@@ -89,7 +89,7 @@ def dot_scores(query_vectors: np.ndarray, candidate_vectors: np.ndarray) -> Scor
     the block asked for) and a repeated candidate vector gets the scores of its first occurrence (equal vectors tie).
     Raises InputError on a wrong shape and on NaN or infinite embeddings, naming the row.
     """
-    queries, candidates = _finite("query", query_vectors), _finite("candidate", candidate_vectors)
+    queries, candidates = finite_rows("query", query_vectors), finite_rows("candidate", candidate_vectors)
     if queries.shape[1] != candidates.shape[1]:
         raise InputError(f"query vectors are {queries.shape[1]} wide, candidate vectors {candidates.shape[1]}; use one encoder for both.")
     tile, (copies, originals) = rows_per_block(len(candidates)), _repeated_rows(candidates)
@@ -204,7 +204,8 @@ def _top(scores: np.ndarray, depth: int, task: RetrievalTask, start: int) -> np.
     return top
 
 
-def _finite(kind: str, vectors: np.ndarray) -> np.ndarray:
+def finite_rows(kind: str, vectors: np.ndarray) -> np.ndarray:
+    """The vectors in fp32. Raises InputError where they are no rows, or not all finite, naming the first."""
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if vectors.ndim != 2 or not len(vectors):
         raise InputError(f"{kind} vectors have shape {vectors.shape}; expected [rows, width] with at least one row.")

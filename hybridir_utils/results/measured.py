@@ -15,10 +15,10 @@ import pandas as pd
 
 from ..base.errors import InputError, UnknownName
 from ..experiment.any_encoder import named_encoder, need_ranked, notes_of, vectors_of
-from ..experiment.evaluation import REFERENCES
 from ..rank import metrics, significance
 from ..rank.bias import MAIN_MEASURES, bias_scores, not_computed
 from ..rank.debiasing import fit_centring
+from ..rank.lexical import REFERENCES
 from ..rank.ranking import Ranks, dot_scores, rank_task
 from ..tasks.beir import unnamed_groups
 from ..tasks.retrieval_task import RetrievalTask

@@ -21,9 +21,9 @@ from ..base.files import file_fingerprint, file_safe, fingerprint, folder_finger
 from ..data.register import data_fingerprint, languages_of
 from ..encode.own import named_function
 from ..experiment.any_encoder import NamedEncoder, named_encoder, need_ranked
-from ..experiment.evaluation import REFERENCES
 from ..experiment.run import run_folder
 from ..provenance.fingerprints import commit, versions
+from ..rank.lexical import REFERENCES
 from ..results.evaluation_page import evaluation_figure, page
 from ..results.measured import Evaluation, as_text, evaluated, marked, side_by_side
 from ..results.paper import published_rows

@@ -1,27 +1,36 @@
-"""Any retrieval set of MTEB, `mteb:NAME` or `mteb:NAME@REVISION`: BEIR's sets of the hub among them. Needs the `mteb` package.
+"""MTEB's retrieval sets read as tasks of ours, and our tasks given as MTEB's. Both need the package `mteb`.
 
-mteb's own task loads the data, so that sets of every layout open; it is searched and measured here.
+`mteb:NAME` or `mteb:NAME@REVISION` is any retrieval set of MTEB, BEIR's sets of the hub among them: mteb's own task loads the data, so that
+sets of every layout open, and it is searched and measured here (`read_mteb`).
+
+A retrieval task in LAReQA's three settings becomes tasks of mteb, so that `mteb.evaluate(model, tasks)` scores what is scored here
+(`mteb_tasks`). A subset of mteb is what one average goes over: a language (Mo.), an ordered pair (Cr.), or the questions of a language in
+the pool of all (Mul.); mteb's score of a task is the mean over its subsets, as a macro-average here. nDCG@10 is the same. mteb cuts
+rankings at 1,000, so its `map_at_1000` is our mAP on pools up to that size, and less by what lies beyond, at most .001, on larger ones.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
+from langcodes import Language
 
 from ..base.errors import InputError, did_you_mean
 from ..base.hub import hub_errors, local_folder, split_revision
-from ..base.languages import our_codes, pick_languages
+from ..base.languages import our_codes, pick_languages, script_of
 from .public_sets import EvaluationSet
-from .retrieval_task import TEXT_COLUMNS
+from .retrieval_task import TEXT_COLUMNS, RetrievalTask
 from .searched_task import Search, SearchTask, passages
 
 PREFIX = "mteb:"
+SETTINGS = {"Mo": "monolingual", "Cr": "cross-lingual", "Mul": "multilingual"}  # end of a task's name -> setting
+SPLIT = "test"
 MAIN_SCORES = {"ndcg": "nDCG", "recall": "R", "mrr": "RR", "map": "AP"}
 
 
-def mteb_task(name: str, languages: Sequence[str] = (), data_dir: str = "") -> SearchTask:
+def read_mteb(name: str, languages: Sequence[str] = (), data_dir: str = "") -> SearchTask:
     """The search task of `mteb:NAME[@REVISION]`: nDCG@10, R@100 and the set's main score, on its test split (or its first).
 
     languages: our codes of the subsets to take; none: all. A subset across two languages is called by its name on both sides, as MTEB
@@ -32,7 +41,7 @@ def mteb_task(name: str, languages: Sequence[str] = (), data_dir: str = "") -> S
     task = _with_place(task, entry, data_dir)
     subsets = _subsets(task, entry.name, languages)
     task.hf_subsets = list(subsets)
-    _load(task, entry, str(local_folder(entry.name, data_dir) or f"{entry.hub}@{entry.revision}"))
+    _load(task, entry, str(local_folder(entry.name, data_dir) or entry.place))
     task.convert_v1_dataset_format_to_v2(num_proc=None)
     splits = {subset: task.dataset[subset][entry.split] for subset in subsets}
     searches = tuple(_search(entry.name, subset, codes, splits[subset]) for subset, codes in subsets.items())
@@ -55,7 +64,7 @@ def mteb_set(name: str) -> EvaluationSet:
 def mteb_sizes(name: str, languages: Sequence[str] = ()) -> pd.DataFrame:
     """language, passages, mean_chars, source of the corpora of `mteb:NAME`, by mteb's own statistics; nothing is fetched.
 
-    Raises InputError and UnknownName as `mteb_task`, InputError where mteb does not know the size of each.
+    Raises InputError and UnknownName as `read_mteb`, InputError where mteb does not know the size of each.
     """
     entry, task = mteb_set(name), _task(name)
     told = (task.metadata.descriptive_stats or {}).get(entry.split, {})
@@ -130,3 +139,70 @@ def _measures(task) -> tuple[str, ...]:
     found = re.fullmatch(r"(\w+)_at_(\d+)", task.metadata.main_score)
     main = [f"{MAIN_SCORES[found[1]]}@{found[2]}"] if found and found[1] in MAIN_SCORES else []
     return tuple(dict.fromkeys(["nDCG@10", "R@100", *main]))
+
+
+def mteb_tasks(task: RetrievalTask) -> list:
+    """mteb tasks `<name>-Mo`, `-Cr` and `-Mul`, of the settings that the task has; their data are held in memory.
+
+    mteb encodes each subset by itself: wrap the model in `mteb.models.CachedEmbeddingWrapper` to encode every text once. Prompts are the
+    model's own. Raises InputError where the package mteb is missing.
+    """
+    try:
+        import mteb  # noqa: F401
+    except ModuleNotFoundError:
+        raise InputError("tasks for mteb need the package mteb; install it with `pip install mteb`.") from None
+    parts = {end: dict(_parts(task, setting)) for end, setting in SETTINGS.items()}
+    return [_as_mteb(f"{task.name}-{end}", task, subsets) for end, subsets in parts.items() if subsets]
+
+
+def _parts(task: RetrievalTask, setting: str) -> Iterator[tuple[str, tuple[str, str]]]:
+    """(subset, (question language, pool)) with at least one answer; the pool of all languages is `all`."""
+    answered = task.relevance.merge(task.queries[["id", "language"]], left_on="query", right_on="id")
+    answered = answered.merge(task.candidates[["id", "language"]], left_on="candidate", right_on="id", suffixes=("_query", "_candidate"))
+    pairs = sorted(set(zip(answered["language_query"], answered["language_candidate"], strict=True)))
+    for asked, pool in pairs if setting != "multilingual" else dict.fromkeys((asked, "all") for asked, _ in pairs):
+        if setting == "multilingual" or (asked == pool) == (setting == "monolingual"):
+            yield (asked if setting != "cross-lingual" else f"{asked}-{pool}"), (asked, pool)
+
+
+def _as_mteb(name: str, task: RetrievalTask, subsets: dict[str, tuple[str, str]]):
+    from mteb.abstasks.retrieval import AbsTaskRetrieval
+    from mteb.abstasks.task_metadata import TaskMetadata
+
+    class InThreeSettings(AbsTaskRetrieval):
+        metadata = TaskMetadata(
+            name=name.replace(" ", "-"),
+            description="A retrieval task of HybridIR in one of LAReQA's settings (arXiv 2004.05484).",
+            reference="https://arxiv.org/abs/2004.05484",
+            dataset={"path": "held in memory", "revision": "none"},
+            type="Retrieval",
+            category="t2t",
+            eval_splits=[SPLIT],
+            eval_langs={subset: [tag_of_mteb(code) for code in sorted({*languages} - {"all"})] for subset, languages in subsets.items()},
+            main_score="map_at_1000",
+        )
+
+        def load_data(self, *rest, **options) -> None:
+            self.dataset = {subset: {SPLIT: _data(task, *languages)} for subset, languages in subsets.items()}
+            self.data_loaded = True
+
+    return InThreeSettings()
+
+
+def _data(task: RetrievalTask, asked: str, pool: str) -> dict:
+    """Questions of a language that have an answer in the pool, the pool, and the judgements between the two, as mteb holds them."""
+    from datasets import Dataset
+
+    queries = task.queries[task.queries["language"] == asked]
+    candidates = task.candidates if pool == "all" else task.candidates[task.candidates["language"] == pool]
+    relevant = task.relevance[task.relevance["query"].isin(queries["id"]) & task.relevance["candidate"].isin(candidates["id"])]
+    queries = queries[queries["id"].isin(relevant["query"])]
+    sides = {"queries": queries, "corpus": candidates}
+    sides = {side: Dataset.from_pandas(frame[["id", "text"]], preserve_index=False) for side, frame in sides.items()}
+    judged = {query: dict.fromkeys(rows["candidate"], 1) for query, rows in relevant.groupby("query")}
+    return {**sides, "relevant_docs": judged, "top_ranked": None}
+
+
+def tag_of_mteb(code: str) -> str:
+    """mteb's tag of our language code, ISO 639-3 and script: `de` -> `deu-Latn`, `zh` -> `zho-Hans`."""
+    return f"{Language.get(code).to_alpha3()}-{script_of(code)}"

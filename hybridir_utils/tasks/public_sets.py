@@ -13,9 +13,9 @@ import pandas as pd
 from ..base.catalogue import Catalogue
 from ..base.errors import InputError
 from ..base.files import data_folder, read_jsonl, read_text, texts_of
-from ..base.hub import HubSet, check_columns, load_set, set_folder
+from ..base.hub import HubSet, check_columns
 from ..base.languages import by_language, pick_languages
-from .retrieval_task import TEXT_COLUMNS, ParallelQuestions, RetrievalTask
+from .retrieval_task import TEXT_COLUMNS, ParallelQuestions, RetrievalTask, task_from_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -36,7 +36,7 @@ EVALUATION_SETS = Catalogue("evaluation_sets.toml", EvaluationSet)
 
 def set_file(entry: EvaluationSet, path: str, data_dir: str = "") -> Path:
     """One file of a set, from the local folder or through the hub's cache. Raises InputError when it is not there."""
-    folder = set_folder(entry.name, entry.hub, [path], entry.revision, data_dir)
+    folder = entry.folder([path], data_dir)
     if not (folder / path).is_file():
         command = f"hf download --repo-type dataset {entry.hub} --revision {entry.revision} --local-dir {folder}"
         raise InputError(f"{folder / path}: no such file. Fetch it: {command}")
@@ -46,12 +46,12 @@ def set_file(entry: EvaluationSet, path: str, data_dir: str = "") -> Path:
 def set_part(entry: EvaluationSet, config: str, columns: Sequence[str], data_dir: str = "") -> Dataset:
     """One configuration's rows of the set's split, memory-mapped; `_id` is called `id`.
 
-    Raises InputError or UnknownName, as `load_set`, when the configuration, the split or a column is missing.
+    Raises InputError or UnknownName, as `HubSet.load`, when the configuration, the split or a column is missing.
     """
-    part = load_set(entry.name, entry.hub, config, entry.split, entry.revision, data_dir=data_dir)
+    part = entry.load(config, entry.split, data_dir=data_dir)
     if "_id" in part.column_names and "id" not in part.column_names:
         part = part.rename_column("_id", "id")
-    check_columns(f"{entry.name}, {config}", part, columns, f"{entry.hub}@{entry.revision}")
+    check_columns(f"{entry.name}, {config}", part, columns, entry.place)
     return part
 
 
@@ -66,23 +66,12 @@ def belebele_task(languages: Sequence[str] = (), data_dir: str = "") -> Retrieva
     picked = pick_languages("Belebele", languages, tuple(codes))
     rows = pd.concat([_belebele_rows(codes[language], language, data_dir) for language in picked], ignore_index=True)
     rows["query_group"] = rows["link"] + "#" + rows["question_number"].astype(str)
-    queries = _texts(rows, "query_group", "question")
-    candidates = _texts(rows.drop_duplicates(["language", "link"]), "link", "flores_passage")
-    wanted = pd.DataFrame({"query": queries["id"], "group": rows["link"]})
-    relevance = wanted.merge(candidates[["group", "id"]], on="group").rename(columns={"id": "candidate"})
-    return RetrievalTask("Belebele", queries, candidates, relevance[["query", "candidate"]])
+    return task_from_rows("Belebele", rows, ("query_group", "question"), ("link", "flores_passage"))
 
 
 def _belebele_rows(code: str, language: str, data_dir: str) -> pd.DataFrame:
     part = set_part(EVALUATION_SETS["belebele"], code, BELEBELE, data_dir)
     return part.select_columns(list(BELEBELE)).to_pandas().assign(language=language)
-
-
-def _texts(rows: pd.DataFrame, group: str, text: str) -> pd.DataFrame:
-    frame = pd.DataFrame(
-        {"id": rows["language"] + ":" + rows[group], "group": rows[group], "language": rows["language"], "text": rows[text]}
-    )
-    return frame[TEXT_COLUMNS]
 
 
 def ntrex_task(languages: Sequence[str] = (), data_dir: str = "") -> RetrievalTask:

@@ -109,17 +109,21 @@ class RetrievalTask:
 
 def task_from_pairs(name: str, pairs) -> RetrievalTask:
     """Questions of parallel pairs against their own passages; every translation of the answer passage is relevant."""
-    frame = pairs.to_pandas()
-    queries = pd.DataFrame(
-        {"id": frame["language"] + ":" + frame["id"], "group": frame["id"], "language": frame["language"], "text": frame["question"]}
-    )
-    candidates = frame.assign(id=frame["language"] + ":" + frame["passage_id"], group=frame["passage_id"], text=frame["passage"])
-    candidates = candidates.drop_duplicates("id")[TEXT_COLUMNS]
-    wanted = queries[["id"]].assign(group=frame["passage_id"].to_numpy())
+    return task_from_rows(name, pairs.to_pandas(), ("id", "question"), ("passage_id", "passage"))
+
+
+def task_from_rows(name: str, rows: pd.DataFrame, question: tuple[str, str], passage: tuple[str, str]) -> RetrievalTask:
+    """As `task_from_pairs`. rows: a question and its passage each, with their language; question, passage: columns of group and text."""
+    queries, candidates = _side(rows, *question), _side(rows, *passage).drop_duplicates("id")
+    wanted = queries[["id"]].assign(group=rows[passage[0]].to_numpy())
     relevance = wanted.merge(candidates[["id", "group"]], on="group", suffixes=("_query", "_candidate"))
-    return RetrievalTask(
-        name, queries, candidates, relevance.rename(columns={"id_query": "query", "id_candidate": "candidate"})[["query", "candidate"]]
-    )
+    relevance = relevance.rename(columns={"id_query": "query", "id_candidate": "candidate"})[["query", "candidate"]]
+    return RetrievalTask(name, queries, candidates, relevance)
+
+
+def _side(rows: pd.DataFrame, group: str, text: str) -> pd.DataFrame:
+    ids = rows["language"] + ":" + rows[group]
+    return pd.DataFrame({"id": ids, "group": rows[group], "language": rows["language"], "text": rows[text]})
 
 
 @dataclass(frozen=True)
