@@ -90,7 +90,7 @@ def test_an_evaluation_holds_the_measures_of_one_ranking_plain_and_centred(task)
         of_bias = each.bias[each.bias["query_language"] == "macro"].set_index("measure")["value"]
         assert table.loc[row, "Cr. mAP"] == macro["cross-lingual", "mAP"] and table.loc[row, "Mul. R@10"] == macro["multilingual", "R@10"]
         assert [*table.loc[row, ["rank distance", "LPR"]]] == [of_bias["rank distance"], of_bias["LPR"]]
-        assert f"{of_bias['rank distance']:,.1f}" in found._repr_html_() and f"{macro['multilingual', 'mAP']:.3f}" in repr(found)
+        assert f"{of_bias['rank distance']:,.0f}" in found._repr_html_() and f"{macro['multilingual', 'mAP']:.3f}" in repr(found)
     assert "nan" not in repr(found).lower()
 
 

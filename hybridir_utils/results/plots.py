@@ -44,6 +44,7 @@ VECTORS = {
     "language_identity": "accuracy of a linear language probe",
     "uniformity": "uniformity (lower is more uniform)",
 }
+BORDER = 0.06  # of an axis' data, beside them
 INTERVALS = {"over questions": 3.2, "over training seeds": 0.9}  # widths of the lines of 95 % intervals
 
 
@@ -104,13 +105,13 @@ def differences(tests: pd.DataFrame):
     rows, less = rows[rows["measure"] == measure], measure in LOWER_IS_BETTER
     cases, settings = list(dict.fromkeys(zip(rows["task"], rows["base"], strict=True))), _settings(there) or [*there]
     names = in_order(rows["strategy"])
-    figure, drawn = panels(cases, settings, height=0.19 * len(names) + 0.75, sharey=True, sharex="row")
+    figure, drawn = panels(cases, settings, height=0.19 * len(names) + (0.75 if len(settings) < 4 else 1.0), sharey=True, sharex="row")
     for ax, (task, base), setting in drawn:
         part = rows[(rows["task"] == task) & (rows["base"] == base) & (rows["setting"] == setting)]
         name_strategies(ax, names)
         ax.axvline(0, color=COLOURS["hybrid"], lw=1.2)
         _intervals(ax, part, names)
-        n = f"n = {part['n_groups'].max():,} groups of questions" if len(part) else "not tested"
+        n = f"n = {part['n_groups'].max():,} groups" if len(part) else "not tested"
         ax.locator_params(axis="x", nbins=5)
         if less:
             ax.xaxis.set_major_formatter("{x:,.0f}")
@@ -284,9 +285,9 @@ def beside_a_mean(table: pd.DataFrame):
         unit = "mAP" if metric == "mAP" else "ranks, less is better"
         label(ax, unit, f"from {base}", f"{SHORT_SETTINGS[setting]} mAP" if metric == "mAP" else metric)
     maps = [ax for ax, _, (_, metric) in drawn if metric == "mAP"]
-    low, high = min(ax.get_xlim()[0] for ax in maps), max(ax.get_xlim()[1] for ax in maps)
+    low, high = min(ax.dataLim.x0 for ax in maps), max(ax.dataLim.x1 for ax in maps)
     for ax in maps:  # one scale: a hundredth is as wide in each setting
-        ax.set_xlim(low, high)
+        ax.set_xlim(low - BORDER * (high - low), high + BORDER * (high - low))
     marks = [
         handle("as it is", "o", "grey"),
         handle("each language's mean taken off", "s", "grey", mfc="white"),

@@ -56,6 +56,7 @@ ROOM = 0.3  # of the longest bar, for the numbers beside bars
 HIGH = 0.82  # a share whose number does not fit between its bar and the axis' end at 1
 FEW = 25  # names that stand side by side on an axis as wide as the figure
 CODES = 60  # codes of languages in that width
+TITLE = 128  # letters of a title in that width
 
 
 class Nothing(Exception):
@@ -93,8 +94,11 @@ def panels(rows: Iterable, columns: Iterable, most: int = 6, **options) -> tuple
 
 
 def label(ax, xlabel: str, ylabel: str, title: str) -> None:
-    """Name the axes and the panel; the first column's y axis speaks for its row, the last row's x axis for its column."""
+    """Name the axes and the panel, a title in lines as wide as it; the first column's y axis speaks for its row, the last row's x axis for
+    its column.
+    """
     place = ax.get_subplotspec()
+    title = "\n".join(textwrap.fill(line, TITLE // place.get_gridspec().ncols) for line in title.splitlines())
     ax.set(xlabel=xlabel if place.is_last_row() else "", ylabel=ylabel if place.is_first_col() else "", title=title)
 
 
