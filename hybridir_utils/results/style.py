@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -53,7 +53,7 @@ LOOK = {
 }
 BACKED = {"fc": "white", "ec": "none", "pad": 0.3, "alpha": 0.8}  # behind letters on lines
 ROOM = 0.3  # of the longest bar, for the numbers beside bars
-HIGH = 0.82  # a share whose number does not fit between its bar and the axis' end at 1
+HIGH = 0.77  # a share whose number does not fit between its bar and the axis' end at 1
 FEW = 25  # names that stand side by side on an axis as wide as the figure
 CODES = 60  # codes of languages in that width
 TITLE = 128  # letters of a title in that width
@@ -145,7 +145,7 @@ def bars(ax, table, by: str, groups: list[str], above: dict | None = None) -> di
     strategies = in_order(table["strategy"])
     if not strategies:
         raise Nothing
-    width, places, inside = 0.86 / len(strategies), {}, numbers_inside(table["value"])
+    width, places, in_shares = 0.86 / len(strategies), {}, are_shares(table["value"])
     parts = dict(iter(table.groupby([by, "strategy"])["value"]))
     for (i, group), (j, strategy) in product(enumerate(groups), enumerate(strategies)):
         x, colour = i - 0.43 + (j + 0.5) * width, COLOURS.get(strategy)
@@ -154,22 +154,24 @@ def bars(ax, table, by: str, groups: list[str], above: dict | None = None) -> di
         ax.bar(x, values.mean() if len(values) else 0, width * 0.92, color=colour, label=strategy if i == 0 else None)
         if len(values):
             ax.plot([x] * len(values), values, "o", ms=2.2, color=colour, mec="black", mew=0.4)
-            highest = max(*values, (above or {}).get((group, strategy), 0), key=abs)
-            written(ax, values.mean(), (x, min(values) if inside(highest) else highest), inside(highest), rotation=90)
+            end, inside = number_place(values, in_shares, (above or {}).get((group, strategy), 0))
+            written(ax, values.mean(), (x, end), inside, rotation=90)
     ax.set_xticks(range(len(groups)), groups)
     ax.grid(axis="x", visible=False)
     leave_room(ax, "y", [*table["value"], *(above or {}).values()])
     return places
 
 
-def numbers_inside(values) -> Callable[[float], bool]:
-    """Whether the number of a bar of this height stands inside it: an axis of shares ends at 1, above which nothing fits."""
-    return lambda highest: _are_shares(values) and highest > HIGH
+def number_place(values: Sequence[float], in_shares: bool, above: float = 0.0) -> tuple[float, bool]:
+    """(where a bar's number stands, whether that is inside the bar): beyond all that is drawn, unless an axis of shares ends there."""
+    highest = max(*values, above, key=abs)
+    inside = in_shares and highest > HIGH
+    return (max(min(values), 1 - HIGH), True) if inside else (highest, False)
 
 
 def leave_room(ax, axis: str, values: Sequence[float]) -> None:
     """Room for the numbers beside bars along an axis, which ends at 1 where all values are shares."""
-    if not _are_shares(values):
+    if not are_shares(values):
         ax.margins(**{axis: ROOM})
         return
     ax.margins(**{axis: 0})
@@ -177,7 +179,8 @@ def leave_room(ax, axis: str, values: Sequence[float]) -> None:
     ax.update_datalim([(end, end)], updatex=axis == "x", updatey=axis == "y")
 
 
-def _are_shares(values) -> bool:
+def are_shares(values: Iterable[float]) -> bool:
+    """Whether all lie between 0 and 1, as mAP and recall do."""
     return all(0 <= value <= 1 for value in values)
 
 

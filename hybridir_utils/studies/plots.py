@@ -19,6 +19,7 @@ from ..results.style import (
     SHORT_SETTINGS,
     VERDICT_COLOURS,
     Nothing,
+    are_shares,
     bars,
     handle,
     heats,
@@ -30,7 +31,7 @@ from ..results.style import (
     name_strategies,
     new_figure,
     note_figure,
-    numbers_inside,
+    number_place,
     panels,
     written,
 )
@@ -266,13 +267,13 @@ def methods(table: pd.DataFrame):
     for ax, _, setting in drawn:
         rows = table[table["setting"] == setting]
         name_strategies(ax, names)
-        inside = numbers_inside(rows["value"])
+        in_shares = are_shares(rows["value"])
         for place, name in enumerate(names):
             values = rows[rows["strategy"] == name]["value"]
             ax.barh(place, values.mean(), 0.72, color=COLOURS.get(name))
             ax.plot(values, [place] * len(values), "o", ms=2.5, color=COLOURS.get(name), mec="black", mew=0.4)
-            within = inside(values.max())
-            written(ax, values.mean(), (values.min() if within else values.max(), place), within, horizontal=True)
+            end, inside = number_place(values, in_shares)
+            written(ax, values.mean(), (end, place), inside, horizontal=True)
         for name, style in LINES.items():
             ax.axvline(rows[rows["strategy"] == name]["value"].mean(), ls=style, color=COLOURS[name], lw=1, label=name)
         leave_room(ax, "x", rows["value"])
