@@ -124,7 +124,7 @@ def pareto(table: pd.DataFrame):
 def _trade_off(ax, points: pd.DataFrame) -> None:
     front = pareto_front(points["mean"])
     ax.plot(*points["mean"][front].sort_values("monolingual").to_numpy().T, "-", color="grey", lw=1, zorder=0)
-    for place, ((strategy, alpha), (x, y)) in enumerate(points["mean"].iterrows()):
+    for place, ((strategy, alpha), (x, y)) in enumerate(points["mean"].sort_values("monolingual").iterrows()):
         name = strategy if strategy in SCHEDULES else ENDS.get(alpha, "hybrid")
         ends = [points[side].loc[strategy, alpha] for side in ("min", "max")]
         ax.plot([ends[0].iloc[0], ends[1].iloc[0]], [y, y], "-", color=COLOURS[name], lw=0.7)
