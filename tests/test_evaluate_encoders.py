@@ -147,7 +147,7 @@ def test_a_named_model_is_encoded_once_and_goes_on_after_a_kill(task, bert, monk
 
     def killed(number, ids, texts, how):
         if number != corpora.PROBE:
-            made.append(how.role)
+            made.append(how.recipe["role"])
             if made == ["query", "document"]:
                 raise KeyboardInterrupt
         return encode_shard(number, ids, texts, how)
