@@ -41,6 +41,7 @@ NO_MIX = nan  # the alpha of what has none; one object, so that keys made of it 
 REFERENCE = "reference"  # base of the lines that are no encoder
 SHOWN = 10  # length of the ranked lists kept for reading
 MAPPED_GROUPS = 25  # parallel questions on the 2-D map
+POOL = "pool"  # the task's own candidates, which methods that train nothing are fitted on
 FITTED_PASSAGES = 100  # training passages a language that the methods that train nothing are fitted on
 
 
@@ -75,12 +76,13 @@ class Evaluations:
 
 
 def evaluate(
-    run: Run, encoders: dict[EncoderKey, Path] | None = None, tasks: Sequence[str] | None = None, aligned: bool = True
+    run: Run, encoders: dict[EncoderKey, Path] | None = None, tasks: Sequence[str] | None = None, in_full: bool = True
 ) -> Evaluations:
     """Evaluate every trained encoder, the bases before training, public retrievers, BM25 and random order on every task of the profile.
 
-    encoders: those of a study, in place of the profile's. tasks: those of the profile's that a study looks at; none: all. aligned:
-    measure the alignment of the languages, too, whose cost grows with the square of their number. What was evaluated before is read. The
+    encoders: those of a study, in place of the profile's. tasks: those of the profile's that a study looks at; none: all. in_full:
+    measure the alignment of the languages, too, whose cost grows with the square of their number, and fit what trains nothing on training
+    passages, too, not on the pool alone. What was evaluated before is read. The
     profile's encoders that are missing are trained where it says train_in_place, else MissingInput names the notebook to run.
     """
     places = encoder_places(run, trained_encoders(run, make=run.profile.train_in_place) if encoders is None else encoders)
@@ -90,8 +92,8 @@ def evaluate(
     asked = [(key, task) for key in places for task in data if key.base != REFERENCE or not is_search_task(task)]
     room, pairs, wanted = run.artefacts / "evaluations", prepare_pairs(run).folder, {}
     for key, task in asked:
-        recipe = _recipe(run, key, origins[key], task, data[task], aligned)
-        recipe["debias"] = pairs.name if _is_debiased(run, key, task) else ""
+        recipe = _recipe(run, key, origins[key], task, data[task], in_full)
+        recipe["debias"] = (pairs.name if in_full else POOL) if _is_debiased(run, key, task) else ""
         wanted[key, task] = Artefact(room, evaluation_name(key, task), recipe, _evaluate)
     means = run.profile.model_dump(include={"data_dir", "batch_tokens", "shard_size", "scheduler"})
     means |= {"vectors": run.artefacts / "vectors", "pairs": pairs}
@@ -106,7 +108,7 @@ def encoder_places(run: Run, trained: dict[EncoderKey, Path]) -> dict[EncoderKey
     return places | {EncoderKey(name, ZERO_SHOT, NO_MIX, 0): place_of(name) for name in run.profile.retrievers}
 
 
-def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: dict, aligned: bool) -> dict:
+def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: dict, in_full: bool) -> dict:
     p = run.profile
     first = task == p.tasks[0]
     own = _is_own(run, key)
@@ -122,7 +124,7 @@ def _recipe(run: Run, key: EncoderKey, origin_: str, task: str, data: dict, alig
         "depth": p.depth,
         "precision": p.encoding_precision,
         "vector_precision": p.vector_precision,
-        "aligned": aligned and own,
+        "aligned": in_full and own,
         "mapped": first and key.seed in (0, p.seeds[0]),
     }
 
@@ -175,7 +177,9 @@ def _evaluate(out: Path, recipe: dict, encoder: str, means: dict) -> None:
     _save_measures(out, ranks, task)
     several = len(set(task.candidate_language)) > 1  # one language has no identity to remove
     if recipe["debias"] and several:
-        texts = {"pool": pool_text(vectors, task), "training": _training_text(encoder, means, how)}
+        texts = {POOL: pool_text(vectors, task)}
+        if recipe["debias"] != POOL:
+            texts["training"] = _training_text(encoder, means, how)
         _save_debiased(out, vectors, task, ranks, texts)
     if recipe["aligned"]:
         _alignment(vectors, task).to_parquet(out / "alignment.parquet", index=False)
@@ -253,7 +257,7 @@ def _save_debiased(out: Path, vectors: TaskVectors, task: RetrievalTask, plain: 
         ranks = rank_task(dot_scores(changed.queries, changed.candidates), task, plain.top.shape[1])
         per = per_query(ranks, task)
         tables.append(_summary(per, ranks, task).assign(**about))
-        if (about["method"], about["fitted_on"], about["question_language"]) == ("centring", "pool", "given"):
+        if (about["method"], about["fitted_on"], about["question_language"]) == ("centring", POOL, "given"):
             _per_question(per, ranks, task).to_parquet(out / "debiasing_questions.parquet", index=False)
     pd.concat(tables, ignore_index=True).to_parquet(out / "debiasing.parquet", index=False)
 

@@ -64,7 +64,7 @@ def method_keys(run: Run) -> list[EncoderKey]:
 
 def evaluate_methods(run: Run) -> Evaluations:
     """Encoders of all methods, trained where missing, with the untrained base, BM25 and random order on the study's task."""
-    return evaluate(run, trained_encoders(run, keys=method_keys(run)), aligned=False)
+    return evaluate(run, trained_encoders(run, keys=method_keys(run)), in_full=False)
 
 
 def method_cost(run: Run) -> pd.DataFrame:
@@ -103,7 +103,7 @@ def growth_keys(run: Run) -> list[EncoderKey]:
 def _grown(run: Run, count: int, common: Run) -> pd.DataFrame:
     prepared, (task,) = prepare_pairs(run), run.profile.tasks
     encoders = trained_encoders(run, keys=growth_keys(run))
-    own, shared = evaluate(run, encoders, aligned=False), evaluate(common, encoders, aligned=False)
+    own, shared = evaluate(run, encoders, in_full=False), evaluate(common, encoders, in_full=False)
     wide = macro(shared.table("scores", strategy=HYBRID)).pivot_table(index="seed", columns="setting", values="value")
     about = {"languages": count, "pairs": len(prepared.train), "candidates": len(evaluation_tasks(run)[task].candidates)}
     rows = []
