@@ -56,7 +56,7 @@ def test_one_line_gives_tables_a_page_a_figure_and_a_record(place, tiny_transfor
     ]
     assert main([*call, "--prompts", "ask ", "tell "]) == 0
     printed = capsys.readouterr().out
-    assert "pool (pool): 96 questions, 96 candidates, languages ar de en th" in printed and "pool (beir:pool):" in printed
+    assert "pool: 96 questions, 96 candidates, languages ar de en th" in printed and "pool (beir:pool):" in printed
     assert "bert: prompts 'ask ' and 'tell ', as given" in printed and "bert: it names no pooling" in printed and "+ / -: mAP" in printed
     (folder,) = {Path(line).parent for line in printed.splitlines() if line.endswith((".csv", ".json", ".svg"))}
     assert folder.parent == place / "out" / "data" / "runs" / "evaluate" and folder.name.startswith("random-")

@@ -18,8 +18,7 @@ from hybridir_utils.base.errors import InputError
 from hybridir_utils.encode import corpora
 from hybridir_utils.encode.catalogue import family_of, place_of, prompts_of
 from hybridir_utils.encode.encoding import unit_rows
-from hybridir_utils.encode.own import named_function, own_vectors
-from hybridir_utils.experiment.any_encoder import named_encoder, weight_bytes
+from hybridir_utils.experiment.any_encoder import named_encoder, named_function, own_vectors, weight_bytes
 from hybridir_utils.tasks.retrieval_task import RetrievalTask
 
 ASKED = {

@@ -1,29 +1,42 @@
-"""An encoder that is asked for by name, outside any profile: is it one, which prompts does it take, and its vectors of a task.
+"""An encoder outside any profile: one that is asked for by name, or any function `texts, role -> vectors` (an API's embeddings, another
+library's model).
 
-Vectors are kept below `data/runs/evaluate/vectors`, so that a second evaluation, or one that goes on after a kill, reads them.
+    def encode(texts, role):  # list of str, "query" or "document"
+        return array          # [len(texts), width], numbers; rows need not have unit length
+
+Vectors of a named encoder are kept below `data/runs/evaluate/vectors`, so that a second evaluation, or one that goes on after a kill, reads
+them. No more is known of a function than its name, so its vectors are not kept.
 """
 
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 
-from ..base.errors import InputError, did_you_mean
+import numpy as np
+import pandas as pd
+
+from ..base.errors import HybridIRError, InputError, did_you_mean
 from ..base.files import file_safe, fingerprint
 from ..base.hub import split_place
 from ..base.memory import need_free
-from ..base.progress import texts_counted
+from ..base.progress import new_bar, texts_counted
 from ..encode.catalogue import ENCODERS, applied, known_encoder, own_prompts, place_of, prompts_of, settings, unlike_family
 from ..encode.corpora import open_once, task_vectors
 from ..encode.encoding import TaskVectors, encode_task, need_room, unit_rows
 from ..encode.opening import Opening, encoder_fault, origin
-from ..encode.own import own_vectors
 from ..rank.lexical import REFERENCES
 from ..tasks.retrieval_task import RetrievalTask
 from ..tasks.searched_task import SearchTask
 from .run import run_folder
 
+Function = Callable[[list[str], str], object]
+
+BATCH = 256  # texts of a call of a function
 BATCH_TOKENS = 16384
 FP32 = 4  # bytes
 # What a transformers model without a pooling of its own was trained to be; a body or a language model may still be an encoder.
@@ -139,3 +152,60 @@ def need_ranked(task: RetrievalTask | SearchTask) -> None:
     """Raise InputError for a task that is not ranked in full."""
     if not isinstance(task, RetrievalTask):
         raise InputError(f"task {task.name}: its pools lie on disk and are searched to a depth; `rank.search` measures it.")
+
+
+def named_function(place: str) -> Function:
+    """The function of `module:function`; modules of the working folder are found. Raises InputError where there is none."""
+    module, _, name = place.partition(":")
+    if not module or not name:
+        raise InputError(f"--encoder {place!r}: expected module:function, for example my_encoder:encode for my_encoder.py here.")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = resolve_name(place)
+    except Exception as error:  # whatever the module does when it is imported
+        if not isinstance(error, AttributeError) or module not in sys.modules:
+            raise InputError(f"--encoder {place}: importing {module!r} failed with {type(error).__name__}: {error}.") from error
+        found = None
+    if not callable(found):
+        names = [each for each, value in vars(sys.modules[module]).items() if callable(value)]
+        raise InputError(f"--encoder {place}: {module!r} has no function {name!r}{did_you_mean(name, names)}")
+    return found
+
+
+def own_vectors(encode: Function, task: RetrievalTask) -> TaskVectors:
+    """Unit vectors of a task's texts, every distinct one given to the function once a role.
+
+    Raises InputError when the function fails, or gives other than one finite vector a text, all of one width, naming the text; and when
+    memory does not hold so many vectors of the width of the first, before the others are asked for.
+    """
+    name, sides, width = getattr(encode, "__name__", type(encode).__name__), [], 0
+    with new_bar(total=len(task.queries) + len(task.candidates), desc=f"encoding ({name})", unit="text") as bar:
+        for role, frame in (("query", task.queries), ("document", task.candidates)):
+            rows, texts = pd.factorize(frame["text"])
+            parts = []
+            for start in range(0, len(texts), BATCH):
+                parts.append(_called(encode, list(texts[start : start + BATCH]), role, name, width))
+                if not width:
+                    need_room(task, width := parts[0].shape[1])
+                bar.update(len(parts[-1]))
+            bar.update(len(rows) - len(texts))
+            sides.append(unit_rows(np.concatenate(parts))[rows])
+    return TaskVectors(*sides)
+
+
+def _called(encode: Function, texts: list[str], role: str, name: str, width: int) -> np.ndarray:
+    """[len(texts), width] of one call, checked; width 0: not known yet."""
+    try:
+        with np.errstate(over="ignore"):
+            vectors = np.asarray(encode(texts, role), np.float32)
+    except HybridIRError:
+        raise
+    except Exception as error:
+        raise InputError(f"encoder {name}: failed on {len(texts)} texts ({role}) with {type(error).__name__}: {error}.") from error
+    if vectors.ndim != 2 or len(vectors) != len(texts) or not vectors.shape[1] or vectors.shape[1] != (width or vectors.shape[1]):
+        expected = f"[{len(texts)}, {width or 'width'}]"
+        raise InputError(f"encoder {name}: expected {expected} numbers for {len(texts)} texts ({role}), found shape {list(vectors.shape)}.")
+    if len(broken := np.flatnonzero(~np.isfinite(vectors).all(axis=1))):
+        raise InputError(f"encoder {name}: the vector of {texts[broken[0]][:80]!r} ({role}) is not finite ({len(broken)} of {len(texts)}).")
+    return vectors

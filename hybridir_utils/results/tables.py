@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from ..data.batching import SCHEDULES
-from ..experiment.evaluation import NOT_TRAINED, REFERENCE, UNTRAINED, Evaluations
-from ..experiment.run import Run, changes_of
+from ..experiment.evaluation import NOT_TRAINED, REFERENCE, UNTRAINED, Evaluations, evaluate
+from ..experiment.run import Run, changes_of, named_run, own_run
 from ..rank.bias import MAIN_MEASURES
-from ..rank.significance import TESTED, clear_direction, compare
+from ..rank.significance import TESTED, clear_direction, compare, holm
 from .paper import TASKS, beside_references, in_our_names, judged, main_task, paper_scores
 from .style import SHORT_SETTINGS, in_order
 
@@ -166,6 +166,35 @@ def debiasing_tests(evaluations: Evaluations, questions: pd.DataFrame, resamples
     rows = pd.concat([plain, centred.assign(strategy=CENTRED + centred["strategy"])], ignore_index=True)
     rows = rows[rows["setting"] == "multilingual"]
     return stack([test_table(rows, value, resamples) for value in MEASURE_NAMES], [*TEST_KEYS, *TESTED])
+
+
+def compare_runs(run: Run, other: str = "", measure: str = "AP") -> pd.DataFrame:
+    """Paired tests of each strategy of a run against the same strategy of another one: a row for each task, base, setting and strategy.
+
+    other: name of a run that has saved its scores; "": the profile's own, as its file stands. measure: AP or rank_distance. Columns as of
+    `test_table`; Holm's correction is over the strategies. Strategies that both runs share the encoders of are left out. What of
+    either is not there yet is made, as `evaluate` does. Raises MissingInput for a run that has saved nothing.
+    """
+    there = named_run(other) if other else own_run(run)
+    ours, theirs = evaluate(run), evaluate(there)
+    both = set(ours.folders.values()) & set(theirs.folders.values())
+    ours, theirs = _questions_of(ours, both), _questions_of(theirs, both)
+    tables = [_tests_against(name, ours, theirs, there.name, measure, run.profile.resamples) for name in ours["strategy"].unique()]
+    table = stack(tables, [*TEST_KEYS, *TESTED])
+    return table.assign(p_holm=table.groupby(["task", "base", "setting"])["p"].transform(lambda p: holm(p.to_numpy(float))))
+
+
+def _questions_of(evaluations: Evaluations, without: set) -> pd.DataFrame:
+    """A value per question of all but some evaluations."""
+    kept = {key: folder for key, folder in evaluations.folders.items() if folder not in without}
+    return Evaluations(kept).table("questions") if kept else pd.DataFrame(columns=["strategy"])
+
+
+def _tests_against(strategy: str, ours: pd.DataFrame, theirs: pd.DataFrame, run: str, measure: str, resamples: int) -> pd.DataFrame:
+    """No rows where the other run has no such strategy."""
+    baseline = f"{strategy} of {run}"
+    rows = [ours[ours["strategy"] == strategy], theirs[theirs["strategy"] == strategy].assign(strategy=baseline)]
+    return test_table(pd.concat(rows), measure, resamples, baseline)
 
 
 def at_every_seed(values: pd.DataFrame) -> pd.DataFrame:

@@ -19,13 +19,11 @@ import pandas as pd
 from ..base.errors import HybridIRError, InputError
 from ..base.files import file_fingerprint, file_safe, fingerprint, folder_fingerprint, write_csv, write_json, write_text_atomically, writing
 from ..data.register import data_fingerprint, languages_of
-from ..encode.own import named_function
-from ..experiment.any_encoder import NamedEncoder, named_encoder, need_ranked
+from ..experiment.any_encoder import NamedEncoder, named_encoder, named_function, need_ranked
 from ..experiment.run import run_folder
 from ..provenance.fingerprints import commit, versions
 from ..rank.lexical import REFERENCES
-from ..results.evaluation_page import evaluation_figure, page
-from ..results.measured import Evaluation, as_text, evaluated, marked, side_by_side
+from ..results.measured import Evaluation, as_text, evaluated, evaluation_figure, marked, page, side_by_side
 from ..results.paper import published_rows
 from ..results.style import save_figure
 from ..tasks.retrieval_task import RetrievalTask

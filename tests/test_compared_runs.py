@@ -12,7 +12,7 @@ from hybridir_utils.experiment.evaluation import evaluate
 from hybridir_utils.experiment.run import open_run, save_table
 from hybridir_utils.rank.significance import TESTED
 from hybridir_utils.results import show, tables
-from hybridir_utils.results.against import compare_runs
+from hybridir_utils.results.tables import compare_runs
 
 
 @pytest.fixture
