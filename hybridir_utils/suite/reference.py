@@ -21,7 +21,7 @@ from ..experiment.run import Run, reference_figures, reference_tables, run_comma
 from ..experiment.stamps import STAMPS, check_unaltered, is_current, read_stamps
 from ..provenance.fingerprints import sealed
 from ..results.figures import FIGURES
-from ..results.findings import on_beside_a_mean, verdict
+from ..results.findings import on_beside_a_mean, on_mean_tested, verdict
 from ..results.tables import markdown, score_table
 from ..studies.claims.judging import claims_markdown
 from .cells import INJECTED
@@ -41,6 +41,7 @@ SMALL = 0.01  # of what a column spans: so far a value may move whose spread ove
 TESTED = ["mean_difference", "p_holm", "seed_low", "seed_high"]  # what `findings.verdict` reads
 NAMING = ("seed", "alpha", "step", "steps", "percentile", "languages", "claim")  # numbers that say which row it is
 IN_WORDS = ("evidence", "command", "note")  # sentences around numbers that stand in other columns, and how the run was called
+SENTENCES = {"beside-a-mean": ("debiasing", on_beside_a_mean), "mean-tested": ("debiasing_tests", on_mean_tested)}
 SCORES = ["Mo. mAP", "Cr. mAP", "Mul. mAP", "rank distance"]
 
 
@@ -156,7 +157,7 @@ def _fill_pages() -> list[Path]:
 def filled(page: str, read: Callable[[str, str], pd.DataFrame]) -> str:
     """A page whose blocks `<!-- numbers: RUN WHAT … -->` to `<!-- end -->` hold what the tables say now.
 
-    WHAT: `scores TASK [BASE …]`, `claims [SOURCE …]` or `beside-a-mean` (sentences). read: the saved table of a run, by both names.
+    WHAT: `scores TASK [BASE …]`, `claims [SOURCE …]` or one of SENTENCES. read: the saved table of a run, by both names.
     Raises InputError for another block.
     """
     return BLOCK.sub(
@@ -169,10 +170,11 @@ def readme_block(what: str, which: list[str], read: Callable[[str], pd.DataFrame
     if what == "claims":
         claims = read("claims")
         return claims_markdown(claims[claims["source"].isin(which or claims["source"])])
-    if what == "beside-a-mean":
-        return "\n".join(on_beside_a_mean(read("debiasing"))) + "\n"
+    if what in SENTENCES:
+        table, say = SENTENCES[what]
+        return "\n".join(say(read(table))) + "\n"
     if what != "scores" or not which:
-        raise InputError(f"numbers: {what} {' '.join(which)}: expected `scores TASK [BASE …]`, `claims [SOURCE …]` or `beside-a-mean`.")
+        raise InputError(f"numbers: {what} {' '.join(which)}: expected `scores TASK [BASE …]`, `claims [SOURCE …]` or {' or '.join(SENTENCES)}.")
     rows = score_table(read("scores"), read("bias")).loc[which[0]]
     bases = rows.index.get_level_values("base")
     return markdown(rows.loc[bases.isin([*(which[1:] or bases), REFERENCE]), SCORES])
