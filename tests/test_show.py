@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hybridir_utils.results import show
+from hybridir_utils.results import show, tables
 from hybridir_utils.results.show import MOST_ROWS, STYLE
 from hybridir_utils.results.tables import as_texts, markdown
 
@@ -78,7 +78,7 @@ def test_further_tasks_and_long_tables_are_folded():
     ],
 )
 def test_numbers_have_three_digits_and_separated_thousands(value, told):
-    assert show.cell(value) == told
+    assert tables.cell(value) == told
 
 
 def test_whole_numbers_stay_whole_beside_a_gap():
