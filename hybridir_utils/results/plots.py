@@ -286,8 +286,9 @@ def beside_a_mean(table: pd.DataFrame):
         label(ax, unit, f"from {base}", f"{SHORT_SETTINGS[setting]} mAP" if metric == "mAP" else metric)
     maps = [ax for ax, _, (_, metric) in drawn if metric == "mAP"]
     low, high = min(ax.dataLim.x0 for ax in maps), max(ax.dataLim.x1 for ax in maps)
+    border = BORDER * (high - low) or BORDER
     for ax in maps:  # one scale: a hundredth is as wide in each setting
-        ax.set_xlim(low - BORDER * (high - low), high + BORDER * (high - low))
+        ax.set_xlim(low - border, high + border)
     marks = [
         handle("as it is", "o", "grey"),
         handle("each language's mean taken off", "s", "grey", mfc="white"),
