@@ -112,6 +112,19 @@ def test_a_bar_tells_in_place_of_drawing_within_the_block_only(capsys):
     assert "y:" in capsys.readouterr().err
 
 
+def test_bars_that_tell_leave_nothing_on_the_page_of_an_executed_notebook(capsys):
+    """Their ends and moves would be hundreds of empty lines."""
+    from tqdm import tqdm
+
+    with progress.new_bar(total=3, delay=60, leave=False) as bar, bars_told(lambda *_: None, but=bar):
+        for _ in range(3):
+            with tqdm(total=2) as outer, tqdm(total=2) as inner:
+                inner.update(2), outer.update(2)
+                inner.clear()
+            bar.update()
+    assert not capsys.readouterr().err.strip("\r ")
+
+
 @pytest.mark.parametrize("kind", ["tiny_base", "tiny_transformer"])
 def test_an_encoding_counts_its_texts_and_changes_no_vector(kind, request, tiny_pairs, monkeypatch):
     bars, new_bar = [], progress.new_bar

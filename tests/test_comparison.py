@@ -63,6 +63,12 @@ def test_a_table_with_seeds_may_move_by_their_range(new, state, largest):
     assert found.state == state and found.largest == pytest.approx(largest)
 
 
+def test_what_no_row_names_is_no_difference():
+    old = SCORES.assign(alpha=[0.5] * 3 + [np.nan] * 3, language=["de"] * 5 + [np.nan])
+    assert compare_tables("scores", old, moved(old, 0, "value", 0.01)).state == WITHIN
+    assert compare_tables("scores", old, moved(old, 0, "value", 0.01).assign(language="de")).where == "language of X-Y 3 de"
+
+
 def test_other_mixes_of_a_strategy_are_no_spread():
     mixes = SCORES.assign(strategy="hybrid", alpha=[0.5, 0.5, 0.5, np.nan, np.nan, np.nan])
     assert compare_tables("mixing", mixes, moved(mixes, 3, "value", 0.1)).state == DIFFERS

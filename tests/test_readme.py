@@ -56,7 +56,7 @@ RESULTS = README.parent / "data" / "results" / "README.md"
 
 
 @pytest.mark.parametrize(
-    ("page", "kinds"), [(README, {"scores", "beside-a-mean"}), (RESULTS, {"scores", "claims"})], ids=["README", "results"]
+    ("page", "kinds"), [(README, {"scores", "beside-a-mean"}), (RESULTS, {"scores", "claims", "mean-tested"})], ids=["README", "results"]
 )
 def test_numbers_of_the_pages_are_the_committed_results(page, kinds):
     from hybridir_utils.suite.reference import BLOCK, filled

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from browser import Browser, needs_chromium
 
-from hybridir_utils.results import show
+from hybridir_utils.results import show, tables
 from hybridir_utils.results.show import MOST_ROWS, STYLE
 from hybridir_utils.results.tables import as_texts, markdown
 
@@ -78,7 +79,7 @@ def test_further_tasks_and_long_tables_are_folded():
     ],
 )
 def test_numbers_have_three_digits_and_separated_thousands(value, told):
-    assert show.cell(value) == told
+    assert tables.cell(value) == told
 
 
 def test_whole_numbers_stay_whole_beside_a_gap():
@@ -96,7 +97,7 @@ def test_texts_stand_on_the_left_numbers_on_the_right_and_long_texts_wrap():
 def test_differences_that_are_not_clear_are_grey_and_only_they():
     html = show.tests(made_tests(("a", "X-Y", 0.01), ("a", "X-X", 0.3))).html
     (grey,) = re.findall(r"<td class=\"[^\"]*unclear[^\"]*\"", html)
-    assert "row1" in grey and re.search(r"\.unclear \{\s*color: #888", html)
+    assert "row1" in grey and re.search(r"\.unclear \{\s*opacity: 0.65", html)
 
 
 def test_a_star_marks_what_a_test_tells_from_the_baseline():
@@ -155,3 +156,21 @@ def test_ranks_have_no_decimals_whichever_way_the_table_lies():
 def test_where_no_sentence_lies_open_the_first_folded_one_does():
     assert show.listed([], ["a.", "b."]).startswith("- a.\n") and "1 more finding<" in show.listed([], ["a.", "b."])
     assert show.listed([], ["a."]) == "- a." and show.listed([]) == ""
+
+
+ENDS = "[...document.querySelectorAll('table, pre')].map(each => each.getBoundingClientRect().left + each.scrollWidth)"
+
+
+@needs_chromium
+def test_on_paper_no_table_and_no_line_of_a_cell_is_cut(tmp_path):
+    index = pd.Index(["X-X-mono", "hybrid"], name="strategy")
+    wide = pd.DataFrame(
+        {f"{name} mAP, macro": ["0.123 ± 0.004 *"] * 2 for name in ("Mo.", "Cr.", "Mul.", "kept", "R@1", "R@10")}, index=index
+    )
+    page = tmp_path / "page.html"
+    page.write_text(f"{show.PRINTED}<div style='width:560px'>{show.table(wide).html}<pre>{'a word ' * 40}</pre></div>", encoding="utf-8")
+    with Browser(tmp_path / "chromium") as browser:
+        browser.show(page, width=718)
+        assert max(browser.run(ENDS)) > 718
+        browser.ask("Emulation.setEmulatedMedia", media="print")
+        assert max(browser.run(ENDS)) <= 590

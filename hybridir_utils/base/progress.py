@@ -49,14 +49,21 @@ def bars_told(tell: Tell, but: object = None) -> Iterator[None]:
     def told(self, *place, **how) -> None:
         if self is but:
             drawn(self, *place, **how)
-        elif self.total:
+            return
+        self.leave = False  # it draws no line, so it ends none
+        if self.total:
             tell(self.desc.removesuffix(": ")[:NAME], self.n, self.total, self.unit)
 
-    drawn, tqdm.display = tqdm.display, told
+    def clear(self, *how, **more) -> None:
+        if self is but:
+            cleared(self, *how, **more)
+
+    drawn, cleared = tqdm.display, tqdm.clear
+    tqdm.display, tqdm.clear = told, clear
     try:
         yield
     finally:
-        tqdm.display = drawn
+        tqdm.display, tqdm.clear = drawn, cleared
 
 
 @contextmanager

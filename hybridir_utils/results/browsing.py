@@ -18,7 +18,10 @@ from .tables import trained
 
 SHOWN_CHARACTERS = 110  # of a candidate
 SHOWN_OF_PAIRS = 2000  # of a text of a pair; a megabyte in one line would make the notebook as long
-LOOK = [{"selector": "th, td", "props": "text-align:start;vertical-align:top;padding:2px 6px;font-size:11px;max-width:230px"}]
+LOOK = [
+    {"selector": "th, td", "props": "text-align:start;vertical-align:top;padding:2px 6px;font-size:11px;max-width:230px"},
+    {"selector": "div", "props": "min-width:7em"},  # of a text, on a phone too
+]
 EXTREMES = (
     "{task}, from {base}, seed {seed}: where {leader} gains most on {against}, and where it loses most. AP in the mixed pool · rank of \
 the first relevant candidate (– where the first ten have none)"
@@ -135,4 +138,4 @@ def gains_and_losses(evaluations: Evaluations, name: str, task: RetrievalTask, q
 def _outcome(task: RetrievalTask, row: int, top: np.ndarray, ap: pd.Series) -> str:
     """A strategy's AP of a question and the rank of its first relevant candidate."""
     first = np.flatnonzero(np.isin(top[row], relevant_rows(task, row)))[:1] + 1
-    return f"{ap[row]:.3f} · {first[0] if len(first) else '–'}"
+    return f"{ap[row]:.3f}\u00a0·\u00a0{first[0] if len(first) else '–'}"

@@ -205,7 +205,7 @@ def map(table: pd.DataFrame):
 
     table = table.dropna(subset=["x", "y"])
     bases, strategies, languages = sorted(table["base"].unique()), in_order(table["strategy"]), sorted(table["language"].unique())
-    figure, drawn = panels(bases, strategies, most=3, height=2.3)
+    figure, drawn = panels(bases, strategies, height=2.0)
     hues = (sns.husl_palette(len(languages), l=light) for light in (0.45, 0.75))  # neighbours differ in lightness, too
     palette = {language: (dark, light)[i % 2] for i, (language, dark, light) in enumerate(zip(languages, *hues, strict=True))}
     for ax, base, strategy in drawn:
@@ -214,7 +214,7 @@ def map(table: pd.DataFrame):
             some = rows[rows["kind"] == kind]
             ax.scatter(some["x"], some["y"], s=10, marker=marker, c=some["language"].map(palette).tolist(), linewidths=width)
         ax.set(xticks=[], yticks=[])
-        label(ax, "first principal component", "second principal component", f"{strategy}, from {base}")
+        label(ax, "first component", "second component", f"{strategy}, from {base}")
     handles = [handle(language, "o", colour) for language, colour in palette.items()]
     legend_below(figure, [*handles, handle("question", "o", "grey"), handle("passage", "x", "grey")])
     return figure
@@ -286,8 +286,9 @@ def beside_a_mean(table: pd.DataFrame):
         label(ax, unit, f"from {base}", f"{SHORT_SETTINGS[setting]} mAP" if metric == "mAP" else metric)
     maps = [ax for ax, _, (_, metric) in drawn if metric == "mAP"]
     low, high = min(ax.dataLim.x0 for ax in maps), max(ax.dataLim.x1 for ax in maps)
+    border = BORDER * (high - low) or BORDER
     for ax in maps:  # one scale: a hundredth is as wide in each setting
-        ax.set_xlim(low - BORDER * (high - low), high + BORDER * (high - low))
+        ax.set_xlim(low - border, high + border)
     marks = [
         handle("as it is", "o", "grey"),
         handle("each language's mean taken off", "s", "grey", mfc="white"),

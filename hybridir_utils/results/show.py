@@ -25,8 +25,17 @@ BESIDE = "display:inline-block;vertical-align:top;max-width:100%;overflow-x:auto
 LOOK = [
     {"selector": "th, td", "props": "text-align:right;white-space:nowrap;vertical-align:top"},
     {"selector": "tbody th, th.blank, th.index_name", "props": "text-align:left"},
-    {"selector": ".unclear", "props": "color:#888"},
+    {"selector": ".unclear", "props": "opacity:0.65"},  # grey on white and on black
 ]
+
+
+PRINTED = """<style>
+@media print {
+  table.hybridir { font-size: 6.5pt !important; }
+  table.hybridir :is(th, td) { white-space: normal !important; min-width: 0 !important; padding: 1pt 2pt !important; }
+  pre { white-space: pre-wrap !important; }
+}
+</style>"""  # once a notebook: on paper nothing can be scrolled, so all of a table and of a cell has to fit
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,7 @@ def folded(title: str, *shown) -> Shown | None:
 def together(*shown: Shown | None) -> Shown | None:
     """One below the other, as one output; None where there is none of them."""
     there = [each for each in shown if each is not None]
-    return Shown("".join(each.html for each in there), "\n\n".join(each.text for each in there)) if there else None
+    return Shown("".join(each.html for each in there), "\n\n".join(each.text for each in there if each.text)) if there else None
 
 
 def paragraph(text: str) -> Shown:

@@ -120,7 +120,7 @@ def comparators(evaluations: Evaluations) -> pd.DataFrame:
     as it is (method `none`); no rows where no encoder was debiased.
     """
     columns = [*ENCODER, "task", *COMPARATOR, "not_fitted", "languages_right", "setting", "metric", "value"]
-    return evaluations.table("debiasing")[columns] if evaluations.has("debiasing") else pd.DataFrame(columns=columns)
+    return evaluations.table("debiasing").reindex(columns=columns) if evaluations.has("debiasing") else pd.DataFrame(columns=columns)
 
 
 def fitted_on_pool(debiasing: pd.DataFrame) -> pd.DataFrame:

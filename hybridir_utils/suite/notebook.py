@@ -51,7 +51,8 @@ def start(profile: str, **parameters) -> Run:
     folder, *warned = _checkouts() if by_hand else [""]
     made_with = " · ".join(f"{name} {number}" for name, number in versions().items())
     details = map(show.paragraph, filter(None, [made_with, folder]))
-    display(show.folded(" · ".join([f"run {run.name}", *_values(run, parameters)]), *details))
+    told_of_run = show.folded(" · ".join([f"run {run.name}", *_values(run, parameters)]), *details)
+    display(show.together(show.Shown(show.PRINTED, ""), told_of_run))
     if told := [*prompt_notes(run.profile), *warned]:
         print(*told, sep="\n")
     return run

@@ -174,7 +174,8 @@ def readme_block(what: str, which: list[str], read: Callable[[str], pd.DataFrame
         table, say = SENTENCES[what]
         return "\n".join(say(read(table))) + "\n"
     if what != "scores" or not which:
-        raise InputError(f"numbers: {what} {' '.join(which)}: expected `scores TASK [BASE …]`, `claims [SOURCE …]` or {' or '.join(SENTENCES)}.")
+        known = ", ".join(["`scores TASK [BASE …]`", "`claims [SOURCE …]`", *SENTENCES])
+        raise InputError(f"numbers: {what} {' '.join(which)}: expected {known}.")
     rows = score_table(read("scores"), read("bias")).loc[which[0]]
     bases = rows.index.get_level_values("base")
     return markdown(rows.loc[bases.isin([*(which[1:] or bases), REFERENCE]), SCORES])
@@ -262,7 +263,7 @@ def compare_tables(name: str, old: pd.DataFrame, new: pd.DataFrame) -> TableDiff
     if old.equals(new):
         return TableDifference(name, EQUAL)
     numbers = [column for column in old if pd.api.types.is_numeric_dtype(old[column]) and column not in NAMING]
-    others = old.drop(columns=numbers).astype(str) != new.drop(columns=numbers).astype(str)
+    others = _as_words(old.drop(columns=numbers)) != _as_words(new.drop(columns=numbers))
     if others.any(axis=None):
         row, column = np.argwhere(others.to_numpy())[0]
         return TableDifference(name, DIFFERS, where=f"{others.columns[column]} of {_row(new, row, numbers)}")
@@ -276,6 +277,11 @@ def compare_tables(name: str, old: pd.DataFrame, new: pd.DataFrame) -> TableDiff
 
 def _row(table: pd.DataFrame, row: int, numbers: list[str]) -> str:
     return " ".join(str(value) for key, value in table.drop(columns=numbers).iloc[row].items() if value == value) or f"row {row + 1}"
+
+
+def _as_words(table: pd.DataFrame) -> pd.DataFrame:
+    """Texts and names as they compare; a missing one is like another, which NaN is not."""
+    return table.astype(object).where(table.notna(), "").astype(str)
 
 
 def _spread(old: pd.DataFrame, numbers: list[str]) -> pd.DataFrame:
