@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import html
+import io
 import re
 from dataclasses import replace
 from itertools import product
@@ -16,10 +17,12 @@ import pandas as pd
 import pytest
 from browser import Browser, needs_chromium
 from pages import parsed
+from PIL import Image
 
 from hybridir_utils.experiment.encoders import EncoderKey
 from hybridir_utils.experiment.evaluation import NO_MIX, Evaluations
 from hybridir_utils.results import question_browser
+from hybridir_utils.results.browsing import FRAME as FRAME_OF_NOTEBOOK
 from hybridir_utils.results.browsing import browse, gains_and_losses
 from hybridir_utils.results.question_browser import question_page
 from hybridir_utils.tasks.retrieval_task import RetrievalTask
@@ -348,6 +351,18 @@ def test_in_a_notebook_it_is_a_frame_and_using_it_moves_nothing(
     assert opened.run("[...document.querySelectorAll('iframe')].map(frame => [frame.sandbox.value, frame.contentDocument])") == [
         ["allow-scripts", None]
     ]
+
+
+@needs_chromium
+@pytest.mark.parametrize(("theme", "scheme", "is_dark"), [("true", "dark", False), ("false", "light", True), ("", "dark", True)])
+def test_in_jupyterlab_it_follows_jupyterlabs_theme_elsewhere_the_systems(theme, scheme, is_dark, opened, page, tmp_path):
+    outer = tmp_path / "lab.html"
+    frame = FRAME_OF_NOTEBOOK.replace("{page}", html.escape(page.read_text(encoding="utf-8")))
+    outer.write_text(f"<!doctype html><body data-jp-theme-light='{theme}' style='margin:0'>{frame}", encoding="utf-8")
+    opened.show(outer, scheme=scheme)
+    opened.run(LATER)
+    red, *_ = Image.open(io.BytesIO(opened.picture())).convert("RGB").getpixel((900, 690))
+    assert (red < 60) == is_dark
 
 
 # Without a browser
