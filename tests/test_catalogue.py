@@ -7,7 +7,7 @@ from hybridir_utils.base.catalogue import Catalogue
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.encode.catalogue import KnownEncoder
 
-GOOD = '[a]\nhub = "x/a"\nrevision = "main"\nlicence = "MIT"\nparameters = 1\nbody_parameters = 1\nwidth = 8\n'
+GOOD = '[a]\nhub = "x/a"\nrevision = "main"\nlicence = "MIT"\nparameters = 1\nwidth = 8\n'
 
 
 def read(tmp_path, monkeypatch, text):
@@ -29,7 +29,7 @@ def test_nothing_is_read_before_it_is_asked_for(tmp_path, monkeypatch):
 
 
 def test_all_faults_are_named_at_once_with_the_nearest_key(tmp_path, monkeypatch):
-    faulty = GOOD + '[b]\nhub = "x/b"\nrevison = "main"\nlicence = "MIT"\nparameters = "many"\nbody_parameters = 1\n'
+    faulty = GOOD + '[b]\nhub = "x/b"\nrevison = "main"\nlicence = "MIT"\nparameters = "many"\n'
     with pytest.raises(InputError) as told:
         read(tmp_path, monkeypatch, faulty).get("a")
     for part in ("some.toml: ", "b: key 'width' is missing", "b: parameters = 'many'"):

@@ -19,9 +19,8 @@ from .packaged import PROMPTS as PACKAGED
 
 class KnownEncoder(Entry):
     """hub: name on the hub; revision: the commit that is opened; package: the installed package that it is made from in place of both
-    (`packaged`). body_parameters: of the layers, without the subword table; width: of a
-    vector. query_prefix, passage_prefix: its own prompts, None where the profile's are trained in. paper: its name in the paper's
-    tables. needs_remote_code: its repository brings code that must be allowed by `trust_remote_code`.
+    (`packaged`). width: of a vector. query_prefix, passage_prefix: its own prompts, None where the profile's are trained in. paper: its
+    name in the paper's tables. needs_remote_code: its repository brings code that must be allowed by `trust_remote_code`.
     """
 
     hub: str = ""
@@ -29,7 +28,6 @@ class KnownEncoder(Entry):
     package: str = ""
     licence: str
     parameters: int
-    body_parameters: int
     width: int
     query_prefix: str | None = None
     passage_prefix: str | None = None

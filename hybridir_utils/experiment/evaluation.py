@@ -82,8 +82,8 @@ def evaluate(
 
     encoders: those of a study, in place of the profile's. tasks: those of the profile's that a study looks at; none: all. in_full:
     measure the alignment of the languages, too, whose cost grows with the square of their number, and fit what trains nothing on training
-    passages, too, not on the pool alone. What was evaluated before is read. The
-    profile's encoders that are missing are trained where it says train_in_place, else MissingInput names the notebook to run.
+    passages, too, not on the pool alone. What was evaluated before is read. The profile's encoders that are missing are trained where it
+    says train_in_place, else MissingInput names the notebook to run.
     """
     places = encoder_places(run, trained_encoders(run, make=run.profile.train_in_place) if encoders is None else encoders)
     places |= {EncoderKey(REFERENCE, name, NO_MIX, 0): name for name in REFERENCES}

@@ -203,7 +203,7 @@ def read_saved(path: Path, command: str) -> pd.DataFrame:
 
 def draw_all(run: Run) -> list[Path]:
     """Every registered figure whose tables the run has saved."""
-    ready = [name for name, recipe in FIGURES.items() if all((run.results / f"{table}.csv").is_file() for table in recipe.tables)]
+    ready = [name for name, recipe in FIGURES.items() if all(map(run.has, recipe.tables))]
     if not ready:
         raise MissingInput(f"{run.results}: no saved results. Run the notebooks first: python -m hybridir_utils run --profile {run.source}")
     return [draw(run, name) for name in ready]

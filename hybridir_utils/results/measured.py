@@ -24,7 +24,7 @@ from ..tasks.beir import unnamed_groups
 from ..tasks.retrieval_task import RetrievalTask
 from .show import table as shown
 from .style import SHORT_SETTINGS, handle, label, legend_below, panels
-from .tables import markdown
+from .tables import MISSING, as_texts, markdown
 
 DEPTH = 100  # candidates kept of each list, for bias measures
 PLAIN, CENTRED = "plain", "centred"
@@ -33,7 +33,6 @@ OF_SCORES |= {f"Mul. {metric}": ("multilingual", metric) for metric in ("R@1", "
 COLUMNS = (*OF_SCORES, *MAIN_MEASURES)
 DRAWN = ("Mo. mAP", "Cr. mAP", "Mul. mAP", "rank distance")
 LOOKS = {PLAIN: {"color": "#0072B2"}, CENTRED: {"color": "#0072B2", "mfc": "white"}}
-FORMATS = {"rank distance": "{:,.0f}"}  # others to three digits
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,13 +81,7 @@ class Evaluation:
 
 def as_text(table: pd.DataFrame) -> pd.DataFrame:
     """The cells of an evaluation's table as they are read; what was not measured is empty."""
-    return pd.DataFrame(
-        {
-            column: [FORMATS.get(column, "{:.3f}").format(value) if pd.notna(value) else "" for value in values]
-            for column, values in table.items()
-        },
-        index=table.index,
-    ).rename_axis(columns=table.columns.name)
+    return as_texts(table).replace(MISSING, "")
 
 
 def evaluated(encoder, task: RetrievalTask) -> Evaluation:

@@ -70,7 +70,7 @@ def curves(table: pd.DataFrame):
             title = f"{_short(task)} / {_short(rows[0][0])}" if metric == KEPT else _short(task)
             ax.set(title=textwrap.fill(title, 28), xlabel="α", ylabel=UNITS[measure].format(short))
             ax.xaxis.set_tick_params(labelbottom=True)
-    _mix_legend(figure, table, "α: share of monolingual batches; band: range over")
+    _mix_legend(figure, table, "α: share of monolingual batches", "band")
     return figure
 
 
@@ -100,13 +100,13 @@ def _curve(ax, part: pd.DataFrame) -> None:
     ax.set_ylim(low - spare, high + spare)
 
 
-def _mix_legend(figure, table: pd.DataFrame, note: str) -> None:
+def _mix_legend(figure, table: pd.DataFrame, note: str, spread: str) -> None:
     handles = [handle("hybrid, constant α", "o", COLOURS["hybrid"], ls="-")]
     handles += [handle(f"α = {end:g}: {name}", "o", COLOURS[name]) for end, name in ENDS.items()]
     alphas = table[table["strategy"].isin(SCHEDULES)].groupby("strategy")["alpha"].first()
     handles += [handle(f"{name}, α = {alphas[name]:g}", MARKERS[name], COLOURS[name]) for name in SCHEDULES if name in alphas]
     seeds = table["seed"].nunique()
-    legend_below(figure, handles, title=f"{note} {seeds} seeds" if seeds > 1 else note.rpartition("; ")[0] + "; one seed")
+    legend_below(figure, handles, title=f"{note}; {f'{spread}: range over {seeds} seeds' if seeds > 1 else 'one seed'}")
 
 
 def pareto(table: pd.DataFrame):
@@ -117,7 +117,7 @@ def pareto(table: pd.DataFrame):
     for ax, (task, points) in zip(axes[0], tasks.items(), strict=True):
         _trade_off(ax, points)
         ax.set(title=_short(task), xlabel="Mo. mAP, macro average", ylabel="Cr. mAP, macro average")
-    _mix_legend(figure, table, "numbers: α; grey line: Pareto front; lines through dots: range over")
+    _mix_legend(figure, table, "numbers: α; grey line: Pareto front", "lines through dots")
     return figure
 
 
