@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from multiprocessing import Pipe, connection, get_all_start_methods, get_context, parent_process, set_forkserver_preload
 from typing import TypeVar
@@ -41,6 +41,8 @@ def run_jobs(run_job: Callable, jobs: list[tuple], workers: int, label: str) -> 
         return []
     pool, told = _pool(max(1, min(workers, os.cpu_count() or 1)), workers)
     futures = [pool.submit(_in_worker, run_job, *job) for job in jobs]
+    for future in futures:
+        future.add_done_callback(partial(_stop_at_error, futures))
     try:
         _watch(futures, told, label)
     except BrokenProcessPool as error:
@@ -67,8 +69,16 @@ def _watch(futures: list[Future], told: connection.Connection, label: str) -> No
             for note in (each[1] for each in heard if len(each) == NOTE):
                 bar.say(once(note))
             for future in ended:
-                future.result()
+                if not future.cancelled():
+                    future.result()
             bar.look(len(futures) - len(left), [each for each in heard if len(each) != NOTE])
+
+
+def _stop_at_error(futures: list[Future], ended: Future) -> None:
+    """Cancel what has not begun, at once: who waits may learn of the error when a worker has gone through all of it."""
+    if not ended.cancelled() and ended.exception() and not isinstance(ended.exception(), BrokenProcessPool):  # that ends all by itself
+        for future in futures:
+            future.cancel()
 
 
 def _kept(futures: list[Future]) -> str:
