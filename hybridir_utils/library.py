@@ -23,9 +23,8 @@ from .data.batching import BatchPlan
 from .data.batching import plan_batches as plan_batches
 from .data.pairs import read_pairs_jsonl as read_pairs  # noqa: F401  (offered as it is)
 from .data.worldfacts import template_languages
-from .encode import encoding
 from .encode.catalogue import own_prompts, place_of, prompts_of
-from .encode.opening import Opening
+from .encode.opening import Opening, open_model
 from .experiment.any_encoder import vectors_of
 from .rank import metrics, ranking
 from .rank.bias import bias_scores as bias_scores
@@ -65,7 +64,7 @@ def open_encoder(name: str | Path, **opening):
     opening: fields of `encode.opening.Opening` (pooling, lengths in tokens, prompts). A known encoder gets the prompts of its authors, any
     other its own. Raises InputError, with what to do, when it is not there or cannot be opened safely (no pickles, no foreign code).
     """
-    return encoding.open_encoder(place_of(str(name)), Opening(**{"prompts": prompts_of(str(name)), **opening}))
+    return open_model(place_of(str(name)), Opening(**{"prompts": prompts_of(str(name)), **opening}))
 
 
 def read_task(place: str | Path, languages: Sequence[str] = (), data_dir: str = "", bad_share: float = BAD_SHARE) -> RetrievalTask:

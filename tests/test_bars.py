@@ -16,8 +16,7 @@ from hybridir_utils.base import progress
 from hybridir_utils.base.parallel import run_jobs
 from hybridir_utils.base.progress import JobsBar, bars_told, texts_counted, told_while, widget_bars
 from hybridir_utils.encode.corpora import kept_vectors
-from hybridir_utils.encode.encoding import open_encoder
-from hybridir_utils.encode.opening import Opening
+from hybridir_utils.encode.opening import Opening, open_model
 from hybridir_utils.tasks.retrieval_task import task_from_pairs
 
 
@@ -129,7 +128,7 @@ def test_bars_that_tell_leave_nothing_on_the_page_of_an_executed_notebook(capsys
 def test_an_encoding_counts_its_texts_and_changes_no_vector(kind, request, tiny_pairs, monkeypatch):
     bars, new_bar = [], progress.new_bar
     monkeypatch.setattr(progress, "new_bar", lambda **options: bars.append(new_bar(**options)) or bars[-1])
-    model, task = open_encoder(request.getfixturevalue(kind)), task_from_pairs("tiny", tiny_pairs)
+    model, task = open_model(request.getfixturevalue(kind)), task_from_pairs("tiny", tiny_pairs)
     before = hy.rank_task((model.encode_query(list(task.queries["text"])), model.encode_document(list(task.candidates["text"]))), task)
     found = hy.rank_task(model, task)
     (bar,) = bars
@@ -163,7 +162,7 @@ def test_what_has_no_steps_says_what_it_makes_and_for_how_long(monkeypatch, caps
 
 
 def test_texts_counted_is_undone_after_an_error(tiny_base):
-    model = open_encoder(tiny_base)
+    model = open_model(tiny_base)
     with pytest.raises(ValueError, match="stop"), texts_counted(model, "x", 1):
         raise ValueError("stop")
     assert not model._forward_hooks

@@ -20,8 +20,8 @@ from hybridir_utils.base.errors import Busy, InputError
 from hybridir_utils.data import register
 from hybridir_utils.encode import corpora
 from hybridir_utils.encode.corpora import encode_corpus, task_vectors
-from hybridir_utils.encode.encoding import encode_texts, open_encoder
-from hybridir_utils.encode.opening import Opening
+from hybridir_utils.encode.encoding import encode_texts
+from hybridir_utils.encode.opening import Opening, open_model
 from hybridir_utils.provenance.artefacts import hold
 
 WORDS = ["water", "fire", "stone", "tree"]
@@ -40,7 +40,7 @@ def filled(tmp_path, tiny_base):
 
 @pytest.fixture
 def expected(tiny_base):
-    return encode_texts(open_encoder(tiny_base), TEXTS, "document")
+    return encode_texts(open_model(tiny_base), TEXTS, "document")
 
 
 def everything(vectors):
@@ -107,13 +107,13 @@ def test_changed_texts_are_encoded_again_in_their_shard_alone(filled, tmp_path, 
     with pytest.warns(UserWarning) as told:
         again = encode_corpus(tiny_base, corpus(texts), tmp_path, shard_size=4)
     assert ["000002.npy: of other texts" in str(told[0].message), "000006.npy: of other texts" in str(told[1].message)] == [True, True]
-    assert np.array_equal(everything(again), encode_texts(open_encoder(tiny_base), texts, "document"))
+    assert np.array_equal(everything(again), encode_texts(open_model(tiny_base), texts, "document"))
     after = written(filled.folder)
     assert [name for name in after if after[name] != before[name]] == ["000002.npy", "000006.npy"]
 
 
 def test_another_encoder_or_opening_has_a_folder_of_its_own(filled, tmp_path, tiny_base):
-    model = open_encoder(tiny_base)
+    model = open_model(tiny_base)
     model.prompts = {"document": "fire "}
     model.save(str(tmp_path / "other"), create_model_card=False)
     other = encode_corpus(tmp_path / "other", corpus(), tmp_path, shard_size=4)
@@ -141,7 +141,7 @@ def kept_task(encoder, folder):
 def test_a_tasks_vectors_are_kept_by_role_and_read_the_second_time(tmp_path, monkeypatch):
     encoder = save_tiny_bert(tmp_path / "encoder", TEXTS)
     task, vectors = kept_task(encoder, tmp_path / "kept")
-    model = open_encoder(encoder, PROMPTED)
+    model = open_model(encoder, PROMPTED)
     for side, role in ((vectors.queries, "query"), (vectors.candidates, "document")):
         frame = task.queries if role == "query" else task.candidates
         assert np.allclose(side, encode_texts(model, frame["text"], role), atol=1e-5)
@@ -152,7 +152,7 @@ def test_a_tasks_vectors_are_kept_by_role_and_read_the_second_time(tmp_path, mon
 
 def test_vectors_of_subword_bags_are_not_kept(tmp_path, tiny_base):
     task, vectors = kept_task(tiny_base, tmp_path / "kept")
-    assert np.array_equal(vectors.candidates, encode_texts(open_encoder(tiny_base, PROMPTED), task.candidates["text"], "document"))
+    assert np.array_equal(vectors.candidates, encode_texts(open_model(tiny_base, PROMPTED), task.candidates["text"], "document"))
     assert not (tmp_path / "kept").exists()
 
 
@@ -222,7 +222,7 @@ def test_a_disk_that_fills_up_keeps_what_is_there(tmp_path, tiny_base, expected,
 
 
 def test_a_broken_embedding_is_named(tmp_path, tiny_base):
-    model = open_encoder(tiny_base)
+    model = open_model(tiny_base)
     model[0].embedding.weight.data[:] = np.nan
     model.save(str(tmp_path / "broken"), create_model_card=False)
     with pytest.raises(InputError, match="embedding of 'p0' is not finite"):
@@ -283,7 +283,7 @@ def test_a_shard_that_kills_its_workers_is_told():
 
 
 def test_an_encoder_trained_anew_in_its_folder_is_opened_anew(tmp_path, tiny_base):
-    model = open_encoder(tiny_base)
+    model = open_model(tiny_base)
     for prompt in ("fire ", "tree "):
         model.prompts = {"document": prompt}
         model.save(str(tmp_path / "encoder"), create_model_card=False)

@@ -8,8 +8,8 @@ from tiny_models import save_tiny_bert
 
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.base.memory import TokenBudget
-from hybridir_utils.encode.encoding import NO_MEMORY, encode_task, encode_texts, in_row_order, open_encoder, tokenise
-from hybridir_utils.encode.opening import Opening
+from hybridir_utils.encode.encoding import NO_MEMORY, encode_task, encode_texts, in_row_order, tokenise
+from hybridir_utils.encode.opening import Opening, open_model
 from hybridir_utils.tasks.retrieval_task import RetrievalTask
 
 COLUMNS = ["id", "group", "language", "text"]
@@ -60,7 +60,7 @@ def test_a_broken_embedding_is_named(task, broken, named):
 
 
 def test_a_real_encoder_gives_unit_rows_and_applies_its_prompts(task, tiny_base):
-    model = open_encoder(tiny_base)
+    model = open_model(tiny_base)
     plain = encode_task(model, task)
     for rows in (plain.queries, plain.candidates):
         assert np.linalg.norm(rows, axis=1) == pytest.approx(1, abs=1e-6)
@@ -156,10 +156,10 @@ def test_each_role_takes_its_own_route(bert_folder, tiny_base, role, bag_role):
 
 @pytest.mark.parametrize("role", ["query", "document"])
 def test_each_role_is_cut_at_its_own_length(bert_folder, role):
-    model = open_encoder(bert_folder, Opening(max_query_tokens=5, max_passage_tokens=9))
+    model = open_model(bert_folder, Opening(max_query_tokens=5, max_passage_tokens=9))
     vectors = encode_texts(model, TEXTS, role, batch_tokens=200)
     assert vectors == pytest.approx(library(model, role), abs=1e-5)
-    assert vectors != pytest.approx(library(open_encoder(bert_folder), role), abs=1e-5)
+    assert vectors != pytest.approx(library(open_model(bert_folder), role), abs=1e-5)
 
 
 def test_truncated_dimensions_and_default_prompts_hold(bert_folder):
@@ -170,7 +170,7 @@ def test_truncated_dimensions_and_default_prompts_hold(bert_folder):
 
 
 def test_a_bag_of_subwords_gives_the_very_same_bits(tiny_base):
-    model = open_encoder(tiny_base)
+    model = open_model(tiny_base)
     assert np.array_equal(encode_texts(model, TEXTS, "document", batch_tokens=64), library(model, "document"))
 
 

@@ -118,7 +118,7 @@ def test_clear_differences_from_the_first_row_are_marked(tiny_pairs):
         (["--encoder", "given_functions:no_numbers", "--task", "pool"], "no encoder could be evaluated. encoder"),
         (["BM25", "--task", "nothing", "--encoder", "given_functions:by_numbre"], "unknown task 'nothing'"),
         (["BM25", "--task", "nothing", "--encoder", "given_functions:by_numbre"], "did you mean 'by_number'?"),
-        (["BM52", "--task", "pool"], "did you mean 'BM25'?"),
+        (["BM52", "--task", "pool"], "error: unknown encoder 'BM52' (did you mean 'BM25'?)"),
         (["./me5-smal-4bit", "--task", "nothing"], "did you mean 'me5-small-4bit'?"),
     ],
 )

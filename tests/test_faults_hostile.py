@@ -20,7 +20,7 @@ from hybridir_utils.base.files import read_json, read_jsonl, read_toml
 from hybridir_utils.data.batching import plan_batches
 from hybridir_utils.data.pairs import pairs_from_rows, read_pairs_jsonl
 from hybridir_utils.data.quality import check_pairs_quality
-from hybridir_utils.encode.encoding import encode_task, encode_texts, open_encoder
+from hybridir_utils.encode.encoding import encode_task, encode_texts
 from hybridir_utils.encode.opening import Opening, open_model
 from hybridir_utils.experiment.evaluation import Evaluations
 from hybridir_utils.experiment.profile import load_profile
@@ -163,7 +163,7 @@ def test_a_passage_of_ten_thousand_tokens_is_cut_at_the_models_length(tiny_trans
     long = pairs_from_rows(
         (*(row[key] for key in ("id", "passage_id", "language", "question")), row["passage"] + " stone" * 10_000, "s") for row in tiny_pairs
     )
-    model = open_encoder(tiny_transformer, opening)
+    model = open_model(tiny_transformer, opening)
     lengths = model.preprocess([long[0]["passage"]], task="document")["input_ids"].shape[1]
     assert lengths == (most or 64)
     vectors = encode_texts(model, long["passage"][:4], "document")

@@ -14,6 +14,7 @@ from hybridir_utils.rank.significance import compare
 from hybridir_utils.results import findings, tables
 from hybridir_utils.results.paper import paper_numbers, paper_scores
 from hybridir_utils.results.style import SHORT_SETTINGS
+from hybridir_utils.suite.readers import paper_languages
 from hybridir_utils.suite.running import HEADLINE
 
 PAPER = {  # PAPER §5 (arXiv 2408.10536, tables 3-8): X-X-mono, X-Y, hybrid for Mo., Cr., Mul., rank distance
@@ -381,6 +382,14 @@ def test_the_paper_stands_beside_a_run_language_by_language():
     assert list(dict.fromkeys(table.index.droplevel(2))) == [(task, measure) for task in ("xquad-r", "mlqa-r") for measure in measures]
     without = made_up_tables(("worldfacts-test",))
     assert tables.paper_by_language(without["scores"], without["bias"]).empty
+
+
+def test_ranks_by_language_have_no_decimals():
+    made_up = made_up_tables(("xquad-r",))
+    bias = made_up["bias"].assign(value=made_up["bias"]["value"] / 9)  # of tens, where other numbers have one decimal
+    (ranks,) = (table for table in paper_languages(made_up["scores"], bias) if "rank distance" in table["caption"])
+    cells = [text for group in ranks["groups"] for row in group for text, _ in row["cells"]]
+    assert len(cells) > 100 and not [text for text in cells if "." in text]
 
 
 def test_miracl_stands_beside_the_papers_ndcg():

@@ -8,7 +8,8 @@ from sentence_transformers.sentence_transformer.modules import Dropout
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.data.batching import STRATEGIES, plan_batches
 from hybridir_utils.data.pairs import pairs_from_rows
-from hybridir_utils.encode.encoding import encode_texts, open_encoder
+from hybridir_utils.encode.encoding import encode_texts
+from hybridir_utils.encode.opening import open_model
 from hybridir_utils.train import methods, training
 from hybridir_utils.train.base_encoders import make_unaligned
 from hybridir_utils.train.losses import MaskedMultipleNegativesRankingLoss
@@ -111,8 +112,8 @@ def test_translation_ranking_is_the_published_loss(tiny_base, ids, margin):
     a, b = embeddings(1)
     ids = torch.tensor(ids)
     both, one = by_hand(a, b, ids, 20.0, margin)
-    symmetric = MaskedMultipleNegativesRankingLoss(open_encoder(tiny_base), scale=20.0, symmetric=True, margin=margin)
-    plain = MaskedMultipleNegativesRankingLoss(open_encoder(tiny_base), scale=20.0, margin=margin)
+    symmetric = MaskedMultipleNegativesRankingLoss(open_model(tiny_base), scale=20.0, symmetric=True, margin=margin)
+    plain = MaskedMultipleNegativesRankingLoss(open_model(tiny_base), scale=20.0, margin=margin)
     assert float(symmetric.compute_loss_from_embeddings([a, b], ids[:, None])) == pytest.approx(float(both), abs=1e-5)
     assert float(plain.compute_loss_from_embeddings([a, b], ids[:, None])) == pytest.approx(float(one), abs=1e-5)
 
@@ -139,7 +140,7 @@ def test_distillation_moves_translations_to_the_teachers_english(tiny_base, tiny
     student, history = distil(tiny_base, tmp_path / "teacher", tiny_pairs, plan, QUICK.model_copy(update={"learning_rate": 5e-2}))
     english = [row["question"] for row in tiny_pairs if row["language"] == "en"]
     german = [row["question"] for row in tiny_pairs if row["language"] == "de"]
-    teacher, before = open_encoder(tmp_path / "teacher"), open_encoder(tiny_base)
+    teacher, before = open_model(tmp_path / "teacher"), open_model(tiny_base)
     for model in (teacher, before):
         model.prompts = student.prompts
     wanted = encode_texts(teacher, english, "query")

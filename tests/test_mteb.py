@@ -13,7 +13,7 @@ import hybridir_utils as hy
 from hybridir_utils.base.errors import InputError, UnknownName
 from hybridir_utils.data.batching import plan_batches
 from hybridir_utils.data.register import Request, data_fingerprint, read_task
-from hybridir_utils.encode.encoding import open_encoder
+from hybridir_utils.encode.opening import open_model
 from hybridir_utils.tasks.mteb_tasks import SETTINGS, mteb_set, tag_of_mteb
 from hybridir_utils.tasks.retrieval_task import RetrievalTask
 from hybridir_utils.train.training import TrainingSettings, save_encoder, train_encoder
@@ -53,7 +53,7 @@ def task(tiny_pairs, tmp_path_factory):
 
 
 def test_mteb_scores_our_tasks_as_we_do_in_each_setting(trained, task):
-    model = open_encoder(trained)
+    model = open_model(trained)
     assert model.prompts["query"] == "Query: "
     tasks = hy.mteb_tasks(task)
     assert [each.metadata.name for each in tasks] == ["small-r-Mo", "small-r-Cr", "small-r-Mul"]

@@ -91,12 +91,13 @@ def test_mkqa_from_the_folder_to_the_table(tmp_path):
 
 def test_an_encoder_from_a_folder(tmp_path, tiny_base):
     """The encoder's own cosines, fully sorted, give the same table; the vectors lie on disk."""
-    from hybridir_utils.encode.encoding import encode_rows, open_encoder
+    from hybridir_utils.encode.encoding import encode_rows
+    from hybridir_utils.encode.opening import open_model
 
     write_parts(tmp_path / "miracl", retrieval_parts("sw", "dev", "maji"))
     task = read_task("miracl", Request(task_languages=["sw"], data_dir=str(tmp_path)))
     found = evaluate_search(task, encoder_ranker(str(tiny_base), tmp_path / "vectors", shard_size=4))
-    model, corpus, queries = open_encoder(tiny_base), task.open_corpus("sw"), task.searches[0].queries
+    model, corpus, queries = open_model(tiny_base), task.open_corpus("sw"), task.searches[0].queries
     sides = [
         encode_rows(model, rows["text"][:], role, rows["id"][:], 512, "fp32") for rows, role in ((queries, "query"), (corpus, "document"))
     ]

@@ -13,7 +13,6 @@ from torch.nn.functional import cross_entropy
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.data.batching import KINDS, NO_PASSAGE, BatchPlan, in_plan_order, plan_batches
 from hybridir_utils.data.pairs import pairs_from_rows
-from hybridir_utils.encode.encoding import open_encoder
 from hybridir_utils.encode.opening import Opening, open_model
 from hybridir_utils.train import base_encoders, losses, trainer
 from hybridir_utils.train.base_encoders import bitext, make_aligned, make_unaligned, train_tokenizer
@@ -52,7 +51,7 @@ def same(one, other):
 
 def hand_loop(base, pairs, plan, settings):
     """The same training in a dozen lines of torch: AdamW, linear warm-up and decay, gradients clipped at 1, false negatives masked."""
-    model = open_encoder(base)
+    model = open_model(base)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     warmup = int(settings.warmup_share * plan.steps)
     ramp = lambda step: step / warmup if step < warmup else (plan.steps - step) / (plan.steps - warmup)  # noqa: E731
@@ -76,7 +75,7 @@ def hand_loop(base, pairs, plan, settings):
 def test_training_equals_a_hand_loop_over_the_plan(tiny_base, tiny_pairs, plan, trained):
     model, history = trained
     expected, losses_by_hand = hand_loop(tiny_base, tiny_pairs, plan, SETTINGS)
-    assert not same(model, open_encoder(tiny_base))
+    assert not same(model, open_model(tiny_base))
     for name, value in weights(expected).items():
         torch.testing.assert_close(weights(model)[name], value, atol=1e-5, rtol=0)
     train = history[history["split"] == "train"]
@@ -446,7 +445,7 @@ def test_unaligned_base_is_a_function_of_texts_and_seed(tmp_path):
     texts = ["water fire", "Wasser Feuer", "น้ำ ไฟ", "水与火"]
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         make_unaligned(tmp_path / name, texts, vocabulary=60, dimension=4, seed=seed)
-    first, again, other = (open_encoder(tmp_path / name) for name in "abc")
+    first, again, other = (open_model(tmp_path / name) for name in "abc")
     assert first.get_embedding_dimension() == 4
     assert same(first, again) and not same(first, other)
     assert first.tokenizer.get_vocab() == again.tokenizer.get_vocab() and first.tokenizer.get_vocab_size() <= 60
@@ -495,7 +494,7 @@ def test_aligned_base_brings_translations_together(tmp_path, tiny_pairs):
     english = ["Greece", "Switzerland", "Japan", "France", "Chinese", "Turkish", "German", "Monday"]
     found = {}
     for folder in (unaligned, aligned):
-        model = open_encoder(folder)
+        model = open_model(folder)
         scores = model.encode(german) @ model.encode(english).T
         found[folder] = (scores.argmax(1) == np.arange(len(german))).mean()
     assert found[aligned] > found[unaligned] + 0.25

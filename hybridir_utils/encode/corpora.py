@@ -20,8 +20,8 @@ from ..base.progress import new_bar, texts_counted
 from ..provenance.artefacts import hold
 from ..provenance.fingerprints import code_fingerprint, is_sealed, sealed, versions
 from ..tasks.retrieval_task import RetrievalTask
-from .encoding import TaskVectors, encode_rows, is_bag, open_encoder
-from .opening import Opening, origin
+from .encoding import TaskVectors, encode_rows, is_bag
+from .opening import Opening, open_model, origin
 
 RECORD = "vectors.json"
 DTYPES = {"fp32": "float32", "fp16": "float16"}
@@ -67,7 +67,7 @@ def encode_corpus(
         "precision": precision,
         "vector_precision": vector_precision,
         "shard_size": shard_size,
-        "code": code_fingerprint(open_encoder, encode_rows),
+        "code": code_fingerprint(open_model, encode_rows),
         "versions": versions(),
     }
     place = Path(folder) / f"vectors-{fingerprint(recipe)[:10]}"
@@ -131,7 +131,7 @@ def encode_shard(number: int, ids: list, texts: list[str], how: Encoding) -> tup
 @lru_cache(maxsize=1)
 def open_once(encoder: str, encoder_origin: str, opening: Opening):
     """The encoder, opened once a process; its origin is part of the key, as a folder may be filled anew."""
-    return open_encoder(encoder, opening)
+    return open_model(encoder, opening)
 
 
 def _results(texts, missing: dict[int, str], shard_size: int, how: Encoding, scheduler: str, workers: int) -> Iterator:

@@ -15,7 +15,6 @@ import pandas as pd
 from ..base.errors import InputError
 from ..base.memory import TokenBudget, need_free
 from ..tasks.retrieval_task import RetrievalTask
-from .opening import Opening, open_model
 
 WINDOW = 65_536  # texts whose tokens are held at once, about 60 MB at 120 tokens a text
 BAG_TOKENS = 16  # stands for the length of a text whose subword vectors are only added up: there tokenising is the cost
@@ -49,11 +48,6 @@ def unit_rows(vectors: np.ndarray) -> np.ndarray:
     if vectors.ndim != 2:
         raise InputError(f"vectors: expected an array [texts, width], found shape {list(vectors.shape)}.")
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-
-
-def open_encoder(folder, opening: Opening | None = None):
-    """The SentenceTransformer in a folder or of a hub name, on the GPU where there is one. Raises InputError as `open_model`."""
-    return open_model(folder, opening)
 
 
 def encode_task(model, task: RetrievalTask) -> TaskVectors:

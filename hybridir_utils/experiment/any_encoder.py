@@ -80,7 +80,8 @@ def named_encoder(name: str, prompts: tuple[str, str] | None = None) -> NamedEnc
     if name in REFERENCES:
         raise InputError(f"{name} ranks without vectors, and is no encoder; `evaluate` measures it beside encoders.")
     if fault := encoder_fault(place):
-        raise InputError(fault + did_you_mean(name, (*ENCODERS, *REFERENCES)).removesuffix("."))
+        near = did_you_mean(name, (*ENCODERS, *REFERENCES)).removesuffix(".")
+        raise InputError(f"unknown encoder {name!r}{near} As a folder or a name on the hub: {fault}" if near else fault)
     if size := weight_bytes(name):
         need_free(size, f"{name}: opening it", "Take a smaller encoder, or free memory.")
     notes = [*_own_pooling(name, place), prompt_note(name, place, prompts)]

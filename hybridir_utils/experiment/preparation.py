@@ -26,8 +26,8 @@ from ..data.quality import accepted, rejected
 from ..data.register import data_fault, data_recipe, is_search_task, languages_of, read_questions, read_task
 from ..data.translation import CachedTranslator, MemoryTranslator, back_translation, translate_pairs
 from ..encode.catalogue import place_of, prompts_of
-from ..encode.encoding import encode_texts, open_encoder
-from ..encode.opening import Opening, origin
+from ..encode.encoding import encode_texts
+from ..encode.opening import Opening, open_model, origin
 from ..provenance.artefacts import Artefact
 from ..tasks.retrieval_task import ParallelQuestions, RetrievalTask
 from ..tasks.searched_task import SearchTask
@@ -209,7 +209,7 @@ def _mining_encoder(profile: Profile) -> Callable[[list[str], str], np.ndarray]:
             "hard_negatives = dense mines with the first of `retrievers`, and the profile has none. Name one, or take bm25 or given."
         )
     name = profile.retrievers[0]
-    model = open_encoder(place_of(name), Opening(prompts=prompts_of(name)))
+    model = open_model(place_of(name), Opening(prompts=prompts_of(name)))
     return lambda texts, role: encode_texts(model, texts, role, profile.batch_tokens, profile.precision)
 
 

@@ -16,8 +16,8 @@ from threadpoolctl import threadpool_limits
 
 from ..base.errors import InputError
 from ..encode.corpora import CorpusVectors, encode_corpus
-from ..encode.encoding import encode_rows, open_encoder
-from ..encode.opening import Opening, default_device
+from ..encode.encoding import encode_rows
+from ..encode.opening import Opening, default_device, open_model
 from ..tasks.searched_task import Search, SearchTask, corpus_rows, relevant_rows, token_text, usable
 from .ranking import finite_rows
 
@@ -59,7 +59,7 @@ def encoder_ranker(
     """Ranking by an encoder's cosines, exact. Each corpus' vectors are kept in shards below `folder`; parameters as of `encode_corpus`,
     storage: its shard_size, vector_precision and scheduler.
     """
-    model, how = open_encoder(encoder, opening), {"batch_tokens": batch_tokens, "precision": precision}
+    model, how = open_model(encoder, opening), {"batch_tokens": batch_tokens, "precision": precision}
 
     def questions(frame: pd.DataFrame) -> np.ndarray:
         return encode_rows(model, frame["text"], "query", frame["id"], **how)

@@ -20,6 +20,7 @@ from .style import (
     in_order,
     label,
     legend_below,
+    make_room_for_titles,
     name_languages,
     name_strategies,
     new_figure,
@@ -105,7 +106,7 @@ def differences(tests: pd.DataFrame):
     rows, less = rows[rows["measure"] == measure], measure in LOWER_IS_BETTER
     cases, settings = list(dict.fromkeys(zip(rows["task"], rows["base"], strict=True))), _settings(there) or [*there]
     names = in_order(rows["strategy"])
-    figure, drawn = panels(cases, settings, height=0.19 * len(names) + (0.75 if len(settings) < 4 else 1.0), sharey=True, sharex="row")
+    figure, drawn = panels(cases, settings, height=0.19 * len(names) + 0.5, sharey=True, sharex="row")
     for ax, (task, base), setting in drawn:
         part = rows[(rows["task"] == task) & (rows["base"] == base) & (rows["setting"] == setting)]
         name_strategies(ax, names)
@@ -117,6 +118,7 @@ def differences(tests: pd.DataFrame):
             ax.xaxis.set_major_formatter("{x:,.0f}")
         title = f"{task}, from {base}\n{SHORT_SETTINGS.get(setting, setting)}, {n}"
         label(ax, f"{'ranks' if less else measure} minus hybrid's", "", title)
+    make_room_for_titles(figure)
     there = [name for name, end in zip(INTERVALS, ("low", "seed_low"), strict=True) if rows[end].notna().any()]
     lines = [handle(f"95 % {name}", "", "grey", ls="-", lw=INTERVALS[name]) for name in there]
     legend_below(figure, lines, title=f"{'left' if less else 'right'} of the green line: better than hybrid")

@@ -89,9 +89,9 @@ def show_batch(plan: BatchPlan, pairs, steps: int, slots: int) -> pd.DataFrame:
 
 def encoder_size(folder) -> str:
     """Layers and parameters of an encoder."""
-    from ..encode.encoding import open_encoder
+    from ..encode.opening import open_model
 
-    model = open_encoder(folder)
+    model = open_model(folder)
     modules = " → ".join(type(module).__name__ for module in model)
     return f"{modules}, {model.get_embedding_dimension()} wide, {sum(p.numel() for p in model.parameters()):,} parameters"
 

@@ -57,6 +57,7 @@ HIGH = 0.77  # a share whose number does not fit between its bar and the axis' e
 FEW = 25  # names that stand side by side on an axis as wide as the figure
 CODES = 60  # codes of languages in that width
 TITLE = 128  # letters of a title in that width
+LINE = 0.125  # inches of a line of a title
 
 
 class Nothing(Exception):
@@ -100,6 +101,15 @@ def label(ax, xlabel: str, ylabel: str, title: str) -> None:
     place = ax.get_subplotspec()
     title = "\n".join(textwrap.fill(line, TITLE // place.get_gridspec().ncols) for line in title.splitlines())
     ax.set(xlabel=xlabel if place.is_last_row() else "", ylabel=ylabel if place.is_first_col() else "", title=title)
+
+
+def make_room_for_titles(figure) -> None:
+    """Make the figure higher by the lines of its titles, those of the panel with most in each row: what `label` wrapped is known late."""
+    lines = {}
+    for ax in figure.axes:
+        row = ax.get_subplotspec().rowspan.start
+        lines[row] = max(lines.get(row, 0), ax.get_title().count("\n") + 1)
+    figure.set_figheight(figure.get_figheight() + LINE * sum(lines.values()))
 
 
 def name_languages(ax, codes: Iterable[str]) -> None:

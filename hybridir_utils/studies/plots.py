@@ -150,7 +150,7 @@ def recommended(table: pd.DataFrame):
         for place, goal in enumerate(goals):
             _recommendation(ax, place, part[part["goal"] == goal])
         n, seeds = (part[column].iloc[0] for column in ("n_groups", "n_seeds"))
-        ax.set_title(f"{_short(task)}\nn = {n} groups of questions, seeds: {seeds}")
+        ax.set_title(f"{_short(task)}\nn = {n:,} groups of questions, seeds: {seeds}")
         ax.set(xlabel="α, share of monolingual batches", xlim=(-0.05, 1.05))
         name_strategies(ax, goals)
     handles = [
@@ -180,7 +180,7 @@ def kept(table: pd.DataFrame):
         _intervals(ax, of_encoders(part))
         for value in part[part["base"] == REFERENCE]["kept"]:
             ax.axhline(value, color=COLOURS["BM25"], ls="--", lw=1, label="BM25")
-        title = f"{task}: {setting}\n{part['n_groups'].max():.0f} parallel questions in both tasks"
+        title = f"{task}: {setting}\n{part['n_groups'].max():,.0f} parallel questions in both tasks"
         label(ax, "", "mAP kept (shifted / in domain)", title)
         ax.grid(axis="x", visible=False)
         ax.set_ylim(bottom=0)
@@ -237,7 +237,7 @@ def recall(table: pd.DataFrame):
         part = table[(table["base"] == base) & (table["metric"] == metric)]
         bars(ax, part, "setting", kinds)
         n = part.groupby("setting")["n"].max().reindex(kinds, fill_value=0)
-        ax.set_xticks(range(len(kinds)), [f"{textwrap.fill(kind, 12)}\nn = {n[kind]:.0f}" for kind in kinds])
+        ax.set_xticks(range(len(kinds)), [f"{textwrap.fill(kind, 12)}\nn = {n[kind]:,.0f}" for kind in kinds])
         label(ax, "pairs of languages", "Recall@k, macro average", f"{metric}, from {base}")
     legend_below(figure)
     return figure

@@ -12,8 +12,8 @@ import pandas as pd
 from ..base.errors import InputError
 from ..base.parallel import run_jobs
 from ..data.register import Request, data_fingerprint, read_questions
-from ..encode.encoding import encode_rows, open_encoder
-from ..encode.opening import Opening
+from ..encode.encoding import encode_rows
+from ..encode.opening import Opening, open_model
 from ..experiment.encoders import trained_encoders
 from ..experiment.evaluation import (
     NOT_TRAINED,
@@ -105,7 +105,7 @@ def _questions(name: str, request: Request) -> ParallelQuestions:
 
 def _evaluate(out: Path, recipe: dict, encoder: str, means: dict) -> None:
     questions = _questions(recipe["task"], Request.of(recipe, data_dir=means["data_dir"]))
-    texts, model = questions.texts, open_encoder(encoder, Opening(**recipe["opening"]))
+    texts, model = questions.texts, open_model(encoder, Opening(**recipe["opening"]))
     vectors = encode_rows(model, texts["text"], "query", texts["id"], means["batch_tokens"], recipe["encoding_precision"])
     ranks = translation_ranks(vectors, texts["group"], texts["language"])
     pair_recall(ranks).to_parquet(out / "recall.parquet", index=False)

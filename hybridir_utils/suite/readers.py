@@ -15,6 +15,7 @@ from ..experiment.run import Run
 from ..results.figures import provenance, read_result
 from ..results.show import best_of_columns, parts
 from ..results.tables import (
+    LOWER_IS_BETTER,
     MISSING,
     as_texts,
     bias_table,
@@ -140,6 +141,7 @@ def paper_languages(scores: pd.DataFrame, bias: pd.DataFrame) -> Iterator[dict]:
     frame = paper_by_language(scores, bias)
     for (task, measure), rows in frame.groupby(level=[0, 1], sort=False):
         rows = rows.droplevel([0, 1]).dropna(axis=1, how="all")
+        rows = rows.round(0) if measure in LOWER_IS_BETTER else rows
         yield table_of(rows, f"{task}: {measure} by question language, the paper's encoders and ours")
 
 

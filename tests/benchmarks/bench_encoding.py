@@ -26,7 +26,8 @@ from bench_ranking import PeakMemory, timed
 from hybridir_utils.base.files import read_jsonl
 from hybridir_utils.base.languages import XQUAD_R_LANGUAGES
 from hybridir_utils.data.worldfacts import retrieval_task
-from hybridir_utils.encode.encoding import encode_task, encode_texts, open_encoder
+from hybridir_utils.encode.encoding import encode_task, encode_texts
+from hybridir_utils.encode.opening import open_model
 from hybridir_utils.provenance.fingerprints import versions
 from hybridir_utils.train.base_encoders import make_unaligned, train_tokenizer
 
@@ -62,7 +63,7 @@ def save_bert(folder: Path, texts: list[str], layers: int = 2, width: int = 128,
 
 def encode(kind: str, folder: str, texts: list[str]) -> tuple[float, float, float, int, np.ndarray]:
     """Seconds, processor seconds, MB above the memory at the start, tokens through the modules, vectors."""
-    model = open_encoder(folder)
+    model = open_model(folder)
     work = {
         "ours": lambda: encode_texts(model, texts, "document"),
         "default": lambda: model.encode_document(texts, show_progress_bar=False),
@@ -114,7 +115,7 @@ def world_facts() -> dict:
     task = retrieval_task("test", XQUAD_R_LANGUAGES)
     with tempfile.TemporaryDirectory() as folder:
         make_unaligned(Path(folder), task.candidates["text"], vocabulary=20_000, dimension=192, seed=0)
-        model = open_encoder(folder)
+        model = open_model(folder)
     tokenizer = Counting(model[0].tokenizer)
     model[0].tokenizer = tokenizer
     seconds, _ = timed(encode_task, model, task)

@@ -76,7 +76,8 @@ def encoding(kind: str, passages: int) -> Callable[[], None]:
     """Encode made-up passages of some 30 words."""
     from bench_encoding import save_bert
 
-    from hybridir_utils.encode.encoding import encode_texts, open_encoder
+    from hybridir_utils.encode.encoding import encode_texts
+    from hybridir_utils.encode.opening import open_model
     from hybridir_utils.train.base_encoders import make_unaligned
 
     rng, words = np.random.default_rng(0), np.array([f"word{n}" for n in range(5_000)])
@@ -84,7 +85,7 @@ def encoding(kind: str, passages: int) -> Callable[[], None]:
     folder = Path(tempfile.mkdtemp())
     make_unaligned(folder / "bag", texts[:1_000], vocabulary=8_000, dimension=192, seed=0)
     save_bert(folder, texts[:1_000])
-    model = open_encoder(folder / ("bag" if kind.startswith("bag") else "model"))
+    model = open_model(folder / ("bag" if kind.startswith("bag") else "model"))
     return lambda: encode_texts(model, texts, "document")
 
 
