@@ -2,7 +2,7 @@
 
 Every measure of `metrics` and `bias` is a function of these ranks, so texts are encoded once and scores computed once.
 A relevant candidate's score is compared with those of the whole pool, and the comparisons are counted there and in the part of its
-language; no list is sorted but for its best. Up to about a hundred relevant candidates a question, comparing costs less than sorting.
+language; no list is sorted but for its best. Where a question has many relevant candidates its scores are sorted, which then costs less.
 
 Ties (PAPER §3): a relevant candidate's rank is 1 + the number of candidates that score higher, which is the best case;
 relevant candidates that tie with each other take successive ranks. `Places` also gives the worst case.
@@ -30,6 +30,7 @@ ScoreBlock = Callable[[int, int], np.ndarray]
 
 SCORES_PER_BLOCK = 3 * 2**20  # 12 MiB of float32: large enough for the product to run at full speed, small enough for the cache
 GROUPS = 8  # of candidates, for each place of the list of the best: the highest of each group bound what must be ordered
+COMPARED = 50  # relevant candidates of a question; with more, sorting its scores costs less than comparing all with each of them
 MOST_WORKERS = 8  # each holds two blocks; more only queue for memory bandwidth
 
 
@@ -158,31 +159,48 @@ def _rank_block(score_block: ScoreBlock, task: RetrievalTask, pairs: np.ndarray,
     row, language = query - start, task.candidate_language[candidate]
     pools = np.searchsorted(task.candidate_language, [language, language + 1]).T
     score, counts = scores[row, candidate], np.empty((4, len(row)), np.int32)
-    for part in _parts(row, scores.shape[1]):
-        counts[:, part] = _counts(scores[row[part.start]], score[part, None], pools[part])
+    few = min(COMPARED, 4 * SCORES_PER_BLOCK // scores.shape[1])  # whose comparisons take no more memory than the block
+    for part in _questions(row):
+        count = _compared if part.stop - part.start <= few else _sorted
+        counts[:, part] = count(scores[row[part.start]], score[part], pools[part])
     above_own, tied_own, above_all, tied_all = counts
     return Ranks(query, candidate, language, score, above_own, tied_own, above_all, tied_all, top)
 
 
-def _parts(row: np.ndarray, n_candidates: int) -> Iterator[slice]:
-    """The relevant pairs of one row after the other, so many at once that their comparisons take no more memory than the block."""
-    most = max(1, 4 * SCORES_PER_BLOCK // n_candidates)
-    for begin, end in pairwise(np.flatnonzero(np.r_[True, row[1:] != row[:-1], True]) if len(row) else ()):
-        yield from (slice(first, min(first + most, end)) for first in range(begin, end, most))
+def _questions(row: np.ndarray) -> Iterator[slice]:
+    """The relevant pairs of one row after the other."""
+    edges = np.flatnonzero(np.r_[True, row[1:] != row[:-1], True]) if len(row) else ()
+    return (slice(first, end) for first, end in pairwise(edges))
 
 
-def _counts(scores: np.ndarray, score: np.ndarray, pools: np.ndarray) -> tuple[list[int], list[int], list[int], list[int]]:
+def _compared(scores: np.ndarray, score: np.ndarray, pools: np.ndarray) -> tuple[list[int], list[int], list[int], list[int]]:
     """Candidates that score higher / equal (itself excluded) in a relevant candidate's own pool, and the same over all.
 
-    scores: [N] of one question; score: [k, 1] of its relevant candidates; pools: [k, 2] begin and end of the candidates of their languages.
+    scores: [N] of one question; score: [k] of its relevant candidates; pools: [k, 2] begin and end of the candidates of their languages.
     """
-    higher, equal = scores > score, scores == score
+    higher, equal = scores > score[:, None], scores == score[:, None]
     above_own = [np.count_nonzero(each[begin:end]) for each, (begin, end) in zip(higher, pools, strict=True)]
     above_all = [np.count_nonzero(each) for each in higher]
     if np.count_nonzero(equal) == len(score):  # each equals itself alone, as nearly always
         return above_own, [0] * len(score), above_all, [0] * len(score)
     tied_own = [np.count_nonzero(each[begin:end]) - 1 for each, (begin, end) in zip(equal, pools, strict=True)]
     return above_own, tied_own, above_all, [np.count_nonzero(each) - 1 for each in equal]
+
+
+def _sorted(scores: np.ndarray, score: np.ndarray, pools: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """As `_compared`, each pool sorted once."""
+    above_own, tied_own = np.empty((2, len(score)), np.int32)
+    for begin, end in np.unique(pools, axis=0):
+        own = pools[:, 0] == begin
+        above_own[own], tied_own[own] = _above_and_tied(scores[begin:end], score[own])
+    return above_own, tied_own, *_above_and_tied(scores, score)
+
+
+def _above_and_tied(pool: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[k] scores of the pool that are higher, and equal but for the candidate itself."""
+    pool = np.sort(pool)
+    first, end = (np.searchsorted(pool, score, side) for side in ("left", "right"))
+    return len(pool) - end, end - first - 1
 
 
 def _top(scores: np.ndarray, depth: int, task: RetrievalTask, start: int) -> np.ndarray:
