@@ -56,7 +56,9 @@ RESULTS = README.parent / "data" / "results" / "README.md"
 
 
 @pytest.mark.parametrize(
-    ("page", "kinds"), [(README, {"scores", "beside-a-mean"}), (RESULTS, {"scores", "claims", "mean-tested"})], ids=["README", "results"]
+    ("page", "kinds"),
+    [(README, {"scores", "beside-a-mean"}), (RESULTS, {"scores", "claims", "mean-tested", "methods", "many-languages"})],
+    ids=["README", "results"],
 )
 def test_numbers_of_the_pages_are_the_committed_results(page, kinds):
     from hybridir_utils.suite.reference import BLOCK, filled

@@ -24,6 +24,7 @@ from ..results.figures import FIGURES
 from ..results.findings import on_beside_a_mean, on_mean_tested, verdict
 from ..results.tables import markdown, score_table
 from ..studies.claims.judging import claims_markdown
+from ..studies.languages import on_highest, on_languages
 from .cells import INJECTED
 from .readers import markdown_tables
 from .records import OK, read_record
@@ -41,7 +42,12 @@ SMALL = 0.01  # of what a column spans: so far a value may move whose spread ove
 TESTED = ["mean_difference", "p_holm", "seed_low", "seed_high"]  # what `findings.verdict` reads
 NAMING = ("seed", "alpha", "step", "steps", "percentile", "languages", "claim")  # numbers that say which row it is
 IN_WORDS = ("evidence", "command", "note")  # sentences around numbers that stand in other columns, and how the run was called
-SENTENCES = {"beside-a-mean": ("debiasing", on_beside_a_mean), "mean-tested": ("debiasing_tests", on_mean_tested)}
+SENTENCES = {
+    "beside-a-mean": ("debiasing", on_beside_a_mean),
+    "mean-tested": ("debiasing_tests", on_mean_tested),
+    "methods": ("many_scores", on_highest),
+    "many-languages": ("many_languages", on_languages),
+}
 SCORES = ["Mo. mAP", "Cr. mAP", "Mul. mAP", "rank distance"]
 
 
