@@ -40,7 +40,7 @@ def parameters(path: Path):
 
 @pytest.mark.parametrize("rule", RULES)
 def test_keeps_every_rule_of_the_guard(path, rule):
-    assert list(RULES[rule](Notebook(path))) == []
+    assert list(RULES[rule](Notebook(path))) == [], "where JupyterLab saved into the file: git restore notebooks"
 
 
 def test_is_valid_and_part_of_the_suite(path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -44,7 +45,7 @@ def test_unknown_names_are_refused_with_the_nearest_and_the_file(changes, found,
     with pytest.raises(HybridIRError) as caught:
         load_profile("sample", changes)
     message = str(caught.value)
-    assert f"{found!r}" in message and "sample.toml" in message
+    assert f"{found!r}" in message and re.search(r"changes to \S*sample\.toml", message)
     assert nearest is None or f"did you mean {nearest!r}?" in message
 
 
@@ -89,7 +90,7 @@ def test_languages_may_be_written_in_any_form_and_what_is_no_code_is_refused(key
         ({"seeds": ["1"]}, "seeds.0 = '1'"),
         (
             {"languages": "en"},
-            "languages = 'en': expected a list; give it as --set 'languages=[…]', to papermill as -y 'languages: […]'",
+            "languages = 'en': expected a list, as ['en']; on the command line --set 'languages=[…]', to papermill -y 'languages: […]'",
         ),
         ({"languages": []}, "languages = ()"),
         ({"train_in_place": 1}, "train_in_place = 1"),
@@ -100,7 +101,14 @@ def test_languages_may_be_written_in_any_form_and_what_is_no_code_is_refused(key
 def test_wrong_types_and_ranges_are_refused_naming_key_value_and_file(changes, said):
     with pytest.raises(InputError) as caught:
         load_profile("sample", changes)
-    assert said in str(caught.value) and "sample.toml" in str(caught.value)
+    assert said in str(caught.value) and str(caught.value).startswith(f"changes to {files.PROFILES / 'sample.toml'}: ")
+
+
+def test_a_wrong_value_of_the_file_is_not_called_a_change(tmp_path):
+    mine = tmp_path / "mine.toml"
+    mine.write_text((files.PROFILES / "sample.toml").read_text(encoding="utf-8").replace("alpha = 0.5", "alpha = 5"), encoding="utf-8")
+    with pytest.raises(InputError, match=rf"^{re.escape(str(mine))}: alpha = 5: "):
+        load_profile(str(mine), {"steps": 5})
 
 
 def test_all_wrong_values_are_told_at_once():
@@ -308,6 +316,9 @@ def test_other_tasks_leave_the_profiles_shifted_ones_behind():
         load_profile("sample", {"tasks": ["worldfacts-test"], "shifted_tasks": ["worldfacts-shifted"]})
 
 
+KNOWN = ["profile", "alpha", "seeds"]
+
+
 @pytest.mark.parametrize("given, refused", [({"alpha": 0.3}, None), ({"alhpa": 0.3}, "alpha"), ({"steps": 5}, "seeds")])
 def test_a_parameter_that_papermill_puts_in_and_the_notebook_does_not_have_is_refused(tmp_path, given, refused):
     """papermill only warns; the value would change nothing. `steps` is a profile's, but not of this notebook's cell."""
@@ -316,8 +327,23 @@ def test_a_parameter_that_papermill_puts_in_and_the_notebook_does_not_have_is_re
     written = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
     nbformat.write(written, tmp_path / "x.ipynb")
     book = parameterize_notebook(load_notebook_node(str(tmp_path / "x.ipynb")), given)
-    cells = ["", *(cell.source for cell in book.cells)]
+    cells = ["", *(cell.source for cell in book.cells), "run = start(profile)"]
     if not refused:
-        return _refuse_unknown(cells)
+        return _refuse_unknown(cells, KNOWN)
     with pytest.raises(UnknownName, match=rf"unknown parameter of this notebook '{next(iter(given))}'.*{refused}"):
-        _refuse_unknown(cells)
+        _refuse_unknown(cells, KNOWN)
+
+
+@pytest.mark.parametrize("line, refused", [("alhpa = 0.3", "alpha"), ("seed = [7]", "seeds"), ("steps = 5", "seeds"), ("place = 'x'", "")])
+def test_a_misspelt_parameter_of_a_person_is_refused_and_not_once_it_is_mended(line, refused):
+    """In a kernel that ran the cell before, the right name still has its value: nothing else would tell."""
+    right, start = 'profile = "sample"\nalpha = 0.5\nseeds = [1]', "run = start(profile)"
+    cells = ["", right, start, f'profile = "sample"\n{line}  # mine', "profile = profile", start]
+    _refuse_unknown(cells, KNOWN)
+    _refuse_unknown([f'profile = "sample"\n{line}\n{start}'], KNOWN)  # a cell that starts a run itself is none of parameters
+    del cells[-2]
+    if not refused:
+        return _refuse_unknown(cells, KNOWN)
+    with pytest.raises(UnknownName, match=rf"'{line.split()[0]}' .did you mean '{refused}'.*Known: profile, alpha, seeds"):
+        _refuse_unknown(cells, KNOWN)
+    _refuse_unknown([*cells, right, start], KNOWN)

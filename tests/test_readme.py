@@ -86,6 +86,14 @@ def test_commands_of_the_pages_exist(page):
         _parser().parse_args(command.split())
 
 
+def test_profiles_that_pages_notebooks_and_catalogues_name_exist():
+    from hybridir_utils.base.files import NOTEBOOKS, PROFILES, ROOT
+
+    for place in [*PAGES, *NOTEBOOKS.glob("*.ipynb"), *PROFILES.glob("*.toml"), *(ROOT / "data").glob("*.toml")]:
+        for name in re.findall(r"--profile ([a-z]\w*)", place.read_text(encoding="utf-8")):
+            assert (PROFILES / f"{name}.toml").is_file(), f"{place.name}: --profile {name}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
 def test_pages_name_only_files_that_exist(page):
     for link in re.findall(r"\]\(((?!http)[^)#]+)\)", page.read_text(encoding="utf-8")):

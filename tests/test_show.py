@@ -88,7 +88,7 @@ def test_whole_numbers_stay_whole_beside_a_gap():
 
 
 def test_texts_stand_on_the_left_numbers_on_the_right_and_long_texts_wrap():
-    frame = pd.DataFrame({"n": [1], "word": ["ja"], "text": ["word " * 30]}, index=pd.Index(["x"], name="k"))
+    frame = pd.DataFrame({"n": ["1 of 2 (3 %)"], "word": ["ja"], "text": ["3 words " + "word " * 30]}, index=pd.Index(["x"], name="k"))
     html = re.sub(r"\s+", " ", show.table(frame).html)
     assert "text-align: right" in html and re.search(r"\.col1 \{ text-align: left; \}", html)
     assert re.search(r"\.col2 \{ text-align: left; white-space: normal", html) and ".col0 {" not in html

@@ -178,7 +178,8 @@ class Profile(BaseModel):
 
 
 def load_profile(name_or_path: str, changes: dict | None = None) -> Profile:
-    """Profile by name or TOML path, with single values changed; raises UnknownName or InputError before anything runs.
+    """Profile by name or TOML path, with single values changed; raises UnknownName or InputError before anything runs, and says whether
+    the file or a change of it is at fault.
 
     Changed `tasks` keep those of the profile's `shifted_tasks` that they still have after the first, unless the changes name others.
     """
@@ -186,7 +187,8 @@ def load_profile(name_or_path: str, changes: dict | None = None) -> Profile:
     values, changes = read_toml(path), changes or {}
     if "tasks" in changes and "shifted_tasks" in values:
         changes = {"shifted_tasks": [task for task in values["shifted_tasks"] if task in changes["tasks"][1:]], **changes}
-    return make_profile({**values, **changes}, str(path))
+    profile = make_profile(values, str(path))
+    return make_profile({**values, **changes}, f"changes to {path}") if changes else profile
 
 
 def make_profile(values: dict, where: str) -> Profile:
@@ -249,5 +251,6 @@ def _explain(problem: dict) -> str:
     if problem["type"] == "missing":
         return f"{key} is missing; notebooks/profiles/sample.toml shows a value"
     if problem["type"] == "tuple_type":
-        return f"{key} = {problem['input']!r}: expected a list; give it as --set '{key}=[…]', to papermill as -y '{key}: […]'"
+        found = repr(problem["input"])
+        return f"{key} = {found}: expected a list, as [{found}]; on the command line --set '{key}=[…]', to papermill -y '{key}: […]'"
     return f"{key} = {problem['input']!r}: {problem['msg']}"

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..base.errors import HybridIRError, UnknownName, warn_in_lines
+from ..base.errors import HybridIRError, UnknownName, did_you_mean, warn_in_lines
 from ..base.files import fingerprint, output_root, write_json
 from ..data.register import data_recipe
 from ..encode.opening import default_device
-from ..experiment.profile import load_profile
+from ..experiment.profile import Profile, load_profile
 from ..experiment.run import Run, changes_of, open_run, origin_of, run_command, save_table
 from ..experiment.sources import prompt_notes
 from ..experiment.stamps import stage_code
@@ -34,7 +34,8 @@ def start(profile: str, **parameters) -> Run:
 
     All values of the run stand in `about.json` beside the tables. A notebook that the suite does not execute says with which checkout it
     works, and warns where it lies in another. Quiets the libraries' progress and notices; errors and warnings of this package show a line
-    alone, and a table without rows is a sentence. Raises UnknownName for a parameter that papermill put in and the notebook does not have.
+    alone, and a table without rows is a sentence. Raises UnknownName for a parameter, of a person or put in by papermill, that the notebook
+    does not have.
     """
     from IPython import get_ipython
     from IPython.display import display
@@ -43,7 +44,7 @@ def start(profile: str, **parameters) -> Run:
     if shell := get_ipython():
         shell.set_custom_exc((HybridIRError, KeyboardInterrupt), _in_a_line)
         _say_what_is_empty(shell)
-        _refuse_unknown(shell.user_ns.get("In", []))
+        _refuse_unknown(shell.user_ns.get("In", []), ["profile", *parameters])
     run, by_hand = open_run(profile, **parameters), reads.FILE not in os.environ
     reads.set_origin(notebook=reads.origin().get("notebook", ""), **origin_of(run))
     reads.device(default_device())
@@ -73,16 +74,19 @@ def _values(run: Run, keys: Iterable[str]) -> Iterator[str]:
         yield f"{key} {_shown(values[key])}" + (f" (profile: {_shown(own[key])})" if key in changed else "")
 
 
-def _refuse_unknown(cells: list[str]) -> None:
-    """Raises UnknownName for a parameter that papermill put in and the parameters cell before it does not have: it would change nothing.
+def _refuse_unknown(cells: list[str], known: list[str]) -> None:
+    """Raises UnknownName for a parameter that the notebook does not have: it would change nothing, and the right name would keep its value.
 
-    cells: sources of those that ran.
+    cells: sources of those that ran. known: the notebook's parameters. Every name counts that papermill put in; of those that a person
+    set beside the profile the misspelt ones, and keys of a profile: a cell may have names of its own.
     """
-    place = next((place for place, cell in enumerate(cells) if cell.startswith("# Parameters\n")), 0)
-    known = [name for cell in cells[:place] for name in _assigned(cell)]
-    for name in _assigned(cells[place]) if place else ():
-        if name not in known:
-            raise UnknownName("parameter of this notebook", name, known)
+    put_in = [cell for cell in cells if cell.startswith("# Parameters\n")]
+    by_hand = [cell for cell in cells[:-1] if known[0] in _assigned(cell) and cell not in put_in]
+    for cell in (*by_hand[-1:], *put_in[-1:]):
+        for name in _assigned(cell):
+            meant = cell in put_in or name in Profile.model_fields or did_you_mean(name, known[1:]) != "."
+            if meant and name not in known:
+                raise UnknownName("parameter of this notebook", name, known)
 
 
 def _assigned(cell: str) -> list[str]:
