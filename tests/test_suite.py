@@ -69,6 +69,27 @@ def test_notebooks_run_in_order_in_processes_of_their_own_and_only_once(workplac
     assert said[2:] == ["01_first: up to date", "02_second: up to date"], "the variant has executed copies of its own"
 
 
+SLOW_TO_ANSWER = """
+import time
+handlers = get_ipython().kernel.shell_handlers
+answer = handlers["kernel_info_request"]
+
+async def answer_and_rest(*message):
+    await answer(*message)
+    time.sleep(2)
+
+handlers["kernel_info_request"] = answer_and_rest
+"""
+
+
+def test_a_kernel_that_is_slow_to_leave_its_last_message_ends_without_a_word(workplace, capfd):
+    """papermill has its answer, and ends the kernel, before that is through with it: so it is wherever a machine is busy."""
+    folder, run = workplace
+    notebook(folder, "01_first", SLOW_TO_ANSWER)
+    run_suite(run, only="01", say=silent)
+    assert capfd.readouterr().err == ""
+
+
 def test_what_decides_that_a_notebook_runs_again(workplace, executions):
     folder, run = workplace
     ran = executions

@@ -154,6 +154,7 @@ def main(notebook: str, output: str, parameters: str, sockets: str) -> int:
             progress_bar=False,
             log_output=False,
             config=Config({"KernelManager": kernel}),
+            kernel_manager_class=_without_interrupt(),
             on_cell_start=_teller(Path(notebook), place),
         )
     except papermill.PapermillExecutionError:
@@ -164,6 +165,21 @@ def main(notebook: str, output: str, parameters: str, sockets: str) -> int:
         place.unlink(missing_ok=True)
         _drop_progress(Path(output))
     return 0
+
+
+def _without_interrupt() -> type:
+    """A manager that ends a kernel by asking alone, where the library interrupts it before it asks.
+
+    papermill waits for the answer to its last message, which the kernel need not be through with by then: on a busy machine it would report
+    a KeyboardInterrupt on standard error, though all cells have ended well.
+    """
+    from jupyter_client import AsyncKernelManager
+
+    class Asking(AsyncKernelManager):
+        async def _async_interrupt_kernel(self) -> None:
+            """Nothing runs that could be interrupted."""
+
+    return Asking
 
 
 def _drop_progress(path: Path) -> None:
