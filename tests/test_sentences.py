@@ -76,6 +76,14 @@ def test_empty_and_blank_texts():
     assert sentence_spans("  \n", "en") == [(0, 3)]
 
 
+@pytest.mark.parametrize("run", [".", "?!", " ", "\n", " \n", "\u3000\t", "…)", "。”"])
+def test_a_run_of_marks_or_blanks_of_any_length_is_gone_through_once(run):
+    """Looked at anew from each of its characters, such a run takes the square or cube of its length: hours here."""
+    for language in ("en", "th"):
+        short, long = (sentence_spans(f"a{run * times}b", language) for times in (10, 100_000))
+        assert len(long) == len(short) and long[-1][1] == len(run) * 100_000 + 2
+
+
 @given(text=st.text(alphabet='ab AB1.!?…。।;("”)\n\tซึ่ง', max_size=60), language=st.sampled_from([*XQUAD_R_LANGUAGES, "fr", "xx"]))
 def test_spans_tile_any_text(text, language):
     spans = sentence_spans(text, language)

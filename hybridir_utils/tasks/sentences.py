@@ -68,10 +68,12 @@ def _starts(text: str, language: str) -> Iterable[int]:
 @cache
 def _pattern(language: str) -> regex.Pattern:
     narrow = NARROW + (GREEK_QUESTION_MARKS if language == "el" else "")
-    thai = rf"|\s+(?={'|'.join(THAI_OPENERS)})" if language == "th" else ""
-    closers = rf"[{regex.escape(CLOSERS)}]*"
+    thai = rf"|(?<!\s)\s++(?={'|'.join(THAI_OPENERS)})" if language == "th" else ""
+    closers = rf"[{regex.escape(CLOSERS)}]*+"
     broad = BROAD if language.startswith("zh") else f"(?:{BROAD}|{WIDE_STOP})"
-    return regex.compile(rf"(?V1){broad}+{closers}\s*|[{narrow}]+{closers}(?:\s+|(?=[{UNSPACED}]))|\s*\n\s*\n\s*{thai}")
+    # A run of marks or blanks is looked at from its first character alone and never given back in part: else a thousand dots take seconds.
+    marks, blank_line = rf"(?<![{narrow}])[{narrow}]++", r"(?<!\s)[^\S\n]*+\n[^\S\n]*+\n\s*+"
+    return regex.compile(rf"(?V1){broad}++{closers}\s*+|{marks}{closers}(?:\s++|(?=[{UNSPACED}]))|{blank_line}{thai}")
 
 
 def _is_inside(text: str, match: regex.Match, language: str) -> bool:
