@@ -138,7 +138,18 @@ def test_what_the_layout_cannot_carry_is_refused_before_writing(tmp_path):
     alone = RetrievalTask("alone", task.queries, task.candidates, task.relevance[task.relevance["query"] == "de:q1"])
     with pytest.raises(InputError, match=r"1 queries such as 'en:q1' have no relevant candidate"):
         write_beir(alone, tmp_path / "x")
+    german = task.relevance[task.relevance["candidate"] != "zh:0:0"]
+    own = RetrievalTask("own", task.queries, task.candidates.replace("zh:0:0", "de:q1"), german)
+    with pytest.raises(InputError, match="'de:q1' is a query and a candidate; rename one"):
+        write_beir(own, tmp_path / "x")
     assert not (tmp_path / "x").exists()
+
+
+def test_gains_are_read_back_to_the_last_digit(tmp_path):
+    task, gains = small_task(), [1234567.5, 0.1 + 0.2, 3.0]
+    write_beir(RetrievalTask("graded", task.queries, task.candidates, task.relevance.assign(gain=gains)), tmp_path)
+    assert (tmp_path / "qrels" / "test.tsv").read_text().endswith("\t3\n"), "BEIR's own readers take whole numbers"
+    assert read_beir(tmp_path).relevance["gain"].tolist() == gains
 
 
 LANGUAGES = ("de", "en", "es")

@@ -82,6 +82,12 @@ def test_a_function_is_an_encoder_and_is_asked_each_text_once_a_role(task):
     pd.testing.assert_frame_equal(found.table(), hy.evaluate(given, task).table())
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e-3, 1e30])
+def test_the_length_of_vectors_does_not_matter(task, size):
+    found = hy.rank_task(lambda texts, role: size * np.array(letters(texts, role)), task)
+    np.testing.assert_allclose(found.score, hy.rank_task(letters, task).score, rtol=1e-5)
+
+
 def nan_for_bread(texts, role):
     return [[np.nan if "bread" in text else 1.0] for text in texts]
 

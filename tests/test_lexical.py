@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hybridir_utils.rank.lexical import TIE_BREAK, bm25_scores, random_scores, tokenise
+from hybridir_utils.rank.lexical import TIE_BREAK, bm25, bm25_scores, random_scores, tokenise
 from hybridir_utils.rank.metrics import per_query, scores
 from hybridir_utils.rank.ranking import rank_task
 from hybridir_utils.tasks.retrieval_task import RetrievalTask
@@ -47,6 +47,10 @@ def task() -> RetrievalTask:
 )
 def test_tokens(text, tokens):
     assert tokenise(text) == tokens
+
+
+def test_passages_without_a_word_score_nothing():
+    assert bm25(["rome", "?!"], ["😀", "…"])(0, 2).tolist() == [[0, 0], [0, 0]]
 
 
 @pytest.mark.parametrize("make", [bm25_scores, lambda task: random_scores(task, seed=7)], ids=["bm25", "random"])

@@ -71,6 +71,11 @@ def test_names_are_switched_whole_and_the_longest_first():
     found = lexicon(("de",))
     assert switch("Zone in Switzerland: Central European Time.", found, Always()) == "Zone in Schweiz: Mitteleuropäische Zeit."
     assert switch("Germanyland is no country, but GERMANY is.", found, Always()) == "Germanyland is no country, but Deutschland is."
+    cities = lexicon(("el",))
+    assert (
+        switch("From Istanbul to \u0130stanbul and \u0130ZM\u0130R.", cities, Always())
+        == "From Κωνσταντινούπολη to \u0130stanbul and \u0130ZM\u0130R."
+    )
     assert "germany" in found and "Germany" not in found["germany"], "a name that is the same in English switches nothing"
 
 

@@ -5,6 +5,7 @@ open through mteb's own tasks, here from folders in their layouts.
 import json
 from collections import defaultdict
 
+import numpy as np
 import pandas as pd
 import pytest
 from hub_sets import FACTS, retrieval_parts, write_parts
@@ -58,6 +59,21 @@ def test_mteb_scores_our_tasks_as_we_do_in_each_setting(trained, task):
     tasks = hy.mteb_tasks(task)
     assert [each.metadata.name for each in tasks] == ["small-r-Mo", "small-r-Cr", "small-r-Mul"]
     assert tasks[1].metadata.eval_langs["ar-th"] == ["ara-Arab", "tha-Thai"] and len(tasks[1].metadata.eval_langs) == 6
+    assert_scored_alike(model, task, tasks)
+
+
+def test_gains_and_questions_that_stand_in_the_pool_count_in_mteb_too(trained, task):
+    """Graded judgements, and each question also a document under its own id, the first of its list if it were not left out."""
+    pool = pd.concat([task.candidates, task.queries])
+    gains = 1 + np.arange(len(task.relevance)) % 3
+    graded = RetrievalTask("graded", task.queries, pool, task.relevance.assign(gain=gains), skip_own=True)
+    assert_scored_alike(open_encoder(trained), graded, hy.mteb_tasks(graded))
+    halves = RetrievalTask("halves", task.queries, pool, task.relevance.assign(gain=gains / 2))
+    with pytest.raises(InputError, match=r"mteb takes whole numbers as gains, found 0\.5"):
+        hy.mteb_tasks(halves)
+
+
+def assert_scored_alike(model, task, tasks):
     found = mteb.evaluate(model, tasks, cache=None, overwrite_strategy="always", co2_tracker=False, show_progress_bar=False)
     ours = hy.evaluate(model, task)
     for each, (end, setting) in zip(found, SETTINGS.items(), strict=True):

@@ -95,6 +95,12 @@ def test_own_pairs_with_a_fault(tmp_path, change, error, message):
         read_pairs_jsonl(path)
 
 
+def test_own_pairs_that_stand_twice_name_their_file(tmp_path):
+    (tmp_path / "faq.jsonl").write_text("\n".join(json.dumps(ROW | {"language": code}) for code in ("no", "nb")), encoding="utf-8")
+    with pytest.raises(InputError, match=r"faq\.jsonl: \('.*', 'no'\) stands twice; an id has one pair a language"):
+        read_pairs_jsonl(tmp_path / "faq.jsonl")
+
+
 def test_pairs_may_lie_on_disk(tmp_path, monkeypatch):
     rows = [(str(n), str(n), "en", f"Why {n}?", f"So {n}.", "s") for n in range(25)]
     assert pairs_from_rows(rows, tmp_path / "pairs.arrow")[:] == pairs_from_rows(rows)[:]
@@ -231,6 +237,8 @@ def test_equal_passages_are_one_passage_whatever_their_ids():
     assert one_passage(rows_of(*SHARED))["passage_id"][:] == ["1", "1", "1", "1", "3", "4"]
     alone = rows_of(SHARED[0], SHARED[4])
     assert one_passage(alone) is alone
+    forms = [("a", "1", "en", "Caf\u00e9."), ("b", "2", "en", "\u00a0Cafe\u0301. \n"), ("c", "3", "en", "Caf\u00e9")]
+    assert one_passage(rows_of(*forms))["passage_id"][:] == ["1", "1", "3"], "blanks around it and Unicode's form tell no passage apart"
     texts = rows_of(*SHARED).add_column("negative", ["x"] * 6).add_column("negative_id", ["2", "9", "3", "", "2", "1"])
     assert one_passage(texts)["negative_id"][:] == ["1", "9", "3", "", "1", "1"], "a hard negative keeps the id of its passage"
 

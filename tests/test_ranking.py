@@ -166,6 +166,11 @@ def test_embeddings_that_are_not_finite_are_refused_with_their_row(side, value):
         dot_scores(vectors["query"], vectors["candidate"])
 
 
+def test_vectors_without_a_number_are_refused():
+    with pytest.raises(InputError, match=r"query vectors have shape \(4, 0\); expected .* at least one row and column"):
+        dot_scores(np.ones((4, 0)), np.ones((5, 0)))
+
+
 def test_vectors_of_two_widths_are_refused():
     with pytest.raises(InputError, match="3 wide, candidate vectors 4"):
         dot_scores(np.ones((2, 3)), np.ones((2, 4)))

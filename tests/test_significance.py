@@ -180,6 +180,15 @@ def test_seed_interval_is_scipys_and_pairs_the_seeds():
     assert row["note"] == ""
 
 
+def test_seeds_count_that_both_were_trained_with():
+    """What can be detected is told by the interval over seeds, whose quantile hangs on how many seeds it is over."""
+    gain = np.array([0.0, 1.0, 0.2, 0.7, 0.4])[:, None, None] + np.random.default_rng(1).normal(0, 0.05, (5, 30, 1))
+    alike, more = (only(compare(table(base=np.zeros((2, 30, 1)), hybrid=gain[:seeds]), "base", resamples=99)) for seeds in (2, 5))
+    assert (alike["n_seeds"], more["n_seeds"]) == (2, 2)
+    assert (alike["seed_low"], alike["seed_high"]) == pytest.approx((more["seed_low"], more["seed_high"]))
+    assert smallest_detectable(more) == pytest.approx(smallest_detectable(alike))
+
+
 def test_one_seed_gives_no_spread_and_says_so():
     per_query = table(base=np.zeros((1, 5, 1)), hybrid=np.ones((1, 5, 1)))
     row = only(compare(per_query, "base", resamples=99))

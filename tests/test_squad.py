@@ -122,6 +122,10 @@ FAULTS = {
         lambda d: paragraph_of(d).update(sentences=["a", "b"], sentence_breaks=[[0, 19], [20, 99]]),
         "in order, inside the context",
     ),
+    "no number": (
+        lambda d: paragraph_of(d).update(sentences=["a", "b"], sentence_breaks=[[0, 19], [20, float("inf")]]),
+        "in order, inside the context",
+    ),
     "between breaks": (
         lambda d: paragraph_of(d).update(sentences=["Par", "s is"], sentence_breaks=[[0, 3], [4, 8]]),
         r"an answer between two sentence breaks .such as paragraph 0, question 'q1': it starts at 31",
@@ -210,6 +214,8 @@ def test_running_numbers_as_ids_of_two_languages_are_warned_of(tmp_path, english
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         squad_folder(folder)
+        long = write(tmp_path / "long", "en", document(ENGLISH, [question("9" * 5000, "Where is Rome?", "Italy", ENGLISH)]))
+        assert squad_folder(long).queries["group"][0] == "9" * 5000, "longer than Python reads a number"
     with pytest.warns(UserWarning, match=r"the ids of de, en look like running numbers.*put the language before each id \(de-1\)"):
         squad_folder(write(folder, "de", document(GERMAN, [question(1, "Wo liegt Rom?", "Italien", GERMAN)])))
 

@@ -17,7 +17,8 @@ def frames(**changes):
         "candidates": [("c-en", "c", "en", "answer"), ("c-de", "c", "de", "Antwort"), ("d-en", "d", "en", "answer")],
         "relevance": [("q-en", "c-de"), ("q-en", "c-en"), ("q-vi", "c-en")],
     } | changes
-    return [pd.DataFrame(rows[kind], columns=COLUMNS if kind != "relevance" else ["query", "candidate"]) for kind in rows]
+    judged = ["query", "candidate", "gain"][: max(map(len, rows["relevance"]), default=2)]
+    return [pd.DataFrame(rows[kind], columns=COLUMNS if kind != "relevance" else judged) for kind in rows]
 
 
 def test_rows_are_kept_in_language_order_and_equal_texts_stay_apart():
@@ -75,6 +76,12 @@ def test_task_from_pairs_takes_every_translation_as_relevant_and_a_shared_passag
         ({"queries": [("q-en", "q", "en", "ask"), ("q-en", "q", "de", "frag")]}, "queries id 'q-en' stands twice"),
         ({"candidates": [("c-en", "c", "en", "a"), ("c-de", "c", "de", " \n")]}, "candidates 'c-de' has no text .1 such"),
         ({"candidates": [("c-en", "c", "en", None), ("c-de", "c", "de", "a")]}, "candidates 'c-en' has no text"),
+        ({"candidates": [("c-en", "c", float("nan"), "a"), ("c-de", "c", "de", "a")]}, "candidates 'c-en' has no language"),
+        (
+            {"relevance": [("q-en", "c-en", 1.0), ("q-en", "c-de", 0.0)]},
+            r"relevance has {.*'c-de', 'gain': 0.0}; a gain is a number above 0",
+        ),
+        ({"relevance": [("q-en", "c-en", float("nan"))]}, "relevance has {.*'gain': nan}; a gain is a number above 0"),
         ({"relevance": [("q-en", "c-fr")]}, "relevance names candidate 'c-fr', which is not among its candidates"),
         ({"relevance": [("q-fr", "c-en")]}, "relevance names query 'q-fr', which is not among its queries"),
         ({"relevance": [("q-en", "c-en")] * 2}, r"relevance lists .'q-en', 'c-en'. twice"),

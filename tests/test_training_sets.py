@@ -152,6 +152,16 @@ def test_equal_passages_and_right_ones_of_one_question_are_one_number(folders):
     assert passage["mmarco:3"] == passage["mmarco:4"] != passage["mmarco:0"]  # question 3 has two right passages
 
 
+def test_questions_whose_passage_the_collection_lacks_share_none(folders, tmp_path):
+    """An incomplete collection: each passage keeps a number of its own, so that batches of them can be filled."""
+    folder = make_folders(tmp_path)
+    lost = [(question, 900 + question, right) for question, right, _ in MARCO_TRIPLES]
+    table = folder / "mmarco" / "data" / "triples.train.ids.small.tsv"
+    table.write_text("".join("\t".join(map(str, triple)) + "\n" for triple in MARCO_TRIPLES + lost))
+    before, after = (rows("mmarco", str(place)).groupby("passage_id")["id"].agg(list) for place in (folders, folder))
+    assert sorted(before) == sorted(after)
+
+
 def test_a_given_negative_is_never_a_right_passage(folders):
     for name in TRAINING_SETS:
         frame = rows(name, folders, MARCO if name == "mmarco" else ("en",), negatives=True)

@@ -51,7 +51,7 @@ def read_pairs_jsonl(path: Path) -> Dataset:
     large = path.is_file() and path.stat().st_size > IN_MEMORY
     store = output_root() / "data" / "runs" / "own_pairs" / f"{file_fingerprint(path)[:16]}.arrow" if large else None
     pairs = stored(_tables(_own_rows(path, given), PAIR_COLUMNS + NEGATIVE_COLUMNS), store)
-    return one_passage(check_pairs(pairs if given else pairs.remove_columns(NEGATIVE_COLUMNS)))
+    return one_passage(check_pairs(pairs if given else pairs.remove_columns(NEGATIVE_COLUMNS), str(path)))
 
 
 def drawn_size(count: int, most: int = 0, share: float = 1.0) -> int:
@@ -79,9 +79,13 @@ def draw_pairs(pairs: Dataset, most: int = 0, share: float = 1.0, seed: int = 0)
 
 
 def one_passage(pairs: Dataset) -> Dataset:
-    """The pairs with one `passage_id` for passages that are equal in some language, whatever ids they had, and for their translations."""
+    """The pairs with one `passage_id` for passages that are equal in some language, whatever ids they had, and for their translations.
+
+    Blanks around a passage and the form of its Unicode tell none apart.
+    """
     (given, names), (language, _) = codes(pairs, "passage_id"), codes(pairs, "language")
-    texts = [pd.util.hash_array(chunk["passage"].to_numpy(), categorize=False) for chunk in chunks(pairs, ["passage"])]
+    plain = (pc.utf8_normalize(pc.utf8_trim_whitespace(chunk["passage"]), "NFC") for chunk in chunks(pairs, ["passage"]))
+    texts = [pd.util.hash_array(passages.to_numpy(), categorize=False) for passages in plain]
     of_text = pd.factorize(np.concatenate(texts) + language.astype(np.uint64))[0]  # 64 bits: no two of 40 M meet by chance
     group_of_id = np.empty(len(names), dtype=np.int64)
     group_of_id[given] = answer_groups(given, of_text)
@@ -179,22 +183,22 @@ def _with_empty(part: Dataset, columns: list[str]) -> Dataset:
     return part.with_format("arrow").map(add, batched=True, batch_size=CHUNK).with_format(None) if lacking else part
 
 
-def check_pairs(pairs: Dataset) -> Dataset:
+def check_pairs(pairs: Dataset, where: str = "parallel pairs") -> Dataset:
     """The same pairs; raises InputError naming the row when a column is missing, a text is empty, or (id, language) stands twice.
 
-    Hard negatives (NEGATIVE_COLUMNS) may be there, and may be empty texts, but not null.
+    where: what they were read from. Hard negatives (NEGATIVE_COLUMNS) may be there, and may be empty texts, but not null.
     """
     missing = [column for column in PAIR_COLUMNS if column not in pairs.column_names]
     if missing:
-        raise InputError(f"parallel pairs: column {missing[0]!r} is missing; expected {', '.join(PAIR_COLUMNS)}.")
+        raise InputError(f"{where}: column {missing[0]!r} is missing; expected {', '.join(PAIR_COLUMNS)}.")
     if not len(pairs):
-        raise InputError("parallel pairs: no rows; check the file or folder they were read from.")
-    _check_texts(pairs)
-    _check_once(pairs)
+        raise InputError(f"{where}: no rows; check the file or folder they were read from.")
+    _check_texts(pairs, where)
+    _check_once(pairs, where)
     return pairs
 
 
-def _check_texts(pairs: Dataset) -> None:
+def _check_texts(pairs: Dataset, where: str) -> None:
     """Raise InputError with the first row that lacks a text, column by column."""
     columns = [*PAIR_COLUMNS, *(column for column in NEGATIVE_COLUMNS if column in pairs.column_names)]
     first, faults, start = {}, Counter(), 0
@@ -208,7 +212,7 @@ def _check_texts(pairs: Dataset) -> None:
     column = next((column for column in columns if column in first), None)
     if column:
         row = first[column]
-        raise InputError(f"parallel pairs: row {row} (id {pairs[row]['id']!r}) has no {column}; {faults[column]} such rows.")
+        raise InputError(f"{where}: row {row} (id {pairs[row]['id']!r}) has no {column}; {faults[column]} such rows.")
 
 
 def _is_blank(texts: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -216,11 +220,11 @@ def _is_blank(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.or_(pc.equal(pc.binary_length(texts), 0), pc.utf8_is_space(texts)).fill_null(True)
 
 
-def _check_once(pairs: Dataset) -> None:
+def _check_once(pairs: Dataset, where: str = "parallel pairs") -> None:
     """Raise InputError when an (id, language) stands twice."""
     (ids, _), (languages, names) = codes(pairs, "id"), codes(pairs, "language")
     keys = ids * np.int64(len(names)) + languages
     ordered = np.sort(keys)
     if (ordered[1:] == ordered[:-1]).any():
         row = pairs[int(pd.Series(keys).duplicated().argmax())]
-        raise InputError(f"parallel pairs: ({row['id']!r}, {row['language']!r}) stands twice; an id has one pair a language.")
+        raise InputError(f"{where}: ({row['id']!r}, {row['language']!r}) stands twice; an id has one pair a language.")

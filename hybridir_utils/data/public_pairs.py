@@ -368,13 +368,19 @@ def _column(table: Dataset, column: str) -> np.ndarray:
 
 
 def _passage_numbers(collection: Texts, query: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """([n], [n]) numbers of the right and the wrong passages: equal texts, and right passages of one question, share a number."""
+    """([n], [n]) numbers of the right and the wrong passages: equal texts, and right passages of one question, share a number.
+
+    A passage that the collection lacks has one of its own: as text 0, it would join the answers of all questions that lack theirs.
+    """
     equal, queries = collection.equal(), pd.factorize(query)[0].astype(np.int64)
-    right, wrong = (np.where(rows >= 0, equal[rows], 0) for rows in (collection.rows(positive), collection.rows(negative)))
-    answer = np.unique(queries * len(equal) + right)
-    groups = answer_groups(answer // len(equal), answer % len(equal))
-    number = groups.max() + 1 + np.arange(len(equal))  # of passages that answer nothing
-    number[answer % len(equal)] = groups
+    sides = [(ids, collection.rows(ids)) for ids in (positive, negative)]
+    lacking = np.unique(np.concatenate([ids[rows < 0] for ids, rows in sides]))
+    right, wrong = (np.where(rows >= 0, equal[rows], len(equal) + np.searchsorted(lacking, ids)) for ids, rows in sides)
+    count = len(equal) + len(lacking)
+    answer = np.unique(queries * count + right)
+    groups = answer_groups(answer // count, answer % count)
+    number = groups.max() + 1 + np.arange(count)  # of passages that answer nothing
+    number[answer % count] = groups
     return number[right], number[wrong]
 
 

@@ -47,7 +47,8 @@ def unit_rows(vectors: np.ndarray) -> np.ndarray:
     vectors = np.asarray(vectors, np.float32)
     if vectors.ndim != 2:
         raise InputError(f"vectors: expected an array [texts, width], found shape {list(vectors.shape)}.")
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    squares = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)  # in fp32 those of 1e20 are infinite, those of 1e-23 nothing
+    return vectors / np.maximum(np.sqrt(squares), np.finfo(np.float32).tiny).astype(np.float32)[:, None]
 
 
 def encode_task(model, task: RetrievalTask) -> TaskVectors:

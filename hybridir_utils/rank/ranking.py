@@ -225,8 +225,8 @@ def _top(scores: np.ndarray, depth: int, task: RetrievalTask, start: int) -> np.
 def finite_rows(kind: str, vectors: np.ndarray) -> np.ndarray:
     """The vectors in fp32. Raises InputError where they are no rows, or not all finite, naming the first."""
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-    if vectors.ndim != 2 or not len(vectors):
-        raise InputError(f"{kind} vectors have shape {vectors.shape}; expected [rows, width] with at least one row.")
+    if vectors.ndim != 2 or not vectors.size:
+        raise InputError(f"{kind} vectors have shape {vectors.shape}; expected [rows, width] with at least one row and column.")
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(bad):
         raise InputError(f"{kind} vectors: row {bad[0]} holds NaN or infinite values ({len(bad)} such rows); encode it again in fp32.")

@@ -181,14 +181,15 @@ def _t_quantile(share: float, values: int) -> float:
 
 
 def seed_interval(per_seed: pd.Series, strategy: str, baseline: str) -> dict:
-    """n_seeds, the 95 % t-interval of strategy - baseline over the seeds both have (seed_low, seed_high), and a note below two of them.
+    """The 95 % t-interval of strategy - baseline over the seeds both have (seed_low, seed_high), a note below two of them, and n_seeds: how
+    many these are, and where there are none the strategy's own.
 
     per_seed: a value by strategy and seed.
     """
     differences = (per_seed[strategy] - per_seed[baseline]).dropna().to_numpy()
     low, high = _t_interval(differences)
     note = "" if len(differences) > 1 else f"{len(differences)} shared seed(s): the test says nothing about other training runs"
-    return {"n_seeds": per_seed[strategy].size, "seed_low": low, "seed_high": high, "note": note}
+    return {"n_seeds": len(differences) or per_seed[strategy].size, "seed_low": low, "seed_high": high, "note": note}
 
 
 def _t_interval(values: np.ndarray) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -64,18 +65,22 @@ def unnamed_groups(task: RetrievalTask) -> str:
 def write_beir(task: RetrievalTask, folder: Path) -> None:
     """Write the task so that `read_beir(folder)` gives it back; the qrels come last, so that a folder with them is complete.
 
-    Raises InputError when an id has a tab or line break, or a query has no relevant candidate: the layout cannot carry either.
+    Raises InputError when an id has a tab or line break, a query has no relevant candidate, or one has the id of a candidate that is to
+    stand in its lists: the layout cannot carry either.
     """
     unjudged = sorted(set(task.queries["id"]) - set(task.relevance["query"]))
     if unjudged:
         raise InputError(f"task {task.name}: {len(unjudged)} queries such as {unjudged[0]!r} have no relevant candidate; drop them first.")
     for frame in (task.candidates, task.queries):
         _check_ids(task.name, frame["id"])
+    if not task.skip_own and len(own := replace(task, skip_own=True).own_pairs):
+        raise InputError(f"task {task.name}: {task.queries['id'][own[0, 0]]!r} is a query and a candidate; rename one of them.")
     folder = Path(folder)
     write_text_atomically(folder / "corpus.jsonl", _lines(task.candidates.assign(title="")))
     write_text_atomically(folder / "queries.jsonl", _lines(task.queries))
     judged = task.relevance if "gain" in task.relevance else task.relevance.assign(gain=1)
-    rows = (f"{query}\t{candidate}\t{gain:g}" for query, candidate, gain in judged[["query", "candidate", "gain"]].itertuples(index=False))
+    judged = judged[["query", "candidate", "gain"]].astype({"gain": float})
+    rows = (f"{query}\t{candidate}\t{f'{gain}'.removesuffix('.0')}" for query, candidate, gain in judged.itertuples(index=False))
     write_text_atomically(folder / "qrels" / "test.tsv", "\n".join([QRELS_HEADER, *rows]) + "\n")
 
 

@@ -145,12 +145,14 @@ def mteb_tasks(task: RetrievalTask) -> list:
     """mteb tasks `<name>-Mo`, `-Cr` and `-Mul`, of the settings that the task has; their data are held in memory.
 
     mteb encodes each subset by itself: wrap the model in `mteb.models.CachedEmbeddingWrapper` to encode every text once. Prompts are the
-    model's own. Raises InputError where the package mteb is missing.
+    model's own. Raises InputError where the package mteb is missing, and for gains that are no whole numbers, which mteb does not take.
     """
     try:
         import mteb  # noqa: F401
     except ModuleNotFoundError:
         raise InputError("tasks for mteb need the package mteb; install it with `pip install mteb`.") from None
+    if task.gains is not None and (task.gains % 1).any():
+        raise InputError(f"task {task.name}: mteb takes whole numbers as gains, found {task.gains[task.gains % 1 > 0][0]:g}; scale them.")
     parts = {end: dict(_parts(task, setting)) for end, setting in SETTINGS.items()}
     return [_as_mteb(f"{task.name}-{end}", task, subsets) for end, subsets in parts.items() if subsets]
 
@@ -182,6 +184,8 @@ def _as_mteb(name: str, task: RetrievalTask, subsets: dict[str, tuple[str, str]]
             main_score="map_at_1000",
         )
 
+        ignore_identical_ids = len(task.own_pairs) > 0
+
         def load_data(self, *rest, **options) -> None:
             self.dataset = {subset: {SPLIT: _data(task, *languages)} for subset, languages in subsets.items()}
             self.data_loaded = True
@@ -199,7 +203,8 @@ def _data(task: RetrievalTask, asked: str, pool: str) -> dict:
     queries = queries[queries["id"].isin(relevant["query"])]
     sides = {"queries": queries, "corpus": candidates}
     sides = {side: Dataset.from_pandas(frame[["id", "text"]], preserve_index=False) for side, frame in sides.items()}
-    judged = {query: dict.fromkeys(rows["candidate"], 1) for query, rows in relevant.groupby("query")}
+    gains = (relevant["gain"] if "gain" in relevant else pd.Series(1, relevant.index)).astype(int)
+    judged = {query: dict(zip(rows["candidate"], gains[rows.index].tolist(), strict=True)) for query, rows in relevant.groupby("query")}
     return {**sides, "relevant_docs": judged, "top_ranked": None}
 
 

@@ -28,7 +28,7 @@ class RetrievalTask:
     relevance: frame with columns query, candidate (ids) and, where relevance is graded, gain (a number above 0). Rows are kept in language
     order of `languages`, so that the candidates of one language are contiguous. skip_own: a candidate with a question's own id is left out
     of its lists, unless it is relevant to it (BEIR's sets whose questions stand in the corpus). Raises InputError naming the row when ids
-    repeat, a text is empty, or relevance names an unknown id.
+    repeat, a text is empty, or relevance names an unknown id or a gain that is not above 0.
     """
 
     name: str
@@ -38,12 +38,13 @@ class RetrievalTask:
     skip_own: bool = False
 
     def __post_init__(self):
-        order = {language: i for i, language in enumerate(self.languages)}
-        for kind in ("queries", "candidates"):
-            frame = getattr(self, kind)[TEXT_COLUMNS]
+        sides = {kind: getattr(self, kind)[TEXT_COLUMNS] for kind in ("queries", "candidates")}
+        for kind, frame in sides.items():
             if frame.empty:
                 raise InputError(f"task {self.name}: no {kind}; expected at least one row. Check the folder it was read from.")
             check_texts(f"task {self.name}", kind, frame)
+        order = {language: i for i, language in enumerate(self.languages)}
+        for kind, frame in sides.items():
             frame = frame.iloc[np.argsort(frame["language"].map(order).to_numpy(), kind="stable")]
             object.__setattr__(self, kind, frame.reset_index(drop=True))
         _check_relevance(self)
@@ -238,3 +239,6 @@ def _check_relevance(task: RetrievalTask) -> None:
         query, candidate = pairs[repeated[0]]
         row = {"query": task.queries["id"][query], "candidate": task.candidates["id"][candidate]}
         raise InputError(f"task {task.name}: relevance lists ({row['query']!r}, {row['candidate']!r}) twice; keep one.")
+    if task.gains is not None and not (task.gains > 0).all():
+        row = task.relevance[~(task.relevance["gain"] > 0)].iloc[0].to_dict()
+        raise InputError(f"task {task.name}: relevance has {row}; a gain is a number above 0. Drop what is not relevant.")

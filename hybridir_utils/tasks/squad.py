@@ -90,7 +90,11 @@ def squad_folder(folder: Path, bad_share: float = BAD_SHARE) -> RetrievalTask:
 def _warn_of_counters(folder: Path, files: dict[str, list[Paragraph]]) -> None:
     """Ids that are running numbers in several languages may be each file's own, and the questions unrelated."""
     ids = {language: [q.id for paragraph in paragraphs for q in paragraph.questions] for language, paragraphs in files.items()}
-    counters = [language for language, own in ids.items() if all(map(str.isdecimal, own)) and max(map(int, own)) < 2 * len(own)]
+    counters = [
+        language
+        for language, own in ids.items()
+        if all(id_.isdecimal() and len(id_) < 20 for id_ in own) and max(map(int, own)) < 2 * len(own)
+    ]
     if len(counters) > 1:
         warnings.warn(
             f"{folder}: the ids of {', '.join(counters)} look like running numbers; questions with the same id count as translations of "
@@ -199,7 +203,7 @@ def _breaks(value: dict, place: str, problems: list[str]) -> tuple[tuple[int, in
         edges = [int(edge) for pair in breaks for edge in pair]
         fine = len(edges) == 2 * len(sentences) > 0 and edges == sorted(edges) and edges[0] >= 0 and edges[-1] <= len(value["context"])
         fine = fine and all(isinstance(text, str) and text.strip() for text in sentences)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         fine = False
     if not fine:
         problems.append(f"{place}: 'sentences' and 'sentence_breaks' must be equally long, in order, inside the context and not empty")

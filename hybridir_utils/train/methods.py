@@ -98,8 +98,8 @@ def switch(text: str, found: dict[str, Sequence[str]], rng: np.random.Generator)
     """The text with each name of the lexicon, whole words only, put into another language with probability SWITCHED."""
 
     def draw(match: re.Match) -> str:
-        names = found[match.group().lower()]
-        return names[rng.integers(len(names))] if rng.random() < SWITCHED else match.group()
+        names = found.get(match.group().lower())  # none of `İstanbul`, which the pattern takes for `istanbul`
+        return names[rng.integers(len(names))] if names and rng.random() < SWITCHED else match.group()
 
     return _pattern(tuple(found)).sub(draw, text)
 
