@@ -245,8 +245,21 @@ def test_another_seed_or_base_keeps_the_question(browser):
     assert columns(browser)["hybrid"] != before[1]["hybrid"]
     choose(browser, "base", "unaligned")
     assert text(browser, "#question") == before[0] and columns(browser)["untrained"] != before[1]["untrained"]
+    choose(browser, "task", "second")
+    assert text(browser, "#question") == before[0], "the two tasks ask the same"
     choose(browser, "language", "en")
     assert text(browser, "#hits") == "1 of 3 found" and browser.run("document.querySelector('h1').lang") == "en"
+
+
+@needs_chromium
+def test_a_task_that_asks_something_else_begins_with_its_first_question(evaluations, tasks, questions, opened, tmp_path):
+    asked = [f"Question {n}?" for n in range(6)]
+    other = tasks | {"second": replace(tasks["second"], queries=tasks["second"].queries.assign(text=asked))}
+    (tmp_path / "other.html").write_text(question_page(evaluations, other, questions), encoding="utf-8")
+    shown(opened, tmp_path / "other.html")
+    opened.click("#next"), opened.click("#next")
+    choose(opened, "task", "second")
+    assert (text(opened, "#question"), text(opened, "#hits")) == ("Question 0?", "1 of 6 found")
 
 
 @needs_chromium
@@ -292,13 +305,17 @@ def test_relevant_candidates_are_told_by_a_mark_and_a_word(browser, evaluations,
 
 
 @needs_chromium
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [240, 390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_any_window_and_reads_in_both_schemes(opened, page, width, scheme):
+    """240: what JupyterLab leaves of a phone."""
     from test_report_page import CONTRASTS, LEAST_CONTRAST
 
     shown(opened, page, width=width, scheme=scheme)
     assert opened.run("document.documentElement.scrollWidth") == width
+    assert opened.run("[...document.querySelectorAll('button')].map(button => button.clientHeight < 40)") == [True, True], "one line each"
+    opened.run("document.querySelector('main').style.height = '3000px', scrollTo(0, 2000)")
+    assert opened.run("document.querySelector('#controls').getBoundingClientRect().bottom") < 200, "and never most of a small window"
     assert min(opened.run(CONTRASTS).values()) >= LEAST_CONTRAST
 
 

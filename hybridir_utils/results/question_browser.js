@@ -22,7 +22,9 @@ function fill(id, names) {
 const named = values => Object.fromEntries(values.map(value => [value, value]));
 
 function chooseTask() {
+  const before = task?.texts[hits[place]];
   task = tasks[at("task").value];
+  if (task.texts[hits[place]] !== before) hits = []; // which counted another task's questions
   task.plain ??= task.texts.map(plain);
   fill("base", named([...new Set(task.lists.map(list => list.base))].filter(base => base !== task.reference)));
   fill("language", { "": "all", ...named([...new Set(task.languages)].sort()) });
