@@ -67,7 +67,7 @@ def test_gains_and_questions_that_stand_in_the_pool_count_in_mteb_too(trained, t
     pool = pd.concat([task.candidates, task.queries])
     gains = 1 + np.arange(len(task.relevance)) % 3
     graded = RetrievalTask("graded", task.queries, pool, task.relevance.assign(gain=gains), skip_own=True)
-    assert_scored_alike(open_encoder(trained), graded, hy.mteb_tasks(graded))
+    assert_scored_alike(open_model(trained), graded, hy.mteb_tasks(graded))
     halves = RetrievalTask("halves", task.queries, pool, task.relevance.assign(gain=gains / 2))
     with pytest.raises(InputError, match=r"mteb takes whole numbers as gains, found 0\.5"):
         hy.mteb_tasks(halves)

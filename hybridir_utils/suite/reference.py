@@ -47,6 +47,7 @@ SENTENCES = {
     "mean-tested": ("debiasing_tests", on_mean_tested),
     "methods": ("many_scores", on_highest),
     "many-languages": ("many_languages", on_languages),
+    "many-beside-a-mean": ("many_debiasing", on_beside_a_mean),
 }
 SCORES = ["Mo. mAP", "Cr. mAP", "Mul. mAP", "rank distance"]
 
