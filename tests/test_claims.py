@@ -210,6 +210,22 @@ def test_a_difference_that_seeds_do_not_share_supports_nothing():
     assert re.search(r"over seeds \[-0\.\d+, \+0\.\d+\], p 0\.0", found.evidence), found.evidence
 
 
+def test_a_difference_that_seeds_do_not_share_contradicts_nothing():
+    """The other way round: hybrid .05 behind on average, its whole interval over questions below 0, and one seed says the reverse."""
+    pools = questions({"hybrid": (0.85, 0.65, 0.50, 430)}, spread=0.1)
+    behind = comparisons(source(pools).tables["tests"], "hybrid", "X-Y", ["multilingual"])
+    assert all(c.high < 0 < c.seed_high for c in behind)
+    assert verdict(7, source(pools)).word == UNDECIDED
+
+
+@pytest.mark.parametrize(("seed_high", "word"), [(0.01, CONTRADICTED), (0.09, UNDECIDED), (np.nan, CONTRADICTED)])
+def test_too_little_is_shown_by_both_intervals(seed_high, word):
+    """Of published numbers there are no seeds, and the interval over languages decides."""
+    (c, *_) = comparisons(SUPPORTING["tests"], "hybrid", "X-Y", ["multilingual"])
+    ahead = replace(c, gain=0.02, low=0.01, high=0.03, seed_low=0.005, seed_high=seed_high)
+    assert rules._all_ahead([ahead], source(), lambda c: 0.05).word == word
+
+
 def test_one_base_that_fails_is_enough_against_claim_8():
     found = verdict(8, source(questions({"hybrid": (0.79, 0.65, 0.60, 290)}, bases=("labse",))))
     assert found.word == CONTRADICTED

@@ -143,7 +143,8 @@ def relevant_rows(search: Search, rows: pd.Series, name: str) -> pd.DataFrame:
     """The judgements with corpus rows for ids: columns query, row, relevance, of the passages that are there.
 
     rows: of `corpus_rows`. A passage judged irrelevant may be missing (pools of hard negatives leave some out); relevant ones that are
-    missing are left out with a warning, as published sets have some. Raises InputError where most are.
+    missing are left out with a warning, as published sets have some, and so are questions that no passage answers: every encoder would
+    score 0 on them. Raises InputError where most are missing.
     """
     row = search.qrels["candidate"].map(rows)
     relevant = search.qrels["relevance"] > 0
@@ -157,7 +158,8 @@ def relevant_rows(search: Search, rows: pd.Series, name: str) -> pd.DataFrame:
             raise InputError(f"{found}. Corpus and judgements are of different revisions, or one is cut off; fetch both again.")
         warnings.warn(f"{found}; they are left out.", stacklevel=2)
     table = search.qrels.assign(row=row).dropna(subset="row").astype({"row": np.int64})
-    return table[["query", "row", "relevance"]]
+    answered = table["query"].isin(table.loc[table["relevance"] > 0, "query"])
+    return table.loc[answered, ["query", "row", "relevance"]]
 
 
 def _check(search: Search) -> None:

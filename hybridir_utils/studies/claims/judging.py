@@ -157,7 +157,7 @@ NOTES = (
     f"*Ahead*: in a paired test over questions p is below {LEVEL:g}, and the interval of the difference over seeds excludes 0; else the "
     "two are *not clearly different*, or the first is *behind*. *p* is Holm-corrected, *d* the effect size d_z, [ ] a 95 % interval.",
     "A claim over several tasks and bases is *supported* where all of its comparisons hold, *contradicted* where one of them is the other "
-    "way round (or its whole interval below what is asked), and *undecided* where neither is shown; a comparison that is not clear says "
+    "way round (or both its intervals below what is asked), and *undecided* where neither is shown; a comparison that is not clear says "
     "what it could have shown in four of five cases, or that two one-sided tests find it practically equal.",
     "Claims 6 to 10 need two seeds at least: with one, a run's verdict is that nothing can be concluded. The paper's tables hold one run a "
     "model, and nobody can add to them: they are tested over languages, without an interval over seeds, and the evidence says so.",

@@ -9,6 +9,7 @@ from math import isnan
 from typing import NamedTuple
 
 import pandas as pd
+from numpy import fmax
 
 from ...experiment.evaluation import REFERENCE
 from ...rank.significance import clear_direction, practically_equal, smallest_detectable
@@ -217,14 +218,16 @@ def _judged(
 
 
 def _all_ahead(found: list[Comparison], source: Source, least_gain: Callable = lambda c: 0.0) -> Verdict:
-    """Supported when every comparison is ahead, by what is asked at least; contradicted when one is behind, or its whole interval below
-    what is asked; else undecided. All have to hold, so no correction beyond Holm's is needed.
+    """Supported when every comparison is ahead, by what is asked at least; contradicted when one is behind, or both its intervals below
+    the gain that is asked; else undecided. All have to hold, so no correction beyond Holm's is needed.
     """
 
     def part(c: Comparison) -> str:
-        if c.outcome == AHEAD and c.gain >= least_gain(c):
+        asked = least_gain(c)
+        if c.outcome == AHEAD and c.gain >= asked:
             return SUPPORTED
-        return CONTRADICTED if c.outcome == BEHIND or c.high < least_gain(c) else UNDECIDED
+        short = asked > 0 and fmax(c.high, c.seed_high) < asked  # where none is asked, `outcome` alone says what was shown
+        return CONTRADICTED if c.outcome == BEHIND or short else UNDECIDED
 
     words = [part(c) for c in found]
     holds = True if set(words) == {SUPPORTED} else False if CONTRADICTED in words else None
