@@ -14,6 +14,7 @@ import pytest
 import hybridir_utils as hy
 from hybridir_utils import library
 from hybridir_utils.base.errors import InputError, UnknownName
+from hybridir_utils.data.pairs import pairs_from_rows
 from hybridir_utils.provenance.fingerprints import package_imports, used_code, used_places
 from hybridir_utils.rank import bias, metrics, ranking
 from hybridir_utils.rank.debiasing import fit_centring
@@ -44,6 +45,19 @@ def test_importing_the_package_loads_no_library_and_names_its_functions():
     names, loaded = (line.split() for line in done.stdout.splitlines())
     assert set(hy.__all__) <= set(names) and names[0] == hy.__version__
     assert not {"torch", "pandas", "numpy", "datasets", "scipy"} & {name.split(".")[0] for name in loaded}
+
+
+def test_tasks_and_plans_show_what_they_are_in_a_line(task):
+    task_pairs = pairs_from_rows((f"{n}", f"{n}", language, "q", "p", "s") for n in range(8) for language in ("de", "en"))
+    assert repr(task) == "<RetrievalTask made-up: 16 questions, 16 candidates, languages de, en>"
+    plan = hy.plan_batches(task_pairs, "hybrid", steps=20, batch_size=4, seed=1)
+    mono = int((plan.kinds == 0).sum())
+    assert repr(plan) == f"<BatchPlan hybrid, seed 1: 20 batches of 4 pairs ({mono} mono, {20 - mono} cross)>"
+
+
+def test_a_misspelt_folder_is_told_as_a_folder():
+    with pytest.raises(UnknownName, match=r"unknown folder or task 'my-pol'.*Known: worldfacts-test"):
+        hy.read_task("my-pol")
 
 
 def test_every_name_of_the_face_is_the_librarys_and_documented():

@@ -14,7 +14,7 @@ from hybridir_utils.base.errors import InputError, UnknownName
 from hybridir_utils.base.hub import HubSet, hub_errors, split_revision
 
 ANSWER = httpx2.Response(404, request=httpx2.Request("GET", "https://huggingface.co/owner/name"))
-UNREACHABLE = "hub cannot be reached.*no copy is in the cache.*path of a local folder.*HF_HOME"
+UNREACHABLE = "no folder here; the hub cannot be reached.*no copy is in the cache.*path of a local folder.*HF_HOME"
 
 
 def mine(revision=""):

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 5.0  # seconds until the hub counts as out of reach; the libraries themselves try for half a minute a file
 UNREACHABLE = (
-    "the hub cannot be reached (or HF_HUB_OFFLINE is set), and no copy is in the cache. Give the path of a local folder in its "
-    "place, or fetch it where there is a network (`hf download`) and copy the cache (HF_HOME) here."
+    "no folder here; the hub cannot be reached (or HF_HUB_OFFLINE is set), and no copy is in the cache. Give the path of a local "
+    "folder, or fetch it where there is a network (`hf download`) and copy the cache (HF_HOME) here."
 )
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")

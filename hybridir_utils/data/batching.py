@@ -33,7 +33,7 @@ PILE = 10_000  # ids taken off a shuffled pile at once
 NO_PASSAGE = -1  # label of a slot without a hard negative
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BatchPlan:
     """question_rows, passage_rows: [steps, batch] row numbers of the parallel pairs; kinds: [steps] index into KINDS."""
 
@@ -43,6 +43,10 @@ class BatchPlan:
     kinds: np.ndarray
     question_rows: np.ndarray
     passage_rows: np.ndarray
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(f"{count} {KINDS[kind]}" for kind, count in zip(*np.unique(self.kinds, return_counts=True), strict=True))
+        return f"<BatchPlan {self.strategy}, seed {self.seed}: {self.steps:,} batches of {self.batch_size} pairs ({kinds})>"
 
     @property
     def steps(self) -> int:

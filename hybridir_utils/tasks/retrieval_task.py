@@ -20,7 +20,7 @@ TEXT_COLUMNS = ["id", "group", "language", "text"]
 SIDES = ("question", "passage")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RetrievalTask:
     """Queries, candidates and relevance of one evaluation set.
 
@@ -48,6 +48,10 @@ class RetrievalTask:
             frame = frame.iloc[np.argsort(frame["language"].map(order).to_numpy(), kind="stable")]
             object.__setattr__(self, kind, frame.reset_index(drop=True))
         _check_relevance(self)
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.queries):,} questions, {len(self.candidates):,} candidates"
+        return f"<RetrievalTask {self.name}: {counts}, languages {', '.join(self.languages)}>"
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
