@@ -107,6 +107,14 @@ def test_cost_counts_the_teacher_too(run, evaluations):
     assert cost.loc["distillation", "seconds"] > cost.loc["En-En", "seconds"] > 0
 
 
+def test_distillation_costs_its_teacher_also_where_that_is_no_method(run, evaluations):
+    whole, alone = (
+        study.method_cost(study.many_run(open_run("sample", **TINY, **changes))).set_index("strategy")
+        for changes in ({}, {"methods": ("X-Y", "distillation")})
+    )
+    assert alone.loc["distillation"].equals(whole.loc["distillation"]) and list(alone.index) == ["X-Y", "distillation"]
+
+
 def test_growth_compares_on_the_languages_all_sets_hold(run, evaluations):
     grown = study.growth(run)
     assert grown["languages"].tolist() == [2, 4] and grown["candidates"].is_monotonic_increasing and grown["pairs"].is_monotonic_increasing
@@ -169,6 +177,9 @@ def test_methods_are_named_by_what_the_tests_say():
     (told,) = on_methods(scores, made_up_tests({"X-Y": 0.1}, p=0.2))
     assert "not clearly different from X-Y" in told
     assert on_highest(scores) == ["Highest mAP: Mul. X-Y (0.700; hybrid 0.600)."]
+    without = scores[scores["strategy"] != "hybrid"]
+    assert on_highest(without) == ["Highest mAP: Mul. X-Y (0.700)."]
+    assert on_methods(without, made_up_tests({})) == ["Mul.: X-Y is highest (0.700)."]
 
 
 def language_rows(seen, unseen):

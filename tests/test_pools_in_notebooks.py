@@ -79,7 +79,9 @@ SHAPES = {
     "nothing parallel": [Pool(ALL, ALL, parallel=False)],
     "one question": [Pool(("en",), ALL, range(20, 21))],
     "one candidate": [Pool(("en",), ("en",), range(20, 21))],
+    "no hybrid batches": [Pool(ALL, ALL), Pool(ALL, ALL, range(10, 18))],
 }
+NO_HYBRID = {"strategies": ["X-X-mono", "X-Y"], "methods": ["X-Y", "distillation"], "seeds": [1, 2]}
 QUICK = ("questions in a language the pool lacks", "one question")  # about twelve CPU seconds each
 
 
@@ -103,7 +105,7 @@ def run(tmp_path, monkeypatch, request):
         "strategies": ["X-X-mono", "X-Y", "hybrid"], "seeds": [1], "steps": 2, "batch_size": 8, "vocabulary": 300,
         "dimension": 8, "alignment_steps": 2, "validate_every": 2, "resamples": 20, "alphas": [0.0, 0.5, 1.0], "schedules": [],
         "methods": ["X-X-mono", "X-Y", "hybrid"],
-    }  # fmt: skip
+    } | (NO_HYBRID if request.param == "no hybrid batches" else {})  # fmt: skip
     (tmp_path / "shape.toml").write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()), encoding="utf-8")
     return open_run(str(tmp_path / "shape.toml"))
 

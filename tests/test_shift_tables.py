@@ -213,6 +213,8 @@ def test_unseen_languages_that_are_not_there_get_a_sentence():
     assert shift.on_languages(kinds, ["vi"]) == ["No task of this run has the unseen languages (vi)."]
     one = shift.language_kinds(pd.concat([scores((HOME,), ("de", "en")), scores((AWAY,))]), [HOME, AWAY], ["el"])
     assert f"{HOME} hybrid 1.000 (best: X-Y 1.100) / none; {AWAY} hybrid" in shift.on_languages(one, ["el"])[0]
+    greek = shift.language_kinds(scores(languages=("de", "el")), [HOME], ["el"])
+    assert f"{HOME} none / hybrid 4.000 (best: X-Y 4.100)." in shift.on_languages(greek, ["el"])[0], "one trained language alone"
     (sentence,) = shift.on_languages(shift.language_kinds(scores(), [HOME], []), [])
     assert "notebook 08" in sentence
 

@@ -219,10 +219,11 @@ def on_bias(bias: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
             continue
         distance, share = means["rank distance"], means["same-language share@10"]
         listed = ", ".join(f"{name} {distance[name]:,.0f}" for name in in_order(distance.index))
+        own = f"hybrid {share[HYBRID]:.0%}, pool {means['same-language pool share'].iloc[0]:.0%}." if HYBRID in share else ""
         sentences.append(
             f"{task}, from {base}: mean rank distance {listed} (best possible {means['rank distance (best)'].iloc[0]:.0f}, "
-            f"random {means['rank distance (random)'].iloc[0]:,.0f}); lowest: {distance.idxmin()}. Same-language share of the top 10: "
-            f"hybrid {share.get('hybrid', float('nan')):.0%}, pool {means['same-language pool share'].iloc[0]:.0%}."
+            f"random {means['rank distance (random)'].iloc[0]:,.0f}); lowest: {distance.idxmin()}."
+            + (f" Same-language share of the top 10: {own}" if own else "")
             + _on_distance(tests, task, base)
         )
     return sentences

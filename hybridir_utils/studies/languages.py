@@ -13,7 +13,7 @@ import pandas as pd
 from ..base.errors import InputError
 from ..base.languages import family_of, script_of
 from ..data.batching import strategy_alpha
-from ..experiment.encoders import EncoderKey, trained_encoders
+from ..experiment.encoders import EncoderKey, teacher_of, trained_encoders
 from ..experiment.evaluation import Evaluations, evaluate
 from ..experiment.preparation import evaluation_tasks, prepare_pairs
 from ..experiment.profile import make_profile
@@ -22,7 +22,7 @@ from ..provenance.artefacts import recipe_of
 from ..results.findings import HYBRID, grouped
 from ..results.style import SHORT_SETTINGS, in_order
 from ..results.tables import macro, score_table, stack, trained
-from ..train.methods import DISTILLATION, METHODS, TEACHER, method_of
+from ..train.methods import DISTILLATION, METHODS, method_of
 
 DEBIASED = ("X-X-mono", HYBRID)  # on top of which the methods without training are tried
 SEEN, UNSEEN = "trained", "unseen"
@@ -68,15 +68,14 @@ def evaluate_methods(run: Run) -> Evaluations:
 
 
 def method_cost(run: Run) -> pd.DataFrame:
-    """What training took: strategy, seed, steps, seconds; distillation's with its teacher's, which nothing else in the method needs."""
-    encoders = trained_encoders(run, keys=method_keys(run))
-    seconds = {key: recipe_of(folder)["seconds"] for key, folder in encoders.items()}
-    teachers = {key.seed: value for key, value in seconds.items() if key.strategy == TEACHER}
-    rows = []
-    for key, value in seconds.items():
-        extra = teachers.get(key.seed) if key.strategy == DISTILLATION else 0.0
-        steps = run.profile.steps * (2 if key.strategy == DISTILLATION else 1)
-        rows.append({"strategy": key.strategy, "seed": key.seed, "steps": steps, "seconds": value + (extra or 0.0)})
+    """What training took: strategy, seed, steps, seconds; distillation's with its teacher's, whether or not that is a method, too."""
+    keys = method_keys(run)
+    teachers = trained_encoders(run, keys=[teacher_of(key) for key in keys if key.strategy == DISTILLATION])
+    teachers, rows = {key.seed: folder for key, folder in teachers.items()}, []
+    for key, folder in trained_encoders(run, keys=keys).items():
+        folders = [folder, teachers[key.seed]] if key.strategy == DISTILLATION else [folder]
+        seconds = sum(recipe_of(trained)["seconds"] for trained in folders)
+        rows.append({"strategy": key.strategy, "seed": key.seed, "steps": run.profile.steps * len(folders), "seconds": seconds})
     return pd.DataFrame(rows)
 
 
@@ -181,11 +180,16 @@ def on_highest(scores: pd.DataFrame) -> list[str]:
     """The best method of each setting beside hybrid, in one sentence."""
     means = trained(macro(scores)).groupby(["setting", "strategy"])["value"].mean().unstack("setting")
     told = [
-        f"{short} {means[setting].idxmax()} ({means[setting].max():.3f}; hybrid {means[setting].get(HYBRID, float('nan')):.3f})"
+        f"{short} {means[setting].idxmax()} ({means[setting].max():.3f}{_hybrids(means[setting].dropna(), '; hybrid ')})"
         for setting, short in SHORT_SETTINGS.items()
         if setting in means
     ]
     return [f"Highest mAP: {', '.join(told)}."] if told else []
+
+
+def _hybrids(means: pd.Series, words: str) -> str:
+    """Hybrid's value after some words; "" where it is none of the methods."""
+    return f"{words}{means[HYBRID]:.3f}" if HYBRID in means else ""
 
 
 def on_methods(scores: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
@@ -194,10 +198,10 @@ def on_methods(scores: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
     sentences = []
     for setting, short in SHORT_SETTINGS.items():
         if setting in means.index:
-            best, own = means[setting].idxmax(), means[setting].get(HYBRID, float("nan"))
+            best = means[setting].idxmax()
             against = grouped(tests[tests["setting"] == setting])
             sentences.append(
-                f"{short}: {best} is highest ({means[setting][best]:.3f}); hybrid has {own:.3f}."
+                f"{short}: {best} is highest ({means[setting][best]:.3f}){_hybrids(means[setting], '; hybrid has ')}."
                 + (f" Hybrid is {against}." if against else "")
             )
     return sentences
@@ -210,7 +214,7 @@ def on_languages(table: pd.DataFrame) -> list[str]:
     for setting, short in SHORT_SETTINGS.items():
         wanted = ((HYBRID, setting, SEEN), (HYBRID, setting, UNSEEN), ("untrained", setting, UNSEEN))
         seen, unseen, before = (means.get(key) for key in wanted)
-        if seen is not None and unseen is not None:
+        if None not in (seen, unseen, before):
             sentences.append(
                 f"{short}: hybrid has {seen:.3f} in trained languages and {unseen:.3f} in unseen ones ({unseen / seen:.0%}); "
                 f"the untrained base has {before:.3f} there."

@@ -271,10 +271,10 @@ def _home_and_away(values: pd.DataFrame) -> str:
 
 
 def _hybrid_keeps(differences: pd.DataFrame) -> str:
-    """More or less than each other strategy, where the interval over seeds says so."""
+    """More or less than each other strategy, where the interval over seeds says so; "" where there is no other, or no hybrid."""
     if differences["seed_low"].isna().any():
         return " (one seed: which strategy keeps more cannot be concluded)"
-    told = _grouped_by_seeds(differences)
+    told = _grouped_by_seeds(differences) if len(differences) else ""
     return f" (hybrid's share, by the interval over seeds: {told})" if told else ""
 
 
@@ -325,20 +325,20 @@ def on_languages(kinds: pd.DataFrame, unseen: Sequence[str]) -> list[str]:
     cross = trained(kinds)[lambda rows: rows["setting"] == CROSS]
     cross = cross.assign(held_out=(cross[["question", "pool"]] == UNSEEN).any(axis=1), total=cross["value"] * cross["pairs"])
     sums = cross.groupby(["base", "task", "strategy", "held_out"], sort=False)[["total", "pairs"]].sum()
-    wide = (sums["total"] / sums["pairs"]).unstack("held_out").rename(columns={False: TRAINED, True: UNSEEN})
-    if UNSEEN not in wide:
+    wide = (sums["total"] / sums["pairs"]).unstack("held_out").reindex(columns=[False, True]).set_axis([TRAINED, UNSEEN], axis=1)
+    if wide[UNSEEN].isna().all():
         return [f"No task of this run has the unseen languages ({', '.join(unseen)})."]
     return [
         f"From {base}, Cr. mAP between trained languages / with {' or '.join(unseen)}: "
-        + "; ".join(f"{task} {_best(rows[TRAINED])} / {_best(rows[UNSEEN].dropna())}" for task, rows in part.groupby("task", sort=False))
+        + "; ".join(f"{task} {_best(rows[TRAINED])} / {_best(rows[UNSEEN])}" for task, rows in part.groupby("task", sort=False))
         + "."
         for base, part in wide.groupby("base", sort=False)
     ]
 
 
 def _best(values: pd.Series) -> str:
-    """Hybrid's value, and the best strategy's where it is another's."""
-    values = values.droplevel(["base", "task"])
+    """Hybrid's value, and the best strategy's where it is another's; none where a task has no such pairs."""
+    values = values.droplevel(["base", "task"]).dropna()
     if values.empty:
         return "none"
     best = f"{values.idxmax()} {values.max():.3f}"
