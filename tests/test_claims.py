@@ -155,6 +155,7 @@ def test_what_speaks_against_a_claim_turns_its_verdict(case):
 
 
 ONE = {"seeds": (1,)}
+APART = "(task == 'xquad-r') == (query_language == 'el')"  # no set has both trained and unseen languages
 OPEN = {
     "1, no mix": (1, lambda: source(parameters={"alpha": 1.0}), "α = 1"),
     "1, no hybrid": (1, lambda: source(mixture=claim_tables.mixture().iloc[:0]), "no hybrid"),
@@ -175,6 +176,7 @@ OPEN = {
     "9, no hybrid": (9, lambda: source(questions().query("strategy != 'hybrid'")), "No test with hybrid"),
     "10, one seed": (10, lambda: source(questions(**ONE)), "One seed"),
     "10, nothing unseen": (10, lambda: source(parameters={"unseen_languages": []}), "No language of such a set is unseen"),
+    "10, unseen languages in a set of their own": (10, lambda: source(questions().query(APART)), "are asked in other sets or settings"),
     "10, tasks of the training's sources": (
         10,
         lambda: source(questions(), {"pair_sets": ["xquad", "mlqa"]}),

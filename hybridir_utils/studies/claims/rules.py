@@ -185,13 +185,16 @@ def _unseen_near(source: Source) -> Verdict:
     trained = set(p["languages"]) - set(p.get("unseen_languages", ()))
     rows = rows[(rows["strategy"] == "hybrid") & (rows["metric"] == "mAP") & (rows["query_language"] != "macro")]
     rows = rows[rows["task"].isin(zero_shot_tasks(p))].assign(seen=lambda table: table["query_language"].isin(trained))
-    means = rows.groupby(["task", "base", "setting", "seed", "seen"])["value"].mean().unstack("seen")
-    if means.shape[1] < 2:
+    means = rows.groupby(["task", "base", "setting", "seed", "seen"])["value"].mean().unstack("seen").reindex(columns=[False, True])
+    if rows["seen"].all():
         return not_testable("No language of such a set is unseen in training.")
     if rows["seed"].nunique() < 2 and not source.published:
         return not_testable("One seed: what another would give in unseen languages is not known.")
-    kept = (means[False] / means[True]).dropna()
-    unseen = ", ".join(sorted(set(rows.loc[~rows["seen"], "query_language"])))
+    kept = (means[False] / means[True].where(means[True] > 0)).dropna()
+    if kept.empty:
+        return not_testable("Unseen languages are asked in other sets or settings than trained ones, which leaves no share to give.")
+    beside = rows["task"].isin(kept.index.unique("task"))
+    unseen = ", ".join(sorted(set(rows.loc[beside & ~rows["seen"], "query_language"])))
     task, base, setting, _ = kept.idxmin()
     shares = f"{kept.min():.0%} ({task} from {base}, {SHORT_SETTINGS[setting]}) to {kept.max():.0%}"
     best_seed = kept.groupby(["task", "base", "setting"]).max().min()
