@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from made_up import BASES, SEEDS, STRATEGIES, TASKS, made_up_tables, questions
 
+from hybridir_utils.rank.resampling import retention
 from hybridir_utils.rank.significance import compare
 from hybridir_utils.results import findings, tables
 from hybridir_utils.results.paper import paper_numbers, paper_scores
@@ -262,6 +263,19 @@ def test_what_a_mean_adds_follows_the_sign_and_what_is_unclear_is_called_so():
 def test_seeds_that_were_not_centred_are_no_part_of_its_tests():
     found = mean_tests({"untrained": 0.3, "hybrid": 0.55}, seeds=(2,))
     assert (found["n_seeds"] == 1).all() and found["note"].str.startswith("1 shared seed").all()
+
+
+@pytest.mark.parametrize("comparisons", [2, 4])
+def test_too_few_resamples_are_told_where_the_smallest_corrected_p_is_not_below_the_level(comparisons):
+    """The smallest p of the randomisation test, and of the bootstrap of a share kept, as they compute it of a sure difference."""
+    rows = questions({f"s{n}": 0.2 for n in range(comparisons)} | {"hybrid": 0.6}).rename(columns={"AP": "value"})
+    rows = rows[rows["setting"] == "multilingual"]
+    tests = {1: lambda n: compare(rows, "hybrid", n), 2: lambda n: retention(rows.assign(value=0.9), rows, "hybrid", n)}
+    for least, test in tests.items():
+        enough = 20 * least * comparisons
+        for resamples in (enough, enough - 1):
+            said = findings.on_resamples(resamples, comparisons, least)
+            assert bool(said) == bool(test(resamples)["p_holm"].min() >= 0.05) == (resamples < enough)
 
 
 def test_a_run_that_centred_nothing_has_no_such_tests():

@@ -109,7 +109,7 @@ def test_recommendations_name_alpha_interval_and_what_suits_every_goal():
 
 
 def test_what_a_run_cannot_say_is_said():
-    profile = load_profile("paper", {"seeds": [1], "alpha": 0.3, "resamples": 300})
+    profile = load_profile("paper", {"seeds": [1], "alpha": 0.3, "resamples": 200})
     table = pd.DataFrame({"task": ["xquad-r", "mlqa-r"], "setting": ["cross-lingual", "monolingual"]})
     said = study.left_out(profile, table)
     for words in (
@@ -118,11 +118,13 @@ def test_what_a_run_cannot_say_is_said():
         "No shifted task of this run",
         "One seed was trained: tests and intervals are over questions; whether another training run agrees cannot be concluded",
         "The grid has no α = 0.3; α = 0.25, the nearest, is the reference",
-        "300 resamples are too few for a corrected p below .05 in 11 comparisons",
+        "200 resamples are too few for a corrected p below .05 in 11 comparisons",
     ):
         assert sum(words in sentence for sentence in said) == 1, words
     sample = pd.DataFrame({"task": list(TASKS), "setting": ["cross-lingual"] * 2})
     assert study.left_out(load_profile("sample"), sample) == []
+    (of_kept,) = study.left_out(load_profile("sample", {"resamples": 300}), sample)
+    assert of_kept.startswith("300 resamples are too few for a corrected p below .05 of the share kept in 11 comparisons")
 
 
 def test_what_the_corrected_test_and_the_seeds_agree_on_is_clear():

@@ -187,11 +187,15 @@ def on_seeds(seeds: Sequence[int]) -> list[str]:
     return ["One seed was trained: tests and intervals are over questions; whether another training run agrees cannot be concluded."]
 
 
-def on_resamples(resamples: int, comparisons: int) -> list[str]:
-    """That no corrected p-value can be below .05, where there are too few resamples for it."""
-    if 2 * comparisons / (resamples + 1) < LEVEL:
+def on_resamples(resamples: int, comparisons: int, least: int = 1, of: str = "") -> list[str]:
+    """That no corrected p-value can be below .05, where there are too few resamples for it.
+
+    least / (resamples + 1) is the smallest p: 1 of a randomisation test (`significance.compare`), 2 of the bootstrap of a share kept
+    (`resampling.retention`), whose p is twice that of one side. of: what the sentence is about, where it is not all tests.
+    """
+    if least * comparisons / (resamples + 1) < LEVEL:
         return []
-    return [f"{resamples} resamples are too few for a corrected p below .05 in {comparisons} comparisons (`resamples`)."]
+    return [f"{resamples} resamples are too few for a corrected p below .05{of} in {comparisons} comparisons (`resamples`)."]
 
 
 def against_paper(scores: pd.DataFrame) -> list[str]:

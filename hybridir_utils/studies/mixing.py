@@ -398,4 +398,5 @@ def left_out(profile: Profile, table: pd.DataFrame) -> list[str]:
     if reference_alpha(profile) != profile.alpha:
         sentences.append(f"The grid has no α = {profile.alpha:g}; α = {reference_alpha(profile):g}, the nearest, is the reference.")
     comparisons = len({(key.strategy, key.alpha) for key in mixing_keys(profile)}) - 1
-    return sentences + on_resamples(profile.resamples, comparisons)
+    of_kept = on_resamples(profile.resamples, comparisons, 2, " of the share kept") if shifted_tasks(profile) else []
+    return sentences + (on_resamples(profile.resamples, comparisons) or of_kept)
