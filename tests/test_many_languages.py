@@ -1,6 +1,7 @@
 """Study S4: the run of fifty languages below a profile, its encoders and costs, tables and sentences of notebook 08."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -135,8 +136,16 @@ def test_what_does_not_fit_is_refused():
         make_profile({**sample, "methods": ("distilation",)}, "here")
     with pytest.raises(InputError, match="d e"):
         make_profile({**sample, "many_languages": ("d e",)}, "here")
-    with pytest.raises(InputError, match=r"asks for 99 languages, and there are 52"):
-        study.growth(open_run("sample", many_counts=(11, 99)))
+    with pytest.raises(InputError, match=r"here: many_counts asks for 99 languages, and there are 52\. Lower it, or add to many_languages"):
+        make_profile({**sample, "many_counts": (99, 11)}, "here")
+    own = {**sample, "many_languages": (), "many_unseen": (), "many_counts": ()}
+    with pytest.raises(InputError, match=f"asks for 52 languages, and there are {len(sample['languages'])}"):
+        make_profile({**own, "many_counts": (52,)}, "here")
+    last = sample["languages"][-1]
+    held_out = study.many_run(replace(open_run("sample"), profile=make_profile({**own, "many_unseen": (last,)}, "here"))).profile
+    assert held_out.unseen_languages == (last,), "languages of the study are the profile's where it names no others"
+    with pytest.raises(UnknownName, match="unseen language"):
+        make_profile({**own, "many_unseen": ("yo",)}, "here")
     with pytest.raises(UnknownName, match="shifted task"):
         make_profile({**sample, "shifted_tasks": ("worldfacts-test",)}, "here")
 

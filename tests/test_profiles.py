@@ -64,7 +64,9 @@ def test_the_known_names_are_listed_where_they_are_few_or_none_is_near():
 @pytest.mark.parametrize("key", ["languages", "unseen_languages", "task_languages", "question_languages", "many_languages", "many_unseen"])
 def test_languages_may_be_written_in_any_form_and_what_is_no_code_is_refused(key):
     more = {"languages": ["no", "zh", "pt"], "many_languages": ["no", "zh", "pt"]}
-    profile = load_profile("sample", {"unseen_languages": [], "many_unseen": [], **more, key: ["nob", "zho_Hans", "pt-BR", "nb"]})
+    profile = load_profile(
+        "sample", {"unseen_languages": [], "many_unseen": [], "many_counts": [], **more, key: ["nob", "zho_Hans", "pt-BR", "nb"]}
+    )
     assert getattr(profile, key) == ("no", "zh", "pt")
     with pytest.raises(InputError, match=r"sample\.toml: 'greek' is no code of a language .did you mean 'el'"):
         load_profile("sample", {key: ["greek"]})
@@ -102,6 +104,21 @@ def test_wrong_types_and_ranges_are_refused_naming_key_value_and_file(changes, s
     with pytest.raises(InputError) as caught:
         load_profile("sample", changes)
     assert said in str(caught.value) and str(caught.value).startswith(f"changes to {files.PROFILES / 'sample.toml'}: ")
+
+
+def test_what_a_list_has_twice_counts_once():
+    twice = {
+        "strategies": ["hybrid", "X-Y"],
+        "seeds": [3, 1],
+        "alphas": [0.5, 0.0],
+        "many_counts": [11, 5],
+        "methods": ["crop", "hybrid"],
+        "tasks": ["worldfacts-test", "worldfacts-brief"],
+        "schedules": ["annealed"],
+    }
+    profile = load_profile("sample", {key: value * 2 for key, value in twice.items()})
+    assert {key: list(getattr(profile, key)) for key in twice} == twice
+    assert open_run("sample", seeds=[1, 2, 3, 1]).name == "sample", "no run of its own"
 
 
 def test_a_wrong_value_of_the_file_is_not_called_a_change(tmp_path):

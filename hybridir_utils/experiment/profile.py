@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ..base.errors import HybridIRError, InputError, UnknownName
 from ..base.files import PROFILES, read_toml
@@ -143,6 +143,12 @@ class Profile(BaseModel):
     equivalence_margin: Share = 0.01  # of mAP: two strategies whose difference is surely smaller count as practically equal
     compare_with: tuple[str, ...] = ()  # notebook 09: runs of the output folder that are judged beside the references in data/results
 
+    @field_validator("*")
+    @classmethod
+    def _each_once(cls, value):
+        """What a list has twice counts once."""
+        return tuple(dict.fromkeys(value)) if isinstance(value, tuple) else value
+
     @property
     def data_names(self) -> tuple[str, ...]:
         """Every pair set and task whose data some notebook reads."""
@@ -202,10 +208,13 @@ def make_profile(values: dict, where: str) -> Profile:
         raise InputError(f"{where}: {error}") from error
     except ValidationError as error:
         raise InputError(f"{where}: " + "; ".join(_explain(problem) for problem in error.errors())) from error
-    for unseen, all_ in ((profile.unseen_languages, profile.languages), (profile.many_unseen, profile.many_languages)):
+    many = profile.many_languages or profile.languages
+    for unseen, all_ in ((profile.unseen_languages, profile.languages), (profile.many_unseen, many)):
         unknown = set(unseen) - set(all_)
         if unknown:
             raise UnknownName(f"unseen language (in {where})", sorted(unknown)[0], all_)
+    if (most := max(profile.many_counts, default=0)) > len(many):
+        raise InputError(f"{where}: many_counts asks for {most} languages, and there are {len(many)}. Lower it, or add to many_languages.")
     outside = set(profile.shifted_tasks) - set(profile.tasks[1:])
     if outside:
         raise UnknownName(f"shifted task (in {where}; `tasks` after the first)", sorted(outside)[0], profile.tasks[1:])
