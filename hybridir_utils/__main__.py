@@ -68,11 +68,12 @@ def _add_of_run(commands, name: str, does: Callable, says: str) -> argparse.Argu
 
 def _add_run(commands) -> None:
     run = _add_of_run(commands, "run", _run, "execute the notebooks in order, skipping what is up to date")
-    run.add_argument("--from", dest="start_at", default="", metavar="02", help="run this notebook and all after it again")
-    run.add_argument("--only", default="", metavar="03", help="run this notebook alone")
+    which, instead = run.add_mutually_exclusive_group(), run.add_mutually_exclusive_group()
+    which.add_argument("--from", dest="start_at", default="", metavar="02", help="run this notebook and all after it again")
+    which.add_argument("--only", default="", metavar="03", help="run this notebook alone")
     write_back = "make the finished run the reference: data/results, figures, notebooks, README"
-    run.add_argument("--write-back", action="store_true", help=write_back)
-    run.add_argument("--cost", action="store_true", help="say what it will take (tokens, memory, disk), and start nothing")
+    instead.add_argument("--write-back", action="store_true", help=write_back)
+    instead.add_argument("--cost", action="store_true", help="say what it will take (tokens, memory, disk), and start nothing")
     run.add_argument("--jobs", type=int, default=1, metavar="N", help="runs side by side, where --set gives several values")
     scheduler = "dask scheduler; its workers do the runs of several values, or encode one run's corpora"
     run.add_argument("--scheduler", default="", metavar="tcp://…", help=scheduler)

@@ -130,6 +130,19 @@ def test_nothing_to_compare_is_said_with_what_could_be():
         check(*run_like_the_paper(), {})
 
 
+def test_a_misspelt_base_or_model_is_refused_with_the_nearest(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    run = open_run("pretrained")
+    for name, table in zip(("scores", "bias"), run_like_the_paper(), strict=True):
+        save_table(run, name, table)
+    for stands_for, said in (
+        ("alined=LaBSE", "base of the run 'alined' (did you mean 'aligned'?)"),
+        ("aligned=LaBES", "did you mean 'LaBSE'?"),
+    ):
+        assert main(["check", "--profile", "pretrained", "--as", "aligned=LaBSE", "--as", stands_for]) == 1
+        assert said in capsys.readouterr().err
+
+
 def test_tables_for_readers():
     table = check(*run_like_the_paper(), MODELS)
     short = summary(table)

@@ -58,7 +58,17 @@ def test_wrong_values_end_with_an_error_and_status_one(arguments, said, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["trian"], ["run", "--alpha", "0.3"], ["figures", "--only", "02"], ["run", "--timeout", "0"], ["whence"]]
+    "arguments",
+    [
+        [],
+        ["trian"],
+        ["run", "--alpha", "0.3"],
+        ["figures", "--only", "02"],
+        ["run", "--timeout", "0"],
+        ["whence"],
+        ["run", "--from", "02", "--only", "03"],
+        ["run", "--cost", "--write-back"],
+    ],
 )
 def test_wrong_calls_end_with_the_usage_and_status_two(arguments, capsys):
     with pytest.raises(SystemExit) as ended:

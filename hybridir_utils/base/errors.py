@@ -34,6 +34,14 @@ class UnknownName(HybridIRError):
         super().__init__(f"unknown {kind} {str(found)!r}{near}{listed}")
 
 
+def need_known(kind: str, names: Iterable[object], known: Iterable[object], page: str = "") -> None:
+    """Raise UnknownName for the first of some names that is none of the known ones."""
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise UnknownName(kind, name, known, page)
+
+
 class MissingInput(HybridIRError):
     """An earlier step has not been run; the message names the notebook and the command."""
 

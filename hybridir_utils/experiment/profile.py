@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from ..base.errors import HybridIRError, InputError, UnknownName
+from ..base.errors import HybridIRError, InputError, UnknownName, need_known
 from ..base.files import PROFILES, read_toml
 from ..base.languages import our_codes
 from ..data.batching import SCHEDULES, STRATEGIES
@@ -199,9 +199,7 @@ def load_profile(name_or_path: str, changes: dict | None = None) -> Profile:
 
 def make_profile(values: dict, where: str) -> Profile:
     """Check values against the profile's types; `where` names their origin in the message."""
-    for key in values:
-        if key not in Profile.model_fields:
-            raise UnknownName(f"parameter (in {where})", key, Profile.model_fields, KEYS_PAGE)
+    need_known(f"parameter (in {where})", values, Profile.model_fields, KEYS_PAGE)
     try:
         profile = Profile(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
     except HybridIRError as error:
@@ -210,19 +208,12 @@ def make_profile(values: dict, where: str) -> Profile:
         raise InputError(f"{where}: " + "; ".join(_explain(problem) for problem in error.errors())) from error
     many = profile.many_languages or profile.languages
     for unseen, all_ in ((profile.unseen_languages, profile.languages), (profile.many_unseen, many)):
-        unknown = set(unseen) - set(all_)
-        if unknown:
-            raise UnknownName(f"unseen language (in {where})", sorted(unknown)[0], all_)
+        need_known(f"unseen language (in {where})", unseen, all_)
     if (most := max(profile.many_counts, default=0)) > len(many):
         raise InputError(f"{where}: many_counts asks for {most} languages, and there are {len(many)}. Lower it, or add to many_languages.")
-    outside = set(profile.shifted_tasks) - set(profile.tasks[1:])
-    if outside:
-        raise UnknownName(f"shifted task (in {where}; `tasks` after the first)", sorted(outside)[0], profile.tasks[1:])
-    for name in profile.encoder_prompts:
-        if name not in others_encoders(profile):
-            raise UnknownName(
-                f"encoder of `encoder_prompts` (in {where}; a base or retriever of the profile)", name, others_encoders(profile)
-            )
+    need_known(f"shifted task (in {where}; `tasks` after the first)", profile.shifted_tasks, profile.tasks[1:])
+    kind = f"encoder of `encoder_prompts` (in {where}; a base or retriever of the profile)"
+    need_known(kind, profile.encoder_prompts, others_encoders(profile))
     barred = [name for name in (*profile.bases, *profile.retrievers) if name in ENCODERS and ENCODERS[name].needs_remote_code]
     if barred and not profile.trust_remote_code:
         raise InputError(

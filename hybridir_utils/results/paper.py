@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..base.errors import InputError
+from ..base.errors import InputError, need_known
 from ..base.files import PUBLISHED
 from ..encode.catalogue import ENCODERS
 from ..experiment.evaluation import UNTRAINED, ZERO_SHOT
@@ -36,10 +36,13 @@ def check(scores: pd.DataFrame, bias: pd.DataFrame, models: dict[str, str] | Non
 
     scores, bias: the run's saved tables. models: base -> model as the published table names it, beside those the encoder
     catalogue knows. published: as `in_our_names`; where it is not given, the paper's, and the averages of other systems
-    (`reference_numbers`) that the run evaluates as they are. Raises InputError when nothing can be compared.
+    (`reference_numbers`) that the run evaluates as they are. Raises UnknownName for a base or a model of `models` that is not there,
+    InputError when nothing can be compared.
     """
-    models = {name: known.paper for name, known in ENCODERS.items() if known.paper} | (models or {})
     theirs = in_our_names() if published is None else published
+    need_known("base of the run", models or {}, scores["base"].unique())
+    need_known("model with published numbers", (models or {}).values(), theirs["model"].unique())
+    models = {name: known.paper for name, known in ENCODERS.items() if known.paper} | (models or {})
     theirs = theirs.rename(columns={"language": "query_language", "value": "published"})[[*KEYS, "model", "published"]]
     ours = _ours(scores, bias)
     ours = ours[ours["base"].isin(models)].assign(model=lambda rows: rows["base"].map(models))
