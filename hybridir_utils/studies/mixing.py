@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..base.errors import InputError
-from ..data.batching import SCHEDULES, strategy_alpha
+from ..data.batching import SCHEDULES
 from ..data.register import is_search_task
 from ..experiment.encoders import EncoderKey, trained_encoders
 from ..experiment.evaluation import Evaluations, evaluate
@@ -61,12 +61,6 @@ def mixing_keys(profile: Profile) -> list[EncoderKey]:
 def mixing_seeds(profile: Profile) -> tuple[int, ...]:
     """The seeds of every mix; where a training is long, fewer than those of notebook 02."""
     return profile.alpha_seeds or profile.seeds
-
-
-def further_keys(profile: Profile) -> list[EncoderKey]:
-    """Those of `mixing_keys` that only this study asks for; the others are trained by notebook 02."""
-    own = set(product(profile.bases[:1], ((name, strategy_alpha(name, profile.alpha)) for name in profile.strategies), profile.seeds))
-    return [key for key in mixing_keys(profile) if (key.base, (key.strategy, key.alpha), key.seed) not in own]
 
 
 def mix_label(strategy: str, alpha: float) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from math import nan
 
 import pandas as pd
@@ -14,11 +16,12 @@ from ..data.pairs import drawn_size
 from ..data.public_pairs import TRAINING_SETS
 from ..data.register import is_search_task
 from ..encode.catalogue import ENCODERS
+from ..experiment.preparation import RECIPE
 from ..experiment.profile import OWN_BASES, Profile
 from ..experiment.run import Run
 from ..experiment.sources import as_text, place_faults
-from ..studies.mixing import further_keys
 from ..tasks.mteb_tasks import PREFIX, mteb_sizes
+from .plan import STUDIES
 
 QUERY_TOKENS, PASSAGE_TOKENS = 24, 128  # taken where the profile sets no lengths
 LETTERS_PER_TOKEN = 4.0  # of a multilingual subword tokenizer on Wikipedia, roughly
@@ -48,19 +51,18 @@ def run_cost(run: Run) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def training(profile: Profile) -> pd.DataFrame:
-    """Per base: encoders, steps and tokens of all its trainings, those of notebook 05 included, at most: early stopping may end before.
-
-    Bags of subwords, which train in seconds, are left out.
+    """Per base and length of a training: encoders, steps and tokens of all its trainings in all notebooks, each encoder once; at most:
+    early stopping may end before. Bags of subwords, which train in seconds, are left out.
     """
     passages = 1 if profile.hard_negatives == "none" else 2
     pair = (profile.max_query_tokens or QUERY_TOKENS) + passages * (profile.max_passage_tokens or PASSAGE_TOKENS)
-    rows = []
-    for base in profile.bases:
-        if base not in OWN_BASES:
-            encoders = len(profile.strategies) * len(profile.seeds) + sum(key.base == base for key in further_keys(profile))
-            tokens = encoders * profile.steps * profile.batch_size * pair
-            rows.append({"base": base, "encoders": encoders, "steps": profile.steps, "tokens": tokens})
-    return pd.DataFrame(rows)
+    run, trained = Run(profile, profile.name, profile.name), {}
+    for own, keys in chain.from_iterable(study(run) for study in STUDIES.values()):
+        pairs, steps = str((own.profile.model_dump(include=RECIPE), own.profile.test_sets)), own.profile.steps
+        trained |= {(pairs, steps, key.name): (key.base, steps) for key in keys if key.base not in OWN_BASES}
+    counts = Counter(trained.values())
+    rows = [(base, number, steps, number * steps * profile.batch_size * pair) for (base, steps), number in counts.items()]
+    return pd.DataFrame(rows, columns=["base", "encoders", "steps", "tokens"])
 
 
 def corpora(profile: Profile) -> pd.DataFrame:

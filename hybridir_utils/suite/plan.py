@@ -142,8 +142,9 @@ def _where_missing(run: Run) -> list[tuple[Run, list[EncoderKey]]]:
 
 def _many(run: Run) -> list[tuple[Run, list[EncoderKey]]]:
     growing = [many_run(run, count) for count in sorted(run.profile.many_counts)]
-    many = many_run(run)
-    return [(many, method_keys(many)), *((grown, growth_keys(grown)) for grown in growing)]
+    many, methods = many_run(run), method_keys(many_run(run))
+    teachers = [teacher_of(key) for key in methods if key.strategy == DISTILLATION]
+    return [(many, [*teachers, *methods]), *((grown, growth_keys(grown)) for grown in growing)]
 
 
 STUDIES = {
@@ -164,7 +165,6 @@ STARTS |= dict.fromkeys(("base_folder", "base_origin"), "another base")
 
 
 def _of_study(run: Run, keys: list[EncoderKey]) -> list[Training]:
-    keys = [*(teacher_of(key) for key in keys if key.strategy == DISTILLATION), *keys]
     starts, records = _starts(run, keys), list(records_of(run.artefacts / "encoders", "*").values())
     found = []
     for encoder in encoder_artefacts(run, keys).values():
