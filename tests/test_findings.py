@@ -174,6 +174,7 @@ def test_bias_is_told_in_the_right_direction_for_distances(distances, words):
     bias = pd.DataFrame(rows, columns=["strategy", "measure", "value"]).assign(task="t", base="aligned", query_language="macro")
     (sentence,) = findings.on_bias(bias, tested)
     assert f"hybrid is {words} X-X-mono" in sentence and f"hybrid is {words} X-Y" in sentence
+    assert "(-0 ranks)" not in "".join(findings.on_bias(bias, tested.assign(mean_difference=0.3))), "no negative zero"
     assert f"lowest: {min(distances, key=distances.get)}" in sentence and "hybrid 50%, pool 10%" in sentence
 
 
@@ -183,6 +184,8 @@ def test_the_order_is_told_beside_the_papers():
     scores = scores.assign(task="t", base="b", query_language="macro", metric="mAP", seed=1)
     sentence = findings.against_paper(scores)[0]
     assert sentence == "Mo. The paper's means have Hybrid ≥ X-X-mono > X-Y; ours: t from b: X-Y 0.700 > X-X-mono 0.600 > hybrid 0.500."
+    alike = scores.assign(value=[0.6001, 0.5999, 0.4])
+    assert findings.against_paper(alike)[0].endswith("X-Y 0.600 = hybrid 0.600 > X-X-mono 0.400.")
 
 
 def test_debiasing_names_the_best_method():
@@ -211,6 +214,8 @@ def test_what_batches_give_stands_beside_what_a_mean_gives():
         "t, from b: hybrid batches move Mul. mAP from 0.300 to 0.550; a mean taken off each language, nothing trained, to 0.500 "
         "(80% of that gain); both to 0.560."
     )
+    alike = table.assign(value=table["value"].where(table["strategy"] != "hybrid", 0.3004))
+    assert "from 0.300 to 0.300;" in findings.on_mean_alone(alike)[0] and "gain" not in findings.on_mean_alone(alike)[0]
     worse = table.assign(value=table["value"].where(table["strategy"] != "hybrid", 0.1))
     assert "gain" not in findings.on_mean_alone(worse)[0]
     assert "gain" not in findings.on_beside_a_mean(worse)[0]

@@ -68,6 +68,8 @@ def test_a_schedule_is_better_or_worse_in_the_direction_of_its_measure():
     assert "clearly better: t rank distance (-30 ranks); no clear difference in 0 of 1" in mono
     assert "clearly better: t Mo. mAP (+0.020); clearly worse: t rank distance (+30 ranks)" in annealed
     assert "in some measure: mono-first, annealed" in last
+    small = study.on_schedules(compared(("annealed", "multilingual", "rank_distance", -0.2)), 0.5)
+    assert "clearly better: t rank distance (+0 ranks)" in small[0], "no negative zero"
     chance = study.on_schedules(compared(*rows, p=0.5), 0.5)
     assert "clearly" not in " ".join(chance[:2]) and "No schedule beats the constant mix" in chance[-1]
     assert "No schedule was trained" in study.on_schedules(compared(("α = 0", "monolingual", "AP", 0.1)), 0.5)[0]

@@ -69,6 +69,8 @@ def test_a_task_that_is_easier_without_any_training_is_named(away, easier):
     said = shift.on_share(kept)
     assert said[0].startswith(f"Under domain shift ({AWAY}; from aligned) hybrid keeps 117% of its Mo. mAP, 117% of its Cr. mAP")
     assert (len(said) == 2 and said[1].startswith(f"{AWAY} is the easier task (")) is easier
+    alike = shift.kept_table(questions({"hybrid": 0.6, "untrained": 0.4}, {"hybrid": 0.6, "untrained": 0.4001}), HOME, [AWAY], 50)
+    assert len(shift.on_share(alike)) == 1, "100% is not easier"
     if easier:
         assert "125% to 125% of that in domain" in said[1]
 
@@ -206,6 +208,8 @@ def test_trained_and_unseen_languages_are_told_apart():
     assert sentence.startswith("From aligned, Cr. mAP between trained languages / with el: ")
     assert sentence.count("hybrid 1.000 (best: X-Y 1.100) / hybrid 4.000 (best: X-Y 4.100)") == 2, "in both tasks"
     assert shift.language_kinds_wide(kinds.reset_index()).shape == (4, 7)
+    near = kinds.reset_index().assign(value=lambda rows: rows["value"] - (rows["strategy"] == "X-Y") * 0.0999)
+    assert "hybrid" not in shift.on_languages(near, ["el"])[0].replace("best: hybrid", ""), "X-Y's 1.000 is not better than hybrid's 1.000"
 
 
 def test_unseen_languages_that_are_not_there_get_a_sentence():

@@ -131,7 +131,7 @@ def gains_and_losses(evaluations: Evaluations, name: str, task: RetrievalTask, q
     cells = {"question": [_text(task.queries, row) for row in shown.index]}
     cells |= {key: [_outcome(task, row, lists[key], ap[key]) for row in shown.index] for key in lists if key in ap}
     title = EXTREMES.format(task=name, base=base, seed=seed, leader=leader, against=against)
-    table = pd.DataFrame(cells, index=[f"{gap:+.3f}" for gap in shown]).rename_axis(columns=f"{leader} − {against}")
+    table = pd.DataFrame(cells, index=[f"{gap:+z.3f}" for gap in shown]).rename_axis(columns=f"{leader} − {against}")
     return f"<p>{html.escape(title)}</p>{_text_table(table)}"
 
 

@@ -11,7 +11,7 @@ from ..rank.bias import not_computed
 from ..rank.significance import LEVEL, clear_direction
 from ..tasks.retrieval_task import RetrievalTask
 from .style import SHORT_SETTINGS, Nothing, in_order
-from .tables import CENTRED, LOWER_IS_BETTER, METHODS, column_names, fitted_on_pool, macro, of_encoders, trained
+from .tables import CENTRED, LOWER_IS_BETTER, METHODS, column_names, falling, fitted_on_pool, macro, of_encoders, trained
 
 HYBRID = "hybrid"
 MAIN_BASELINES = ("X-X-mono", "X-Y")
@@ -206,8 +206,7 @@ def against_paper(scores: pd.DataFrame) -> list[str]:
     for setting, shape in PAPER_SHAPE.items():
         orders = []
         for (task, base), part in rows[rows["setting"] == setting].groupby(["task", "base"], sort=False):
-            means = part.groupby("strategy")["value"].mean().sort_values(ascending=False)
-            orders.append(f"{task} from {base}: " + " > ".join(f"{name} {value:.3f}" for name, value in means.items()))
+            orders.append(f"{task} from {base}: {falling(part.groupby('strategy')['value'].mean())}")
         if orders:
             sentences.append(f"{SHORT_SETTINGS[setting]} The paper's means have {shape}; ours: {'; '.join(orders)}.")
     return sentences
@@ -236,7 +235,7 @@ def on_bias(bias: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
 def _on_distance(tests: pd.DataFrame, task: str, base: str) -> str:
     words = {AHEAD: "less language-biased than", BEHIND: "more language-biased than", UNCLEAR: UNCLEAR}
     return "".join(
-        f" hybrid is {words[verdict(row)]} {row.strategy} ({-row.mean_difference:+,.0f} ranks)."
+        f" hybrid is {words[verdict(row)]} {row.strategy} ({-row.mean_difference:+z,.0f} ranks)."
         for row in _against(tests, task, base).itertuples()
     )
 
@@ -331,7 +330,7 @@ def _share(maps: Sequence[float]) -> str:
 def _gained(maps: Sequence[float]) -> str:
     """What a mean alone gives of what the batches give; "" where they give nothing."""
     before, batches, centred, _ = maps
-    return f"{(centred - before) / (batches - before):.0%}" if batches > before else ""
+    return f"{(centred - before) / (batches - before):.0%}" if round(batches - before, 3) > 0 else ""
 
 
 def _as_an_index(debiasing: pd.DataFrame) -> str:

@@ -71,6 +71,13 @@ def ordered(table: pd.DataFrame, tasks: Sequence[str] = ()) -> pd.DataFrame:
     return table.sort_index(key=lambda level: level.map(order[level.name].index) if order.get(level.name) else level)
 
 
+def falling(means: pd.Series) -> str:
+    """`A 0.700 > B 0.600 = C 0.600`: what is alike as it is written is not told as larger."""
+    means = means.round(3).sort_values(ascending=False, kind="stable")
+    signs = means.diff().map(lambda step: " > " if step < 0 else " = ").to_numpy()
+    return "".join(f"{sign}{name} {value:.3f}" for sign, (name, value) in zip(["", *signs[1:]], means.items(), strict=True))
+
+
 def with_spread(values: pd.Series, digits: int = 3) -> str:
     """Mean over seeds ± standard deviation; the mean alone of one value."""
     mean = f"{values.mean():,.{digits}f}"
@@ -324,7 +331,7 @@ def is_clear(tests: pd.DataFrame) -> np.ndarray:
 
 def _difference(row) -> str:
     digits = 0 if row.measure in LOWER_IS_BETTER else 3
-    return f"{row.mean_difference:+,.{digits}f} [{row.low:+,.{digits}f}, {row.high:+,.{digits}f}]"
+    return f"{row.mean_difference:+z,.{digits}f} [{row.low:+,.{digits}f}, {row.high:+,.{digits}f}]"
 
 
 # The paper and others beside a run

@@ -264,7 +264,7 @@ def _clear(tests: pd.DataFrame, mixes: list[str], verdicts: tuple[str, ...] = (A
 
 
 def _signed(row) -> str:
-    return f"{row.mean_difference:+,.0f} ranks" if row.measure in LOWER_IS_BETTER else f"{row.mean_difference:+.3f}"
+    return f"{row.mean_difference:+z,.0f} ranks" if row.measure in LOWER_IS_BETTER else f"{row.mean_difference:+z.3f}"
 
 
 def on_pareto(mixing: pd.DataFrame) -> list[str]:
@@ -369,7 +369,7 @@ def on_kept(kept: pd.DataFrame, reference: float) -> list[str]:
 def _kept_clearly(rows: pd.DataFrame, reference: float) -> str:
     sides = {word: [row for row in rows.itertuples() if verdict(row) == found] for word, found in (("more", BEHIND), ("less", AHEAD))}
     return "".join(
-        f"; clearly {word} than α = {reference:g}: {', '.join(f'{row.strategy} ({row.difference:+.3f})' for row in found)}"
+        f"; clearly {word} than α = {reference:g}: {', '.join(f'{row.strategy} ({row.difference:+z.3f})' for row in found)}"
         for word, found in sides.items()
         if found
     )

@@ -232,7 +232,7 @@ def on_languages(tests: pd.DataFrame, languages: Collection[str], trained: Colle
         for kind in [kind for kind in KINDS if kind in set(part["setting"])]:
             of_kind = part[part["setting"] == kind]
             before, mixed = (of_kind[of_kind["baseline"] == baseline] for baseline in (UNTRAINED, HYBRID))
-            changes = ", ".join(f"{change(row)} {row.strategy} ({row.mean_difference:+.3f})" for row in _in_order(before))
+            changes = ", ".join(f"{change(row)} {row.strategy} ({row.mean_difference:+z.3f})" for row in _in_order(before))
             against = grouped(mixed)
             sentences.append(f"From {base}, {KIND_WORDS[kind]}: {MAIN} {changes}." + (f" Hybrid is {against}." if against else ""))
     return sentences
@@ -254,7 +254,7 @@ def on_pairs(pairs: pd.DataFrame) -> list[str]:
 
 def _extremes(values: pd.Series) -> str:
     low, high = (" → ".join(place) for place in (values.idxmin(), values.idxmax()))
-    return f"{values.mean():+.3f} on average, {values.min():+.3f} ({low}) to {values.max():+.3f} ({high})"
+    return f"{values.mean():+z.3f} on average, {values.min():+z.3f} ({low}) to {values.max():+z.3f} ({high})"
 
 
 def on_alignment(means: pd.DataFrame, tests: pd.DataFrame) -> list[str]:

@@ -224,7 +224,7 @@ def _easier(kept: pd.DataFrame) -> list[str]:
         f"{task} is the easier task (Mo. mAP of the untrained bases and BM25: {row.least:.0%} to {row.most:.0%} of that in domain), so "
         "shares are to be compared with each other, not with 100%."
         for task, row in shares.iterrows()
-        if row.least > 1
+        if round(row.least, 2) > 1
     ]
 
 
@@ -306,7 +306,7 @@ def on_survival(differences: pd.DataFrame, survival: pd.DataFrame) -> list[str]:
 
 def _correlations(base: str, rows: pd.DataFrame) -> str:
     listed = [
-        f"{task}: " + ", ".join(f"{row.side}s' {MEASURES[row.measure]} {row.correlation:+.2f}" for row in part.itertuples())
+        f"{task}: " + ", ".join(f"{row.side}s' {MEASURES[row.measure]} {row.correlation:+z.2f}" for row in part.itertuples())
         for task, part in rows.groupby("task", sort=False)
     ]
     return (
@@ -338,8 +338,8 @@ def on_languages(kinds: pd.DataFrame, unseen: Sequence[str]) -> list[str]:
 
 def _best(values: pd.Series) -> str:
     """Hybrid's value, and the best strategy's where it is another's; none where a task has no such pairs."""
-    values = values.droplevel(["base", "task"]).dropna()
+    values = values.droplevel(["base", "task"]).dropna().round(3)
     if values.empty:
         return "none"
     best = f"{values.idxmax()} {values.max():.3f}"
-    return f"hybrid {values[HYBRID]:.3f} (best: {best})" if HYBRID in values and values.idxmax() != HYBRID else f"best: {best}"
+    return f"hybrid {values[HYBRID]:.3f} (best: {best})" if values.get(HYBRID, values.max()) < values.max() else f"best: {best}"

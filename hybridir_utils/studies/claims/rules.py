@@ -59,7 +59,7 @@ class Comparison:
     @property
     def numbers(self) -> str:
         """Difference, intervals, p-value and effect size; a rank distance is told by how much lower it is."""
-        form = "{:,.0f}" if self.measure == "rank_distance" else "{:+.3f}"
+        form = "{:z,.0f}" if self.measure == "rank_distance" else "{:+.3f}"
         low, gain, high, seed_low, seed_high = map(form.format, (self.low, self.gain, self.high, self.seed_low, self.seed_high))
         seeds = "" if isnan(self.seed_low) else f", over seeds [{seed_low}, {seed_high}]"
         lower = "lower by " if self.measure == "rank_distance" else ""
