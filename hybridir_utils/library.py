@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .base.errors import InputError, UnknownName
+from .base.errors import InputError, need_known
 from .base.languages import XQUAD_R_LANGUAGES, pick_languages
 from .base.progress import widget_bars
 from .data import register
@@ -52,8 +52,7 @@ def train_encoder(base: str | Path, pairs, plan: BatchPlan, *, validation: Mappi
     """
     own = prompts_of(str(base)) or next(filter(any, [own_prompts(place_of(str(base))) or ()]), ())
     settings = dict(zip(PREFIXES, own, strict=False)) | settings
-    for name in settings.keys() - training.TrainingSettings.model_fields.keys():
-        raise UnknownName("training setting", name, training.TrainingSettings.model_fields)
+    need_known("training setting", settings, training.TrainingSettings.model_fields)
     with widget_bars():
         return training.train_encoder(place_of(str(base)), pairs, plan, training.TrainingSettings(**settings), dict(validation or {}))
 

@@ -16,7 +16,7 @@ from hybridir_utils.base.files import ROOT, file_fingerprint
 from hybridir_utils.base.languages import XQUAD_R_LANGUAGES
 from hybridir_utils.encode import corpora
 from hybridir_utils.results.measured import COLUMNS, marked, side_by_side
-from hybridir_utils.suite.evaluate import NAME, TaskResult, default_folder, write_results
+from hybridir_utils.suite.evaluate import NAME, TaskResult, asked_encoders, default_folder, write_results
 from hybridir_utils.tasks.beir import write_beir
 from hybridir_utils.tasks.retrieval_task import RetrievalTask, task_from_pairs
 
@@ -24,7 +24,10 @@ FUNCTIONS = """
 import numpy as np
 
 def by_number(texts, role):  # knows the fact, whatever the language
-    return np.eye(24)[[int(text.split()[1]) for text in texts]]
+    return np.eye(24)[[next(int(word) for word in text.split() if word.isdigit()) for text in texts]]
+
+def as_given(texts, role):
+    return texts
 
 def no_numbers(texts, role):
     return np.full((len(texts), 2), np.nan)
@@ -58,6 +61,7 @@ def test_one_line_gives_tables_a_page_a_figure_and_a_record(place, tiny_transfor
     printed = capsys.readouterr().out
     assert "pool: 96 questions, 96 candidates, languages ar de en th" in printed and "pool (beir:pool):" in printed
     assert "bert: prompts 'ask ' and 'tell ', as given" in printed and "bert: it names no pooling" in printed and "+ / -: mAP" in printed
+    assert "given_functions:by_number: prompts 'ask ' and 'tell ', as given" in printed
     (folder,) = {Path(line).parent for line in printed.splitlines() if line.endswith((".csv", ".json", ".svg"))}
     assert folder.parent == place / "out" / "data" / "runs" / "evaluate" and folder.name.startswith("random-")
     assert {path.name for path in folder.iterdir()} == {f"{NAME}{kind}" for kind in (".csv", "_tests.csv", ".md", ".json", ".png", ".svg")}
@@ -84,8 +88,15 @@ def test_one_line_gives_tables_a_page_a_figure_and_a_record(place, tiny_transfor
     assert again.keys() == before.keys() and (place / "pool").exists()
 
 
+def test_prompts_stand_before_the_texts_of_a_function(place):
+    """They were passed over, where the help says that they stand before questions and passages."""
+    encode = asked_encoders((), ["given_functions:as_given"], ("ask ", "tell "))["given_functions:as_given"]
+    assert encode(["Who?"], "query") == ["ask Who?"] and encode(["She."], "document") == ["tell She."]
+    assert asked_encoders((), ["plain=given_functions:as_given"])["plain"](["Who?"], "query") == ["Who?"]
+
+
 def by_number(texts, role):
-    return np.eye(24)[[int(text.split()[1]) for text in texts]]
+    return np.eye(24)[[next(int(word) for word in text.split() if word.isdigit()) for text in texts]]
 
 
 def test_clear_differences_from_the_first_row_are_marked(tiny_pairs):

@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -155,8 +156,10 @@ def need_ranked(task: RetrievalTask | SearchTask) -> None:
         raise InputError(f"task {task.name}: its pools lie on disk and are searched to a depth; `rank.search` measures it.")
 
 
-def named_function(place: str) -> Function:
-    """The function of `module:function`; modules of the working folder are found. Raises InputError where there is none."""
+def named_function(place: str, prompts: tuple[str, str] | None = None) -> Function:
+    """The function of `module:function`; modules of the working folder are found. prompts: before its questions and passages. Raises
+    InputError where there is none.
+    """
     module, _, name = place.partition(":")
     if not module or not name:
         raise InputError(f"--encoder {place!r}: expected module:function, for example my_encoder:encode for my_encoder.py here.")
@@ -171,7 +174,15 @@ def named_function(place: str) -> Function:
     if not callable(found):
         names = [each for each, value in vars(sys.modules[module]).items() if callable(value)]
         raise InputError(f"--encoder {place}: {module!r} has no function {name!r}{did_you_mean(name, names)}")
-    return found
+    return _prompted(found, prompts) if prompts else found
+
+
+def _prompted(encode: Function, prompts: tuple[str, str]) -> Function:
+    """The function with a prompt before each text that it is given, and a note of it."""
+    before = dict(zip(("query", "document"), prompts, strict=True))
+    prompted = wraps(encode)(lambda texts, role: encode([before[role] + text for text in texts], role))
+    prompted.notes = (prompt_note("", "", prompts),)
+    return prompted
 
 
 def own_vectors(encode: Function, task: RetrievalTask) -> TaskVectors:

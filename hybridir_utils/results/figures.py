@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..base.errors import InputError, MissingInput, UnknownName
+from ..base.errors import InputError, MissingInput, need_known
 from ..base.files import file_fingerprint
 from ..experiment.run import Run
 from ..experiment.stamps import check_unaltered
@@ -170,8 +170,7 @@ def draw(run: Run, name: str) -> Path:
 
     Raises UnknownName for a figure that is not registered, MissingInput when a table has not been saved.
     """
-    if name not in FIGURES:
-        raise UnknownName("figure", name, FIGURES)
+    need_known("figure", [name], FIGURES)
     recipe = FIGURES[name]
     tables = [read_result(run, table) for table in recipe.tables]
     about = f"{recipe.caption} Run {run.name}; tables {', '.join(recipe.tables)}."

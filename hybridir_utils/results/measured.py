@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..base.errors import InputError, UnknownName
+from ..base.errors import InputError, need_known
 from ..experiment.any_encoder import named_encoder, need_ranked, notes_of, vectors_of
 from ..rank import metrics, significance
 from ..rank.bias import MAIN_MEASURES, bias_scores, not_computed
@@ -143,8 +143,7 @@ def compare(evaluations: Mapping[str, Evaluation | Sequence[Evaluation]], baseli
         raise InputError(f"evaluations of different tasks ({', '.join(sorted(tasks))}) cannot be compared; give those of one.")
     tables = [each.questions.assign(strategy=name, seed=seed) for name, found in of_seeds.items() for seed, each in enumerate(found)]
     questions = pd.concat(tables, ignore_index=True)
-    if metric not in questions.columns:
-        raise UnknownName("metric", metric, [name for name in questions.columns if name not in (*metrics.RUN_COLUMNS, "strategy", "seed")])
+    need_known("metric", [metric], [name for name in questions if name not in (*metrics.RUN_COLUMNS, "strategy", "seed")])
     columns = questions[["strategy", "seed", "group"]].assign(value=questions[metric])
     parts = [
         significance.compare(columns[questions["setting"] == setting], baseline).assign(setting=setting)

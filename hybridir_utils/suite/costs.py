@@ -9,7 +9,7 @@ from math import nan
 
 import pandas as pd
 
-from ..base.errors import HybridIRError, InputError, UnknownName
+from ..base.errors import HybridIRError, InputError, need_known
 from ..base.files import PUBLISHED
 from ..data.mt import TRANSLATORS
 from ..data.pairs import drawn_size
@@ -117,8 +117,7 @@ def corpus_sizes(task: str, languages: Sequence[str] = ()) -> pd.DataFrame:
     if task.startswith(PREFIX):
         return mteb_sizes(task, languages)
     table = pd.read_csv(PUBLISHED / "corpus_sizes.csv")
-    if task not in set(table["task"]):
-        raise UnknownName("task with a large corpus", task, table["task"].unique())
+    need_known("task with a large corpus", [task], table["task"].unique())
     rows = table[table["task"] == task].drop(columns="task").reset_index(drop=True)
     return rows if not languages or set(rows["language"]) == {"en"} else rows[rows["language"].isin(languages)].reset_index(drop=True)
 

@@ -60,7 +60,7 @@ class TaskResult:
 
 
 def asked_encoders(models: Sequence[str], functions: Sequence[str], prompts: tuple[str, str] | None = None) -> dict[str, object]:
-    """Name -> what `evaluated` takes: BM25 or random, a named encoder (with these prompts), a function. `LABEL=` before one is its name.
+    """Name -> what `evaluated` takes: BM25 or random, a named encoder or a function, with these prompts. `LABEL=` before one is its name.
 
     Raises InputError, before any work, where nothing or something else is asked, or two have one name.
     """
@@ -71,7 +71,7 @@ def asked_encoders(models: Sequence[str], functions: Sequence[str], prompts: tup
     if twice := [name for name in names if names.count(name) > 1]:
         raise InputError(f"encoder {twice[0]!r} is named twice; name each once, or write LABEL=ENCODER.")
     found = {name: place if place in REFERENCES else named_encoder(place, prompts) for name, place in asked[: len(models)]}
-    return found | {name: named_function(place) for name, place in asked[len(models) :]}
+    return found | {name: named_function(place, prompts) for name, place in asked[len(models) :]}
 
 
 def _labelled(text: str) -> tuple[str, str]:

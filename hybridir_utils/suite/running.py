@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..base.errors import HybridIRError, UnknownName
+from ..base.errors import HybridIRError, UnknownName, need_known
 from ..base.files import NOTEBOOKS, file_fingerprint, need_checkout, output_root, read_json, writing
 from ..experiment.run import Run, origin_of, settings_of
 from ..experiment.sources import check_places
@@ -208,9 +208,7 @@ def declared_values(step: Step) -> dict:
     """The parameters a notebook declares, with the run's values; `profile` names the profile's file."""
     values = step.run.profile.model_dump(mode="json")
     names = parameter_names(step.notebook)
-    for name in names:
-        if name not in values and name != "profile":
-            raise UnknownName(f"parameter (in {step.notebook.name})", name, ["profile", *values])
+    need_known(f"parameter (in {step.notebook.name})", names, ["profile", *values])
     return {name: step.run.source if name == "profile" else values[name] for name in names}
 
 
