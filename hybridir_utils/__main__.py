@@ -148,7 +148,7 @@ def _run_notebooks(run, options) -> None:
 
     run_suite(run, options.start_at, options.only, options.timeout)
     print(summarise(run))
-    if found := compare_with_reference(run):
+    if found := compare_with_reference(run, partial=bool(options.only)):
         print(*found.lines(), sep="\n  ")
     if options.write_back:
         from .suite.reference import write_back

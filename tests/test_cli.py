@@ -127,6 +127,9 @@ def test_a_run_ends_with_the_scores_and_where_everything_lies(one_notebook, outp
     assert str(output / "data" / "runs" / "sample" / "notebooks") in printed
     assert one_notebook.read_bytes() == before, "a run leaves the notebooks alone"
     assert main(["run"]) == 0 and "01_only: up to date" in capsys.readouterr().out
+    assert main(["run", "--only", "01"]) == 0
+    printed = capsys.readouterr().out
+    assert "of 2 tables" in printed and "no such table" not in printed, "one notebook's run is not held against all of the reference"
 
 
 def test_the_address_of_a_scheduler_reaches_every_notebook(one_notebook, monkeypatch):

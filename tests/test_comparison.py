@@ -130,6 +130,31 @@ def test_all_that_differs_is_named(run):
     ]
 
 
+def test_a_run_of_one_notebook_is_compared_in_the_tables_that_it_has(run):
+    assert compare(run, partial=True) is None, "none yet"
+    save_table(run, "scores", SCORES)
+    assert compare(run, partial=True).lines() == ["reproduced: of 1 tables 1 equal; no verdict changed"]
+
+
+@pytest.mark.parametrize("words", [["read", "lost"], [np.nan, "lost"]])
+def test_words_where_the_other_has_an_empty_column_differ(words):
+    empty, filled = (SCORES.head(2).assign(lacking=column) for column in (np.nan, words))
+    for old, new in ((empty, filled), (filled, empty)):
+        found = compare_tables("tasks", old, new)
+        assert found.state == DIFFERS and found.where.startswith("lacking of hybrid")
+    assert compare_tables("tasks", empty, empty.copy()).state == EQUAL
+
+
+def test_a_verdict_on_what_is_kept_under_shift_is_named_too():
+    """Its difference is one of shares; the baseline's own row has none."""
+    kept = TESTS.rename(columns={"mean_difference": "difference"}).drop(columns=["p"])
+    own = kept.head(1).assign(strategy="hybrid", difference=np.nan, p_holm=np.nan, seed_low=np.nan, seed_high=np.nan)
+    kept = pd.concat([own, kept.assign(in_domain=0.5)], ignore_index=True)
+    assert list(changed_verdicts("shift", kept, moved(kept, 2, "p_holm", 0.02))) == [
+        "shift, X-X hybrid: behind → not clearly different from",
+    ]
+
+
 def test_a_changed_verdict_alone_is_no_reproduction():
     assert not Comparison((TableDifference("claims", EQUAL),), ("claims, claim 2: a → b",)).reproduced
 

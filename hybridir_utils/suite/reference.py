@@ -39,7 +39,7 @@ KEPT_CELL_METADATA = ("tags",)
 BLOCK = re.compile(r"(<!-- numbers: (\S+) (\S+)([^\n]*?) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
 EQUAL, WITHIN, DIFFERS = "equal", "within the spread", "differing"
 SMALL = 0.01  # of what a column spans: so far a value may move whose spread over seeds is not known, or is nothing
-TESTED = ["mean_difference", "p_holm", "seed_low", "seed_high"]  # what `findings.verdict` reads
+TESTED = ["p_holm", "seed_low", "seed_high"]  # what `findings.verdict` reads beside a mean difference, or one of shares kept
 NAMING = ("seed", "alpha", "step", "steps", "percentile", "languages", "claim")  # numbers that say which row it is
 IN_WORDS = ("evidence", "command", "note")  # sentences around numbers that stand in other columns, and how the run was called
 SENTENCES = {
@@ -231,15 +231,15 @@ class Comparison:
         return [f"reproduced: of {len(self.tables)} tables {counts}{about}; no verdict changed"]
 
 
-def compare_with_reference(run: Run) -> Comparison | None:
+def compare_with_reference(run: Run, partial: bool = False) -> Comparison | None:
     """The run's tables beside the reference of its name; None where the checkout has none.
 
-    Times are of the machine and left out, and so are tables that the reference is older than.
+    Times are of the machine and left out, and so are tables that the reference is older than. partial: those that the run has alone.
     """
     reference = reference_tables(run.name)
-    if run.committed or not any(reference.glob("*.csv")):
+    names = sorted({path.name for path in reference.glob("*.csv") if not partial or (run.results / path.name).is_file()} - {"check.csv"})
+    if run.committed or not names:
         return None
-    names = sorted({path.name for path in reference.glob("*.csv")} - {"check.csv"})
     found = [_compare_files(reference / name, run.results / name) for name in names]
     return Comparison(tuple(table for table, _ in found), tuple(line for _, verdicts in found for line in verdicts))
 
@@ -269,7 +269,8 @@ def compare_tables(name: str, old: pd.DataFrame, new: pd.DataFrame) -> TableDiff
         return TableDifference(name, DIFFERS, where=f"{len(new)} rows of {len(list(new))} columns, expected {len(old)} of {len(list(old))}")
     if old.equals(new):
         return TableDifference(name, EQUAL)
-    numbers = [column for column in old if pd.api.types.is_numeric_dtype(old[column]) and column not in NAMING]
+    is_number = pd.api.types.is_numeric_dtype  # which an empty column is, too
+    numbers = [column for column in old if is_number(old[column]) and is_number(new[column]) and column not in NAMING]
     others = _as_words(old.drop(columns=numbers)) != _as_words(new.drop(columns=numbers))
     if others.any(axis=None):
         row, column = np.argwhere(others.to_numpy())[0]
@@ -316,7 +317,7 @@ def changed_verdicts(name: str, old: pd.DataFrame, new: pd.DataFrame) -> Iterato
 def _verdicts(table: pd.DataFrame) -> dict[tuple, str]:
     if "verdict" in table:
         return {("claim", row.claim, row.source): row.verdict for row in table.itertuples()}
-    if not set(TESTED) <= set(table):
+    if not set(TESTED) <= set(table) or not {"mean_difference", "difference"} & set(table):
         return {}
     keys = [column for column in table if not pd.api.types.is_float_dtype(table[column]) and column not in ("n_groups", "n_seeds", "note")]
     return {tuple(row[key] for key in keys): verdict(row) for _, row in table.iterrows()}
