@@ -39,6 +39,8 @@ def test_as_a_module_it_prints_one_error_line_and_no_traceback():
     ("arguments", "said"),
     [
         (["run", "--profile", "nowhere.toml"], "nowhere.toml: no such profile file"),
+        (["run", "--profile", f"{'a' * 300}.toml"], "no such profile file"),
+        (["plan", "--profile", "a" * 300], "unknown profile"),
         (["run", "--set", "alpha"], "expected key=value"),
         (["run", "--set", "alhpa=0.3"], "did you mean 'alpha'?"),
         (["run", "--set", "alpha=2"], "alpha = 2"),

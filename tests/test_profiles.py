@@ -97,6 +97,8 @@ def test_languages_may_be_written_in_any_form_and_what_is_no_code_is_refused(key
         ({"languages": []}, "languages = ()"),
         ({"train_in_place": 1}, "train_in_place = 1"),
         ({"name": "../elsewhere"}, "name = '../elsewhere'"),
+        ({"name": "a" * 61}, f"name = '{'a' * 61}': String should have at most 60 characters"),
+        ({"compare_with": ["a" * 300]}, "String should have at most 130 characters"),
         ({"learning_rate": 0}, "learning_rate = 0"),
     ],
 )

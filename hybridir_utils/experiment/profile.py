@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -55,7 +56,7 @@ class Profile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]  # names the folder below data/runs
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]+$", max_length=60)]  # names the folder below data/runs
     languages: Annotated[Languages, Field(min_length=1)]  # languages of the training pairs
     unseen_languages: Languages = ()  # languages of `languages` that no training batch may hold
     pair_sets: _names("pair set", PAIR_SETS)  # training data; "jsonl:FILE" is a user's own
@@ -141,7 +142,7 @@ class Profile(BaseModel):
     depth: Annotated[int, Field(ge=100)] = 100  # length of the ranked lists kept for the measures at k, whose largest k is 100
     resamples: Count = 2000  # of the paired tests
     equivalence_margin: Share = 0.01  # of mAP: two strategies whose difference is surely smaller count as practically equal
-    compare_with: tuple[str, ...] = ()  # notebook 09: runs of the output folder that are judged beside the references in data/results
+    compare_with: tuple[Annotated[str, Field(max_length=130)], ...] = ()  # notebook 09: runs of yours, judged beside those of data/results
 
     @field_validator("*")
     @classmethod
@@ -237,13 +238,11 @@ def trained_prompts(profile: Profile, base: str) -> tuple[str, str]:
 def _find(name_or_path: str) -> Path:
     path = Path(name_or_path).expanduser()
     if path.suffix == ".toml":
-        if not path.is_file():
+        if not os.path.isfile(path):  # `Path.is_file` raises where a name is longer than a disk takes
             raise InputError(f"{path}: no such profile file.")
         return path
-    named = PROFILES / f"{name_or_path}.toml"
-    if not named.is_file():
-        raise UnknownName("profile", name_or_path, sorted(p.stem for p in PROFILES.glob("*.toml")))
-    return named
+    need_known("profile", [name_or_path], sorted(p.stem for p in PROFILES.glob("*.toml")))
+    return PROFILES / f"{name_or_path}.toml"
 
 
 def _explain(problem: dict) -> str:

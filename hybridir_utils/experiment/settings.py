@@ -111,13 +111,12 @@ def _shown(value: object) -> str:
 def write_template(name: str) -> Path:
     """Write NAME.toml into the working folder. Raises InputError where it is there, or the name is no profile's or another's."""
     name = name.removesuffix(".toml")
-    path = Path(f"{name}.toml")
+    path, text = Path(f"{name}.toml"), template(name)
+    make_profile(tomllib.loads(text), str(path))  # whose name has to be one
     if path.exists():
         raise InputError(f"{path}: there already; give another name, or change that file.")
     if name in [known.stem for known in PROFILES.glob("*.toml")]:
         raise InputError(f"{name}: the name of a profile that comes with the suite, whose results it would share; give another.")
-    text = template(name)
-    make_profile(tomllib.loads(text), str(path))
     write_text_atomically(path, text)
     return path
 

@@ -229,7 +229,7 @@ def _on_families(table: pd.DataFrame) -> list[str]:
     gap = wide["hybrid"] - wide["X-Y"]
     return [
         f"Hybrid minus X-Y in the mixed pool is {gap.min():+z.3f} ({gap.idxmin()}) to {gap.max():+z.3f} ({gap.idxmax()}) over "
-        f"{len(gap)} families; hybrid is ahead in {(gap.round(3) > 0).sum()} of them."
+        f"{len(gap)} families; hybrid is ahead in {(gap > 0).sum()} of them."
     ]
 
 
