@@ -160,13 +160,28 @@ def test_no_window_has_to_be_scrolled_sideways_with_everything_open(name, reques
 def test_a_reader_sees_scores_claims_and_one_figure_and_finding_a_notebook(committed, browser):
     """All else is folded: the page is a tenth as long as the notebooks."""
     browser.show(committed, 1280, 900)
-    assert browser.run("document.documentElement.scrollHeight") <= 9000
+    assert browser.run("document.documentElement.scrollHeight") <= 9500
     seen = browser.run(
         "[...document.images].filter(each => each.checkVisibility()).map(each => each.closest('section').getAttribute('aria-labelledby'))"
     )
     assert seen == ["scores", *(f"n{path.stem[:2]}" for path in notebooks() if path.stem[:2] != "03")]
     told = browser.run("[...document.querySelectorAll('.findings li')].filter(each => each.checkVisibility()).length")
     assert told == len(seen)
+
+
+STRETCHED = """[...document.images].filter(image => image.width)
+  .map(image => image.width / image.height * image.naturalHeight / image.naturalWidth)
+  .filter(ratio => Math.abs(ratio - 1) > 0.01)"""
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_picture_is_stretched(width, committed, browser):
+    browser.show(committed, width, 900)
+    browser.run(OPEN)
+    assert browser.run(STRETCHED) == []
+    browser.ask("Emulation.setEmulatedMedia", media="print")
+    assert browser.run(STRETCHED) == []
 
 
 CUT = """[...document.querySelectorAll('.verdicts :is(th, td, span)')].filter(cell => !cell.closest('thead, caption')
