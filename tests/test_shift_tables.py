@@ -7,7 +7,7 @@ from itertools import permutations, product
 import numpy as np
 import pandas as pd
 import pytest
-from made_up_shift import AWAY, HOME, SETTINGS, values
+from made_up_shift import AWAY, HOME, SETTINGS, shift_tables, values
 
 from hybridir_utils.rank.resampling import retention
 from hybridir_utils.studies import plots, shift
@@ -244,3 +244,14 @@ def test_without_a_shifted_task_every_table_is_empty_and_a_sentence_says_why():
     assert "name one or more of its `tasks`" in shift.on_tasks(pd.DataFrame(), [])[0]
     for figure in (plots.kept(kept), plots.alignment(means[means["task"] == HOME])):
         assert figure.axes[0].texts, "a figure that says there is nothing to show"
+
+
+def test_every_interval_of_what_is_kept_lies_within_its_axis():
+    """Panels of one row share their axis: what a later one needs counts for the first, too."""
+    table = shift_tables()["shift"]
+    late = table["setting"].eq("multilingual") & table["strategy"].eq("hybrid")
+    table.loc[late, ["kept", "kept_low", "kept_high"]] = 1.5, -0.1, 2.5
+    for ax in plots.kept(table).axes:
+        low, high = ax.get_ylim()
+        assert low <= -0.1 and high >= 2.5
+    assert plots.kept(table.assign(kept=0.5, kept_low=0.4, kept_high=0.6)).axes[0].get_ylim()[0] == 0

@@ -183,7 +183,8 @@ def kept(table: pd.DataFrame):
         title = f"{task}: {setting}\n{part['n_groups'].max():,.0f} parallel questions in both tasks"
         label(ax, "", "mAP kept (shifted / in domain)", title)
         ax.grid(axis="x", visible=False)
-        ax.set_ylim(bottom=0)
+    for ax, *_ in drawn:  # late, as panels of one row share what they all need
+        ax.set_ylim(bottom=min(0, table["kept_low"].min()))
     entries = {entry.get_label(): entry for ax, *_ in drawn for entry in ax.get_legend_handles_labels()[0]}
     legend_below(figure, [entries[name] for name in in_order(entries)])
     return figure
