@@ -165,6 +165,7 @@ def laid_out(monkeypatch) -> dict:
     found = {}
 
     def lay_out(figure, folder, name, *about):
+        style.separate_thousands(figure)  # as `save_figure` does
         figure.draw_without_rendering()
         found[name] = figure
         return {"png": name}
@@ -209,12 +210,13 @@ def ticks_in_view(axis) -> list:
 
 
 def unreadable(figure) -> list[str]:
-    """What a reader of a figure cannot read: texts that are small, cut off or touch each other."""
+    """What a reader of a figure cannot read: texts that are small, cut off or touch each other, thousands that run together."""
     texts, apart = shown_texts(figure), APART * figure.dpi / 72 / 2
     boxes = [text.get_window_extent() for text in texts]
     page = figure.bbox.padded(1)
     faults = [f"small: {text.get_text()!r}" for text in texts if text.get_fontsize() < SMALLEST]
     faults += [f"cut: {text.get_text()!r}" for text, box in zip(texts, boxes, strict=True) if not inside(box, page)]
+    faults += [f"thousands: {text.get_text()!r}" for text in texts if re.search(r"(?<![.\d])\d{4}", text.get_text())]
     placed = list(zip(texts, (box.padded(apart) for box in boxes), strict=True))
     faults += [f"touch: {a.get_text()!r}, {b.get_text()!r}" for (a, one), (b, other) in combinations(placed, 2) if one.overlaps(other)]
     return faults
@@ -263,6 +265,18 @@ def test_what_cannot_be_read_is_found():
     faults = " ".join(unreadable(figure))
     assert "touch: 'untrained', 'X-X-mono'" in faults and "small: 'tiny'" in faults and "cut: 'far" in faults
     assert not unreadable(figures.note_figure("Nothing to show.")), "a plain figure has no fault"
+
+
+@pytest.mark.parametrize(
+    ("values", "scale", "told"),
+    [((0, 4800), "linear", "2,000"), ((-2600, 0), "linear", "−1,000"), ((1000, 1001), "linear", "1,000.2"), ((2, 20000), "log", "10,000")],
+)
+def test_thousands_of_every_axis_are_separated(values, scale, told, tmp_path):
+    figure, axes = new_figure()
+    axes[0, 0].plot(values, [0, 0.5])
+    axes[0, 0].set_xscale(scale)
+    svg = save_figure(figure, tmp_path, "plot", "about")["svg"].read_text(encoding="utf-8")
+    assert f">{told}</text>" in svg and ">0.1</text>" in svg, "an axis below a thousand keeps its own numbers"
 
 
 def test_no_table_but_the_first_task_and_no_base_but_one_draws_too(tmp_path, monkeypatch, laid_out):

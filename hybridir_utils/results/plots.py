@@ -114,8 +114,6 @@ def differences(tests: pd.DataFrame):
         _intervals(ax, part, names)
         n = f"n = {part['n_groups'].max():,} groups" if len(part) else "not tested"
         ax.locator_params(axis="x", nbins=5)
-        if less:
-            ax.xaxis.set_major_formatter("{x:,.0f}")
         title = f"{task}, from {base}\n{SHORT_SETTINGS.get(setting, setting)}, {n}"
         label(ax, f"{'ranks' if less else measure} minus hybrid's", "", title)
     make_room_for_titles(figure)
@@ -346,7 +344,6 @@ def _by_language(wide: pd.DataFrame, what: str, numbers: pd.DataFrame, tops: pd.
     name_languages(ax, wide.index)
     for place, (number, top) in enumerate(zip(numbers.iloc[:, 0], tops, strict=True)):
         ax.annotate(f"{number:,.0f}", (place, top), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=6)
-    ax.yaxis.set_major_formatter("{x:,.0f}")
     ax.set(xlabel="language", ylabel=what)
     ax.margins(y=0.12)
     ax.grid(axis="x", visible=False)

@@ -245,6 +245,7 @@ def save_figure(figure, folder: Path, name: str, about: str, source: str = "") -
     common = {"Title": name, "Description": about} | ({"Source": source} if source else {})
     metadata = {"png": common, "svg": common | {"Date": None, "Creator": "hybridir"}}
     paths = {kind: folder / f"{name}.{kind}" for kind in metadata}
+    separate_thousands(figure)
     if layout := figure.get_layout_engine():
         layout.execute(figure)
         figure.set_layout_engine(None)
@@ -255,6 +256,16 @@ def save_figure(figure, folder: Path, name: str, about: str, source: str = "") -
                 _use_palette(temporary, metadata[kind])
         reads.wrote(path)
     return paths
+
+
+def separate_thousands(figure) -> None:
+    """Commas in the numbers of every axis that goes to a thousand or beyond, in place of powers of ten, too; names stay as they are."""
+    from matplotlib.ticker import LogFormatter, ScalarFormatter
+
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            if isinstance(axis.get_major_formatter(), ScalarFormatter | LogFormatter) and abs(axis.get_view_interval()).max() >= 1000:
+                axis.set_major_formatter("{x:,.10g}")
 
 
 def _use_palette(path: Path, metadata: dict[str, str]) -> None:
