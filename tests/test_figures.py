@@ -447,6 +447,19 @@ def test_an_axis_of_shares_ends_at_one_and_every_number_at_a_bar_stands_within(n
             assert (box.x0, box.y0)[side] <= (drawn.x0, drawn.y0)[side] and (drawn.x1, drawn.y1)[side] <= (box.x1, box.y1)[side] + 1
 
 
+@pytest.mark.parametrize("height", [0.3, 0.6, 0.78, 0.85, 0.95])
+def test_no_number_at_a_bar_hides_a_mark_of_the_papers(height):
+    scores = made_up_tables()["scores"]
+    figure = plots.scores(scores[scores["task"] == "worldfacts-test"].assign(task="xquad-r", value=height))
+    figure.draw_without_rendering()
+    looks, half = [look["marker"] for look in plots.PAPER_LOOKS.values()], 2 / 72 * figure.dpi
+    for ax in figure.axes:
+        boxes = [text.get_window_extent() for text in ax.texts]
+        marks = [ax.transData.transform(line.get_xydata()[0]) for line in ax.lines if line.get_marker() in looks]
+        marks = [place for place in marks if np.isfinite(place).all()]
+        assert marks and not [place for place in marks if any(box.padded(half).contains(*place) for box in boxes)]
+
+
 def test_a_heat_maps_colours_end_at_the_highest_value_and_say_so():
     heat = made_up_tables()["heat"]
     figure = plots.heatmap(heat.assign(value=heat["value"] * 0.4))

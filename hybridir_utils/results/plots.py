@@ -57,8 +57,8 @@ def scores(table: pd.DataFrame):
     for ax, task, base in drawn:
         rows = table[table["task"] == task]
         papers = published[task] if task in published else published[:0].droplevel("task")
-        above = papers.groupby(level=["setting", "strategy"]).max().to_dict()
-        places = bars(ax, rows[rows["base"] == base], "setting", list(SHORT_SETTINGS), above)
+        marks = papers.groupby(level=["setting", "strategy"]).agg(list).to_dict()
+        places = bars(ax, rows[rows["base"] == base], "setting", list(SHORT_SETTINGS), marks)
         _lines(ax, rows[rows["base"] == REFERENCE].set_index(["strategy", "setting"])["value"])
         for ((setting, strategy), x), (model, look) in product(places.items(), PAPER_LOOKS.items()):
             ax.plot([x], [papers.get((setting, strategy, model))], **look)

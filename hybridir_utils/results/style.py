@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterable, Sequence
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 from ..base.files import replacing
@@ -147,16 +147,16 @@ def heats(tables: dict[tuple, tuple], name: str, labels: tuple[str, str], **opti
     return figure
 
 
-def bars(ax, table, by: str, groups: list[str], above: dict | None = None) -> dict[tuple[str, str], float]:
+def bars(ax, table, by: str, groups: list[str], marks: dict | None = None) -> dict[tuple[str, str], float]:
     """A bar and a number for the mean of each strategy and a dot for each value, side by side in each of the groups of a column.
 
-    above: (group, strategy) -> what else stands there, below the number. Returns where the bars stand: (group, strategy) -> x.
+    marks: (group, strategy) -> values of what else is drawn there, which no number hides. Returns where the bars stand: (group, strategy) -> x.
     """
     strategies = in_order(table["strategy"])
     if not strategies:
         raise Nothing
     width, places, in_shares = 0.86 / len(strategies), {}, are_shares(table["value"])
-    parts = dict(iter(table.groupby([by, "strategy"])["value"]))
+    parts, marks = dict(iter(table.groupby([by, "strategy"])["value"])), marks or {}
     for (i, group), (j, strategy) in product(enumerate(groups), enumerate(strategies)):
         x, colour = i - 0.43 + (j + 0.5) * width, COLOURS.get(strategy)
         places[group, strategy] = x
@@ -164,19 +164,19 @@ def bars(ax, table, by: str, groups: list[str], above: dict | None = None) -> di
         ax.bar(x, values.mean() if len(values) else 0, width * 0.92, color=colour, label=strategy if i == 0 else None)
         if len(values):
             ax.plot([x] * len(values), values, "o", ms=2.2, color=colour, mec="black", mew=0.4)
-            end, inside = number_place(values, in_shares, (above or {}).get((group, strategy), 0))
+            end, inside = number_place([*values, *marks.get((group, strategy), [])], in_shares)
             written(ax, values.mean(), (x, end), inside, rotation=90)
     ax.set_xticks(range(len(groups)), groups)
     ax.grid(axis="x", visible=False)
-    leave_room(ax, "y", [*table["value"], *(above or {}).values()])
+    leave_room(ax, "y", [*table["value"], *chain(*marks.values())])
     return places
 
 
-def number_place(values: Sequence[float], in_shares: bool, above: float = 0.0) -> tuple[float, bool]:
-    """(where a bar's number stands, whether that is inside the bar): beyond all that is drawn, unless an axis of shares ends there."""
-    highest = max(*values, above, key=abs)
+def number_place(drawn: Sequence[float], in_shares: bool) -> tuple[float, bool]:
+    """(where a bar's number stands, whether that is inside the bar): beyond all dots and marks, below them where an axis of shares ends."""
+    highest = max(drawn, key=abs)
     inside = in_shares and highest > HIGH
-    return (max(min(values), 1 - HIGH), True) if inside else (highest, False)
+    return (max(min(drawn), 1 - HIGH), True) if inside else (highest, False)
 
 
 def leave_room(ax, axis: str, values: Sequence[float]) -> None:
