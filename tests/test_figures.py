@@ -467,6 +467,17 @@ def test_a_heat_maps_colours_end_at_the_highest_value_and_say_so():
     assert figure.axes[0].collections[0].get_clim() == (0, pytest.approx(top)) and f"{top:.3f}" in figure.axes[-1].get_ylabel()
 
 
+def test_a_cell_beyond_the_colours_is_told_at_their_bar():
+    shares = made_up_tables()["language_shares"]
+    shares.loc[shares["strategy"] == "En-En", "realised"] = [0.0] * 8 + [1.0]
+    several, alone = plots.batches(shares), plots.batches(shares[shares["strategy"] == "En-En"])
+    others = plots.batches(shares[shares["strategy"] != "En-En"])
+    bars = [figure.axes[0].collections[0].colorbar for figure in (several, alone, others)]
+    assert [bar.extend for bar in bars] == ["max", "neither", "neither"]
+    assert [bar.ax.get_ylabel() for bar in bars] == ["% of pairs (En-En: 100)", "% of pairs", "% of pairs"]
+    assert re.fullmatch(r"En-En\n≤ \d+\.\d points off plan", several.axes[0].get_title())
+
+
 def told_below(figure) -> str:
     return " ".join([figure.legends[0].get_title().get_text(), *(text.get_text() for text in figure.legends[0].get_texts())])
 

@@ -126,7 +126,9 @@ def name_strategies(ax, names: list[str]) -> None:
 
 
 def heats(tables: dict[tuple, tuple], name: str, labels: tuple[str, str], **options):
-    """A heat map of each table, all with one bar, called `name`; tables: (row, column) -> title and table; labels: of the x and y axis."""
+    """A heat map of each table, all with one bar, called `name`, with a point where cells are beyond its colours; tables: (row, column) ->
+    title and table; labels: of the x and y axis; options: `vmax` and others of seaborn's.
+    """
     import seaborn as sns
 
     rows, columns = (list(dict.fromkeys(key)) for key in zip(*tables, strict=True)) if tables else ((), ())
@@ -141,7 +143,8 @@ def heats(tables: dict[tuple, tuple], name: str, labels: tuple[str, str], **opti
         ax.tick_params("x", labelrotation=90 if grid.ncols * most > CODES // 2 else 0)
         ax.tick_params("y", labelrotation=0)
         ax.grid(False)
-    figure.colorbar(drawn[0][0].collections[0], ax=[ax for ax, *_ in drawn], label=name, shrink=0.8, aspect=30)
+    beyond = "max" if any(table.max(axis=None) > options["vmax"] for _, table in tables.values()) else "neither"
+    figure.colorbar(drawn[0][0].collections[0], ax=[ax for ax, *_ in drawn], label=name, shrink=0.8, aspect=30, extend=beyond)
     figure.supxlabel(labels[0])
     figure.supylabel(labels[1])
     return figure
@@ -150,7 +153,8 @@ def heats(tables: dict[tuple, tuple], name: str, labels: tuple[str, str], **opti
 def bars(ax, table, by: str, groups: list[str], marks: dict | None = None) -> dict[tuple[str, str], float]:
     """A bar and a number for the mean of each strategy and a dot for each value, side by side in each of the groups of a column.
 
-    marks: (group, strategy) -> values of what else is drawn there, which no number hides. Returns where the bars stand: (group, strategy) -> x.
+    marks: (group, strategy) -> values of what else is drawn there, which no number hides. Returns where the bars stand: (group, strategy)
+    -> x.
     """
     strategies = in_order(table["strategy"])
     if not strategies:
