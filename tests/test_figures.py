@@ -467,6 +467,19 @@ def test_a_heat_maps_colours_end_at_the_highest_value_and_say_so():
     assert figure.axes[0].collections[0].get_clim() == (0, pytest.approx(top)) and f"{top:.3f}" in figure.axes[-1].get_ylabel()
 
 
+def test_figures_of_one_test_set_name_it():
+    tables = made_up_tables()
+    for figure in (plots.debiasing(tables["debiasing"]), plots.beside_a_mean(tables["debiasing"])):
+        assert figure.get_suptitle() == tables["debiasing"]["task"].iloc[0]
+    assert "where it has the set" in FIGURES["04_beside_a_mean"].caption, "the paper's encoders are not on every one"
+
+
+def test_numbers_on_bars_of_languages_stand_on_white_and_are_told():
+    (ax,) = plots.coverage(made_up_tables()["coverage"]).axes
+    assert ax.texts and all(text.get_bbox_patch() and text.get_fontsize() >= 7 and text.get_zorder() > 3 for text in ax.texts)
+    assert "numbers: after the last" in FIGURES["01_coverage"].caption
+
+
 def test_a_cell_beyond_the_colours_is_told_at_their_bar():
     shares = made_up_tables()["language_shares"]
     shares.loc[shares["strategy"] == "En-En", "realised"] = [0.0] * 8 + [1.0]

@@ -86,7 +86,9 @@ def _function(module: str, name: str) -> Callable:
 FIGURES = {
     recipe.name: recipe
     for recipe in (
-        FigureRecipe("01_coverage", ("coverage",), "Pairs per language after each step of the preparation.", "on_coverage"),
+        FigureRecipe(
+            "01_coverage", ("coverage",), "Pairs per language after each step of the preparation; numbers: after the last.", "on_coverage"
+        ),
         FigureRecipe("01_lengths", ("lengths",), "Length of questions and passages by language.", "on_lengths"),
         FigureRecipe("01_rejections", ("rejections",), "Texts refused by each quality check, by language.", "on_rejections"),
         FigureRecipe("02_losses", ("losses",), "Training and validation losses, mean and range over seeds.", "on_losses"),
@@ -100,7 +102,7 @@ FIGURES = {
         FigureRecipe(
             "04_beside_a_mean",
             ("debiasing",),
-            "Every strategy as it is and with each language's mean taken off, beside the paper's.",
+            "mAP and rank distance of every strategy, as it is and with each language's mean taken off; the paper's, where it has the set.",
             "on_beside_a_mean",
         ),
         FigureRecipe(
@@ -112,7 +114,12 @@ FIGURES = {
         FigureRecipe("04_language_share", ("bias",), "Same-language share of the top 10 against the pool.", "on_language_share"),
         FigureRecipe("04_map", ("map",), "Parallel questions and passages on two principal components.", "on_map"),
         FigureRecipe("04_alignment", ("alignment",), "Alignment, uniformity and language identity of the vectors.", "on_vectors"),
-        FigureRecipe("04_debiasing", ("debiasing",), "Training-free removal of language identity.", "on_debiasing"),
+        FigureRecipe(
+            "04_debiasing",
+            ("debiasing",),
+            "What methods that train nothing, fitted on the pool, change in mAP by removing language identity.",
+            "on_debiasing",
+        ),
         FigureRecipe(
             "05_curves",
             ("mixing",),

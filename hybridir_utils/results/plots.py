@@ -10,6 +10,7 @@ import pandas as pd
 from ..experiment.evaluation import REFERENCE, UNTRAINED
 from .paper import in_our_names
 from .style import (
+    BACKED,
     CODES,
     COLOURS,
     SHORT_SETTINGS,
@@ -236,21 +237,15 @@ def debiasing(table: pd.DataFrame):
         for i, name in enumerate(names):
             if (base, setting, name) in changed.index:
                 _changes(ax, i, changed.loc[base, setting, name], COLOURS.get(name))
-                ax.text(
-                    1.02,
-                    i,
-                    f"{wide.loc[(base, setting, name), 'none'].mean():.3f}",
-                    fontsize=7,
-                    va="center",
-                    transform=ax.get_yaxis_transform(),
-                )
+                own = wide.loc[(base, setting, name), "none"].mean()
+                ax.text(1.02, i, f"{own:.3f}", fontsize=7, va="center", transform=ax.get_yaxis_transform())
         ax.axvline(0, color="grey", lw=1)
         label(ax, "change of mAP", "", f"{setting}, from {base}")
     marks = [handle(METHODS[name], marker, "grey") for name, marker in MARKS.items() if name in changed and name != "none"]
     seeds = table.groupby(["base", "strategy"])["seed"].nunique().max()
-    legend_below(
-        figure, marks, title=f"{'lines: range over seeds' if seeds > 1 else 'one seed'}; at the right: mAP of the encoder as it is"
-    )
+    spread = "lines: range over seeds" if seeds > 1 else "one seed"
+    legend_below(figure, marks, title=f"{spread}; at the right: mAP of the encoder as it is")
+    figure.suptitle(table["task"].iloc[0])
     return figure
 
 
@@ -343,7 +338,8 @@ def _by_language(wide: pd.DataFrame, what: str, numbers: pd.DataFrame, tops: pd.
     wide.plot.bar(ax=ax, color=sns.color_palette("viridis", len(wide.columns)), width=0.85, legend=False, **options)
     name_languages(ax, wide.index)
     for place, (number, top) in enumerate(zip(numbers.iloc[:, 0], tops, strict=True)):
-        ax.annotate(f"{number:,.0f}", (place, top), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=6)
+        look = {"ha": "center", "fontsize": 7, "bbox": BACKED, "zorder": 4}
+        ax.annotate(f"{number:,.0f}", (place, top), xytext=(0, 3), textcoords="offset points", **look)
     ax.set(xlabel="language", ylabel=what)
     ax.margins(y=0.12)
     ax.grid(axis="x", visible=False)
