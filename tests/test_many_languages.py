@@ -231,7 +231,10 @@ def test_a_first_training_that_also_reads_and_tokenises_counts_in_no_time():
     drawn = {line.get_label(): line.get_xdata()[0] for line in plots.cost(tables["many_scores"], cost).axes[0].lines}
     assert drawn == {"hybrid": 2.0, "X-Y": 3.0}
     tables["many_growth"].loc[0, "training_seconds"] = 500.0
-    assert plots.growth(tables["many_growth"]).axes[0].lines[1].get_ydata().max() < 500
+    lines, shown = plots.growth(tables["many_growth"]).axes[0].lines, study.growth_table(tables["many_growth"])
+    assert [max(line.get_ydata()) < 500 for line in lines] == [True] * 3
+    for line, column in zip(lines, ("preparation, s", "training, s", "evaluation, s"), strict=True):
+        assert list(shown[column]) == [f"{seconds:.1f}" for seconds in line.get_ydata()], "figure and table tell the same seconds"
 
 
 def test_methods_are_described():

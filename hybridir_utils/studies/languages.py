@@ -109,13 +109,19 @@ def _grown(run: Run, count: int, common: Run) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def per_count(grown: pd.DataFrame) -> pd.DataFrame:
+    """`growth` by number of languages: seconds of the fastest seed, all else as mean over seeds."""
+    by_count = grown.astype({"languages": int}).groupby("languages")
+    return by_count.mean(numeric_only=True).assign(**by_count[[*SECONDS]].min())
+
+
 def growth_table(grown: pd.DataFrame) -> pd.DataFrame:
-    """`growth` by number of languages, mean over seeds."""
-    names = {column: f"{name}, s" for column, name in SECONDS.items()} | {
-        setting: f"{short} mAP" for setting, short in SHORT_SETTINGS.items()
-    }
-    means = grown.astype({"languages": int}).groupby("languages").mean(numeric_only=True)
-    return means[[name for name in GROWTH[2:] if name in means]].round(3).rename(columns=names)
+    """`per_count` to look at."""
+    names = {column: f"{name}, s" for column, name in SECONDS.items()}
+    names |= {setting: f"{short} mAP" for setting, short in SHORT_SETTINGS.items()}
+    table = per_count(grown).round(3)
+    table = table.assign(**table[[*SECONDS]].map("{:,.1f}".format))
+    return table[[name for name in GROWTH[2:] if name in table]].rename(columns=names)
 
 
 def language_list(profile, patterns: tuple[str, ...]) -> pd.DataFrame:
@@ -246,9 +252,9 @@ def on_growth(growth: pd.DataFrame) -> list[str]:
     """What more languages cost, and give; nothing for fewer than two sets of them."""
     if growth.empty or growth["languages"].nunique() < 2:
         return []
-    means, fastest = (growth.groupby("languages").agg(how, numeric_only=True) for how in ("mean", "min"))
-    first, last, early, late = means.iloc[0], means.iloc[-1], fastest.iloc[0], fastest.iloc[-1]
-    times = ", ".join(f"{late[column] / early[column]:.1f} x for {name}" for column, name in SECONDS.items())
+    means = per_count(growth)
+    first, last = means.iloc[0], means.iloc[-1]
+    times = ", ".join(f"{last[column] / first[column]:.1f} x for {name}" for column, name in SECONDS.items())
     moved = ", ".join(f"{short} {first[s]:.3f} to {last[s]:.3f}" for s, short in SHORT_SETTINGS.items() if s in means)
     return [
         f"From {means.index[0]} to {means.index[-1]} languages ({last['candidates'] / first['candidates']:.1f} x the pool) the time is "

@@ -37,6 +37,7 @@ from ..results.style import (
 )
 from ..results.tables import macro, of_encoders
 from .claims.rules import SYMBOLS
+from .languages import per_count
 from .mixing import DISTANCE, ENDS, KEPT, NO_TRADE, pareto_front, traded
 from .questions import COMPARED, KINDS
 from .shift import alignment_kept
@@ -344,9 +345,9 @@ def growth(table: pd.DataFrame):
     if table.empty:
         return note_figure("The profile asks for no `many_counts`.")
     figure, axes = new_figure(1, 2, height=2.5)
-    means, fastest = (table.groupby("languages").agg(how, numeric_only=True) for how in ("mean", "min"))
+    means = per_count(table)
     for column, (name, marker) in STEPS.items():
-        axes[0, 0].plot(fastest.index, fastest[column], f"{marker}-", color="0.25", mfc="white", label=name)
+        axes[0, 0].plot(means.index, means[column], f"{marker}-", color="0.25", mfc="white", label=name)
     axes[0, 0].set(xlabel="languages", ylabel="seconds (fastest seed)", ylim=(0, None), xticks=list(means.index))
     for (setting, short), style in zip(SHORT_SETTINGS.items(), ("-", "--", ":"), strict=True):
         low, high = (table.groupby("languages")[setting].agg(end) for end in ("min", "max"))
