@@ -56,6 +56,8 @@ def test_every_level_of_rows_is_named_and_a_gap_is_a_dash():
     index = pd.MultiIndex.from_tuples([("X-Y", "pool"), ("hybrid", "training")], names=["strategy", "fitted_on"])
     html = show.table(pd.DataFrame({"many_steps": [90, np.nan]}, index=index)).html
     assert ">many steps<" in html and ">strategy<" in html and ">fitted on<" in html and ">90<" in html and ">–<" in html
+    (head,) = re.findall(r"<thead>.*?</thead>", html, re.DOTALL)
+    assert re.findall(r">([^<>\n]+)</th>", head) == ["strategy", "fitted on", "many steps"], "in one row"
 
 
 def test_further_tasks_and_long_tables_are_folded():

@@ -23,6 +23,7 @@ WORDS = re.compile(r"[^\W\d_]{2,} [^\W\d_]{2,}")  # of a text, which may begin w
 LONG = 60  # characters from which on a column of texts may wrap
 STYLE = "hybridir"  # class of each table, by which the tests know them
 BESIDE = "display:inline-block;vertical-align:top;max-width:100%;overflow-x:auto;margin:0 2em 0.5em 0"
+BLANK = '<th class="blank" >&nbsp;</th>'  # of pandas, above all levels of the index but the last
 LOOK = [
     {"selector": "th, td", "props": "text-align:right;white-space:nowrap;vertical-align:top"},
     {"selector": "tbody th, th.blank, th.index_name", "props": "text-align:left"},
@@ -156,20 +157,22 @@ def _styled(frame: pd.DataFrame, best: bool, grey: np.ndarray | None) -> str:
     from pandas.io.formats.style import Styler
 
     bold = best_of_columns(frame) if best else pd.DataFrame(False, frame.index, frame.columns)
-    cells, several = as_texts(frame), frame.index.nlevels > 1
+    cells = as_texts(frame)
     texts = cells.map(escape).mask(bold, cells.map(lambda cell: f"<b>{escape(cell)}</b>"))
     labels = [" ".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in frame.columns]
     texts.columns = [label.replace("_", " ") for label in labels]
     names = [escape(str(name or "").replace("_", " ")) for name in frame.index.names]
-    texts = texts.rename_axis(index=names, columns=None if several else names[0])
-    styler = Styler(texts, uuid=fingerprint(cells.to_csv())[:8], cell_ids=False)
-    styler = styler if several else styler.hide(names=True)
+    texts = texts.rename_axis(index=names, columns=names[-1])
+    styler = Styler(texts, uuid=fingerprint(cells.to_csv())[:8], cell_ids=False).hide(names=True)
     styler = styler.format_index(escape="html", axis=0).format_index(escape="html", axis=1)
     if grey is not None:
         styler = styler.set_td_classes(pd.DataFrame(np.where(grey, "unclear", ""), texts.index, texts.columns))
     if isinstance(frame.index, pd.RangeIndex):
         styler = styler.hide(axis="index")
-    return styler.set_table_styles([*LOOK, *_of_texts(cells)]).to_html(table_attributes=f'class="{STYLE}"')
+    html = styler.set_table_styles([*LOOK, *_of_texts(cells)]).to_html(table_attributes=f'class="{STYLE}"')
+    for name in names[:-1]:  # at the head of the columns, where pandas leaves their places blank for a row of their own
+        html = html.replace(BLANK, f'<th class="index_name">{name}</th>', 1)
+    return html
 
 
 def _of_texts(cells: pd.DataFrame) -> Iterator[dict[str, str]]:
