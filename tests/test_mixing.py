@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -220,6 +221,9 @@ def test_accuracy_kept_is_that_of_the_retention_statistic():
     assert shown.loc[("news", "α = 1"), "Cr. kept"].startswith(f"{row.kept:.3f} [{row.kept_low:.3f}, {row.kept_high:.3f}]")
     sure = mixing.kept_summary(found.assign(p_holm=found["p_holm"] / 100))["Cr. kept"]
     assert "*" not in sure["news", "α = 0.5"] and sure["news", "α = 0"].endswith(" *")
+    several = pd.concat([found, found[found["strategy"] == "annealed"].assign(strategy="mono-first"), found.assign(task="a later set")])
+    order = [*shown.loc["news"].index[:3], "mono-first", "annealed"]
+    assert list(mixing.kept_summary(several).index) == [*product(["news"], order), *product(["a later set"], shown.loc["news"].index)]
     empty = mixing.kept_table(questions(MEANS), (), "α = 0.5", 100)
     assert empty.empty and list(empty.columns) == list(found.columns)
 
@@ -234,6 +238,9 @@ def test_the_best_alpha_is_told_for_every_goal_without_the_schedules():
     chosen = best.groupby(["task", "goal"])["best"].first()
     assert set(chosen["home"]) == {0.5} and set(chosen["news"][["Mo. kept", "Cr. kept", "Mul. kept"]]) == {0.0}
     summary = mixing.best_summary(best)
+    values = best[best["alpha"] == best["best"]].set_index(["task", "goal"])["value"]
+    told = {"Mo. mAP": "{:.3f}", "rank distance": "{:.0f}"}
+    assert [summary.loc[("home", goal), "value"] for goal in told] == [form.format(values["home", goal]) for goal, form in told.items()]
     assert summary.loc[("home", "Mo. mAP"), ["recommended α", "95 % interval", "not clearly worse"]].tolist() == [
         "0.5",
         "0.5 to 0.5",

@@ -23,7 +23,7 @@ from ..rank import resampling
 from ..rank.significance import TESTED
 from ..results.findings import AHEAD, BEHIND, on_resamples, on_seeds, verdict
 from ..results.style import SHORT_SETTINGS
-from ..results.tables import LOWER_IS_BETTER, TEST_KEYS, column_names, macro, stack, test_table, trained, with_spread
+from ..results.tables import LOWER_IS_BETTER, TEST_KEYS, cell, column_names, macro, stack, test_table, trained, with_spread
 from .shift import shifts
 
 ENDS = {0.0: "X-Y", 1.0: "X-X-mono"}  # what hybrid batches are at the ends of the grid, and what notebook 02 calls them
@@ -184,7 +184,8 @@ def kept_summary(kept: pd.DataFrame) -> pd.DataFrame:
     ]
     wide = kept.assign(cell=cells, column=kept["setting"].map(SHORT_SETTINGS) + f" {KEPT}")
     wide = wide.pivot(index=["task", "strategy"], columns="column", values="cell")[list(dict.fromkeys(wide["column"]))]
-    return wide.sort_index(key=lambda names: names.map(lambda name: (name in SCHEDULES, name)), sort_remaining=True).fillna("")
+    names = [*sorted({*kept["strategy"]} - {*SCHEDULES}), *SCHEDULES]
+    return wide.loc[[key for key in product(kept["task"].unique(), names) if key in wide.index]].fillna("")
 
 
 def best_summary(best: pd.DataFrame) -> pd.DataFrame:
@@ -195,7 +196,7 @@ def best_summary(best: pd.DataFrame) -> pd.DataFrame:
         among = ", ".join(f"{alpha:g}" for alpha in part.loc[part["among_best"], "alpha"])
         about = {
             "recommended α": f"{chosen['alpha']:g}",
-            "value": chosen["value"],
+            "value": cell(chosen["value"], in_ranks=goal == DISTANCE),
             "95 % interval": f"{chosen['low']:g} to {chosen['high']:g}",
         }
         rows[task, goal] = about | {"wins": f"{chosen['wins']:.0%}", "not clearly worse": among, "questions": chosen["n_groups"]}
