@@ -173,7 +173,7 @@ def test_bias_is_told_in_the_right_direction_for_distances(distances, words):
     ]
     bias = pd.DataFrame(rows, columns=["strategy", "measure", "value"]).assign(task="t", base="aligned", query_language="macro")
     (sentence,) = findings.on_bias(bias, tested)
-    assert f"hybrid is {words} X-X-mono" in sentence and f"hybrid is {words} X-Y" in sentence
+    assert re.search(rf"\. Hybrid is {words} X-X-mono \([+-]\d+ ranks\), X-Y \([+-]\d+ ranks\)\.$", sentence), sentence
     assert "(-0 ranks)" not in "".join(findings.on_bias(bias, tested.assign(mean_difference=0.3))), "no negative zero"
     assert f"lowest: {min(distances, key=distances.get)}" in sentence and "hybrid 50%, pool 10%" in sentence
 
@@ -183,7 +183,7 @@ def test_the_order_is_told_beside_the_papers():
     scores = pd.DataFrame(rows, columns=["strategy", "setting", "value"])
     scores = scores.assign(task="t", base="b", query_language="macro", metric="mAP", seed=1)
     sentence = findings.against_paper(scores)[0]
-    assert sentence == "Mo. The paper's means have Hybrid ≥ X-X-mono > X-Y; ours: t from b: X-Y 0.700 > X-X-mono 0.600 > hybrid 0.500."
+    assert sentence == "Mo.: the paper's means have hybrid ≥ X-X-mono > X-Y; ours: t from b: X-Y 0.700 > X-X-mono 0.600 > hybrid 0.500."
     alike = scores.assign(value=[0.6001, 0.5999, 0.4])
     assert findings.against_paper(alike)[0].endswith("X-Y 0.600 = hybrid 0.600 > X-X-mono 0.400.")
 
@@ -206,6 +206,7 @@ def test_what_batches_give_stands_beside_what_a_mean_gives():
     values = {("untrained", "none"): 0.3, ("untrained", "centring"): 0.5, ("hybrid", "none"): 0.55, ("hybrid", "centring"): 0.56}
     rows = [(*way, metric, value * scale) for way, value in values.items() for metric, scale in (("mAP", 1), ("rank distance", 1000))]
     table = pd.DataFrame(rows, columns=["strategy", "method", "metric", "value"]).assign(base="b", task="t", setting="multilingual")
+    table = pd.concat([table.assign(seed=seed) for seed in (1, 2)])
     (sentence,) = findings.on_beside_a_mean(table)
     assert "untrained 0.300 and 300; hybrid batches 0.550 and 550; a mean taken off" in sentence
     assert "A mean alone gives 80% of the batches' gain in mAP; centring on top of the batches changes mAP by +0.010." in sentence
@@ -216,6 +217,8 @@ def test_what_batches_give_stands_beside_what_a_mean_gives():
     )
     alike = table.assign(value=table["value"].where(table["strategy"] != "hybrid", 0.3004))
     assert "from 0.300 to 0.300;" in findings.on_mean_alone(alike)[0] and "gain" not in findings.on_mean_alone(alike)[0]
+    one = table[table["seed"] == 1]
+    assert all(said[0].startswith("t, from b, one seed") for said in (findings.on_mean_alone(one), findings.on_beside_a_mean(one)))
     worse = table.assign(value=table["value"].where(table["strategy"] != "hybrid", 0.1))
     assert "gain" not in findings.on_mean_alone(worse)[0]
     assert "gain" not in findings.on_beside_a_mean(worse)[0]

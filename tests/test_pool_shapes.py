@@ -58,7 +58,7 @@ def test_sentences_are_said_of_what_there_is(lacking):
     tables = {name: without(table, name, lacking) for name, table in made_up_tables().items() if name in ("scores", "bias")}
     tests = pd.DataFrame(columns=[*TEST_KEYS, *TESTED])  # none, as `test_table` gives them
     said = " ".join(on_scores(tables["scores"], tests) + against_paper(tables["scores"]))
-    assert ("Cr. " in said.split("The paper's")[0]) == (lacking != "cross-lingual")
+    assert ("Cr. " in said.split(": the paper's")[0]) == (lacking != "cross-lingual")
     if lacking == "parallel texts":
         assert all("no rank distance or same-language share" in sentence for sentence in on_bias(tables["bias"], tests))
 

@@ -159,7 +159,7 @@ def test_whether_hybrid_keeps_more_alignment_follows_the_seeds(other, words, cou
     assert "passages untrained 0.500 → 0.100 (20% kept), X-Y" in sentence
     assert f"(hybrid's share, by the interval over seeds: {words})" in sentence
     (count,) = shift.on_survival(differences, pd.DataFrame(columns=["task", "base", "correlation", "n"]))
-    assert count.startswith(f"Hybrid's alignment is clearly more robust than X-Y's in {counts} (")
+    assert count.startswith(f"Under shift hybrid keeps clearly more of its alignment than X-Y in {counts} (")
 
 
 def test_a_task_without_parallel_texts_gets_a_sentence():

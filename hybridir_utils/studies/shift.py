@@ -297,9 +297,9 @@ def on_survival(differences: pd.DataFrame, survival: pd.DataFrame) -> list[str]:
         rows = differences[differences["strategy"] == other].dropna(subset=["seed_low"])
         direction = _direction(rows)
         if len(rows):
-            told.append(f"{other}'s in {(direction < 0).sum()} of {len(rows)} cases and less in {(direction > 0).sum()}")
-    about = "a case is a shifted task, a base, a side and a measure; by intervals over seeds"
-    count = [f"Hybrid's alignment is clearly more robust than {', '.join(told)} ({about})."]
+            told.append(f"than {other} in {(direction < 0).sum()} of {len(rows)} cases and less in {(direction > 0).sum()}")
+    about = "a case: a shifted task, a base, questions or passages, and a measure; clearly: by the interval over seeds"
+    count = [f"Under shift hybrid keeps clearly more of its alignment {'; '.join(told)} ({about})."]
     correlated = survival.dropna(subset=["correlation"])
     return (count if told else []) + [_correlations(base, rows) for base, rows in correlated.groupby("base", sort=False)]
 
