@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from browser import Browser, needs_chromium
 from pages import Element, parsed
 
 from hybridir_utils.__main__ import main
@@ -83,6 +84,28 @@ def test_nothing_comes_from_the_web_and_every_link_within_leads_to_a_page(folder
         for link in page.all("a"):
             href = link.attributes.get("href", "")
             assert href.startswith(("#", "https://")) or href in pages, (name, href)
+
+
+PICTURES = """[...document.querySelectorAll('.output_subarea img')].map(image => {
+  for (let fold = image.closest('details'); fold; fold = fold.parentElement.closest('details')) fold.open = true;
+  const box = image.closest('.output_subarea');
+  return [image.width, Math.abs(image.width / image.height * image.naturalHeight / image.naturalWidth - 1) < 0.01,
+    box.clientWidth <= innerWidth && box.scrollWidth >= image.width];
+})"""
+
+
+@needs_chromium
+def test_on_a_phone_figures_keep_the_width_of_their_letters_in_a_box_that_scrolls(folder, tmp_path):
+    with Browser(tmp_path / "chromium") as browser:
+        browser.show(folder / f"{NAMES[2]}.html", 390, 740)
+        found = browser.run(PICTURES)
+        assert len(found) > 3 and all(each == [33 * 16, True, True] for each in found), found
+        assert browser.run("document.documentElement.scrollWidth") == 390
+        shown = "[...document.querySelectorAll('nav')].map(nav => nav.checkVisibility())"
+        assert browser.run(shown) == [True]
+        browser.ask("Emulation.setEmulatedMedia", media="print")
+        assert browser.run(shown) == [False], "links to pages that paper does not have"
+        assert all(width <= 390 and natural for width, natural, _ in browser.run(PICTURES))
 
 
 @pytest.fixture
