@@ -205,11 +205,11 @@ def _whence(options) -> None:
 
 
 def _cost(run) -> None:
+    from .results.tables import as_texts
     from .suite.costs import run_cost
 
     for heading, table in run_cost(run):
-        shown = table.astype(object).where(table.notna(), "unknown").to_string(float_format="{:,.2f}".format)
-        print(f"{heading}:\n{shown}\n", flush=True)
+        print(f"{heading}:\n{as_texts(table).mask(table.isna(), 'unknown').to_string()}\n", flush=True)
 
 
 def _translate(options) -> None:

@@ -39,11 +39,12 @@ def test_the_command_says_what_miracl_and_mkqa_take(tmp_path, capsys):
     assert main(["run", "--cost", "--set", 'tasks=["miracl","mkqa"]', "--set", f"data_dir={tmp_path / 'sets'}"]) == 0
     table = [line.split() for line in capsys.readouterr().out.split("large corpora:\n")[1].split("\n\n")[0].splitlines()]
     assert table[0] == ["task", "encoder", "encoders", "passages", "tokens", "disk_gb", "ram_gb"]
-    found = {(task, encoder): (int(count), int(passages), float(disk)) for _, task, encoder, count, passages, _, disk, _ in table[1:]}
+    rows = [[cell.replace(",", "") for cell in row] for row in table[1:]]
+    found = {(task, encoder): (int(count), int(passages), float(disk)) for _, task, encoder, count, passages, _, disk, _ in rows}
     encoders = 5 * 3 + 1  # strategies, seeds, and the base before training; vectors of 128 numbers in fp32
     for task, passages in (("miracl", 2_449_382), ("mkqa", 2_681_468)):
         for base in ("aligned", "unaligned"):
-            assert found[task, base] == (encoders, passages, pytest.approx(encoders * passages * 128 * 4 / 1e9, abs=0.01))
+            assert found[task, base] == (encoders, passages, pytest.approx(encoders * passages * 128 * 4 / 1e9, abs=0.05))
 
 
 def test_the_papers_encoders_are_reckoned_and_bags_of_subwords_are_not():
@@ -93,7 +94,7 @@ def test_tasks_of_unknown_size_are_called_so(tmp_path, capsys):
     tasks = ["miracl", "mteb:SciFact", "mteb:DanFEVER", f"beir:{tmp_path}"]
     assert main(["run", "--cost", "--set", f"tasks={json.dumps(tasks)}", "--set", 'bases=["unaligned"]']) == 1
     found = {row[0]: row[2:] for row in rows_of(capsys.readouterr().out, "large corpora").values()}
-    assert found["mteb:SciFact"][1] == "5183" and found["miracl"][1] == "2449382"
+    assert found["mteb:SciFact"][1] == "5,183" and found["miracl"][1] == "2,449,382"
     for task in tasks[2:]:
         assert found[task][1:4] == ["unknown"] * 3, task
 
@@ -124,7 +125,7 @@ def test_what_is_missing_is_told_after_the_tables_all_at_once(tmp_path, capsys):
     assert main(["run", "--cost", *arguments]) == 1
     printed = capsys.readouterr()
     data = rows_of(printed.out, "training data")
-    assert data["entityquestions"][0] == "177000" and data["gnome-help"] == ["unknown"] * 5
+    assert data["entityquestions"][0] == "177,000" and data["gnome-help"] == ["unknown"] * 5
     for part in ("entityquestions: no such folder", f"{tmp_path}/gnome-help: no such folder", "/no/such/model"):
         assert part in printed.err, part
 
