@@ -68,7 +68,7 @@ def test_a_bad_line_is_named(tmp_path, line, message):
 
 def test_a_missing_folder_and_one_without_questions(tmp_path, monkeypatch):
     monkeypatch.delenv("HYBRIDIR_DATA", raising=False)
-    with pytest.raises(InputError, match=r"mkqa-questions: no such folder; data/README.md gives the command"):
+    with pytest.raises(InputError, match=r"mkqa-questions: no such folder; data/README.md says how 'mkqa-questions' gets there"):
         mkqa_questions(data_dir=str(tmp_path))
     (tmp_path / "mkqa-questions").mkdir()
     with pytest.raises(InputError, match=r"no <language>.jsonl in it"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -77,12 +78,27 @@ def saved(run: str, table: str):
     return pd.read_csv(ROOT / "data" / "results" / run / f"{table}.csv", keep_default_na=False, na_values=[""])
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
-def test_commands_of_the_pages_exist(page):
+NOTEBOOKS = sorted((README.parent / "notebooks").glob("*.ipynb"))
+
+
+def words_of(page: Path) -> str:
+    """What a page says; of a notebook its Markdown cells."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix != ".ipynb":
+        return text
+    return "\n\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown")
+
+
+@pytest.mark.parametrize("page", [*PAGES, *NOTEBOOKS], ids=lambda page: page.stem if page in NOTEBOOKS else page.parent.name)
+def test_commands_of_the_pages_and_notebooks_exist(page):
     from hybridir_utils.__main__ import _parser
 
-    for command in re.findall(r"python -m hybridir_utils ([a-z]+[^\n`#&|]*)", page.read_text(encoding="utf-8")):
-        _parser().parse_args(command.split())
+    for command in re.findall(r"python -m hybridir_utils ([a-z]+[^\n`#&|]*)", words_of(page)):
+        _parser().parse_args(shlex.split(command))
+
+
+def test_commands_of_notebooks_are_read():
+    assert "python -m hybridir_utils check" in "".join(map(words_of, NOTEBOOKS))
 
 
 def test_profiles_that_pages_notebooks_and_catalogues_name_exist():

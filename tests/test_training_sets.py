@@ -301,7 +301,7 @@ def test_squadshifts_for_the_validation(folders):
 
 
 def test_a_set_that_the_hub_lacks_says_where_to_put_it(tmp_path):
-    with pytest.raises(InputError, match=r"entityquestions: no such folder; data.README.md gives the command"):
+    with pytest.raises(InputError, match=r"entityquestions: no such folder; data.README.md says how 'entityquestions' gets there"):
         hub_pairs("entityquestions", data_dir=str(tmp_path))
 
 

@@ -55,7 +55,7 @@ def data_folder(name: str, data_dir: str = "") -> Path:
         )
     folder = Path(base).expanduser() / name
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; data/README.md gives the command that puts {name!r} there.")
+        raise InputError(f"{folder}: no such folder; data/README.md says how {name!r} gets there.")
     return folder
 
 

@@ -129,7 +129,7 @@ def mkqa_questions(languages: Sequence[str] = (), data_dir: str = "") -> Paralle
     folder = data_folder("mkqa-questions", data_dir)
     codes = by_language((path.stem for path in folder.glob("*.jsonl")), folder)
     if not codes:
-        raise InputError(f"{folder}: no <language>.jsonl in it; data/README.md gives the command that puts the questions there.")
+        raise InputError(f"{folder}: no <language>.jsonl in it; data/README.md says how the questions get there.")
     picked = pick_languages("MKQA's questions", languages, tuple(codes))
     parts = [_questions(folder / f"{codes[language]}.jsonl", language) for language in picked]
     return ParallelQuestions("mkqa-questions", pd.concat(parts, ignore_index=True))
