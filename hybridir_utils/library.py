@@ -81,8 +81,8 @@ def read_task(place: str | Path, languages: Sequence[str] = (), data_dir: str = 
     if languages and str(place).startswith("worldfacts"):
         languages = pick_languages("the world facts", languages, template_languages())
     if not folder.is_dir():
-        if ":" not in str(place) and place not in register.TASKS:
-            raise UnknownName("folder or task", place, register.task_names("ranked", "searched"))
+        if ":" not in str(place):
+            need_known("folder or task", [place], register.task_names("ranked", "searched"))
         asked = register.Request(languages or XQUAD_R_LANGUAGES, languages, data_dir=data_dir, bad_share=bad_share)
         return register.read_task(str(place), asked)
     return read_beir(folder) if (folder / "corpus.jsonl").is_file() else squad_folder(folder, bad_share)

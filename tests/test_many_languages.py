@@ -228,7 +228,11 @@ def test_a_first_training_that_also_reads_and_tokenises_counts_in_no_time():
     tables = many_languages(np.random.default_rng(1)) | {"many_cost": cost}
     (said,) = on_training_cost(cost)
     assert said == "Training took 2 (hybrid) to 3 seconds (X-Y) for one encoder, the fastest of its seeds."
-    drawn = {line.get_label(): line.get_xdata()[0] for line in plots.cost(tables["many_scores"], cost).axes[0].lines}
+    axes = plots.cost(tables["many_scores"], cost).axes
+    for ax in axes:
+        right, highest = (max(line.get_data()[side][0] for line in ax.lines) for side in range(2))
+        assert ax.get_xlim()[1] > 1.02 * right and ax.get_ylim()[1] > 1.02 * highest, "no dot is cut by the frame"
+    drawn = {line.get_label(): line.get_xdata()[0] for line in axes[0].lines}
     assert drawn == {"hybrid": 2.0, "X-Y": 3.0}
     tables["many_growth"].loc[0, "training_seconds"] = 500.0
     lines, shown = plots.growth(tables["many_growth"]).axes[0].lines, study.growth_table(tables["many_growth"])

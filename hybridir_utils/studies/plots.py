@@ -335,6 +335,8 @@ def cost(scores: pd.DataFrame, cost: pd.DataFrame):
         means = scores[scores["setting"] == setting].groupby("strategy")["value"].mean()
         for name in in_order(set(seconds.index) & set(means.index)):
             ax.plot(seconds[name], means[name], "o", color=COLOURS.get(name), ms=6, mec="black", mew=0.4, label=name)
+        ax.update_datalim([(0, 0)])  # so that the margin is one of all that is shown, and no dot is cut by the frame
+        ax.autoscale_view()
         ax.set(xlabel="training, seconds (fastest seed)", ylabel=f"{SHORT_SETTINGS[setting]} mAP", ylim=(0, None), xlim=(0, None))
     legend_below(figure)
     return figure
