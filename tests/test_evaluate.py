@@ -108,7 +108,8 @@ def test_clear_differences_from_the_first_row_are_marked(tiny_pairs):
     assert not cells.loc["the same"].stack().str.contains(r"[+-]").any()
     first = {"knows": found["knows"], "by chance": found["by chance"]}
     assert marked(*side_by_side(first)).loc[("by chance", "plain"), of_map].str.endswith(" -").all()
-    assert side_by_side({"alone": found["by chance"]})[1].empty
+    alone = side_by_side({"alone": found["by chance"]})[1]
+    assert alone.empty and list(alone) == list(side_by_side(first)[1])
 
 
 @pytest.mark.parametrize(
@@ -172,6 +173,13 @@ def test_published_values_stand_beside_a_whole_public_set_alone(place):
     paper = rows.loc[("XLM-R hybrid", "published, the paper")]
     assert paper["Mul. mAP"].round(3) == 0.593 and paper["rank distance"].round() == 287
     assert random_on(["de", "en"]).published.empty and random_on(XQUAD_R_LANGUAGES, "pool").published.empty
+
+
+def test_the_tests_of_a_single_encoder_have_columns_and_no_rows(place):
+    random = TaskResult("pool", task := hy.read_task("pool"), {"random": hy.evaluate("random", task)}, {"random": 0.0})
+    write_results(place, [random], {"command": "made up"})
+    tests = pd.read_csv(place / "evaluation_tests.csv")
+    assert tests.empty and list(tests)[:3] == ["task", "setting", "strategy"] and "p_holm" in tests
 
 
 def test_a_page_holds_the_published_values(place, real_data):

@@ -68,6 +68,10 @@ def test_tables_average_pairs_and_seeds(pool, jobs):
     assert wide.loc[("unaligned", "hybrid"), ("all pairs", "Recall@1")].endswith("± 0.000"), "two seeds of one encoder"
     tests = questions.question_tests(found.table("questions"), resamples=50)
     assert set(tests["baseline"]) == {"untrained"} and (tests["mean_difference"] == 0).all() and (tests["n_seeds"] == 2).all()
+    one_group = found.table("questions").assign(group="q")
+    none = questions.question_tests(one_group, resamples=50)
+    assert none.empty and set(none) == set(tests), "a table of tests has its columns also where nothing can be tested"
+    assert questions.on_recall(means, none) == [] and questions.main_tests(none).empty
 
 
 def test_some_languages_of_the_questions(pool, jobs):

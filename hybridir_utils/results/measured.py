@@ -31,6 +31,7 @@ PLAIN, CENTRED = "plain", "centred"
 OF_SCORES = {f"{short} mAP": (setting, "mAP") for setting, short in SHORT_SETTINGS.items()}  # column -> setting, metric
 OF_SCORES |= {f"Mul. {metric}": ("multilingual", metric) for metric in ("R@1", "R@10")}
 COLUMNS = (*OF_SCORES, *MAIN_MEASURES)
+TESTS = ["setting", *significance.TESTED]  # columns of `compare`
 DRAWN = ("Mo. mAP", "Cr. mAP", "Mul. mAP", "rank distance")
 LOOKS = {PLAIN: {"color": "#0072B2"}, CENTRED: {"color": "#0072B2", "mfc": "white"}}
 
@@ -163,7 +164,7 @@ def side_by_side(found: Mapping[str, Evaluation]) -> tuple[pd.DataFrame, pd.Data
     table = table[[column for column in COLUMNS if column in table]].rename_axis(columns=None)
     rows = {row_name(name, kind): each for name, both in found.items() for kind, each in both.kinds.items()}
     groups = next(iter(rows.values())).questions["group"].nunique()
-    return table, compare(rows, next(iter(rows))) if len(rows) > 1 and groups > 1 else pd.DataFrame()
+    return table, compare(rows, next(iter(rows))) if len(rows) > 1 and groups > 1 else pd.DataFrame(columns=TESTS)
 
 
 def row_name(encoder: str, kind: str) -> str:
