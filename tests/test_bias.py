@@ -226,6 +226,28 @@ def test_mrc_takes_groups_of_unequal_size_and_is_bounded_in_memory(monkeypatch):
     assert_values(bias.bias_scores(ranks, partial, cutoffs=(6,)), "MRC@6", expected)
 
 
+def test_mrc_compares_no_two_questions_of_one_language():
+    """A group with two German questions and an English one: the two German lists meet the English one, not each other."""
+    columns = ["id", "group", "language", "text"]
+    candidates = pd.DataFrame([(f"c{n}", f"p{n}", "de" if n < 6 else "en", "t") for n in range(12)], columns=columns)
+    queries = pd.DataFrame([("q0", "g", "de", "t"), ("q1", "g", "de", "t"), ("q2", "g", "en", "t")], columns=columns)
+    task = RetrievalTask("two", queries, candidates, pd.DataFrame({"query": ["q0"], "candidate": ["c0"]}))
+    scores = np.random.default_rng(1).permuted(np.tile(np.arange(12), (3, 1)), axis=1).astype(np.float32)
+    first, second, third = np.argsort(-scores, axis=1)[:, :5].tolist()
+    table = bias.bias_scores(rank_task(from_matrix(scores), task), task, cutoffs=(5,))
+    mean = (spearman_of(first, third) + spearman_of(second, third)) / 2
+    assert_values(table, "MRC@5", pd.Series({"de": mean, "en": mean}))
+    assert table[table["measure"] == "MRC@5"]["n"].tolist() == [2, 2, 2]
+
+
+def test_mrc_of_long_lists_loses_no_digit():
+    """Sums of products of ranks beyond 2**24, which single precision would round."""
+    lists = np.stack([np.random.default_rng(seed).permutation(1000)[:600] for seed in range(2)])[None]
+    exact = bias._overlaps(lists)[2][0]
+    place = [{candidate: rank for rank, candidate in enumerate(row, 1)} for row in lists[0].tolist()]
+    assert exact.tolist() == [[sum(one[c] * other[c] for c in one.keys() & other.keys()) for other in place] for one in place]
+
+
 def test_peer_pools_the_ranks_of_all_questions_of_a_language():
     scores, task, ranks = make_scored(7, 0.3)
     pairs, k, n = by_query(scores, task), 8, len(task.candidates)
@@ -320,7 +342,8 @@ def test_measures_are_missing_exactly_when_a_reason_is_given(seed):
 
 def test_a_cutoff_beyond_the_kept_depth_is_refused():
     _, task, ranks = make_scored(9, depth=10)
-    with pytest.raises(InputError, match="depth=20"):
-        bias.bias_scores(ranks, task, cutoffs=(5, 20))
+    for beyond in (11, 20):
+        with pytest.raises(InputError, match=f"depth={beyond}"):
+            bias.bias_scores(ranks, task, cutoffs=(5, beyond))
     with pytest.raises(InputError, match="cut-off 0"):
         bias.bias_scores(ranks, task, cutoffs=(0,))

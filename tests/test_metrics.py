@@ -106,6 +106,30 @@ def test_tie_bounds_equal_the_extremes_over_orders_of_equal_scores(levels):
     assert seen > 5
 
 
+def test_equal_scores_are_ordered_for_the_relevant_item_in_every_measure_but_the_worst():
+    task = make_task({"de": 20}, 1, 0.0, seed=0)
+    found = (
+        metrics.per_query(rank_task(from_matrix(np.zeros((1, 20), dtype=np.float32)), task), task).set_index("setting").loc["multilingual"]
+    )
+    assert found[["AP", "AP_best", "R@1", "R@10", "nDCG@10", "RR"]].tolist() == [1.0] * 6
+    assert found["AP_worst"] == pytest.approx(1 / 20)
+
+
+@pytest.mark.parametrize("relevance", [0.1, 0.6])
+def test_graded_ndcg_equals_trec_eval_with_less_and_more_than_ten_relevant(relevance):
+    plain = make_task(SIZES, 6, relevance, seed=7)
+    gains = np.random.default_rng(7).integers(1, 6, len(plain.relevance))
+    task = RetrievalTask("graded", plain.queries, plain.candidates, plain.relevance.assign(gain=gains))
+    scores = np.random.default_rng(8).standard_normal((len(task.queries), len(task.candidates))).astype(np.float32)
+    found = metrics.per_query(rank_task(from_matrix(scores), task), task).set_index("setting").loc["multilingual"]
+    names, pool = task.queries["id"], task.candidates["id"]
+    qrels = {query: dict(zip(rows["candidate"], map(int, rows["gain"]), strict=True)) for query, rows in task.relevance.groupby("query")}
+    run = {names[row]: dict(zip(pool, map(float, scores[row]), strict=True)) for row in found["query"]}
+    expected = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut_10"}).evaluate(run)
+    assert max(map(len, qrels.values())) > 10 or relevance < 0.5
+    np.testing.assert_allclose(found["nDCG@10"], [expected[names[row]]["ndcg_cut_10"] for row in found["query"]], atol=1e-9)
+
+
 def average_precision(relevant_in_order: np.ndarray) -> float:
     places = np.flatnonzero(relevant_in_order) + 1
     return float(np.mean(np.arange(1, len(places) + 1) / places))
