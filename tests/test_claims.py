@@ -252,6 +252,50 @@ def test_the_share_unseen_languages_keep_is_that_of_the_rule(kept, word):
     assert f"at least {rules.LEAST_KEPT:.0%}" in CLAIMS[9].rule
 
 
+@pytest.mark.parametrize(
+    ("shares", "word"),
+    [
+        ({("a", 1): 0.9, ("a", 2): 0.85, ("b", 1): 0.9, ("b", 2): 0.81}, SUPPORTED),
+        ({("a", 1): 0.9, ("a", 2): 0.9, ("b", 1): 0.9, ("b", 2): 0.7}, UNDECIDED),  # one seed of one base says otherwise
+        ({("a", 1): 0.7, ("a", 2): 0.9, ("b", 1): 0.9, ("b", 2): 0.7}, UNDECIDED),  # no base of which every seed does
+        ({("a", 1): 0.9, ("a", 2): 0.9, ("b", 1): 0.7, ("b", 2): 0.75}, CONTRADICTED),  # both seeds of one base
+    ],
+)
+def test_what_unseen_languages_keep_is_contradicted_only_where_no_seed_of_a_base_keeps_it(shares, word):
+    about = {"strategy": "hybrid", "metric": "mAP", "task": "xquad-r", "setting": "multilingual"}
+    rows = [
+        about | {"base": base, "seed": seed, "query_language": language, "value": 0.5 * (share if language == "el" else 1)}
+        for (base, seed), share in shares.items()
+        for language in ("de", "el", "en")
+    ]
+    found = rules._unseen_near(source(scores=pd.DataFrame(rows)))
+    assert found.word == word and found.evidence.startswith(f"Unseen el keep {min(shares.values()):.0%} (xquad-r from ")
+
+
+def test_an_untestable_half_of_claim_10_is_said_before_an_open_one(monkeypatch):
+    for halves, word in (
+        ((NOT_TESTABLE, UNDECIDED), NOT_TESTABLE),
+        ((UNDECIDED, SUPPORTED), UNDECIDED),
+        ((NOT_TESTABLE, CONTRADICTED), CONTRADICTED),
+    ):
+        for one, other in (halves, halves[::-1]):
+            monkeypatch.setattr(rules, "_above_lines", lambda _, one=one: rules.Verdict(one, "a"))
+            monkeypatch.setattr(rules, "_unseen_near", lambda _, other=other: rules.Verdict(other, "b"))
+            assert rules.zero_shot(source()).word == word
+
+
+def test_one_comparison_of_one_seed_is_enough_to_conclude_nothing():
+    (c, d, *_) = comparisons(SUPPORTING["tests"], "hybrid", "X-Y", ["multilingual"])
+    alone = replace(d, seed_low=np.nan, seed_high=np.nan)
+    assert rules.one_seed([c, alone], source()).startswith("One seed") and rules.one_seed([c, d], source()) == ""
+
+
+def test_a_gain_of_just_what_is_asked_is_enough_and_one_that_is_not_clear_never_is():
+    (c, *_) = comparisons(SUPPORTING["tests"], "hybrid", "X-Y", ["multilingual"])
+    assert rules._all_ahead([c], source(), lambda c: c.gain).word == SUPPORTED
+    assert rules._all_ahead([replace(c, p=0.2)], source()).word == UNDECIDED
+
+
 @pytest.mark.parametrize(("accepted", "word"), [(51, SUPPORTED), (49, CONTRADICTED)])
 def test_the_accepted_share_is_that_of_the_rule(accepted, word):
     assert verdict(11, source(coverage=claim_tables.coverage(accepted))).word == word

@@ -52,6 +52,14 @@ def test_language_share_stands_beside_the_pool():
     assert told.endswith("hybrid 25%; in the pool 12%.")
 
 
+def test_vectors_are_told_measure_by_measure():
+    values = {"translation_accuracy": 0.5, "language_identity": 0.7}
+    rows = [("b", "hybrid", seed, measure, value + 0.1 * seed) for measure, value in values.items() for seed in (0, 1)]
+    translations, probe = findings.on_vectors(frame("base strategy seed measure value", *rows))
+    assert translations == "From b, translation retrieval accuracy: hybrid 0.550."
+    assert probe == "From b, accuracy of the language probe: hybrid 0.750."
+
+
 def test_map_counts_neighbours_of_the_own_language():
     places = [("b", "hybrid", "de", 0, 0), ("b", "hybrid", "de", 0, 1), ("b", "hybrid", "en", 9, 9), ("b", "hybrid", "de", 9, 8.5)]
     (told,) = findings.on_map(frame("base strategy language x y", *places))

@@ -178,6 +178,39 @@ def test_bias_is_told_in_the_right_direction_for_distances(distances, words):
     assert f"lowest: {min(distances, key=distances.get)}" in sentence and "hybrid 50%, pool 10%" in sentence
 
 
+def clear_tests(*rows: tuple) -> pd.DataFrame:
+    """Rows of tests that are clear: task, base, setting, measure, strategy, mean difference from hybrid."""
+    table = pd.DataFrame(rows, columns=["task", "base", "setting", "measure", "strategy", "mean_difference"])
+    return table.assign(baseline="hybrid", p_holm=0.001, seed_low=np.nan, seed_high=np.nan)
+
+
+def test_how_often_hybrid_is_ahead_is_counted_in_its_direction_measure_by_measure():
+    """Tests hold the other strategy minus hybrid, sentences hybrid minus the other; of a rank distance the lower is ahead."""
+    rows = [("t", base, "monolingual", "AP", "X-Y", difference) for base, difference in (("a", -0.1), ("b", -0.3), ("c", 0.05))]
+    rows += [("t", "a", "multilingual", "rank_distance", name, gap) for name, gap in (("X-X-mono", 40.0), ("X-Y", -10.0), ("X-X", 99.0))]
+    mono, distance = findings.against_main(clear_tests(*rows))
+    assert mono == (
+        "Mo. mAP, mean difference in 3 cases (test set and base): hybrid is ahead of X-Y in 2 (+0.200), behind X-Y in 1 (-0.050)."
+    )
+    assert distance == (
+        "Rank distance (less is better), mean difference in 1 case (test set and base): "
+        "hybrid is ahead of X-X-mono in 1 (-40 ranks), behind X-Y in 1 (+10 ranks)."
+    )
+
+
+def test_a_sentence_of_one_base_takes_no_test_of_another():
+    rows = [(task, base, "monolingual", "AP", "X-Y", -0.1) for task in ("t", "other") for base in ("a", "b")]
+    rows[0] = (*rows[0][:5], 0.2)
+    assert findings._on_tests(clear_tests(*rows), "t", "a") == " Hybrid: Mo. behind X-Y (-0.200)."
+    assert findings._on_tests(clear_tests(*rows), "t", "b") == " Hybrid: Mo. ahead of X-Y (+0.100)."
+
+
+def test_the_interval_of_a_gain_turns_with_its_sign():
+    row = clear_tests(("t", "a", "multilingual", "AP", "centred X-Y", -0.1)).assign(low=-0.15, high=-0.02)
+    (sentence,) = findings.on_mean_tested(row)
+    assert sentence.endswith("uncentred hybrid is ahead of centred X-Y (+0.100 [+0.020, +0.150]).")
+
+
 def test_the_order_is_told_beside_the_papers():
     rows = [("hybrid", "monolingual", 0.5), ("X-Y", "monolingual", 0.7), ("X-X-mono", "monolingual", 0.6)]
     scores = pd.DataFrame(rows, columns=["strategy", "setting", "value"])
@@ -200,6 +233,8 @@ def test_debiasing_names_the_best_method():
     (sentence,) = findings.on_debiasing(table)
     assert "LIR moves X-X-mono from 0.200 to 0.400" in sentence and "give 0.600, and LSAR on top of them 0.700" in sentence
     assert findings.on_debiasing(table[table["strategy"] == "hybrid"]) == []
+    (worse,) = findings.on_debiasing(table.assign(value=table["value"].where(table["method"] == "none", 0.1)))
+    assert "LIR moves X-X-mono from 0.200 to 0.100" in worse and "LSAR on top of them 0.100" in worse, "a method, though none is better"
 
 
 def test_what_batches_give_stands_beside_what_a_mean_gives():

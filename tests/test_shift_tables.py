@@ -75,6 +75,15 @@ def test_a_task_that_is_easier_without_any_training_is_named(away, easier):
         assert "125% to 125% of that in domain" in said[1]
 
 
+def test_a_task_is_easier_only_where_all_that_learnt_nothing_says_so_within_a_language():
+    rows = [("news", "a", "untrained", "monolingual", 1.2), ("news", "reference", "BM25", "monolingual", 0.9)]
+    rows += [("talks", "a", "untrained", "monolingual", 1.1), ("talks", "a", "untrained", "cross-lingual", 0.5)]
+    rows += [("talks", "a", "hybrid", "monolingual", 0.4), ("talks", "reference", "BM25", "monolingual", 1.3)]
+    kept = pd.DataFrame(rows, columns=["task", "base", "strategy", "setting", "kept"])
+    (easier,) = shift.on_share(kept)[1:]
+    assert easier.startswith("talks is the easier task (Mo. mAP of the untrained bases and BM25: 110% to 130% of that in domain)")
+
+
 def test_shares_that_seeds_do_not_agree_on_are_not_called_clear():
     home, away = dict.fromkeys(("X-Y", "hybrid"), 0.8), {"X-Y": 0.5, "hybrid": 0.6}
     assert "more than X-Y" in kept_sentence(home, away)
@@ -104,13 +113,16 @@ def test_the_shifted_task_itself_is_tested_and_unseen_languages_once_more(other,
     first, second = sentence.split("; on questions in unseen languages ")
     assert f"in Cr. mAP, hybrid is {words}" in first and words in second
     assert set(shift.shift_tests(table, [AWAY], [], 200)["questions"]) == {"all"}
+    swapped = table.assign(AP=table["AP"].where(table["query_language"] == "de", 0.9 - table["AP"]))
+    greek = shift.shift_tests(swapped, [AWAY], ["el"], 200).query("questions == 'unseen'")
+    np.testing.assert_allclose(greek["mean_difference"], -tests.query("questions == 'unseen'")["mean_difference"], atol=1e-9)
 
 
 def test_a_shifted_task_with_a_large_pool_is_tested_by_its_own_measure_and_has_no_share():
     table = questions({"X-Y": 0.8, "hybrid": 0.8}, {"X-Y": 0.4, "hybrid": 0.5})
     searched = values({"X-Y": 0.3, "hybrid": 0.6}, task=NEWS, setting="cross-lingual", query_language="en")
     table = pd.concat([table, searched.rename(columns={"value": "nDCG@20"})], ignore_index=True)
-    assert set(shift.kept_table(table, HOME, [AWAY, NEWS], 50)["task"]) == {AWAY}
+    assert set(shift.kept_table(table, HOME, [HOME, AWAY, NEWS], 50)["task"]) == {AWAY}, "a task is not shifted from itself"
     tests = shift.shift_tests(table, [AWAY, NEWS], [], 100)
     assert tests.groupby("task")["measure"].first().to_dict() == {AWAY: "AP", NEWS: "nDCG@20"}
     assert "in Cr. nDCG@20, hybrid is ahead of X-Y (+0.3" in shift.on_shifted_tests(tests)[-1]
@@ -141,6 +153,9 @@ def test_alignment_means_are_over_pairs_of_languages():
 def test_the_share_of_alignment_kept_leaves_out_sides_that_are_not_shifted():
     kept = shift.alignment_kept(alignment({"hybrid": (0.8, 0.4), "X-Y": (-0.1, 0.2)}, spread=0.0), HOME, [AWAY])
     assert set(kept["side"]) == {"passage"} and len(kept) == 2 * 3 * 2
+    moved = alignment({"hybrid": (0.8, 0.4)}, spread=0.0)
+    moved.loc[(moved["task"] == AWAY) & (moved["side"] == "question") & (moved["seed"] == 2), "value"] += 0.1
+    assert set(shift.alignment_kept(moved, HOME, [AWAY])["side"]) == {"question", "passage"}, "a side that moved in one measure is shifted"
     shares = kept.groupby("strategy")["kept"].mean()
     assert shares["hybrid"] == 0.5 and np.isnan(shares["X-Y"]), "no share of what was not there"
 
@@ -178,6 +193,10 @@ def test_alignment_and_accuracy_that_go_together_are_correlated(sign):
     assert len(found) == 2 and (found["n"] == 15).all() and (sign * found["correlation"] > 0.9).all()
     said = shift.on_survival(shift.alignment_differences(kept), found)
     assert f"translation accuracy {'+' if sign > 0 else '-'}0.9" in said[-1] or f"{'+' if sign > 0 else '-'}1.00" in said[-1]
+    other = table.assign(AP=table["AP"].where(table["setting"] == "cross-lingual", 1 - table["AP"]))
+    pd.testing.assert_frame_equal(shift.survival(kept, other, HOME), found)  # accuracy across languages alone
+    bent = kept.assign(kept=np.exp(20 * kept["kept"]))
+    pd.testing.assert_frame_equal(shift.survival(bent, table, HOME), found)  # of ranks, not of values
     two = shift.survival(kept[kept["strategy"] == "s1"].query("seed < 3"), table, HOME)
     assert two["correlation"].isna().all(), "two encoders show nothing"
 
