@@ -86,9 +86,7 @@ def _function(module: str, name: str) -> Callable:
 FIGURES = {
     recipe.name: recipe
     for recipe in (
-        FigureRecipe(
-            "01_coverage", ("coverage",), "Pairs per language after each step of the preparation; numbers: after the last.", "on_coverage"
-        ),
+        FigureRecipe("01_coverage", ("coverage",), "Pairs per language after each step; numbers: after the last.", "on_coverage"),
         FigureRecipe("01_lengths", ("lengths",), "Length of questions and passages by language.", "on_lengths"),
         FigureRecipe("01_rejections", ("rejections",), "Texts refused by each quality check, by language.", "on_rejections"),
         FigureRecipe("02_losses", ("losses",), "Training and validation losses, mean and range over seeds.", "on_losses"),
@@ -114,12 +112,7 @@ FIGURES = {
         FigureRecipe("04_language_share", ("bias",), "Same-language share of the top 10 against the pool.", "on_language_share"),
         FigureRecipe("04_map", ("map",), "Parallel questions and passages on two principal components.", "on_map"),
         FigureRecipe("04_alignment", ("alignment",), "Alignment, uniformity and language identity of the vectors.", "on_vectors"),
-        FigureRecipe(
-            "04_debiasing",
-            ("debiasing",),
-            "What methods that train nothing, fitted on the pool, change in mAP by removing language identity.",
-            "on_debiasing",
-        ),
+        FigureRecipe("04_debiasing", ("debiasing",), "What removing language identity without training changes in mAP.", "on_debiasing"),
         FigureRecipe(
             "05_curves",
             ("mixing",),
