@@ -163,5 +163,5 @@ def test_no_hub_no_folder(monkeypatch, tmp_path):
     monkeypatch.delenv("HYBRIDIR_DATA", raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(InputError, match=r"mteb/nfcorpus@.*: the hub cannot be reached"):
+    with pytest.raises(InputError, match=r"mteb/nfcorpus@.*: no folder here; the hub cannot be reached"):
         read_task("mteb:NFCorpus")

@@ -308,7 +308,7 @@ def test_a_set_that_the_hub_lacks_says_where_to_put_it(tmp_path):
 def test_sets_out_of_reach_say_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    with pytest.raises(InputError, match=r"rajpurkar/squad@\w+: the hub cannot be reached"):
+    with pytest.raises(InputError, match=r"rajpurkar/squad@\w+: no folder here; the hub cannot be reached"):
         hub_pairs("squad", data_dir=str(tmp_path))
 
 
