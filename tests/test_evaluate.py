@@ -115,7 +115,7 @@ def test_clear_differences_from_the_first_row_are_marked(tiny_pairs):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["BM25", "--task", "xquad-rr"], "unknown task 'xquad-rr' (did you mean 'xquad-r'?)"),
+        (["BM25", "--task", "xquad-rr"], "unknown folder or task 'xquad-rr' (did you mean 'xquad-r'?)"),
         (["BM25", "--task", "pool", "--prompts", "a", "b", "--prompts", "c", "d"], "--prompts is given twice"),
         (["--task", "pool"], "no encoder: give a folder"),
         (["BM25", "BM25", "--task", "pool"], "encoder 'BM25' is named twice"),
@@ -128,7 +128,7 @@ def test_clear_differences_from_the_first_row_are_marked(tiny_pairs):
         (["BM25", "--encoder", "given_functions:by_numbre", "--task", "pool"], "did you mean 'by_number'?"),
         (["BM25", "--task", "pool", "--output", "given_functions.py"], "given_functions.py"),
         (["--encoder", "given_functions:no_numbers", "--task", "pool"], "no encoder could be evaluated. encoder"),
-        (["BM25", "--task", "nothing", "--encoder", "given_functions:by_numbre"], "unknown task 'nothing'"),
+        (["BM25", "--task", "nothing", "--encoder", "given_functions:by_numbre"], "unknown folder or task 'nothing'"),
         (["BM25", "--task", "nothing", "--encoder", "given_functions:by_numbre"], "did you mean 'by_number'?"),
         (["BM52", "--task", "pool"], "error: unknown encoder 'BM52' (did you mean 'BM25'?)"),
         (["./me5-smal-4bit", "--task", "nothing"], "did you mean 'me5-small-4bit'?"),
