@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import tracemalloc
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -225,3 +229,12 @@ def test_memory_is_bounded_by_the_block():
     tracemalloc.stop()
     kept = sum(getattr(ranks, field.name).nbytes for field in fields(Ranks))
     assert peak - 2 * kept < 4 * block * n_candidates * 4  # all scores at once would be 31 blocks
+
+
+def test_the_benchmark_measures_the_parts_that_ranking_has(tmp_path):
+    """On a fiftieth of XQuAD-R: it names functions of `ranking`, and what they take is no part of any other test."""
+    bench = Path(__file__).parent / "benchmarks" / "bench_ranking.py"
+    command = [sys.executable, str(bench), "--scale", "0.02", "--repeat", "1", "--json", str(tmp_path / "ranking.json")]
+    subprocess.run(command, check=True, capture_output=True)
+    for result in json.loads((tmp_path / "ranking.json").read_text())["results"]:
+        assert result["parts_cpu_s"].keys() >= {"score products", "the top 100", "measures of retrieval", "measures of bias"}

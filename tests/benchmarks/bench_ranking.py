@@ -97,8 +97,8 @@ def protocol(queries: np.ndarray, candidates: np.ndarray, task: RetrievalTask) -
 
 
 STEPS = {  # of `rank_task`
-    "the top 100": "_top",
-    "ranks, in the candidate's language and in the mixed pool": "_counts",
+    "_top": "the top 100",
+    "_compared": "ranks, in the candidate's language and in the mixed pool",
 }
 
 
@@ -119,7 +119,7 @@ def parts(queries: np.ndarray, candidates: np.ndarray, task: RetrievalTask) -> d
 
     score_block = counted("score products", dot_scores(queries, candidates))
     with ExitStack() as stack:
-        for name, function in STEPS.items():
+        for function, name in STEPS.items():
             stack.enter_context(patch.object(ranking, function, counted(name, getattr(ranking, function))))
         ranks = rank_task(score_block, task)
     table = counted("measures of retrieval", metrics.per_query)(ranks, task)
