@@ -296,6 +296,22 @@ def test_no_table_but_the_first_task_and_no_base_but_one_draws_too(tmp_path, mon
     assert set(draw_all(run)) == set(laid_out) == set(FIGURES)
 
 
+def test_three_test_sets_can_be_read_too(tmp_path, monkeypatch, laid_out):
+    """A third of each figure's width for each; values that need four digits, and names as long as those of real sets."""
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    names = {"worldfacts-test": "mscourses-test", "worldfacts-shifted": "xquad-r"}
+    tables = made_up_tables()
+    mixing = tables["mixing"].replace({"task": names})
+    close = mixing.assign(value=mixing["value"].where(mixing["metric"] != "mAP", 0.766 + 0.015 * mixing["value"]))
+    best = tables["mixing_best"].replace({"task": names}).assign(n_groups=1190)
+    for name, table in (("mixing", close), ("mixing_best", best)):
+        third = table[table["task"] == "xquad-r"].assign(task="mlqa-r")
+        save_table(open_run("sample"), name, pd.concat([table, third], ignore_index=True))
+    draw_all(open_run("sample"))
+    assert set(laid_out) >= {"05_pareto", "05_recommended"}
+    assert not {name: found for name, figure in laid_out.items() if (found := unreadable(figure))}
+
+
 def test_strategies_have_colours_of_their_own_in_one_order():
     assert set(STRATEGIES) <= set(COLOURS) and len(set(COLOURS.values())) == len(COLOURS)
     assert in_order(["zeta", "hybrid", "X-X", "alpha", "BM25"]) == ["X-X", "hybrid", "BM25", "alpha", "zeta"]

@@ -118,6 +118,8 @@ def pareto(table: pd.DataFrame):
     for ax, (task, points) in zip(axes[0], tasks.items(), strict=True):
         _trade_off(ax, points)
         ax.set(title=_short(task), xlabel="Mo. mAP, macro average", ylabel="Cr. mAP, macro average")
+        if len(tasks) > 2:  # numbers of four digits would touch
+            ax.locator_params(axis="x", nbins=4)
     _mix_legend(figure, table, "numbers: α; grey line: Pareto front", "lines through dots")
     return figure
 
@@ -151,7 +153,8 @@ def recommended(table: pd.DataFrame):
         for place, goal in enumerate(goals):
             _recommendation(ax, place, part[part["goal"] == goal])
         n, seeds = (part[column].iloc[0] for column in ("n_groups", "n_seeds"))
-        ax.set_title(f"{_short(task)}\nn = {n:,} groups of questions, seeds: {seeds}")
+        then = "\n" if len(tasks) > 2 else ", "  # as wide as a panel between two columns of names
+        ax.set_title(f"{_short(task)}\nn = {n:,} groups of questions{then}seeds: {seeds}")
         ax.set(xlabel="α, share of monolingual batches", xlim=(-0.05, 1.05))
         name_strategies(ax, goals)
     handles = [
