@@ -95,6 +95,14 @@ def test_a_verdict_that_changed_is_named_before_and_after():
     assert list(changed_verdicts("claims", claims, now)) == ["claims, claim 2 sample: supported → not supported"]
 
 
+def test_a_claims_comparisons_are_named_one_by_one():
+    """A claim has many of one source; those of a setting have no language."""
+    rows = {"claim": 7, "source": "sample", "task": ["a", "b"], "language": [np.nan, "el"], "verdict": ["supported", "undecided"]}
+    parts = pd.DataFrame(rows)
+    now = parts.assign(verdict=["undecided", "undecided"])
+    assert list(changed_verdicts("claim_parts", parts, now)) == ["claim_parts, claim 7 sample a: supported → undecided"]
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """A run whose reference is the same two tables."""

@@ -316,7 +316,8 @@ def changed_verdicts(name: str, old: pd.DataFrame, new: pd.DataFrame) -> Iterato
 
 def _verdicts(table: pd.DataFrame) -> dict[tuple, str]:
     if "verdict" in table:
-        return {("claim", row.claim, row.source): row.verdict for row in table.itertuples()}
+        keys = table.drop(columns=["verdict", "statement", *IN_WORDS], errors="ignore")  # of a claim, or of one comparison of it
+        return {("claim", *key[key.notna()]): word for (_, key), word in zip(keys.iterrows(), table["verdict"], strict=True)}
     if not set(TESTED) <= set(table) or not {"mean_difference", "difference"} & set(table):
         return {}
     keys = [column for column in table if not pd.api.types.is_float_dtype(table[column]) and column not in ("n_groups", "n_seeds", "note")]
