@@ -19,6 +19,7 @@ from .style import SHORT_SETTINGS, in_order
 KEYS = ["task", "base", "strategy"]
 ENCODER = ["base", "strategy", "alpha", "seed"]
 TEST_KEYS = ["task", "base", "setting", "measure"]
+TEST_COLUMNS = [*TEST_KEYS, *TESTED]  # of a table of paired tests, also where nothing can be tested
 MEASURE_NAMES = {"AP": "mAP", "rank_distance": "rank distance"}  # of a value per question -> of its mean
 LOWER_IS_BETTER = ("rank_distance", "rank distance")
 RANKS = ("rank distance", "Max@R")  # in the names of the measures that count ranks
@@ -155,7 +156,7 @@ def test_table(questions: pd.DataFrame, value: str, resamples: int, baseline: st
         if min(part["strategy"].nunique(), part["group"].nunique()) > 1 and baseline in set(part["strategy"]):
             per = part[["strategy", "seed", "group", value]].rename(columns={value: "value"})
             tables.append(compare(per, baseline, resamples).assign(task=task, base=base, setting=setting, measure=value))
-    return stack(tables, [*TEST_KEYS, *TESTED])
+    return stack(tables, TEST_COLUMNS)
 
 
 def debiasing_tests(evaluations: Evaluations, questions: pd.DataFrame, resamples: int) -> pd.DataFrame:
@@ -166,13 +167,13 @@ def debiasing_tests(evaluations: Evaluations, questions: pd.DataFrame, resamples
     over them. No rows where no encoder was centred.
     """
     if not evaluations.has("debiasing_questions"):
-        return stack([], [*TEST_KEYS, *TESTED])
+        return stack([], TEST_COLUMNS)
     centred = at_every_seed(evaluations.table("debiasing_questions"))
     seeds = centred[["task", "base", "seed"]].drop_duplicates()
     plain = questions[questions["strategy"] == "hybrid"].merge(seeds, on=[*seeds])
     rows = pd.concat([plain, centred.assign(strategy=CENTRED + centred["strategy"])], ignore_index=True)
     rows = rows[rows["setting"] == "multilingual"]
-    return stack([test_table(rows, value, resamples) for value in MEASURE_NAMES], [*TEST_KEYS, *TESTED])
+    return stack([test_table(rows, value, resamples) for value in MEASURE_NAMES], TEST_COLUMNS)
 
 
 def compare_runs(run: Run, other: str = "", measure: str = "AP") -> pd.DataFrame:
@@ -187,7 +188,7 @@ def compare_runs(run: Run, other: str = "", measure: str = "AP") -> pd.DataFrame
     both = set(ours.folders.values()) & set(theirs.folders.values())
     ours, theirs = _questions_of(ours, both), _questions_of(theirs, both)
     tables = [_tests_against(name, ours, theirs, there.name, measure, run.profile.resamples) for name in ours["strategy"].unique()]
-    table = stack(tables, [*TEST_KEYS, *TESTED])
+    table = stack(tables, TEST_COLUMNS)
     return table.assign(p_holm=table.groupby(["task", "base", "setting"])["p"].transform(lambda p: holm(p.to_numpy(float))))
 
 

@@ -20,10 +20,9 @@ from ..experiment.evaluation import Evaluations, evaluate
 from ..experiment.profile import Profile
 from ..experiment.run import Run
 from ..rank import resampling
-from ..rank.significance import TESTED
 from ..results.findings import AHEAD, BEHIND, on_resamples, on_seeds, verdict
 from ..results.style import SHORT_SETTINGS
-from ..results.tables import LOWER_IS_BETTER, TEST_KEYS, cell, column_names, macro, stack, test_table, trained, with_spread
+from ..results.tables import LOWER_IS_BETTER, TEST_COLUMNS, cell, column_names, macro, stack, test_table, trained, with_spread
 from .shift import shifts
 
 ENDS = {0.0: "X-Y", 1.0: "X-X-mono"}  # what hybrid batches are at the ends of the grid, and what notebook 02 calls them
@@ -129,7 +128,7 @@ def mixing_questions(evaluations: Evaluations) -> pd.DataFrame:
 
 def mixing_tests(questions: pd.DataFrame, reference: str, resamples: int) -> pd.DataFrame:
     """Paired tests (`tables.test_table`) of every mix against the reference, mAP by setting, then rank distance."""
-    return stack([test_table(questions, value, resamples, reference) for value in ("AP", "rank_distance")], [*TEST_KEYS, *TESTED])
+    return stack([test_table(questions, value, resamples, reference) for value in ("AP", "rank_distance")], TEST_COLUMNS)
 
 
 def kept_table(questions: pd.DataFrame, shifted: tuple[str, ...], reference: str, resamples: int) -> pd.DataFrame:

@@ -37,10 +37,9 @@ from ..rank.alignment import (
     recall_by_question,
     translation_ranks,
 )
-from ..rank.significance import TESTED
 from ..results.findings import AHEAD, BEHIND, HYBRID, grouped, verdict
 from ..results.style import in_order
-from ..results.tables import TEST_KEYS, at_every_seed, ordered, search_table, stack, test_table, with_spread
+from ..results.tables import TEST_COLUMNS, at_every_seed, ordered, search_table, stack, test_table, with_spread
 from ..tasks.retrieval_task import ParallelQuestions
 
 PASSAGES = "mkqa"
@@ -151,7 +150,7 @@ def question_tests(questions: pd.DataFrame, resamples: int) -> pd.DataFrame:
     """
     rows = apart(at_every_seed(questions))
     tables = [test_table(rows, value, resamples, baseline) for baseline in (UNTRAINED, HYBRID) for value in MEASURES]
-    return stack(tables, [*TEST_KEYS, *TESTED])
+    return stack(tables, TEST_COLUMNS)
 
 
 def main_tests(tests: pd.DataFrame) -> pd.DataFrame:

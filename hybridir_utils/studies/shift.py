@@ -10,10 +10,10 @@ import pandas as pd
 from ..experiment.evaluation import REFERENCE, UNTRAINED
 from ..rank.metrics import MEAN_NAMES
 from ..rank.resampling import KEPT_COLUMNS, retention
-from ..rank.significance import TESTED, clear_direction, seed_interval
+from ..rank.significance import clear_direction, seed_interval
 from ..results.findings import AHEAD, BEHIND, HYBRID, UNCLEAR, grouped
 from ..results.style import SHORT_SETTINGS, in_order
-from ..results.tables import TEST_KEYS, ordered, stack, test_table, trained
+from ..results.tables import TEST_COLUMNS, ordered, stack, test_table, trained
 from ..tasks.retrieval_task import RetrievalTask
 
 ENCODER = ["base", "strategy", "seed"]
@@ -80,7 +80,7 @@ def shift_tests(questions: pd.DataFrame, shifted: Sequence[str], unseen: Collect
         for name, part in {"all": rows, UNSEEN: rows[rows["query_language"].isin(list(unseen))]}.items():
             if len(part):
                 tables.append(test_table(part, "AP" if "AP" in measures else measures[0], resamples).assign(questions=name))
-    return stack(tables, [*TEST_KEYS, *TESTED, "questions"])
+    return stack(tables, [*TEST_COLUMNS, "questions"])
 
 
 def alignment_means(alignment: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from ...experiment.stamps import check_one_origin, is_current, read_stamps
 from ...rank.significance import TESTED, compare
 from ...results.figures import read_saved
 from ...results.paper import TASKS, TRAINED_LANGUAGES, in_our_names
-from ...results.tables import TEST_KEYS, stack, test_table
+from ...results.tables import TEST_COLUMNS, TEST_KEYS, stack, test_table
 
 EARLIER = ("coverage", "scores", "tests", "bias", "bias_tests")  # of notebooks 01, 03 and 04
 COUNTED = ("mixture", "leak_recheck", "task_counts", "claim_tests", "language_tests")  # of notebook 09
@@ -161,7 +161,7 @@ def claim_tests(questions: pd.DataFrame, resamples: int) -> pd.DataFrame:
     parts = [test_table(pure, "AP", resamples, baseline="X-X-mono")]
     if "nDCG@10" in questions:
         parts.append(test_table(questions, "nDCG@10", resamples))
-    return stack(parts, [*TEST_KEYS, *TESTED])
+    return stack(parts, TEST_COLUMNS)
 
 
 def language_tests(questions: pd.DataFrame, tasks: Iterable[str], resamples: int) -> pd.DataFrame:
