@@ -14,7 +14,7 @@ from hybridir_utils.base.files import read_text
 from hybridir_utils.data import pairs as pairs_module
 from hybridir_utils.data import public_pairs
 from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, check_pairs
-from hybridir_utils.data.public_pairs import TRAINING_SETS, answer_groups, hub_pairs, set_record, squadshifts_pairs, stretch_at
+from hybridir_utils.data.public_pairs import TRAINING_SETS, answer_groups, hub_pairs, set_record, stretch_at
 from hybridir_utils.data.register import HUB_PAIR_SETS
 
 MARCO = ("en", "de", "ar")
@@ -295,7 +295,7 @@ def converted(base, pairs):
 
 
 def test_squadshifts_for_the_validation(folders):
-    pairs = squadshifts_pairs(folders, max_chars=40)
+    pairs = hub_pairs("squadshifts", data_dir=folders, max_chars=40)
     assert len(pairs) == 12 and set(pairs["language"]) == {"en"}
     assert {id_.split(":")[1] for id_ in pairs["id"]} == {"new_wiki", "nyt", "reddit", "amazon"}
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from datasets import Dataset, Value
 
-from hybridir_utils.base.errors import Busy, InputError, UnknownName
+from hybridir_utils.base.errors import Busy, InputError
 from hybridir_utils.data import translation
-from hybridir_utils.data.translation import CachedTranslator, MemoryTranslator, translate_pairs
+from hybridir_utils.data.translation import CachedTranslator, translate_pairs
 
 
 class Counting:
@@ -44,19 +44,6 @@ def pairs() -> Dataset:
         "passage": ["A is one.", "B is two."],
         "source": ["toy", "toy"],
     })  # fmt: skip
-
-
-def test_memory_translates_what_it_holds_and_copies_the_rest():
-    memory = MemoryTranslator({"de": {"dog": "Hund"}, "fr": {}}, edition="1")
-    assert memory.translate(["cat", "dog"], "en", "de") == ["cat", "Hund"]
-    with pytest.raises(UnknownName, match=r"target language .* 'es'"):
-        memory.translate(["dog"], "en", "es")
-
-
-def test_another_edition_of_a_memory_has_translations_of_its_own(tmp_path):
-    for edition, word in (("1", "Hund"), ("2", "Köter")):
-        cached = CachedTranslator(MemoryTranslator({"de": {"dog": word}}, edition), tmp_path / "cache.sqlite")
-        assert cached.translate(["dog"], "en", "de") == [word]
 
 
 def test_cached_translator_keeps_order_and_asks_once_for_equal_texts(tmp_path):

@@ -6,7 +6,8 @@ import pytest
 from datasets import Dataset
 
 from hybridir_utils.base.errors import UnknownName
-from hybridir_utils.data.translation import MemoryTranslator, back_translation
+from hybridir_utils.data.translation import back_translation
+from hybridir_utils.data.worldfacts import FactsMemory
 
 WORDS = "water fire stone tree river bridge forest house sea ship".split()  # noqa: SIM905
 
@@ -48,4 +49,4 @@ def test_chrf_is_sacrebleus_and_the_sample_is_the_same_for_every_language_and_ru
 
 def test_a_memory_cannot_translate_back():
     with pytest.raises(UnknownName, match="'en'"):
-        back_translation(english(3), MemoryTranslator({"de": {}}, "1"), ["de"])
+        back_translation(english(3), FactsMemory(("de",)), ["de"])

@@ -183,20 +183,24 @@ def test_shifted_texts_share_nothing_with_the_plain_passages(test_task):
 
 
 def test_translation_memory_holds_both_phrasings_and_knows_what_is_asked(splits):
-    memory = FactsMemory("de")
-    fact = splits["test"][0]
-    for phrasing in (0, 1):
-        assert memory[question(fact, "en", phrasing)] == question(fact, "de", phrasing)
-        assert memory[passage(fact, "en", phrasing)] == passage(fact, "de", phrasing)
-    known = [fact for fact in facts() if is_complete(fact, ("de",))]
-    assert len(memory) == len(list(memory)) == 4 * len(known) and len(known) < len(facts())
-    assert memory.get("What is this?") is None
+    memory, fact = FactsMemory(("de", "th")), splits["test"][0]
+    ways = [(write, phrasing) for write in (question, passage) for phrasing in (0, 1)]
+    for language in ("de", "th"):
+        asked = [write(fact, "en", phrasing) for write, phrasing in ways]
+        assert memory.translate(asked, "en", language) == [write(fact, language, phrasing) for write, phrasing in ways]
+
+
+def test_translation_memory_copies_what_it_does_not_hold():
     unnamed = next(fact for fact in facts() if not is_complete(fact, ("de",)))
-    assert question(unnamed, "en") not in memory
+    copied = ["What is this?", question(unnamed, "en")]
+    assert FactsMemory(("de",)).translate(copied, "en", "de") == copied
+    with pytest.raises(UnknownName, match=r"target language of the translation memory 'es'"):
+        FactsMemory(("de",)).translate(copied, "en", "es")
 
 
 def test_the_edition_of_the_memory_follows_templates_and_code(own_folder, monkeypatch):
     editions = {worldfacts.edition()}
+    assert FactsMemory(("de",)).name == f"memory-{worldfacts.edition()}", "translations of its own in the cache"
     (own_folder / "de.toml").write_text((own_folder / "de.toml").read_text(encoding="utf-8").replace("Währung", "Münze"), encoding="utf-8")
     editions.add(worldfacts.edition())
     monkeypatch.setattr(worldfacts, "code_fingerprint", lambda *functions: "edited")
@@ -228,7 +232,7 @@ def test_a_new_file_is_a_new_language(own_folder):
     assert passage(swiss, "yo", 0) == f"{switzerland} – owó ìjọba: {name_of('yo', 'currency', 'CHF')}."
     task = retrieval_task("test", ("en", "yo"))
     assert task.languages == ("en", "yo") and len(task.queries) == 2 * len(split_facts(("en", "yo"))["test"])
-    assert switzerland in " ".join(FactsMemory("yo").values())
+    assert switzerland in FactsMemory(("yo",)).translate([passage(swiss, "en", 0)], "en", "yo")[0]
 
 
 @pytest.mark.parametrize("language", PATTERNS)

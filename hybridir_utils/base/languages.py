@@ -10,7 +10,7 @@ from functools import cache
 from langcodes import Language, LanguageTagError, standardize_tag, tag_is_valid
 from langcodes.data_dicts import LIKELY_SUBTAGS
 
-from .errors import InputError, UnknownName
+from .errors import InputError, need_known
 
 XQUAD_R_LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
 SAME = {"nb": "no", "fuv": "ff", "pbt": "ps", "quy": "qu"}  # one language to most sets, two to CLDR
@@ -95,9 +95,7 @@ def by_language(names: Iterable[str], folder: object) -> dict[str, str]:
 def pick_languages(task: str, wanted: Iterable[str], there: Sequence[str]) -> tuple[str, ...]:
     """The wanted languages, or all there are where none is asked for; raises UnknownName for one that the set lacks."""
     wanted = our_codes(wanted)
-    for language in wanted:
-        if language not in there:
-            raise UnknownName(f"language of {task}", language, there)
+    need_known(f"language of {task}", wanted, there)
     return wanted or tuple(there)
 
 
@@ -149,7 +147,7 @@ def _code_of_name(name: str) -> str:
 
 def family_of(language: str) -> str:
     """Family of a language code, its region or script left aside (`zh-Hant` as `zh`); `other` for one that is not listed."""
-    return FAMILY_OF.get(language.split("-")[0], OTHER)
+    return FAMILY_OF.get(primary(language), OTHER)
 
 
 def script_of(language: str) -> str:

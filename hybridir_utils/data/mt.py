@@ -15,7 +15,7 @@ from pydantic import Field
 
 from ..base.catalogue import Catalogue, Entry
 from ..base.distributed import join, on_each
-from ..base.errors import InputError, UnknownName
+from ..base.errors import InputError, need_known
 from ..base.files import folder_fingerprint
 from ..base.hub import NO_WEIGHTS, hub_errors, split_revision
 from ..base.languages import our_code
@@ -79,8 +79,7 @@ def open_translator(
     options = {"beams": beams, "tokens": tokens, "precision": precision, "trust_remote_code": trust_remote_code}
     if name.startswith("mt:"):
         return ModelTranslator(*split_revision(name.removeprefix("mt:")), **options)
-    if name not in TRANSLATORS:
-        raise UnknownName("translator", name, (*TRANSLATORS, "mt:FOLDER_OR_NAME[@REVISION]"))
+    need_known("translator", [name], (*TRANSLATORS, "mt:FOLDER_OR_NAME[@REVISION]"))
     known = TRANSLATORS[name]
     if known.pairs:
         return PairTranslator(name, options)
@@ -250,8 +249,7 @@ class ModelTranslator:
         return Marks("", start.strip("_") if family == "m2m100" else start, self.opened.tokenizer.convert_tokens_to_ids(goal))
 
     def _token(self, language: str) -> str:
-        if language not in self.opened.languages:
-            raise UnknownName(f"language of {self.opened.label}", language, self.opened.languages)
+        need_known(f"language of {self.opened.label}", [language], self.opened.languages)
         return self.opened.languages[language]
 
     def _marian_prefix(self, source: str, target: str) -> str:
@@ -261,7 +259,7 @@ class ModelTranslator:
             return f"{self._token(target)} "
         if not (same_language(source, tokenizer.source_lang) and same_language(target, tokenizer.target_lang)):
             pair = f"{tokenizer.source_lang}-{tokenizer.target_lang}"
-            raise UnknownName(f"language pair of {label}", f"{source}-{target}", [pair])
+            need_known(f"language pair of {label}", [f"{source}-{target}"], [pair])
         return ""
 
     def _ids(self, texts: Sequence[str], marks: Marks) -> list[list[int]]:

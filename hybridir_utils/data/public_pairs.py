@@ -88,11 +88,6 @@ def hub_pairs(
     return pairs
 
 
-def squadshifts_pairs(data_dir: str = "", max_chars: int = 400) -> Dataset:
-    """English pairs of SQuADShifts' four domains, on which the paper measures the validation loss (arXiv 2408.10536, §4)."""
-    return hub_pairs("squadshifts", data_dir=data_dir, max_chars=max_chars)
-
-
 def set_record(name: str, data_dir: str = "") -> dict[str, str]:
     """What a run records of a set (`HubSet.record`), whose files are those that are read."""
     entry = TRAINING_SETS[name]
@@ -134,7 +129,7 @@ def table_pairs(name: str, entry: TrainingSet, load, max_chars: int, negatives: 
 
 
 def _convert(rows: Dataset, name: str, prefix: str, layout: str, columns: dict[str, str], max_chars: int, negatives: bool) -> Dataset:
-    stretch, find = stretcher(max_chars), LAYOUTS[layout]
+    stretch, find = partial(stretch_at, max_chars=max_chars), LAYOUTS[layout]
 
     def pairs(batch: dict[str, list], numbers: list[int]) -> Iterator[tuple[str, ...]]:
         for number, *values in zip(numbers, *batch.values(), strict=True):
@@ -248,18 +243,6 @@ def judged(rows: Dataset, columns: dict[str, str]) -> Dataset:
 LAYOUTS = {"spans": spans, "labels": labels, "quoted": quoted, "answers": answers, "contexts": contexts, "judged": answers}
 
 
-def stretcher(max_chars: int, language: str = "en") -> Stretch:
-    """`stretch_at` of one length and language."""
-    return partial(stretch_at, max_chars=max_chars, language=language)
-
-
-def pair_features(negatives: bool) -> Features:
-    """Columns of pairs, all texts; NEGATIVE_COLUMNS last where asked for."""
-    from datasets import Features, Value
-
-    return Features({column: Value("string") for column in (*PAIR_COLUMNS, *(NEGATIVE_COLUMNS if negatives else ()))})
-
-
 def pair_table(rows: Iterable[tuple[str, ...]], features: Features) -> dict[str, list[str]]:
     """Rows in the order of PAIR_COLUMNS and NEGATIVE_COLUMNS as columns, those beyond `features` left out."""
     rows = list(rows)
@@ -274,7 +257,9 @@ def with_negative(pair: tuple[str, ...], negative: str, negative_id: str) -> tup
 
 def written(rows: Dataset, pairs: Callable[[dict, list[int]], Iterator[tuple[str, ...]]], negatives: bool, recipe: list, **how) -> Dataset:
     """What `pairs` makes of batches of rows and their numbers, found again by its recipe; how: arguments of `Dataset.map`."""
-    features = pair_features(negatives)
+    from datasets import Features, Value
+
+    features = Features(dict.fromkeys(PAIR_COLUMNS + (NEGATIVE_COLUMNS if negatives else []), Value("string")))
     return rows.map(
         lambda batch, numbers: pair_table(pairs(batch, numbers), features),
         batched=True,
@@ -386,7 +371,7 @@ def _passage_numbers(collection: Texts, query: np.ndarray, positive: np.ndarray,
 
 def _in_language(triples: Triples, code: str, queries: Texts, collection: Texts, max_chars: int, negatives: bool) -> Dataset:
     """The triples as pairs in one language, put together BATCH by BATCH."""
-    stretch, name = stretcher(max_chars, code), triples.name
+    stretch, name = partial(stretch_at, max_chars=max_chars, language=code), triples.name
 
     def pairs(batch: dict[str, np.ndarray], rows: list[int]) -> Iterator[tuple[str, ...]]:
         wrong = collection.take(batch["negative"]) if negatives else np.full(len(rows), None)

@@ -14,6 +14,7 @@ import regex
 from ..base.errors import InputError
 from ..base.languages import OTHER, langid_name, script_of
 from ..base.mapped import chunks, codes, holds, keep_rows
+from .pairs import answer_groups
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -170,8 +171,7 @@ def _checked_together(pairs: Dataset) -> Iterator[np.ndarray]:
     if len(pairs) <= CHECKED_TOGETHER:
         yield np.arange(len(pairs))
         return
-    ids, names = codes(pairs, "id")
-    group = _linked(ids, len(names), _question_numbers(pairs))[ids]
+    group = answer_groups(codes(pairs, "id")[0], pd.factorize(_question_numbers(pairs))[0])
     part = (np.cumsum(np.bincount(group)) - 1) // CHECKED_TOGETHER
     order = np.argsort(part[group], kind="stable")
     yield from np.split(order, np.flatnonzero(np.diff(part[group[order]])) + 1)
@@ -185,18 +185,6 @@ def _question_numbers(pairs: Dataset) -> np.ndarray:
         numbers[start : start + len(texts)] = pd.util.hash_array(texts, categorize=False)
         start += len(texts)
     return numbers + language * np.uint64(0x9E3779B97F4A7C15)
-
-
-def _linked(ids: np.ndarray, count: int, questions: np.ndarray) -> np.ndarray:
-    """[count] group of every id: ids that share a question, also through others, share a group."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    ordered = np.sort(questions)
-    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    rows = np.flatnonzero(np.isin(questions, repeated))
-    edges = (np.ones(len(rows), np.int8), (ids[rows], count + np.searchsorted(repeated, questions[rows])))
-    return connected_components(coo_array(edges, shape=(count + len(repeated),) * 2), directed=False)[1][:count]
 
 
 def unchecked_languages(codes: Iterable[str]) -> list[str]:

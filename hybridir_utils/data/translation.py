@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from ..base import mapped
 from ..base.distributed import is_main, on_main, processes
-from ..base.errors import Busy, InputError, UnknownName
+from ..base.errors import Busy, InputError
 from ..base.memory import token_batches
 from ..base.progress import new_bar
 from .pairs import PAIR_COLUMNS
@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS translations (
 
 
 class Translator(Protocol):
-    """Anything that translates: a translation memory, an MT model, a service.
+    """Anything that translates: a translation memory (`worldfacts.FactsMemory`), an MT model, a service.
 
     name identifies it together with all that changes its output (model, revision, decoding): cached translations are
     kept under that name. `translate` returns one translation a text, in order; it batches as suits its hardware.
@@ -53,28 +53,6 @@ class Translator(Protocol):
     name: str
 
     def translate(self, texts: list[str], source: str, target: str) -> list[str]: ...
-
-
-@dataclass(frozen=True)
-class MemoryTranslator:
-    """A translation memory: memories[target][source text] is the translation.
-
-    edition: stands for all they hold; another memory has another one, so that it never meets an old cache. A text the memory does not
-    hold is returned unchanged, as MT systems do, for the quality checks to find. An unknown target language raises UnknownName.
-    """
-
-    memories: Mapping[str, Mapping[str, str]]
-    edition: str
-
-    @property
-    def name(self) -> str:
-        return f"memory-{self.edition}"
-
-    def translate(self, texts: list[str], source: str, target: str) -> list[str]:
-        if target not in self.memories:
-            raise UnknownName("target language of the translation memory", target, self.memories)
-        memory = self.memories[target]
-        return [memory.get(text, text) for text in texts]
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ..base.errors import InputError, UnknownName
+from ..base.errors import InputError, need_known
 from ..base.files import WORLDFACTS, fingerprint, folder_fingerprint, read_toml
 from ..provenance.fingerprints import code_fingerprint, versions
 from ..tasks.retrieval_task import TEXT_COLUMNS, RetrievalTask
@@ -69,12 +69,11 @@ def templates(language: str) -> dict:
 
     Raises UnknownName for a language without a file, InputError naming a file that cannot be read or lacks a label.
     """
+    need_known("world-facts language", [language], template_languages())
     path = WORLDFACTS / f"{language}.toml"
     if path.exists():
         return read_toml(path)
     path = WORLDFACTS / "patterns" / path.name
-    if not path.exists():
-        raise UnknownName("world-facts language", language, template_languages())
     return _from_pattern(read_toml(path), path)
 
 
@@ -144,25 +143,26 @@ def english_pairs(split: str = "train", languages: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
-class FactsMemory(Mapping[str, str]):
-    """Translation memory: English sentence -> sentence in `target`, for both phrasings of every fact whose names CLDR has in `target`.
+class FactsMemory:
+    """Translation memory, a Translator into `targets`: English sentence -> sentence, for both phrasings of every fact.
 
-    A sentence is made when it is asked for: a run in fifty languages needs a twentieth of them.
+    A sentence that it does not hold, or whose names CLDR lacks in the target, is returned unchanged, as MT systems do, for the quality
+    checks to find. An unknown target raises UnknownName. name: another memory has another one, so that it never meets an old cache.
     """
 
-    target: str
+    targets: tuple[str, ...]
 
-    def __getitem__(self, sentence: str) -> str:
-        fact, write, phrasing = _english_sentences()[sentence]
-        if not is_complete(fact, (self.target,)):
-            raise KeyError(sentence)
-        return write(fact, self.target, phrasing)
+    @cached_property
+    def name(self) -> str:
+        return f"memory-{edition()}"
 
-    def __iter__(self) -> Iterator[str]:
-        return (sentence for sentence, (fact, *_) in _english_sentences().items() if is_complete(fact, (self.target,)))
+    def translate(self, texts: list[str], source: str, target: str) -> list[str]:
+        need_known("target language of the translation memory", [target], self.targets)
+        return [self._translation(text, target) for text in texts]
 
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
+    def _translation(self, text: str, target: str) -> str:
+        fact, write, phrasing = _english_sentences().get(text, (None, None, None))
+        return write(fact, target, phrasing) if fact and is_complete(fact, (target,)) else text
 
 
 @cache

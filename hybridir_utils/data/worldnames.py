@@ -11,6 +11,7 @@ from functools import cache
 from babel import Locale
 from babel.core import get_global
 from babel.localedata import locale_identifiers
+from babel.numbers import get_currency_precision
 
 Item = tuple[str, str]
 NOT_LANGUAGES = {"und", "mul", "zxx", "root", "mis"}
@@ -36,7 +37,7 @@ def all_facts() -> Iterator[tuple[str, Item, Item]]:
         yield from _language_facts(language)
     for currency in sorted({code for territory in territories() if (code := current_currency(territory))}):
         yield "currency_code", ("currency", currency), ("code", currency)
-        yield "currency_decimals", ("currency", currency), ("code", str(decimals(currency)))
+        yield "currency_decimals", ("currency", currency), ("code", str(get_currency_precision(currency)))
     for zone, territory in sorted(city_zones().items()):
         yield "city_territory", ("city", zone), ("territory", territory)
         if metazone := get_global("meta_zones").get(zone):
@@ -65,11 +66,6 @@ def official_language(territory: str) -> str | None:
         if info["official_status"] in ("official", "de_facto_official")
     }
     return max(shares, key=shares.get) if shares else None
-
-
-def decimals(currency: str) -> int:
-    """Digits after the decimal mark; CLDR's default is 2."""
-    return get_global("currency_fractions").get(currency, get_global("currency_fractions")["DEFAULT"])[0]
 
 
 def single_time_zone(territory: str) -> str | None:

@@ -21,10 +21,10 @@ from ..data.hard_negatives import add_hard_negatives
 from ..data.leakage import drop_leaks, leaks
 from ..data.mt import TRANSLATORS, model_places, open_translator
 from ..data.pairs import NEGATIVE_COLUMNS, holds_passages, join_pairs, one_passage, read_split
-from ..data.public_pairs import TRAINING_SETS, squadshifts_pairs
+from ..data.public_pairs import TRAINING_SETS, hub_pairs
 from ..data.quality import accepted, rejected
 from ..data.register import data_fault, data_recipe, is_search_task, languages_of, read_questions, read_task
-from ..data.translation import CachedTranslator, MemoryTranslator, back_translation, translate_pairs
+from ..data.translation import CachedTranslator, back_translation, translate_pairs
 from ..encode.catalogue import place_of, prompts_of
 from ..encode.encoding import encode_texts
 from ..encode.opening import Opening, open_model, origin
@@ -190,7 +190,8 @@ def _parallel_pairs(run: Run, work: Path) -> tuple[Dataset, Dataset]:
     """
     sources, profile = source_pairs(run.profile), run.profile
     if profile.validation_set == "squadshifts":
-        return translated(run, join_pairs(list(sources)), work / "train"), squadshifts_pairs(profile.data_dir, profile.max_chars)
+        validation = hub_pairs("squadshifts", data_dir=profile.data_dir, max_chars=profile.max_chars)
+        return translated(run, join_pairs(list(sources)), work / "train"), validation
     return tuple(translated(run, pairs, work / split) for split, pairs in zip(("train", "validation"), sources, strict=True))
 
 
@@ -223,8 +224,7 @@ def translator(run: Run) -> CachedTranslator:
     """The profile's translator behind a cache that survives a kill."""
     p = run.profile
     if p.translator == "memory":
-        targets = [language for language in p.languages if language != "en"]
-        inner = MemoryTranslator({target: worldfacts.FactsMemory(target) for target in targets}, worldfacts.edition())
+        inner = worldfacts.FactsMemory(tuple(language for language in p.languages if language != "en"))
     else:
         inner = open_translator(
             p.translator, beams=p.beams, tokens=p.translation_tokens, precision=p.precision, trust_remote_code=p.trust_remote_code
