@@ -187,7 +187,7 @@ def test_broken_files(tmp_path):
         read_task("mkqa", Request(task_languages=["ar"], data_dir=str(tmp_path)))
     data = tmp_path / "neuclir" / "data"
     data.mkdir(parents=True)
-    with pytest.raises(InputError, match=r"news.eng.tsv: no such file. Fetch it: hf download --repo-type dataset neuclir/bench"):
+    with pytest.raises(InputError, match=r"no file data/news.eng.tsv of .neuclir.; found no files. .*: hf download neuclir/bench --repo-type dataset"):
         read_task("neuclir", Request(task_languages=["fa"], data_dir=str(tmp_path)))
     (data / "news.eng.tsv").write_text("7\ta\n8 b\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"news.eng.tsv, line 2: expected 2 columns \(id, text\), found 1"):

@@ -14,7 +14,7 @@ from hybridir_utils.base.files import read_text
 from hybridir_utils.data import pairs as pairs_module
 from hybridir_utils.data import public_pairs
 from hybridir_utils.data.pairs import NEGATIVE_COLUMNS, PAIR_COLUMNS, check_pairs
-from hybridir_utils.data.public_pairs import TRAINING_SETS, answer_groups, hub_pairs, set_record, stretch_at
+from hybridir_utils.data.public_pairs import TRAINING_SETS, answer_groups, hub_pairs, stretch_at
 from hybridir_utils.data.register import HUB_PAIR_SETS
 
 MARCO = ("en", "de", "ar")
@@ -319,11 +319,11 @@ def test_a_set_without_a_single_answer_is_refused(tmp_path):
 
 
 def test_a_run_records_licence_revision_and_origin(folders, tmp_path):
-    local = set_record("mmarco", folders)
+    local = TRAINING_SETS["mmarco"].record(folders)
     assert (
         local["folder"] == "mmarco" and local["licence"].startswith("Apache-2.0") and local["revision"] == TRAINING_SETS["mmarco"].revision
     )
-    hub = set_record("squad", str(tmp_path))
+    hub = TRAINING_SETS["squad"].record(str(tmp_path))
     assert (hub["hub"], hub["commit"]) == ("rajpurkar/squad", TRAINING_SETS["squad"].revision)
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from .catalogue import Entry
-from .errors import HybridIRError, InputError, UnknownName, did_you_mean
+from .errors import HybridIRError, InputError, did_you_mean, need_known
 from .files import NO_SPACE, data_folder, file_fingerprint, fingerprint
 
 if TYPE_CHECKING:
@@ -250,6 +250,10 @@ class HubSet(Entry):
             revision = self.revision or None
             return Path(snapshot_download(self.hub, repo_type="dataset", revision=revision, allow_patterns=list(patterns)))
 
+    def file(self, path: str, data_dir: str = "") -> Path:
+        """One of its files, from the local folder or through the hub's cache. Raises InputError, saying what is there, where it is not."""
+        return self._matching(self.folder([path], data_dir), [path])[0]
+
     def origin(self, patterns: Sequence[str] = ANY, data_dir: str = "") -> dict[str, str]:
         """Where its rows come from: `hub` and the resolved `commit`, or `folder` and the fingerprint of its files."""
         if local := local_folder(self.name, data_dir):
@@ -280,16 +284,15 @@ class HubSet(Entry):
 
     def _card_files(self, config: str, split: str, data_dir: str) -> list[str]:
         """Patterns of the files that the repository's card lists for a config and split."""
+        from datasets.data_files import sanitize_patterns
         from huggingface_hub import DatasetCard
 
         card = self.folder([CARD], data_dir) / CARD
         listed = DatasetCard.load(card, ignore_metadata_errors=True).data.to_dict().get("configs") if card.exists() else None
         configs = {entry["config_name"]: entry.get("data_files", []) for entry in listed or []}
-        if config not in configs:
-            raise UnknownName(f"config of {self.name}", config, configs)
-        splits = _splits(configs[config])
-        if split not in splits:
-            raise UnknownName(f"split of {self.name}, config {config}", split, splits)
+        need_known(f"config of {self.name}", [config], configs)
+        splits = sanitize_patterns(configs[config])
+        need_known(f"split of {self.name}, config {config}", [split], splits)
         return splits[split]
 
     def _matching(self, folder: Path, patterns: Sequence[str]) -> list[Path]:
@@ -320,13 +323,6 @@ def check_columns(where: str, rows: Dataset, columns: Sequence[str], place: str)
             f"{where}: no column {missing[0]!r}{did_you_mean(missing[0], rows.column_names)} Found: {', '.join(rows.column_names)}; "
             f"expected: {', '.join(columns)}. Take the layout of {place}."
         )
-
-
-def _splits(data_files) -> dict[str, list[str]]:
-    """Split -> patterns, of the forms that a card's `data_files` may have."""
-    if isinstance(data_files, str) or all(isinstance(entry, str) for entry in data_files):
-        return {"train": [data_files] if isinstance(data_files, str) else list(data_files)}
-    return {entry["split"]: [entry["path"]] if isinstance(entry["path"], str) else list(entry["path"]) for entry in data_files}
 
 
 def _read(name: str, paths: list[Path], header: Sequence[str]) -> Dataset:

@@ -56,6 +56,14 @@ class TrainingSet(HubSet):
     checked: str
     note: str = ""
 
+    def part(self, part: str, columns: Sequence[str], data_dir: str, language: str = "", header: Sequence[str] = ()) -> Dataset:
+        """The table of one part, of one of `languages` where each has its own. Raises InputError as `HubSet.load`."""
+        return self.load(columns=columns, data_dir=data_dir, files=self.files[part].format(language=language), header=header)
+
+    def record(self, data_dir: str = "") -> dict[str, str]:
+        """`HubSet.record` of the files that are read."""
+        return super().record(data_dir, [pattern.format(language="*") for pattern in self.files.values()])
+
 
 TRAINING_SETS = Catalogue("training_sets.toml", TrainingSet)
 
@@ -76,22 +84,14 @@ def hub_pairs(
     a question, a passage or an answer in it are left out. Raises InputError as `HubSet.load`, and when nothing is left.
     """
     entry = TRAINING_SETS[name]
-    load, limits = _loader(name, entry, data_dir), {"most": max_pairs, "share": share}
     with hub_errors(name):
         if entry.layout == "triples":
-            pairs = triple_pairs(name, load, {code: entry.languages[code] for code in languages}, max_chars, limits, seed, negatives)
+            pairs = triple_pairs(entry, languages, data_dir, max_chars, max_pairs, share, seed, negatives)
         else:
-            pairs = table_pairs(name, entry, load, max_chars, negatives)
-            pairs = draw_pairs(pairs, **limits, seed=seed)
+            pairs = draw_pairs(table_pairs(entry, data_dir, max_chars, negatives), max_pairs, share, seed)
     if not len(pairs):
         raise InputError(f"{name}: no row has a question and a passage with its answer; the set's columns may have changed their meaning.")
     return pairs
-
-
-def set_record(name: str, data_dir: str = "") -> dict[str, str]:
-    """What a run records of a set (`HubSet.record`), whose files are those that are read."""
-    entry = TRAINING_SETS[name]
-    return entry.record(data_dir, [pattern.format(language="*") for pattern in entry.files.values()])
 
 
 def place_fault(name: str, languages: Sequence[str] = ("en",), data_dir: str = "") -> str:
@@ -104,27 +104,18 @@ def place_fault(name: str, languages: Sequence[str] = ("en",), data_dir: str = "
     return entry.fault(data_dir, list(patterns))
 
 
-def _loader(name: str, entry: TrainingSet, data_dir: str):
-    """Part (and language) of the set -> its table."""
-
-    def load(part: str, columns: Sequence[str], language: str = "", header: Sequence[str] = ()) -> Dataset:
-        return entry.load(columns=columns, data_dir=data_dir, files=entry.files[part].format(language=language), header=header)
-
-    return load
-
-
-def table_pairs(name: str, entry: TrainingSet, load, max_chars: int, negatives: bool) -> Dataset:
-    """Pairs of a set whose parts are one table each. load(part, columns): the table, or as many of its rows as are wanted."""
+def table_pairs(entry: TrainingSet, data_dir: str, max_chars: int, negatives: bool) -> Dataset:
+    """Pairs of a set whose parts are one table each."""
     from datasets import concatenate_datasets
 
     parts = []
     for part in entry.files:
-        rows, columns = load(part, list(entry.columns.values())), entry.columns
+        rows, columns = entry.part(part, list(entry.columns.values()), data_dir), entry.columns
         if entry.layout == "judged":
             rows = judged(rows, columns)
             columns = {column: column for column in rows.column_names}
-        prefix = f"{name}:{part}:" if len(entry.files) > 1 else f"{name}:"
-        parts.append(_convert(rows, name, prefix, entry.layout, columns, max_chars, negatives))
+        prefix = f"{entry.name}:{part}:" if len(entry.files) > 1 else f"{entry.name}:"
+        parts.append(_convert(rows, entry.name, prefix, entry.layout, columns, max_chars, negatives))
     return concatenate_datasets(parts)
 
 
@@ -316,19 +307,22 @@ class Triples:
     made: list[str]
 
 
-def triple_pairs(name: str, load, languages: dict[str, str], max_chars: int, limits: dict, seed: int, negatives: bool) -> Dataset:
+def triple_pairs(
+    entry: TrainingSet, languages: Sequence[str], data_dir: str, max_chars: int, max_pairs: int, share: float, seed: int, negatives: bool
+) -> Dataset:
     """Pairs of a set of triples in some languages: each triple is an id, with the same `passage_id` in every language.
 
-    load(part, columns, language, header) opens a table. limits: of `drawn_size`. Passages are known as equal by their texts in the first
-    language. A row whose question or passage a language lacks is left out there; a negative that answers the same question is none.
+    Passages are known as equal by their texts in the first language. A row whose question or passage a language lacks is left out there;
+    a negative that answers the same question is none.
     """
     from datasets import concatenate_datasets
 
-    table = _numbers(name, "triples", load("triples", HEADER, header=HEADER), HEADER)
-    numbers = chosen(len(table), drawn_size(len(table), **limits), seed)
+    name, table = entry.name, _numbers(entry.name, "triples", entry.part("triples", HEADER, data_dir, header=HEADER), HEADER)
+    numbers = chosen(len(table), drawn_size(len(table), max_pairs, share), seed)
     table, known, parts = table.select(numbers) if len(numbers) < len(table) else table, None, []
-    for code, language in languages.items():
-        texts = [Texts(_numbers(name, part, load(part, COLUMNS, language, COLUMNS), ("id",))) for part in ("queries", "collection")]
+    for code in languages:
+        tables = {part: entry.part(part, COLUMNS, data_dir, entry.languages[code], COLUMNS) for part in ("queries", "collection")}
+        texts = [Texts(_numbers(name, part, rows, ("id",))) for part, rows in tables.items()]
         if known is None:
             ids = (_column(table, column) for column in HEADER)
             made = [table._fingerprint, texts[1].table._fingerprint]

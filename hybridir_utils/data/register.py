@@ -26,7 +26,7 @@ from ..tasks.searched_task import SearchTask, miracl_task, mkqa_task, neuclir_ta
 from ..tasks.squad import BAD_SHARE, MLQA_LANGUAGES, mlqa_r, squad_folder, xquad_r
 from . import worldfacts
 from .pairs import draw_pairs, read_pairs_jsonl
-from .public_pairs import TRAINING_SETS, hub_pairs, place_fault, set_record
+from .public_pairs import TRAINING_SETS, TrainingSet, hub_pairs, place_fault
 from .sections import held_out_articles, read_sections, section_languages, section_task, without_articles
 
 if TYPE_CHECKING:
@@ -262,8 +262,10 @@ def languages_of(name: str, data_dir: str = "") -> tuple[str, ...]:
     return tuple(_entry("task or pair set", {**TASKS, **PAIR_SETS}, name).languages(data_dir))
 
 
-def sets_behind(name: str) -> list[EvaluationSet]:
-    """The sets that a task or pair set of any kind is made of; none where that is the world facts, the user's own or a training set."""
+def sets_behind(name: str) -> list[EvaluationSet | TrainingSet]:
+    """The sets that a task or pair set of any kind is made of; none where that is the world facts or the user's own."""
+    if name in TRAINING_SETS:
+        return [TRAINING_SETS[name]]
     if name.startswith("mteb:"):
         return [mteb_set(name)]
     return [EVALUATION_SETS[each] for each in _entry("task or pair set", {**TASKS, **PAIR_SETS}, name).sets]
@@ -273,7 +275,7 @@ def data_recipe(names: Iterable[str], data_dir: str = "") -> dict:
     """What stands behind pair sets and tasks. data: fingerprint of the files, or of the repositories of the hub at a commit. sets: of every
     set among it name, licence, and hub and commit, or the fingerprint of a folder's files. Each file is read once.
     """
-    records = {name: _records(name, data_dir) for name in names}
+    records = {name: [each.record(data_dir) for each in sets_behind(name)] for name in names}
     sets = {record["set"]: record for found in records.values() for record in found}
     return {
         "data": fingerprint({name: found or _own_fingerprint(name) for name, found in records.items()}),
@@ -284,10 +286,6 @@ def data_recipe(names: Iterable[str], data_dir: str = "") -> dict:
 def data_fingerprint(names: Iterable[str], data_dir: str = "") -> str:
     """The `data` of `data_recipe`."""
     return data_recipe(names, data_dir)["data"]
-
-
-def _records(name: str, data_dir: str) -> list[dict[str, str]]:
-    return [set_record(name, data_dir)] if name in TRAINING_SETS else [each.record(data_dir) for each in sets_behind(name)]
 
 
 def _own_fingerprint(name: str) -> str:

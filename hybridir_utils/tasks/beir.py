@@ -1,4 +1,4 @@
-"""BEIR's folder layout (Thakur et al. 2021, arXiv 2104.08663): corpus.jsonl, queries.jsonl and qrels/<split>.tsv.
+"""BEIR's folder layout (Thakur et al. 2021, arXiv 2104.08663): corpus.jsonl, queries.jsonl and qrels/test.tsv.
 
 Our tasks add two keys BEIR's readers ignore: `language`, and `group`, which texts that are translations of each other share. Of parallel
 questions without one, paired tests count each translation as a question of its own: n is too large by the number of languages, p too small.
@@ -28,18 +28,17 @@ ADVICE = (
 QRELS_HEADER = "query-id\tcorpus-id\tscore"
 
 
-def read_beir(folder: Path, language: str = "", split: str = "test") -> RetrievalTask:
-    """The task of `qrels/<split>.tsv`; the folder's name becomes the task's.
+def read_beir(folder: Path) -> RetrievalTask:
+    """The task of a folder, whose name becomes the task's.
 
-    A text's language is its `language` key, else the argument. A title is put before its text, as BEIR does. Queries without a
-    relevant document in the split are left out, and so are judgements of what is not in the folder, as published sets have them, with a
-    warning that counts them. Raises InputError naming file and line for a malformed row, a text without a language, or qrels of which
-    most name nothing in the folder.
+    A title is put before its text, as BEIR does. Queries without a relevant document are left out, and so are judgements of what is not
+    in the folder, as published sets have them, with a warning that counts them. Raises InputError naming file and line for a malformed
+    row, a text without a language, or qrels of which most name nothing in the folder.
     """
     folder = Path(folder)
-    path = _qrels_path(folder, split)
-    candidates = _read_texts(folder / "corpus.jsonl", language, title="")
-    queries = _read_texts(folder / "queries.jsonl", language)
+    path = folder / "qrels" / "test.tsv"
+    candidates = _read_texts(folder / "corpus.jsonl", title="")
+    queries = _read_texts(folder / "queries.jsonl")
     relevance = _in_folder(_read_qrels(path), queries, candidates, path)
     queries = queries[queries["id"].isin(set(relevance["query"]))]
     return RetrievalTask(folder.resolve().name, queries, candidates, relevance, skip_own=True)
@@ -95,27 +94,17 @@ def _check_ids(name: str, ids: pd.Series) -> None:
         raise InputError(f"task {name}: id {bad.iloc[0]!r} has a tab or line break, which BEIR's tab-separated qrels cannot carry.")
 
 
-def _read_texts(path: Path, language: str, **more: str) -> pd.DataFrame:
+def _read_texts(path: Path, **more: str) -> pd.DataFrame:
     """more: the title, where the file may have one; a document may be a title alone."""
     rows = []
     for number, row in read_jsonl(path, required=("_id", "text")):
         where = f"{path}, line {number}"
-        row = texts_of(row, where, ("_id",), text="", group="", language=language, **more)
-        if not row["language"]:
-            raise InputError(f"{where}: no 'language' key; add it, or give the language as an argument.")
+        row = texts_of(row, where, ("_id", "language"), text="", group="", **more)
         if not row["text"] and not row.get("title"):
             raise InputError(f"{where}: {row['_id']!r} has no text; drop or fill it.")
         text = f"{row['title']} {row['text']}".strip() if row.get("title") else row["text"]
         rows.append((row["_id"], row["group"] or row["_id"], our_code(row["language"], where), text))
     return pd.DataFrame(rows, columns=TEXT_COLUMNS)
-
-
-def _qrels_path(folder: Path, split: str) -> Path:
-    """The split's file, taken from those there, so that a split's name cannot lead out of the folder."""
-    paths = {path.stem: path for path in sorted((folder / "qrels").glob("*.tsv"))}
-    if split not in paths:
-        raise InputError(f"{folder / 'qrels'}: no split {split!r}; splits there: {', '.join(paths) or 'none'}.")
-    return paths[split]
 
 
 def _read_qrels(path: Path) -> pd.DataFrame:

@@ -78,12 +78,18 @@ def mteb_sizes(name: str, languages: Sequence[str] = ()) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["language", "passages", "mean_chars"]).assign(source="mteb")
 
 
-def _task(name: str):
-    """A fresh task object of mteb."""
+def _package(name: str):
+    """mteb itself; name: of what it is needed for. Raises InputError where it is missing."""
     try:
         import mteb
     except ModuleNotFoundError:
         raise InputError(f"{name}: needs the package mteb; install it with `pip install mteb`.") from None
+    return mteb
+
+
+def _task(name: str):
+    """A fresh task object of mteb."""
+    mteb = _package(name)
     wanted = split_revision(name.removeprefix(PREFIX))[0]
     known = mteb.get_tasks(task_types=["Retrieval"], modalities=["text"], exclusive_modality_filter=True, exclude_superseded=False)
     names = [task.metadata.name for task in known]
@@ -147,10 +153,7 @@ def mteb_tasks(task: RetrievalTask) -> list:
     mteb encodes each subset by itself: wrap the model in `mteb.models.CachedEmbeddingWrapper` to encode every text once. Prompts are the
     model's own. Raises InputError where the package mteb is missing, and for gains that are no whole numbers, which mteb does not take.
     """
-    try:
-        import mteb  # noqa: F401
-    except ModuleNotFoundError:
-        raise InputError("tasks for mteb need the package mteb; install it with `pip install mteb`.") from None
+    _package(f"{task.name} as tasks of mteb")
     if task.gains is not None and (task.gains % 1).any():
         raise InputError(f"task {task.name}: mteb takes whole numbers as gains, found {task.gains[task.gains % 1 > 0][0]:g}; scale them.")
     parts = {end: dict(_parts(task, setting)) for end, setting in SETTINGS.items()}

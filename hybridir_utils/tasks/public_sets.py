@@ -34,15 +34,6 @@ class EvaluationSet(HubSet):
 EVALUATION_SETS = Catalogue("evaluation_sets.toml", EvaluationSet)
 
 
-def set_file(entry: EvaluationSet, path: str, data_dir: str = "") -> Path:
-    """One file of a set, from the local folder or through the hub's cache. Raises InputError when it is not there."""
-    folder = entry.folder([path], data_dir)
-    if not (folder / path).is_file():
-        command = f"hf download --repo-type dataset {entry.hub} --revision {entry.revision} --local-dir {folder}"
-        raise InputError(f"{folder / path}: no such file. Fetch it: {command}")
-    return folder / path
-
-
 def set_part(entry: EvaluationSet, config: str, columns: Sequence[str], data_dir: str = "") -> Dataset:
     """One configuration's rows of the set's split, memory-mapped; `_id` is called `id`.
 

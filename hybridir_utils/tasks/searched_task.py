@@ -25,7 +25,7 @@ from ..base.errors import InputError
 from ..base.files import fingerprint, parse_json, read_text
 from ..base.languages import by_language, pick_languages
 from ..provenance.fingerprints import code_fingerprint
-from .public_sets import EVALUATION_SETS, EvaluationSet, set_file, set_part
+from .public_sets import EVALUATION_SETS, EvaluationSet, set_part
 from .retrieval_task import TEXT_COLUMNS, check_texts
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def mkqa_task(languages: Sequence[str] = (), data_dir: str = "") -> SearchTask:
     entry = EVALUATION_SETS["mkqa"]
     codes = by_language(entry.languages, "mkqa")
     picked = pick_languages("MKQA", languages, tuple(codes))
-    archive = set_file(entry, ARCHIVE, data_dir)
+    archive = entry.file(ARCHIVE, data_dir)
     searches = tuple(_search(archive, language, codes[language]) for language in picked)
 
     def open_corpus(name: str):
@@ -254,10 +254,10 @@ def neuclir_task(languages: Sequence[str] = (), data_dir: str = "") -> SearchTas
     """English topics against the documents of each language (fa, ru, zh; none given: all). Raises UnknownName, InputError."""
     entry = EVALUATION_SETS["neuclir"]
     codes = by_language(entry.languages, "neuclir")
-    queries = _topics(set_file(entry, "data/news.eng.tsv", data_dir))
+    queries = _topics(entry.file("data/news.eng.tsv", data_dir))
     searches = []
     for language in pick_languages("NeuCLIR", languages, tuple(codes)):
-        qrels = _qrels(set_file(entry, f"data/qrels.{codes[language]}.gains.txt", data_dir))
+        qrels = _qrels(entry.file(f"data/qrels.{codes[language]}.gains.txt", data_dir))
         searches.append(Search("en", language, codes[language], queries, qrels))
     return SearchTask("NeuCLIR", ("nDCG@20", "R@100"), tuple(searches), partial(_corpus, EVALUATION_SETS["neuclir-documents"], data_dir))
 
