@@ -247,7 +247,7 @@ def test_a_tokenizer_without_a_pad_token_is_told(models, tmp_path):
 def test_places_that_are_no_translation_model_are_told(tmp_path, models):
     with pytest.raises(UnknownName, match=r"unknown translator 'm2m100-418' \(did you mean 'm2m100-418m'\?\)"):
         open_translator("m2m100-418")
-    with pytest.raises(InputError, match=r"no such folder"):
+    with pytest.raises(InputError, match=r"neither a folder here nor a name"):
         open_translator(f"mt:{tmp_path}/nowhere")
     with pytest.raises(InputError, match=r"cannot be opened as a translation model"):
         open_translator(f"mt:{tmp_path}")
@@ -291,7 +291,7 @@ def test_a_model_a_pair_is_cached_under_that_models_name(tmp_path, monkeypatch):
     assert german == translator.for_pair("en", "de").translate(["The old house"], "en", "de") != thai
     assert translator.for_pair("en", "de").name != translator.for_pair("en", "th").name
     assert cached.known(["The old house"], "en", "th") == {"The old house": thai[0]}
-    with pytest.raises(InputError, match="opus-de-en: no such folder"):
+    with pytest.raises(InputError, match="opus-de-en: neither a folder here nor a name"):
         cached.translate(["Haus"], "de", "en")
 
 

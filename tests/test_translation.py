@@ -311,8 +311,6 @@ def test_hard_negatives_are_translated_too_and_none_stays_none(pairs):
 
 
 def test_pairs_that_cannot_be_translated_are_refused(pairs):
-    with pytest.raises(InputError, match="no column 'passage_id'"):
-        translate_pairs(pairs.remove_columns("passage_id"), Counting(), ["de"])
     with pytest.raises(InputError, match=r"found \['de', 'en'\]"):
         translate_pairs(translate_pairs(pairs, Counting(), ["de"]), Counting(), ["th"])
     with pytest.raises(InputError, match="hold the source 'en'"):

@@ -269,12 +269,11 @@ class HubSet(Entry):
     def fault(self, data_dir: str = "", patterns: Sequence[str] = ()) -> str:
         """Why the files are not where they are read from, with what to do; "" where they are there."""
         try:
-            if folder := local_folder(self.name, data_dir):
+            if local_folder(self.name, data_dir) or not self.hub:
+                folder = self.folder(patterns, data_dir)
                 for pattern in patterns:
                     self._matching(folder, [pattern])
                 return ""
-            if not self.hub:
-                data_folder(self.name, data_dir)  # raises, saying what to do
             files = files_of(self.place, "dataset")
         except InputError as error:
             return str(error)

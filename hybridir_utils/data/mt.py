@@ -17,7 +17,7 @@ from ..base.catalogue import Catalogue, Entry
 from ..base.distributed import join, on_each
 from ..base.errors import InputError, need_known
 from ..base.files import folder_fingerprint
-from ..base.hub import NO_WEIGHTS, hub_errors, split_revision
+from ..base.hub import NO_WEIGHTS, hub_errors, split_place
 from ..base.languages import our_code
 from ..base.memory import TokenBudget, token_batches
 from ..tasks.sentences import sentence_spans
@@ -78,12 +78,12 @@ def open_translator(
     """
     options = {"beams": beams, "tokens": tokens, "precision": precision, "trust_remote_code": trust_remote_code}
     if name.startswith("mt:"):
-        return ModelTranslator(*split_revision(name.removeprefix("mt:")), **options)
+        return ModelTranslator(name.removeprefix("mt:"), **options)
     need_known("translator", [name], (*TRANSLATORS, "mt:FOLDER_OR_NAME[@REVISION]"))
     known = TRANSLATORS[name]
     if known.pairs:
         return PairTranslator(name, options)
-    return ModelTranslator(*split_revision(known.place()), max_tokens=known.max_tokens, **options)
+    return ModelTranslator(known.place(), max_tokens=known.max_tokens, **options)
 
 
 def language_tokens(vocabulary: Iterable[str], family: str) -> dict[str, str]:
@@ -106,15 +106,16 @@ def same_language(code: str, spelling: str | None) -> bool:
 class Seq2Seq:
     """A sequence-to-sequence model: configuration and tokenizer are read now, the weights when `model` is first asked for.
 
-    place: local folder or hub name. family: m2m100, nllb, marian or madlad, told from model type and vocabulary, never from the name.
+    name: local folder, or hub name and revision. family: m2m100, nllb, marian or madlad, told from model type and vocabulary, never from the name.
     languages: {our code: its token}. positions: tokens of the longest input. Raises InputError when the place cannot be read, the
     tokenizer has no pad token or no family fits.
     """
 
-    def __init__(self, place: str, revision: str | None, precision: str, trust_remote_code: bool):
+    def __init__(self, name: str, precision: str, trust_remote_code: bool):
         from transformers import AutoConfig, AutoTokenizer
 
-        self.folder = _local(place)
+        place, revision = split_place(name)
+        self.folder = Path(place).resolve() if Path(place).is_dir() else None
         self.label = self.folder.name if self.folder else place
         self.precision = precision
         self._source = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
@@ -177,16 +178,6 @@ class Seq2Seq:
         return found
 
 
-def _local(place: str) -> Path | None:
-    """The folder, or None for a hub name (`owner/name`)."""
-    path = Path(place).expanduser()
-    if path.is_dir():
-        return path.resolve()
-    if place.startswith((".", "/", "~")) or place.count("/") > 1:
-        raise InputError(f"{place}: no such folder; expected a translation model's folder, or its name on the hub (owner/name).")
-    return None
-
-
 class Marks(NamedTuple):
     """How a model is told the languages: text before the source, the tokenizer's source language, first token of the translation."""
 
@@ -206,7 +197,6 @@ class ModelTranslator:
     def __init__(
         self,
         place: str,
-        revision: str | None = None,
         *,
         beams: int = 1,
         tokens: int = 4096,
@@ -214,7 +204,7 @@ class ModelTranslator:
         trust_remote_code: bool = False,
         max_tokens: int = 0,
     ):
-        self.opened = Seq2Seq(place, revision, precision, trust_remote_code)
+        self.opened = Seq2Seq(place, precision, trust_remote_code)
         self.beams, self.tokens = beams, tokens
         self.budget = TokenBudget(tokens, "translation_tokens", NO_MEMORY)
         self.limit = min(max_tokens or self.opened.positions, self.opened.positions // 2)
@@ -319,7 +309,7 @@ class PairTranslator:
 
     def _open(self, source: str, target: str) -> ModelTranslator:
         """The translator of the pair, under whose name its translations are cached."""
-        return ModelTranslator(*split_revision(self._known.place(source, target)), **self._options)
+        return ModelTranslator(self._known.place(source, target), **self._options)
 
 
 def _middle(text: str, language: str) -> int:

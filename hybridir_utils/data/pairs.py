@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from ..base.errors import InputError
 from ..base.files import file_fingerprint, fingerprint, output_root, read_jsonl, texts_of
 from ..base.languages import our_code
-from ..base.mapped import CHUNK, chunks, codes, keep_rows, read_parquet, stored
+from ..base.mapped import CHUNK, chunks, codes, keep_rows, read_parquet, stored, text_hashes
 from ..provenance.fingerprints import code_fingerprint
 
 if TYPE_CHECKING:
@@ -81,12 +81,10 @@ def draw_pairs(pairs: Dataset, most: int = 0, share: float = 1.0, seed: int = 0)
 def one_passage(pairs: Dataset) -> Dataset:
     """The pairs with one `passage_id` for passages that are equal in some language, whatever ids they had, and for their translations.
 
-    Blanks around a passage and the form of its Unicode tell none apart.
+    Blanks around a passage and the form of its Unicode tell none apart (`text_hashes`).
     """
     (given, names), (language, _) = codes(pairs, "passage_id"), codes(pairs, "language")
-    plain = (pc.utf8_normalize(pc.utf8_trim_whitespace(chunk["passage"]), "NFC") for chunk in chunks(pairs, ["passage"]))
-    texts = [pd.util.hash_array(passages.to_numpy(), categorize=False) for passages in plain]
-    of_text = pd.factorize(np.concatenate(texts) + language.astype(np.uint64))[0]  # 64 bits: no two of 40 M meet by chance
+    of_text = pd.factorize(text_hashes(pairs, "passage") + language.astype(np.uint64))[0]
     group_of_id = np.empty(len(names), dtype=np.int64)
     group_of_id[given] = answer_groups(given, of_text)
     _, first, place = np.unique(group_of_id, return_index=True, return_inverse=True)

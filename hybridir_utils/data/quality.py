@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow.compute as pc
 import regex
 
 from ..base.errors import InputError
 from ..base.languages import OTHER, langid_name, script_of
-from ..base.mapped import chunks, codes, holds, keep_rows
+from ..base.mapped import codes, holds, keep_rows, text_hashes
 from .pairs import answer_groups
 
 if TYPE_CHECKING:
@@ -171,20 +170,11 @@ def _checked_together(pairs: Dataset) -> Iterator[np.ndarray]:
     if len(pairs) <= CHECKED_TOGETHER:
         yield np.arange(len(pairs))
         return
-    group = answer_groups(codes(pairs, "id")[0], pd.factorize(_question_numbers(pairs))[0])
+    asked = text_hashes(pairs, "question") + codes(pairs, "language")[0].astype(np.uint64)
+    group = answer_groups(codes(pairs, "id")[0], pd.factorize(asked)[0])
     part = (np.cumsum(np.bincount(group)) - 1) // CHECKED_TOGETHER
     order = np.argsort(part[group], kind="stable")
     yield from np.split(order, np.flatnonzero(np.diff(part[group[order]])) + 1)
-
-
-def _question_numbers(pairs: Dataset) -> np.ndarray:
-    """[rows] 64-bit number that equal questions of a language share; when others do by chance, they are checked together, no more."""
-    language, numbers, start = codes(pairs, "language")[0].astype(np.uint64), np.empty(len(pairs), np.uint64), 0
-    for table in chunks(pairs, ["question"]):
-        texts = pc.utf8_trim_whitespace(table["question"]).to_numpy()
-        numbers[start : start + len(texts)] = pd.util.hash_array(texts, categorize=False)
-        start += len(texts)
-    return numbers + language * np.uint64(0x9E3779B97F4A7C15)
 
 
 def unchecked_languages(codes: Iterable[str]) -> list[str]:

@@ -20,7 +20,7 @@ from ..base.languages import XQUAD_R_LANGUAGES, our_codes
 from ..base.mapped import codes, keep_rows
 from ..tasks.beir import read_beir
 from ..tasks.mteb_tasks import mteb_set, read_mteb
-from ..tasks.public_sets import EVALUATION_SETS, EvaluationSet, belebele_codes, belebele_task, mkqa_questions, ntrex_codes, ntrex_task
+from ..tasks.public_sets import EVALUATION_SETS, EvaluationSet, belebele_task, mkqa_questions, ntrex_codes, ntrex_task
 from ..tasks.retrieval_task import ParallelQuestions, RetrievalTask
 from ..tasks.searched_task import SearchTask, miracl_task, mkqa_task, neuclir_task
 from ..tasks.squad import BAD_SHARE, MLQA_LANGUAGES, mlqa_r, squad_folder, xquad_r
@@ -72,13 +72,13 @@ class Task:
     """read: (name, request) -> the task. sets: of data/evaluation_sets.toml; none: the world facts, or the user's own files.
 
     kind: ranked in full in memory, searched to a depth in pools on disk, or parallel questions without passages. languages: data_dir -> all
-    that a set has, where that is known without reading its texts.
+    that it has, where these are known without reading its texts; else those that the catalogue lists of its first set.
     """
 
     read: Callable[[str, Request], RetrievalTask | SearchTask | ParallelQuestions]
     sets: tuple[str, ...] = ()
     kind: Literal["ranked", "searched", "questions"] = "ranked"
-    languages: Callable[[str], Iterable[str]] = lambda data_dir: ()
+    languages: Callable[[str], Iterable[str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class PairSet:
 
     read: Callable[[str, Request], Dataset]
     sets: tuple[str, ...] = ()
-    languages: Callable[[str], Iterable[str]] = lambda data_dir: ()
+    languages: Callable[[str], Iterable[str]] | None = None
     validation: Callable[[str, Request], Dataset] | None = None
 
 
@@ -160,10 +160,6 @@ def _of_sections(name: str, data_dir: str) -> Iterable[str]:
     return section_languages(data_folder(name, data_dir))
 
 
-def _listed(name: str) -> Callable[[str], tuple[str, ...]]:
-    return lambda data_dir: our_codes(EVALUATION_SETS[name].languages)
-
-
 SECTIONS = ("mscourses", "gnome-help", "bitcoin-faq")
 HUB_PAIR_SETS = ("mmarco", "squad", "newsqa", "natural-questions", "entityquestions", "mfaq", "mr-tydi", "wikiqa", "duorc")
 
@@ -190,7 +186,7 @@ TASKS = {
     "mlqa-r": Task(
         lambda n, r: mlqa_r(data_folder("mlqa-dev", r.data_dir), _of_public(n, r)), ("mlqa-dev",), languages=lambda _: MLQA_LANGUAGES
     ),
-    "belebele": Task(lambda n, r: belebele_task(_of_public(n, r), r.data_dir), ("belebele",), languages=lambda _: belebele_codes()),
+    "belebele": Task(lambda n, r: belebele_task(_of_public(n, r), r.data_dir), ("belebele",)),
     "ntrex": Task(
         lambda n, r: ntrex_task(_of_public(n, r), r.data_dir),
         ("ntrex-news",),
@@ -200,12 +196,10 @@ TASKS = {
     "squad:FOLDER": Task(lambda n, r: squad_folder(_place(n), r.bad_share)),
     "beir:FOLDER": Task(lambda n, r: read_beir(_place(n))),
     "mkqa-questions": Task(lambda _, r: mkqa_questions(r.question_languages, r.data_dir), ("mkqa-questions",), "questions"),
-    "miracl": Task(lambda n, r: miracl_task(n, r.task_languages, r.data_dir), ("miracl",), "searched", _listed("miracl")),
-    "miracl-full": Task(lambda n, r: miracl_task(n, r.task_languages, r.data_dir), ("miracl-full",), "searched", _listed("miracl-full")),
-    "mkqa": Task(lambda _, r: mkqa_task(r.task_languages, r.data_dir), ("mkqa", "nq"), "searched", _listed("mkqa")),
-    "neuclir": Task(
-        lambda _, r: neuclir_task(r.task_languages, r.data_dir), ("neuclir", "neuclir-documents"), "searched", _listed("neuclir")
-    ),
+    "miracl": Task(lambda n, r: miracl_task(n, r.task_languages, r.data_dir), ("miracl",), "searched"),
+    "miracl-full": Task(lambda n, r: miracl_task(n, r.task_languages, r.data_dir), ("miracl-full",), "searched"),
+    "mkqa": Task(lambda _, r: mkqa_task(r.task_languages, r.data_dir), ("mkqa", "nq"), "searched"),
+    "neuclir": Task(lambda _, r: neuclir_task(r.task_languages, r.data_dir), ("neuclir", "neuclir-documents"), "searched"),
     "mteb:NAME": Task(lambda n, r: read_mteb(n, r.task_languages, r.data_dir), kind="searched"),
 }
 
@@ -259,7 +253,10 @@ def read_questions(name: str, request: Request = Request()) -> ParallelQuestions
 
 def languages_of(name: str, data_dir: str = "") -> tuple[str, ...]:
     """All languages of a task or pair set; none where they are known from its texts alone."""
-    return tuple(_entry("task or pair set", {**TASKS, **PAIR_SETS}, name).languages(data_dir))
+    entry = _entry("task or pair set", {**TASKS, **PAIR_SETS}, name)
+    if entry.languages:
+        return tuple(entry.languages(data_dir))
+    return tuple(sorted(our_codes(code for each in entry.sets[:1] for code in EVALUATION_SETS[each].languages)))
 
 
 def sets_behind(name: str) -> list[EvaluationSet | TrainingSet]:

@@ -23,7 +23,6 @@ from ..base.distributed import is_main, on_main, processes
 from ..base.errors import Busy, InputError
 from ..base.memory import token_batches
 from ..base.progress import new_bar
-from .pairs import PAIR_COLUMNS
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -122,7 +121,7 @@ def translate_pairs(pairs: Dataset, translator: Translator, targets: list[str], 
     pairs: columns id, passage_id, language, question, passage, source and, where there are hard negatives, negative ("" for none,
     which stays ""); all rows in one language. Returns len(pairs) x (1 + len(targets)) rows, language after language. With `folder`,
     each language is written to an Arrow file below it and memory-mapped, so that CHUNK pairs are in memory at once, whatever their
-    number. Raises InputError when a column is missing, rows are in several languages, or a target repeats or is the source language.
+    number. Raises InputError when rows are in several languages, or a target repeats or is the source language.
     """
     from datasets import concatenate_datasets
 
@@ -175,9 +174,6 @@ def _characters(pairs: Dataset, columns: list[str]) -> int:
 
 
 def _source_language(pairs: Dataset, targets: list[str]) -> str:
-    missing = [column for column in PAIR_COLUMNS if column not in pairs.column_names]
-    if missing:
-        raise InputError(f"translation: pairs have no column {missing[0]!r}; expected {PAIR_COLUMNS}, found {pairs.column_names}.")
     languages = sorted(mapped.codes(pairs, "language")[1].to_pylist()) if len(pairs) else []
     if len(languages) != 1:
         raise InputError(f"translation: expected pairs in one source language, found {languages}; select one before translating.")

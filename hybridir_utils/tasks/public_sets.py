@@ -76,7 +76,7 @@ def ntrex_task(languages: Sequence[str] = (), data_dir: str = "") -> RetrievalTa
     codes = ntrex_codes(folder)
     picked = pick_languages("NTREX", languages, tuple(codes)) if languages else [code for code in codes if "-" not in code]
     rows = pd.concat([_ntrex_rows(folder / f"{codes[code]}.txt", code, documents) for code in picked], ignore_index=True)
-    first = rows["line"].isin(_first_lines(documents))
+    first = rows["document"] != rows.groupby("language")["document"].shift()
     queries, candidates = rows[first].assign(group=rows["document"]), rows[~first].assign(group=rows["line"].astype(str))
     relevance = queries[["id", "document"]].merge(candidates[["id", "document"]], on="document", suffixes=("_query", "_candidate"))
     relevance = relevance.rename(columns={"id_query": "query", "id_candidate": "candidate"})[["query", "candidate"]]
@@ -99,10 +99,6 @@ def _ntrex_rows(path: Path, language: str, documents: list[str]) -> pd.DataFrame
     return pd.DataFrame(
         {"id": [f"{language}:{n}" for n in numbers], "line": numbers, "document": documents, "language": language, "text": lines}
     )
-
-
-def _first_lines(documents: list[str]) -> list[int]:
-    return [n for n, document in enumerate(documents) if n == 0 or documents[n - 1] != document]
 
 
 def _lines(path: Path) -> list[str]:
