@@ -221,9 +221,6 @@ def test_batches_that_ranks_cannot_share_are_told(complete):
     plan = plan_batches(complete, "X-X", steps=2, batch_size=10, seed=0)
     with pytest.raises(InputError, match=r"batches of 10 cannot be shared by 4 processes .* batch_size to a multiple of 4"):
         plan.shard(0, 4)
-    for rank in (-1, 2):
-        with pytest.raises(InputError, match=rf"rank {rank}: expected a number from 0 to 1"):
-            plan.shard(rank, 2)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -5,7 +5,8 @@ import pytest
 from hub_sets import write_parts
 
 from hybridir_utils.base.errors import InputError, UnknownName
-from hybridir_utils.tasks.public_sets import belebele_codes, belebele_task, ntrex_codes, ntrex_task
+from hybridir_utils.base.languages import by_language
+from hybridir_utils.tasks.public_sets import EVALUATION_SETS, belebele_task, ntrex_codes, ntrex_task
 
 CODES = {"ar": "arb_Arab", "de": "deu_Latn", "zh": "zho_Hans"}
 
@@ -34,7 +35,7 @@ def test_every_language_holds_the_passage_of_a_question(belebele):
 
 
 def test_each_of_122_variants_has_a_code_of_its_own(belebele):
-    codes = belebele_codes()
+    codes = by_language(EVALUATION_SETS["belebele"].languages, "belebele")
     assert len(codes) == len(set(codes.values())) == 122
     known = {
         "zh": "zho_Hans",

@@ -166,8 +166,6 @@ def test_questions_are_checked(change, message):
     qrels = pd.DataFrame({"query": ["a"], "candidate": ["d"], "relevance": [0]})
     with pytest.raises(InputError, match="none of 1 questions has a relevant passage"):
         Search("en", "en", "c", frame, qrels)
-    with pytest.raises(InputError, match="judged by qrels or by answers"):
-        Search("en", "en", "c", frame)
 
 
 def test_broken_files(tmp_path):
@@ -187,7 +185,7 @@ def test_broken_files(tmp_path):
         read_task("mkqa", Request(task_languages=["ar"], data_dir=str(tmp_path)))
     data = tmp_path / "neuclir" / "data"
     data.mkdir(parents=True)
-    with pytest.raises(InputError, match=r"no file data/news.eng.tsv of .neuclir.; found no files. .*: hf download neuclir/bench --repo-type dataset"):
+    with pytest.raises(InputError, match=r"no file data/news.eng.tsv of .neuclir.; found no files. .* hf download neuclir/bench"):
         read_task("neuclir", Request(task_languages=["fa"], data_dir=str(tmp_path)))
     (data / "news.eng.tsv").write_text("7\ta\n8 b\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"news.eng.tsv, line 2: expected 2 columns \(id, text\), found 1"):

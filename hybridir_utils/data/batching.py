@@ -68,15 +68,13 @@ class BatchPlan:
         """The plan of one of `world` ranks: of every step the slots [rank * b, (rank + 1) * b) with b = batch_size / world.
 
         All ranks of a step hold the same kind of batch, no id and no answer passage twice, and together the whole batch. Raises
-        InputError when the batch size is no multiple of `world`, or the rank is not below it.
+        InputError when the batch size is no multiple of `world`.
         """
         if world < 1 or self.batch_size % world:
             raise InputError(
                 f"batches of {self.batch_size} cannot be shared by {world} processes in equal parts; "
                 f"set batch_size to a multiple of {world}, or another number of processes."
             )
-        if not 0 <= rank < world:
-            raise InputError(f"rank {rank}: expected a number from 0 to {world - 1}.")
         share = self.batch_size // world
         slots = slice(rank * share, (rank + 1) * share)
         return replace(self, question_rows=self.question_rows[:, slots], passage_rows=self.passage_rows[:, slots])

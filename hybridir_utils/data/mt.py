@@ -106,9 +106,9 @@ def same_language(code: str, spelling: str | None) -> bool:
 class Seq2Seq:
     """A sequence-to-sequence model: configuration and tokenizer are read now, the weights when `model` is first asked for.
 
-    name: local folder, or hub name and revision. family: m2m100, nllb, marian or madlad, told from model type and vocabulary, never from the name.
-    languages: {our code: its token}. positions: tokens of the longest input. Raises InputError when the place cannot be read, the
-    tokenizer has no pad token or no family fits.
+    name: local folder, or hub name and revision. family: m2m100, nllb, marian or madlad, told from model type and vocabulary. languages:
+    {our code: its token}. positions: tokens of the longest input. Raises InputError when the place cannot be read, the tokenizer has no
+    pad token or no family fits.
     """
 
     def __init__(self, name: str, precision: str, trust_remote_code: bool):
@@ -301,15 +301,11 @@ class PairTranslator:
     """A model a language pair (Opus-MT). Each is opened when its pair is asked for; the four used last stay open."""
 
     def __init__(self, name: str, options: dict):
-        self.name, self._known, self._options = name, TRANSLATORS[name], options
-        self.for_pair = lru_cache(4)(self._open)
+        self.name = name
+        self.for_pair = lru_cache(4)(lambda source, target: ModelTranslator(TRANSLATORS[name].place(source, target), **options))
 
     def translate(self, texts: list[str], source: str, target: str) -> list[str]:
         return self.for_pair(source, target).translate(texts, source, target)
-
-    def _open(self, source: str, target: str) -> ModelTranslator:
-        """The translator of the pair, under whose name its translations are cached."""
-        return ModelTranslator(self._known.place(source, target), **self._options)
 
 
 def _middle(text: str, language: str) -> int:

@@ -27,7 +27,7 @@ from ..tasks.squad import BAD_SHARE, MLQA_LANGUAGES, mlqa_r, squad_folder, xquad
 from . import worldfacts
 from .pairs import draw_pairs, read_pairs_jsonl
 from .public_pairs import TRAINING_SETS, TrainingSet, hub_pairs, place_fault
-from .sections import held_out_articles, read_sections, section_languages, section_task, without_articles
+from .sections import held_out_articles, in_articles, read_sections, section_languages, section_task
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -125,7 +125,7 @@ def _sections(name: str, request: Request) -> Dataset:
     folder = data_folder(name, request.data_dir)
     pairs = read_sections(folder, shared_languages(name, request, list(section_languages(folder))), name, request.max_chars)
     if f"{name}-test" in request.test_sets:
-        pairs = without_articles(pairs, held_out_articles(folder, request.corpus_seed), name)
+        pairs = keep_rows(pairs, ~in_articles(pairs, held_out_articles(folder, request.corpus_seed), name))
     return _drawn(pairs, request)
 
 

@@ -41,8 +41,8 @@ def read_sections(folder: Path, languages: Iterable[str], source: str, max_chars
     very short sections, what was not translated and headings that stand for several passages.
     Raises InputError when a language has no file; `section_languages` tells which have one.
     """
-    rows, english = [], _english(Path(folder))
-    home = {}
+    rows, home = [], {}
+    english = {row["id"]: row for row in _read_language(folder, "en")} if (Path(folder) / "en.jsonl.gz").exists() else {}
     passage_id = {id_: home.setdefault(_passage(row, "en", max_chars), id_) for id_, row in english.items()}
     for language, row in _kept(Path(folder), languages, english):
         ids = (f"{source}:{row['id']}", f"{source}:{passage_id.get(row['id'], row['id'])}")
@@ -100,11 +100,6 @@ def _passage(row: dict, language: str, max_chars: int) -> str:
     return head.strip()
 
 
-def _english(folder: Path) -> dict[str, dict]:
-    """English sections by id, or none where the set has no English file."""
-    return {row["id"]: row for row in _read_language(folder, "en")} if (folder / "en.jsonl.gz").exists() else {}
-
-
 def _read_language(folder: Path, language: str) -> list[dict]:
     """Sections of one language with white space runs made single blanks."""
     files, rows = section_languages(folder), []
@@ -137,11 +132,6 @@ def article(section_id: str) -> str:
     return section_id.rpartition("#")[0] or section_id
 
 
-def without_articles(pairs: Dataset, articles: frozenset[str], source: str) -> Dataset:
-    """The pairs that `read_sections` gives, less those of the articles."""
-    return keep_rows(pairs, ~_in_articles(pairs, articles, source))
-
-
 def section_task(folder: Path, languages: Sequence[str], source: str, seed: int = 0) -> RetrievalTask:
     """`<source>-test` in those of the languages in which the set has at least LEAST_PASSAGES held-out passages (`task.languages`).
 
@@ -152,7 +142,7 @@ def section_task(folder: Path, languages: Sequence[str], source: str, seed: int 
 
     shared = [language for language in our_codes(languages) if language in section_languages(folder)]
     pairs = read_sections(folder, shared, source, PASSAGE_CHARS) if shared else None
-    held = keep_rows(pairs, _in_articles(pairs, held_out_articles(folder, seed), source)).to_pandas() if shared else pd.DataFrame()
+    held = keep_rows(pairs, in_articles(pairs, held_out_articles(folder, seed), source)).to_pandas() if shared else pd.DataFrame()
     passages = held.groupby("language")["passage_id"].nunique() if len(held) else pd.Series(dtype=int)
     kept = passages.index[passages >= LEAST_PASSAGES]
     if not len(kept):
@@ -163,7 +153,7 @@ def section_task(folder: Path, languages: Sequence[str], source: str, seed: int 
     return task_from_pairs(f"{source}-test", Dataset.from_pandas(held[held["language"].isin(kept)], preserve_index=False))
 
 
-def _in_articles(pairs: Dataset, articles: frozenset[str], source: str) -> np.ndarray:
+def in_articles(pairs: Dataset, articles: frozenset[str], source: str) -> np.ndarray:
     """[rows] bool: whether a pair's section is of one of the articles."""
     numbers, ids = codes(pairs, "id")
     return np.array([article(id_.removeprefix(f"{source}:")) in articles for id_ in ids.to_pylist()], dtype=bool)[numbers]

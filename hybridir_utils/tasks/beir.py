@@ -70,8 +70,9 @@ def write_beir(task: RetrievalTask, folder: Path) -> None:
     unjudged = sorted(set(task.queries["id"]) - set(task.relevance["query"]))
     if unjudged:
         raise InputError(f"task {task.name}: {len(unjudged)} queries such as {unjudged[0]!r} have no relevant candidate; drop them first.")
-    for frame in (task.candidates, task.queries):
-        _check_ids(task.name, frame["id"])
+    ids = pd.concat([task.candidates["id"], task.queries["id"]])
+    if len(bad := ids[ids.str.contains(r"[\t\r\n]", regex=True)]):
+        raise InputError(f"task {task.name}: id {bad.iloc[0]!r} has a tab or line break, which BEIR's tab-separated qrels cannot carry.")
     if not task.skip_own and len(own := replace(task, skip_own=True).own_pairs):
         raise InputError(f"task {task.name}: {task.queries['id'][own[0, 0]]!r} is a query and a candidate; rename one of them.")
     folder = Path(folder)
@@ -86,12 +87,6 @@ def write_beir(task: RetrievalTask, folder: Path) -> None:
 def _lines(frame: pd.DataFrame) -> str:
     rows = frame.rename(columns={"id": "_id"}).to_dict("records")
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-def _check_ids(name: str, ids: pd.Series) -> None:
-    bad = ids[ids.str.contains(r"[\t\r\n]", regex=True)]
-    if len(bad):
-        raise InputError(f"task {name}: id {bad.iloc[0]!r} has a tab or line break, which BEIR's tab-separated qrels cannot carry.")
 
 
 def _read_texts(path: Path, **more: str) -> pd.DataFrame:

@@ -38,10 +38,20 @@ def read_mteb(name: str, languages: Sequence[str] = (), data_dir: str = "") -> S
     there, the name is none of its text retrieval sets, or the hub cannot give it; UnknownName for a language.
     """
     entry, task = mteb_set(name), _task(name)
-    task = _with_place(task, entry, data_dir)
+    folder = local_folder(entry.name, data_dir)
+    place = {"path": str(folder or entry.hub), "revision": entry.revision}
+    task.metadata = task.metadata.model_copy(update={"dataset": task.metadata.dataset | place})
+    task._eval_splits = [entry.split]
     subsets = _subsets(task, entry.name, languages)
     task.hf_subsets = list(subsets)
-    _load(task, entry, str(local_folder(entry.name, data_dir) or entry.place))
+    where = str(folder or entry.place)
+    try:
+        with hub_errors(where):
+            task.load_data()
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise InputError(
+            f"{where}: not laid out as mteb's task {entry.name} expects ({error}). Take the revision that mteb names, or update mteb."
+        ) from error
     task.convert_v1_dataset_format_to_v2(num_proc=None)
     splits = {subset: task.dataset[subset][entry.split] for subset in subsets}
     searches = tuple(_search(entry.name, subset, codes, splits[subset]) for subset, codes in subsets.items())
@@ -96,26 +106,6 @@ def _task(name: str):
     if wanted not in names:
         raise InputError(f"{name}: mteb has no text retrieval set {wanted!r}{did_you_mean(wanted, names)} It has {len(names)} of them.")
     return mteb.get_task(wanted)
-
-
-def _with_place(task, entry: EvaluationSet, data_dir: str):
-    """The task reading from the entry's place, its own split only; the registry's task stays as it is."""
-    folder = local_folder(entry.name, data_dir)
-    place = {"path": str(folder or entry.hub), "revision": entry.revision}
-    task.metadata = task.metadata.model_copy(update={"dataset": task.metadata.dataset | place})
-    task._eval_splits = [entry.split]
-    return task
-
-
-def _load(task, entry: EvaluationSet, where: str) -> None:
-    """mteb's own loading; a set that is not laid out as mteb's task expects is named, with what mteb said."""
-    try:
-        with hub_errors(where):
-            task.load_data()
-    except (ValueError, KeyError, RuntimeError) as error:
-        raise InputError(
-            f"{where}: not laid out as mteb's task {entry.name} expects ({error}). Take the revision that mteb names, or update mteb."
-        ) from error
 
 
 def _subsets(task, name: str, languages: Sequence[str]) -> dict[str, tuple[str, str]]:

@@ -46,23 +46,20 @@ def set_part(entry: EvaluationSet, config: str, columns: Sequence[str], data_dir
     return part
 
 
-def belebele_codes() -> dict[str, str]:
-    """Our code -> Belebele's (`ar` -> `arb_Arab`), one each."""
-    return by_language(EVALUATION_SETS["belebele"].languages, "belebele")
+def set_frame(entry: EvaluationSet, config: str, columns: Sequence[str], data_dir: str = "") -> pd.DataFrame:
+    """These columns of `set_part`, in memory."""
+    return set_part(entry, config, columns, data_dir).select_columns(list(columns)).to_pandas()
 
 
 def belebele_task(languages: Sequence[str] = (), data_dir: str = "") -> RetrievalTask:
     """The task in the given languages; none: all 122, of which the 13 M relevant pairs take some GB. Raises UnknownName, InputError."""
-    codes = belebele_codes()
+    entry = EVALUATION_SETS["belebele"]
+    codes = by_language(entry.languages, "belebele")  # `ar` -> `arb_Arab`
     picked = pick_languages("Belebele", languages, tuple(codes))
-    rows = pd.concat([_belebele_rows(codes[language], language, data_dir) for language in picked], ignore_index=True)
+    parts = [set_frame(entry, codes[language], BELEBELE, data_dir).assign(language=language) for language in picked]
+    rows = pd.concat(parts, ignore_index=True)
     rows["query_group"] = rows["link"] + "#" + rows["question_number"].astype(str)
     return task_from_rows("Belebele", rows, ("query_group", "question"), ("link", "flores_passage"))
-
-
-def _belebele_rows(code: str, language: str, data_dir: str) -> pd.DataFrame:
-    part = set_part(EVALUATION_SETS["belebele"], code, BELEBELE, data_dir)
-    return part.select_columns(list(BELEBELE)).to_pandas().assign(language=language)
 
 
 def ntrex_task(languages: Sequence[str] = (), data_dir: str = "") -> RetrievalTask:

@@ -25,7 +25,7 @@ from ..base.errors import InputError
 from ..base.files import fingerprint, parse_json, read_text
 from ..base.languages import by_language, pick_languages
 from ..provenance.fingerprints import code_fingerprint
-from .public_sets import EVALUATION_SETS, EvaluationSet, set_part
+from .public_sets import EVALUATION_SETS, EvaluationSet, set_frame, set_part
 from .retrieval_task import TEXT_COLUMNS, check_texts
 
 if TYPE_CHECKING:
@@ -65,7 +65,12 @@ class Search:
     answers: Mapping[str, Sequence[str]] | None = None
 
     def __post_init__(self):
-        _check(self)
+        check_texts(self.label, "question", self.queries)
+        unknown = set(self.answers if self.qrels is None else self.qrels["query"]) - set(self.queries["id"])
+        if unknown:
+            raise InputError(
+                f"{self.label}: the judgements name question {min(unknown)!r}, which is not among its {len(self.queries)} questions."
+            )
         if self.qrels is not None:
             judged = set(self.qrels["query"][self.qrels["relevance"] > 0])
         else:
@@ -162,17 +167,6 @@ def relevant_rows(search: Search, rows: pd.Series, name: str) -> pd.DataFrame:
     return table.loc[answered, ["query", "row", "relevance"]]
 
 
-def _check(search: Search) -> None:
-    frame = search.queries
-    if (search.qrels is None) == (search.answers is None):
-        raise InputError(f"{search.label}: a search is judged by qrels or by answers; give one of them.")
-    check_texts(search.label, "question", frame)
-    judged = search.qrels["query"] if search.qrels is not None else search.answers
-    unknown = set(judged) - set(frame["id"])
-    if unknown:
-        raise InputError(f"{search.label}: the judgements name question {min(unknown)!r}, which is not among its {len(frame)} questions.")
-
-
 def miracl_task(name: str, languages: Sequence[str] = (), data_dir: str = "") -> SearchTask:
     """The task `miracl` or `miracl-full`; no languages: all 18. Raises UnknownName for a language MIRACL lacks, and InputError."""
     entry = EVALUATION_SETS[name]
@@ -187,15 +181,13 @@ def _corpus(entry: EvaluationSet, data_dir: str, name: str) -> Dataset:
 
 def _questions(entry: EvaluationSet, language: str, data_dir: str) -> pd.DataFrame:
     """Questions in a language: columns id, group, language, text. Ids of other languages' questions mean other questions."""
-    frame = set_part(entry, f"{language}-queries", ("id", "text"), data_dir).select_columns(["id", "text"]).to_pandas()
-    frame["id"] = frame["id"].astype(str)
+    frame = set_frame(entry, f"{language}-queries", ("id", "text"), data_dir).astype({"id": str})
     return frame.assign(group=language + ":" + frame["id"], language=language)[TEXT_COLUMNS]
 
 
 def _judgements(entry: EvaluationSet, language: str, data_dir: str) -> pd.DataFrame:
     """Judgements in a language: columns query, candidate, relevance (int)."""
-    part = set_part(entry, f"{language}-qrels", tuple(QRELS), data_dir).select_columns(list(QRELS))
-    frame = part.to_pandas().rename(columns=QRELS)
+    frame = set_frame(entry, f"{language}-qrels", tuple(QRELS), data_dir).rename(columns=QRELS)
     return frame.astype({"query": str, "candidate": str, "relevance": int})
 
 
