@@ -142,7 +142,7 @@ def test_judgements_of_unknown_questions_and_passages(tmp_path, data_dir):
 def test_rows_of_ids_over_chunks(monkeypatch):
     from datasets import Dataset
 
-    monkeypatch.setattr("hybridir_utils.tasks.searched_task.CHUNK", 7)
+    monkeypatch.setattr("hybridir_utils.base.mapped.CHUNK", 7)
     ids = [f"{i * 37 % 100}" for i in range(100)]
     corpus = passages(Dataset.from_dict({"id": ids, "text": ids}))
     rows = corpus_rows(corpus, ["5", "99", "0", "elsewhere"], "here")

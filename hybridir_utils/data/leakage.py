@@ -68,9 +68,9 @@ def leaks(pairs: Dataset, task: RetrievalTask | SearchTask | ParallelQuestions, 
     of_row, number = of_name[language], {main: n for n, main in enumerate(mains)}
     tables = [pd.DataFrame(columns=LEAK_COLUMNS)]
     for field, texts in evaluated_texts(task).items():
-        of_field = pairs.select_columns(["id", field])
+        of_field = pairs.select_columns(["id", field]).rename_column(field, "text")
         for code, known in texts.groupby(texts["language"].map(primary)):
-            ours = _Texts(of_field, np.flatnonzero(of_row == number.get(code, -1)))
+            ours = of_field.select(np.flatnonzero(of_row == number.get(code, -1)))
             tables.append(_compare(ours, known, threshold, contain=field == "passage").assign(language=code, field=field))
     found = [table for table in tables if len(table)] or tables
     return pd.concat(found, ignore_index=True)[LEAK_COLUMNS].astype({"similarity": float})
@@ -122,24 +122,8 @@ def normalise(text: str) -> str:
     return _MARKS.sub(" ", folded).strip() or folded
 
 
-@dataclass(frozen=True)
-class _Texts:
-    """Rows of a table of ids and texts; iterated as frames (id, text) of at most BLOCK_TEXTS rows."""
-
-    table: Dataset
-    rows: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __iter__(self) -> Iterator[pd.DataFrame]:
-        for start in range(0, len(self), BLOCK_TEXTS):
-            part = self.table.select(self.rows[start : start + BLOCK_TEXTS])[:]
-            yield pd.DataFrame(dict(zip(("id", "text"), part.values(), strict=True)), dtype=object)
-
-
-def _compare(ours: _Texts, known: pd.DataFrame, threshold: float, contain: bool) -> pd.DataFrame:
-    """Leaks between our texts and a frame (id, text) of one language; containment counts where `contain`."""
+def _compare(ours: Dataset, known: pd.DataFrame, threshold: float, contain: bool) -> pd.DataFrame:
+    """Leaks between our table and a frame of ids and texts of one language; containment counts where `contain`."""
     if not len(ours):
         return pd.DataFrame(columns=MATCH_COLUMNS)
     known_texts = known["text"].map(normalise).to_numpy()
@@ -161,9 +145,10 @@ def _compare(ours: _Texts, known: pd.DataFrame, threshold: float, contain: bool)
     return pd.concat(tables, ignore_index=True)
 
 
-def _sides(ours: _Texts, vocabulary: np.ndarray) -> Iterator[tuple[pd.DataFrame, np.ndarray, _Side]]:
-    """(rows, their texts normalised, these as sets of shingles) of our texts, a block at a time."""
-    for part in ours:
+def _sides(ours: Dataset, vocabulary: np.ndarray) -> Iterator[tuple[pd.DataFrame, np.ndarray, _Side]]:
+    """(rows, their texts normalised, these as sets of shingles) of our texts, BLOCK_TEXTS at a time."""
+    for start in range(0, len(ours), BLOCK_TEXTS):
+        part = pd.DataFrame(ours[start : start + BLOCK_TEXTS], dtype=object)
         texts = part["text"].map(normalise).to_numpy()
         yield part, texts, _Side.of(texts, vocabulary)
 

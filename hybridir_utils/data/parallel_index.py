@@ -106,11 +106,8 @@ class ParallelIndex:
 def sorted_codes(pairs, column: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """([rows] int32 numbers, names sorted): as `mapped.codes`, but numbered in the order of the alphabet."""
     numbers, names = codes(pairs, column)
-    names = np.array(names.to_pylist(), dtype=object)
-    order = np.argsort(names)
-    place = np.empty(len(names), dtype=np.int32)
-    place[order] = np.arange(len(names), dtype=np.int32)
-    return place[numbers], tuple(names[order])
+    names, place = np.unique(np.array(names.to_pylist(), dtype=object), return_inverse=True)
+    return place.astype(np.int32)[numbers], tuple(names)
 
 
 def _refuse_translations(pairs, column: str, row: int, first: int) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..base.errors import InputError
+from ..base.errors import InputError, need_known
 from ..base.files import read_jsonl, texts_of
 from ..base.languages import by_language, our_codes
 from ..base.mapped import codes, keep_rows
@@ -39,7 +39,7 @@ def read_sections(folder: Path, languages: Iterable[str], source: str, max_chars
     The question is title and heading, the passage the text, cut at a sentence boundary to at most `max_chars` characters. The id
     becomes `<source>:<id>`. Sections with the same English text share a passage_id. Dropped are lists of links, code,
     very short sections, what was not translated and headings that stand for several passages.
-    Raises InputError when a language has no file; `section_languages` tells which have one.
+    Raises UnknownName when a language has no file; `section_languages` tells which have one.
     """
     rows, home = [], {}
     english = {row["id"]: row for row in _read_language(folder, "en")} if (Path(folder) / "en.jsonl.gz").exists() else {}
@@ -103,8 +103,7 @@ def _passage(row: dict, language: str, max_chars: int) -> str:
 def _read_language(folder: Path, language: str) -> list[dict]:
     """Sections of one language with white space runs made single blanks."""
     files, rows = section_languages(folder), []
-    if language not in files:
-        raise InputError(f"{folder}: no {language}.jsonl.gz; languages there: {', '.join(files) or 'none'}.")
+    need_known(f"language of {folder.name}", [language], files)
     path = folder / f"{files[language]}.jsonl.gz"
     for number, row in read_jsonl(path, required=("id", "heading", "text")):
         row = texts_of(row, f"{path}, line {number}", ("id",), title="", heading="", text="")

@@ -7,23 +7,26 @@ Questions without a relevant passage take no part, as in the full rankings of `t
 from __future__ import annotations
 
 import io
-import re
 import unicodedata
 import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import regex
 
 from ..base.errors import InputError
 from ..base.files import fingerprint, parse_json, read_text
 from ..base.languages import by_language, pick_languages
+from ..base.mapped import chunks
 from ..provenance.fingerprints import code_fingerprint
 from .public_sets import EVALUATION_SETS, EvaluationSet, set_frame, set_part
 from .retrieval_task import TEXT_COLUMNS, check_texts
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 MOST = 0.5  # of the passages judged relevant that must be in the corpus
-CHUNK = 100_000  # rows of a memory-mapped table looked at together
 MIRACL = {"miracl": "MIRACL", "miracl-full": "MIRACL (full)"}
 QRELS = {"query-id": "query", "corpus-id": "candidate", "score": "relevance"}
 ARCHIVE = "MKQA_test-data.zip"
@@ -45,6 +47,7 @@ SAME = {
 }  # fmt: skip
 MARKS = str.maketrans({character: mark for mark, characters in SAME.items() for character in characters})
 BREAK = "\x1f"  # a control character, which no token holds
+TOKEN = regex.compile(r"[\p{L}\p{N}\p{M}]+|[^\p{Z}\p{C}]")
 
 
 @dataclass(frozen=True)
@@ -129,12 +132,9 @@ def passages(part: Dataset, clean: Callable[[str], str] = str) -> Dataset:
 
 def corpus_rows(corpus: Dataset, ids: Sequence[str], where: str) -> pd.Series:
     """id -> row of those of `ids` that stand in the corpus; reads the id column in chunks. Raises InputError when one stands twice."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     wanted, found, first = pa.array(sorted(set(ids)), pa.string()), [], 0
-    for batch in corpus.select_columns(["id"]).with_format("arrow").iter(CHUNK):
-        column = batch["id"].combine_chunks().cast(pa.string())
+    for chunk in chunks(corpus, ["id"]):
+        column = chunk["id"].combine_chunks().cast(pa.string())
         rows = np.flatnonzero(pc.is_in(column, wanted).to_numpy(zero_copy_only=False))
         found.append(pd.Series(rows + first, index=column.take(pa.array(rows)).to_pylist(), dtype=np.int64))
         first += len(column)
@@ -207,7 +207,7 @@ def mkqa_task(languages: Sequence[str] = (), data_dir: str = "") -> SearchTask:
 
 def uniform(text: str) -> str:
     """Lower case, one character for each kind of dash, quotation mark, slash and ellipsis, control characters dropped."""
-    return re.sub(r" \. \. \. ", " ... ", text.lower().translate(MARKS))
+    return text.lower().translate(MARKS).replace(" . . . ", " ... ")
 
 
 def _search(archive: Path, language: str, code: str) -> Search:
@@ -279,7 +279,7 @@ def _table(path: Path, separator: str | None, names: list[str]) -> pd.DataFrame:
 
 def tokens(text: str) -> list[str]:
     """The text's tokens, decomposed and lower-cased."""
-    return [token.lower() for token in _pattern().findall(unicodedata.normalize("NFD", text))]
+    return [token.lower() for token in TOKEN.findall(unicodedata.normalize("NFD", text))]
 
 
 def token_text(text: str) -> str:
@@ -290,10 +290,3 @@ def token_text(text: str) -> str:
 def usable(answers: Iterable[str]) -> list[str]:
     """`token_text` of the answers that have a token."""
     return [text for answer in answers if answer and (text := token_text(answer)) != BREAK]
-
-
-@cache
-def _pattern():
-    import regex
-
-    return regex.compile(r"[\p{L}\p{N}\p{M}]+|[^\p{Z}\p{C}]")
