@@ -46,14 +46,14 @@ def stored(tables: Iterable[pa.Table], path: Path | None = None) -> Dataset:
     return Dataset.from_file(str(path))
 
 
-def chunks(pairs: Dataset, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """The columns' rows in order, CHUNK at a time."""
-    chosen, table = pairs._indices, pairs.data.select(list(columns))
-    for start in range(0, len(pairs), CHUNK):
+def chunks(pairs: Dataset, columns: Sequence[str], together: int = 1) -> Iterator[pa.Table]:
+    """The columns' rows in order, `together` times CHUNK at a time."""
+    chosen, table, size = pairs._indices, pairs.data.select(list(columns)), CHUNK * together
+    for start in range(0, len(pairs), size):
         if chosen is None:
-            yield table.fast_slice(start, min(CHUNK, len(pairs) - start))
+            yield table.fast_slice(start, min(size, len(pairs) - start))
         else:  # the library takes chosen rows one by one, which costs ten times as much
-            yield _rows(table, chosen.column(0)[start : start + CHUNK].to_numpy().astype(np.int64))
+            yield _rows(table, chosen.column(0)[start : start + size].to_numpy().astype(np.int64))
 
 
 def _rows(table: Table, rows: np.ndarray) -> pa.Table:
@@ -112,17 +112,12 @@ def codes(pairs: Dataset, column: str) -> tuple[np.ndarray, pa.Array]:
 
     Four bytes a row, and each distinct text once. No text may be null (check_pairs sees to it).
     """
-    names, numbers, waiting = pa.array([], pa.string()), [np.empty(0, np.int32)], []
-    parts = chunks(pairs, [column])
-    while True:
-        part = next(parts, None)
-        waiting += [] if part is None else [part[column].combine_chunks().cast(pa.string())]
-        if waiting and (part is None or len(waiting) == NUMBERED):  # one table of names for what came before and what is new
-            known = pa.chunked_array([names, *waiting]).dictionary_encode().combine_chunks()
-            numbers.append(known.indices[len(names) :].to_numpy())
-            names, waiting = known.dictionary, []
-        if part is None:
-            return np.concatenate(numbers), names
+    names, numbers = pa.array([], pa.string()), [np.empty(0, np.int32)]
+    for part in chunks(pairs, [column], NUMBERED):  # one table of names for what came before and what is new
+        known = pa.chunked_array([names, *part[column].cast(pa.string()).chunks]).dictionary_encode().combine_chunks()
+        numbers.append(known.indices[len(names) :].to_numpy())
+        names = known.dictionary
+    return np.concatenate(numbers), names
 
 
 def text_hashes(pairs: Dataset, column: str) -> np.ndarray:

@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -128,11 +126,11 @@ def _compare(ours: Dataset, known: pd.DataFrame, threshold: float, contain: bool
         return pd.DataFrame(columns=MATCH_COLUMNS)
     known_texts = known["text"].map(normalise).to_numpy()
     vocabulary = np.unique(_shingles(known_texts)[0])
-    theirs = _Side.of(known_texts, vocabulary)
+    theirs = _Side(known_texts, vocabulary)
     sides = [*_sides(ours, vocabulary)] if len(ours) <= BLOCK_TEXTS else None  # a single block stays in memory between the two readings
     frequency = theirs.frequency + sum(mine.frequency for _, _, mine in sides or _sides(ours, vocabulary))
     weight = _weights(frequency, len(ours) + len(known))
-    search, tables = _Search.of(theirs, weight, threshold), []
+    search, tables = _Search(theirs, weight, threshold), []
     for part, our_texts, mine in sides or _sides(ours, vocabulary):
         our_size = mine.size(weight)
         for i, j, shared in search.shared(mine, our_size, contain):
@@ -150,7 +148,7 @@ def _sides(ours: Dataset, vocabulary: np.ndarray) -> Iterator[tuple[pd.DataFrame
     for start in range(0, len(ours), BLOCK_TEXTS):
         part = pd.DataFrame(ours[start : start + BLOCK_TEXTS], dtype=object)
         texts = part["text"].map(normalise).to_numpy()
-        yield part, texts, _Side.of(texts, vocabulary)
+        yield part, texts, _Side(texts, vocabulary)
 
 
 def _judge(shared, our_size, known_size, our_count, known_count, exact, contain: bool, threshold: float) -> tuple[np.ndarray, np.ndarray]:
@@ -163,51 +161,34 @@ def _judge(shared, our_size, known_size, our_count, known_count, exact, contain:
     return np.select([exact, near, contained], [1, 2, 3], 0), np.select([exact, near], [1.0, resemblance], containment)
 
 
-@dataclass(frozen=True)
 class _Side:
-    """Texts as sets of shingles: matrix [texts, vocabulary] of those the vocabulary has, foreign [texts] the number of others."""
+    """Texts as sets of shingles. count: [texts] how many each has; matrix: [texts, vocabulary] of those that the vocabulary has; foreign:
+    [texts] number of the others; frequency: [vocabulary] texts that have one.
+    """
 
-    matrix: sparse.csr_array
-    foreign: np.ndarray
-
-    @classmethod
-    def of(cls, texts, vocabulary: np.ndarray) -> _Side:
-        shingles, counts = _shingles(texts)
-        matrix = _matrix(shingles, counts, vocabulary)
-        return cls(matrix, counts - matrix.sum(1))
-
-    @cached_property
-    def count(self) -> np.ndarray:
-        return self.matrix.sum(1) + self.foreign
-
-    @property
-    def frequency(self) -> np.ndarray:
-        return np.bincount(self.matrix.indices, minlength=self.matrix.shape[1])
+    def __init__(self, texts: Sequence[str], vocabulary: np.ndarray):
+        shingles, self.count = _shingles(texts)
+        self.matrix = _matrix(shingles, self.count, vocabulary)
+        self.foreign = self.count - self.matrix.sum(1)
+        self.frequency = np.bincount(self.matrix.indices, minlength=len(vocabulary))
 
     def size(self, weight: np.ndarray) -> np.ndarray:
         return self.matrix @ weight + self.foreign * weight.max(initial=0.0)
 
 
-@dataclass(frozen=True)
 class _Search:
     """The task's texts, ready to be compared. weight: [vocabulary]; size, light: [texts] weight of a text, and of its shingles that
     `heavy` leaves out; weighed: [texts, vocabulary]; heavy: the same with the heaviest shingles of each text only.
     """
 
-    weight: np.ndarray
-    weighed: sparse.csr_array
-    heavy: sparse.csr_array
-    size: np.ndarray
-    light: np.ndarray
-    bound: float
-
-    @classmethod
-    def of(cls, theirs: _Side, weight: np.ndarray, threshold: float) -> _Search:
+    def __init__(self, theirs: _Side, weight: np.ndarray, threshold: float):
         from scipy import sparse
 
-        weighed = sparse.csr_array(theirs.matrix * weight[None, :])
-        heavy, size = _heaviest(weighed, HALF + 1 - threshold), theirs.size(weight)
-        return cls(weight, weighed, heavy, size, size - heavy.sum(1), threshold - 2 * ROUNDING)
+        self.weight, self.size = weight, theirs.size(weight)
+        self.weighed = sparse.csr_array(theirs.matrix * weight[None, :])
+        self.heavy = _heaviest(self.weighed, HALF + 1 - threshold)
+        self.light = self.size - self.heavy.sum(1)
+        self.bound = threshold - 2 * ROUNDING
 
     def shared(self, mine: _Side, our_size: np.ndarray, contain: bool) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """(our text, their text, weight of the shingles both have) of all pairs that can be leaks, a block of our texts at a time."""
