@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Literal
 
@@ -293,18 +292,15 @@ class Texts:
         return first[inverse]
 
 
-@dataclass(frozen=True)
 class Triples:
     """table: rows of query, positive, negative (ids). numbers: [n] their rows in the whole set. right, wrong: [n] numbers of their
-    passages, in every language the same. made: what decides the numbers.
+    passages, in every language the same. made: what decides the numbers. collection: the passages in one language.
     """
 
-    name: str
-    table: Dataset
-    numbers: np.ndarray
-    right: np.ndarray
-    wrong: np.ndarray
-    made: list[str]
+    def __init__(self, name: str, table: Dataset, numbers: np.ndarray, collection: Texts):
+        self.name, self.table, self.numbers = name, table, numbers
+        self.right, self.wrong = _passage_numbers(collection, *(_column(table, column) for column in HEADER))
+        self.made = [table._fingerprint, collection.table._fingerprint]
 
 
 def triple_pairs(
@@ -323,10 +319,7 @@ def triple_pairs(
     for code in languages:
         tables = {part: entry.part(part, COLUMNS, data_dir, entry.languages[code], COLUMNS) for part in ("queries", "collection")}
         texts = [Texts(_numbers(name, part, rows, ("id",))) for part, rows in tables.items()]
-        if known is None:
-            ids = (_column(table, column) for column in HEADER)
-            made = [table._fingerprint, texts[1].table._fingerprint]
-            known = Triples(name, table, numbers, *_passage_numbers(texts[1], *ids), made)
+        known = known or Triples(name, table, numbers, texts[1])
         parts.append(_in_language(known, code, *texts, max_chars, negatives))
     return concatenate_datasets(parts)
 

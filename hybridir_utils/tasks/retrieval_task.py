@@ -98,18 +98,10 @@ class RetrievalTask:
     def summary(self) -> pd.DataFrame:
         """Questions, candidates and relevant candidates per language (a table for readers)."""
         language_of = self.candidates.set_index("id")["language"]
-        return (
-            pd.DataFrame(
-                {
-                    "questions": self.queries["language"].value_counts(),
-                    "candidates": self.candidates["language"].value_counts(),
-                    "relevant": language_of.loc[self.relevance["candidate"]].value_counts(),
-                }
-            )
-            .reindex(self.languages)
-            .fillna(0)
-            .astype(int)
-        )
+        sides = {"questions": self.queries["language"], "candidates": self.candidates["language"]}
+        sides["relevant"] = language_of.loc[self.relevance["candidate"]]
+        table = pd.DataFrame({side: languages.value_counts() for side, languages in sides.items()})
+        return table.reindex(self.languages).fillna(0).astype(int)
 
 
 def task_from_pairs(name: str, pairs) -> RetrievalTask:
