@@ -308,10 +308,3 @@ def test_hard_negatives_are_translated_too_and_none_stays_none(pairs):
     parallel = translate_pairs(pairs.add_column("negative", ["C is three.", ""]), inner, ["de"])
     assert parallel["negative"][:] == ["C is three.", "", "de:C IS THREE.", ""]
     assert "" not in inner.asked
-
-
-def test_pairs_that_cannot_be_translated_are_refused(pairs):
-    with pytest.raises(InputError, match=r"found \['de', 'en'\]"):
-        translate_pairs(translate_pairs(pairs, Counting(), ["de"]), Counting(), ["th"])
-    with pytest.raises(InputError, match="hold the source 'en'"):
-        translate_pairs(pairs, Counting(), ["en", "de"])

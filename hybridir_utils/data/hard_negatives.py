@@ -44,10 +44,8 @@ def add_hard_negatives(
     given: what the columns already hold; a row without one, such as a translation, gets the passage that the same pair's
     `negative_id` names in its language. bm25, dense: mined. margin: share of the positive's score by which a candidate lies below
     it. encode: `encode(texts, role)` for role query and document, [n, d] fp32 rows of unit length (dense only).
-    Raises InputError when `given` finds no such columns, or `dense` no encoder.
+    Raises InputError when `given` finds no such columns.
     """
-    if method == "dense" and encode is None:
-        raise InputError("hard_negatives = dense needs an encoder to mine with; name one, or take bm25.")
     rows = _Rows(pairs)
     score = {"bm25": bm25, "dense": partial(_dense, encode=encode)}.get(method)
     chosen = _mined(pairs, rows, score, margin, seed) if score else _given(pairs, rows)

@@ -119,13 +119,13 @@ def translate_pairs(pairs: Dataset, translator: Translator, targets: list[str], 
     """Parallel pairs: the given rows and, for every target language, their translation with the same ids.
 
     pairs: columns id, passage_id, language, question, passage, source and, where there are hard negatives, negative ("" for none,
-    which stays ""); all rows in one language. Returns len(pairs) x (1 + len(targets)) rows, language after language. With `folder`,
-    each language is written to an Arrow file below it and memory-mapped, so that CHUNK pairs are in memory at once, whatever their
-    number. Raises InputError when rows are in several languages, or a target repeats or is the source language.
+    which stays ""); all rows in one language, which is no target. Returns len(pairs) x (1 + len(targets)) rows, language after
+    language. With `folder`, each language is written to an Arrow file below it and memory-mapped, so that CHUNK pairs are in memory at
+    once, whatever their number.
     """
     from datasets import concatenate_datasets
 
-    language = _source_language(pairs, targets)
+    language = mapped.codes(pairs, "language")[1][0].as_py()
     fields = [column for column in TEXT_COLUMNS if column in pairs.column_names]
     parallel, total = [pairs], _characters(pairs, fields) * len(targets)
     label = f"{language} -> {len(targets)} languages"
@@ -171,15 +171,6 @@ def _kept(chunks: Iterator[pa.Table], path: Path | None) -> Dataset:
 
 def _characters(pairs: Dataset, columns: list[str]) -> int:
     return sum(pc.sum(pc.utf8_length(chunk[column])).as_py() or 0 for chunk in mapped.chunks(pairs, columns) for column in columns)
-
-
-def _source_language(pairs: Dataset, targets: list[str]) -> str:
-    languages = sorted(mapped.codes(pairs, "language")[1].to_pylist()) if len(pairs) else []
-    if len(languages) != 1:
-        raise InputError(f"translation: expected pairs in one source language, found {languages}; select one before translating.")
-    if languages[0] in targets or len(set(targets)) < len(targets):
-        raise InputError(f"translation: targets {targets} repeat a language or hold the source {languages[0]!r}; name each target once.")
-    return languages[0]
 
 
 @dataclass(frozen=True)
