@@ -118,12 +118,10 @@ def _answers(question: np.ndarray, own: np.ndarray, text: np.ndarray) -> Callabl
 
     question, own: [rows] numbers of question texts and passages; text: [passages] number of each passage's text.
     """
-    by_question, by_text = np.argsort(question, kind="stable"), np.argsort(text, kind="stable")
-    questions, texts = question[by_question], text[by_text]
+    asking, holding = (pd.Series(numbers).groupby(numbers).indices for numbers in (question, text))
 
     def forbidden(row: int) -> np.ndarray:
-        same = by_question[slice(*np.searchsorted(questions, [question[row], question[row] + 1]))]
-        return np.concatenate([by_text[slice(*np.searchsorted(texts, [n, n + 1]))] for n in np.unique(text[own[same]])])
+        return np.concatenate([holding[number] for number in np.unique(text[own[asking[question[row]]]])])
 
     return forbidden
 
