@@ -221,6 +221,21 @@ def test_batches_that_ranks_cannot_share_are_told(complete):
     plan = plan_batches(complete, "X-X", steps=2, batch_size=10, seed=0)
     with pytest.raises(InputError, match=r"batches of 10 cannot be shared by 4 processes .* batch_size to a multiple of 4"):
         plan.shard(0, 4)
+    for rank in (-1, 2):
+        with pytest.raises(InputError, match=rf"rank {rank}: expected a number from 0 to 1"):
+            plan.shard(rank, 2)
+
+
+@pytest.mark.parametrize("slots", [1, 12, 1_000_000])
+def test_a_plan_is_saved_in_row_groups_of_whole_steps(complete, tmp_path, slots, monkeypatch):
+    monkeypatch.setattr(batching, "SAVED_SLOTS", slots)
+    plan = plan_batches(complete, "hybrid", steps=9, batch_size=5, seed=11)
+    plan.save(tmp_path / "plan.parquet")
+    file = pa.parquet.ParquetFile(tmp_path / "plan.parquet")
+    rows = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    assert rows == {1: [5] * 9, 12: [10] * 4 + [5], 1_000_000: [45]}[slots]
+    assert file.read().equals(plan.table())
+    assert equal(BatchPlan.load(tmp_path / "plan.parquet"), plan)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -228,7 +243,6 @@ def test_saved_plan_comes_back(complete, tmp_path, strategy):
     plan = plan_batches(complete, strategy, alpha=0.3, steps=9, batch_size=5, seed=11)
     plan.save(tmp_path / "plan.parquet")
     loaded = BatchPlan.load(tmp_path / "plan.parquet")
-    assert pa.parquet.read_table(tmp_path / "plan.parquet").equals(plan.table())
     assert equal(loaded, plan) and loaded.kinds.dtype == plan.kinds.dtype
     assert (loaded.strategy, loaded.seed, loaded.steps, loaded.batch_size) == (strategy, 11, 9, 5)
     assert loaded.alpha == plan.alpha or (np.isnan(loaded.alpha) and np.isnan(plan.alpha))

@@ -28,6 +28,7 @@ from .parallel_index import BLOCK, ParallelIndex, Stream, sorted_codes
 KINDS = ("mono", "cross", "mixed", "en")
 SCHEDULES = ("mono-first", "cross-first", "annealed")  # hybrid with the same number of mono batches, in an order
 STRATEGIES = {"En-En": "en", "X-X": "mixed", "X-X-mono": "mono", "X-Y": "cross", "hybrid": None} | dict.fromkeys(SCHEDULES)
+SAVED_SLOTS = 1_000_000  # of a plan in one row group
 PILE = 10_000  # ids taken off a shuffled pile at once
 NO_PASSAGE = -1  # label of a slot without a hard negative
 
@@ -55,12 +56,13 @@ class BatchPlan:
     def batch_size(self) -> int:
         return self.question_rows.shape[1]
 
-    def table(self):
-        """pyarrow.Table with a row per (step, slot): step, slot, kind, question_row, passage_row."""
-        step = np.repeat(np.arange(self.steps, dtype=np.int32), self.batch_size)
-        slot = np.tile(np.arange(self.batch_size, dtype=np.int32), self.steps)
-        kind = pa.DictionaryArray.from_arrays(np.repeat(self.kinds.astype(np.int8), self.batch_size), list(KINDS))
-        rows = {"question_row": self.question_rows.ravel(), "passage_row": self.passage_rows.ravel()}
+    def table(self, start: int = 0, stop: int | None = None):
+        """pyarrow.Table with a row per (step, slot) of the steps [start, stop): step, slot, kind, question_row, passage_row."""
+        steps = np.arange(self.steps, dtype=np.int32)[start:stop]
+        step = np.repeat(steps, self.batch_size)
+        slot = np.tile(np.arange(self.batch_size, dtype=np.int32), len(steps))
+        kind = pa.DictionaryArray.from_arrays(np.repeat(self.kinds[steps].astype(np.int8), self.batch_size), list(KINDS))
+        rows = {"question_row": self.question_rows[start:stop].ravel(), "passage_row": self.passage_rows[start:stop].ravel()}
         table = pa.table({"step": step, "slot": slot, "kind": kind, **rows})
         return table.replace_schema_metadata({"strategy": self.strategy, "alpha": repr(self.alpha), "seed": str(self.seed)})
 
@@ -68,30 +70,42 @@ class BatchPlan:
         """The plan of one of `world` ranks: of every step the slots [rank * b, (rank + 1) * b) with b = batch_size / world.
 
         All ranks of a step hold the same kind of batch, no id and no answer passage twice, and together the whole batch. Raises
-        InputError when the batch size is no multiple of `world`.
+        InputError when the batch size is no multiple of `world`, or the rank is not below it.
         """
         if world < 1 or self.batch_size % world:
             raise InputError(
                 f"batches of {self.batch_size} cannot be shared by {world} processes in equal parts; "
                 f"set batch_size to a multiple of {world}, or another number of processes."
             )
+        if not 0 <= rank < world:
+            raise InputError(f"rank {rank}: expected a number from 0 to {world - 1}.")
         share = self.batch_size // world
         slots = slice(rank * share, (rank + 1) * share)
         return replace(self, question_rows=self.question_rows[:, slots], passage_rows=self.passage_rows[:, slots])
 
     def save(self, path: Path) -> None:
-        """Write the table as Parquet."""
-        pq.write_table(self.table(), path)
+        """Write the table as Parquet, about SAVED_SLOTS at a time."""
+        block = max(1, SAVED_SLOTS // self.batch_size)  # steps: a row group holds whole ones
+        with pq.ParquetWriter(path, self.table(0, 0).schema) as writer:
+            for start in range(0, self.steps, block):
+                writer.write_table(self.table(start, start + block))
 
     @classmethod
     def load(cls, path: Path) -> BatchPlan:
-        """Read what `save` wrote."""
-        table = pq.read_table(path)
-        about = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
-        first = table.filter(pc.equal(table["slot"], 0))["kind"].cast(pa.string())
-        kinds = pc.index_in(first, pa.array(KINDS)).to_numpy().astype(np.int8)
-        questions, passages = (table[column].to_numpy().reshape(len(kinds), -1) for column in ("question_row", "passage_row"))
-        return cls(about["strategy"], float(about["alpha"]), int(about["seed"]), kinds, questions, passages)
+        """Read what `save` wrote, row group by row group."""
+        with pq.ParquetFile(path) as file:
+            about = {key.decode(): value.decode() for key, value in file.schema_arrow.metadata.items()}
+            batch_size = 1 + file.read_row_group(0, ["slot"])["slot"].to_numpy().max()
+            kinds, questions, passages = (np.empty(file.metadata.num_rows, kind) for kind in (np.int8, np.int32, np.int32))
+            start = 0
+            for batch in file.iter_batches(SAVED_SLOTS, columns=["kind", "question_row", "passage_row"]):
+                stop = start + len(batch)
+                kind = batch["kind"]
+                kinds[start:stop] = np.array([KINDS.index(name) for name in kind.dictionary.to_pylist()], np.int8)[kind.indices]
+                questions[start:stop], passages[start:stop] = batch["question_row"], batch["passage_row"]
+                start = stop
+        rows = (kinds[::batch_size].copy(), questions.reshape(-1, batch_size), passages.reshape(-1, batch_size))
+        return cls(about["strategy"], float(about["alpha"]), int(about["seed"]), *rows)
 
 
 def plan_batches(pairs, strategy: str, *, steps: int, batch_size: int, seed: int, alpha: float = 0.5) -> BatchPlan:
