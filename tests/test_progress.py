@@ -1,8 +1,6 @@
-"""What a person sees of a run: the running cell's file, the bar of a terminal, the lines of a log."""
+"""What a person sees of a run: the running cell, the bar of a terminal, the lines of a log."""
 
 from __future__ import annotations
-
-import json
 
 import nbformat
 import pytest
@@ -11,13 +9,13 @@ from waiting import wait_for
 
 from hybridir_utils.experiment.run import open_run
 from hybridir_utils.suite import cells
-from hybridir_utils.suite.cells import Cell, _first_line, cell_file, forget_cells, own_code_cells, running_cells, shown
+from hybridir_utils.suite.cells import _first_line, forget_cells, own_code_cells, part_of, running_cells, shown
 from hybridir_utils.suite.running import run_suite
 
 LOOKS = """
 # what the suite says of this cell while it runs
-found = [path.read_text() for path in (place.parent / "data").rglob(".*.cell.json")]
-(place.parent / "found.txt").write_text("\\n".join(found), encoding="utf-8")
+from hybridir_utils.suite.cells import running_cells
+(place.parent / "found.txt").write_text("\\n".join(running_cells(place.parent / "data" / "runs" / "sample" / "notebooks")))
 """
 
 
@@ -32,10 +30,9 @@ def test_a_running_cell_is_named_beside_the_executed_copy_and_the_bar_shows_it(w
     (folder / "02_second.ipynb").unlink()
     notebook(folder, "01_first", LOOKS, "'ü'\nimport time; time.sleep(1.5)")
     (step,) = run_suite(run)
-    found = json.loads((tmp_path / "out" / "found.txt").read_text(encoding="utf-8"))
-    line = 'found = [path.read_text() for path in (place.parent / "data").rglob(".*.cell.json")]'
-    assert found == {"notebook": "01_first", "number": 3, "of": 4, "code": line[:80]}
-    assert not list(step.executed.parent.glob(".*.cell.json")), "nothing is left when the notebook has ended"
+    found = (tmp_path / "out" / "found.txt").read_text(encoding="utf-8")
+    assert found == "01_first cell 3/4: from hybridir_utils.suite.cells import running_cells"
+    assert not part_of(step.executed).exists(), "nothing is left when the notebook has ended"
     printed = capsys.readouterr()
     assert "01_first: running (never run)" in printed.out and "01_first: done in" in printed.out
     assert "notebooks 0/1" in printed.err and "notebooks 1/1" in printed.err and "01_first cell 4/4: 'ü'" in printed.err
@@ -51,14 +48,14 @@ def test_the_first_line_with_code_is_shown_as_text():
 
 def test_injected_and_written_cells_are_not_counted():
     code, injected = nbformat.v4.new_code_cell, {"tags": ["injected-parameters"]}
-    assert own_code_cells([nbformat.v4.new_markdown_cell("a"), code("b"), code("c", metadata=injected), code("d")]) == [1, 3]
+    own = own_code_cells([nbformat.v4.new_markdown_cell("a"), code("b"), code("c", metadata=injected), code("d")])
+    assert [cell["source"] for cell in own] == ["b", "d"]
 
 
-def test_files_that_are_no_cells_are_left_out_and_old_ones_removed(tmp_path):
-    good = Cell("01_first", 2, 3, "x = 1")
-    for name, text in (("good", json.dumps(good.__dict__)), ("cut", "{"), ("other", '{"a": 1}')):
-        cell_file(tmp_path / f".{name}.ipynb").write_text(text)
-    assert running_cells(tmp_path) == [good]
+def test_copies_that_cannot_be_read_are_left_out_and_old_ones_removed(tmp_path):
+    for name, text in (("01_first", copy()), ("cut", "{"), ("other", '{"a": 1}'), ("begun", copy().replace("papermill", "x"))):
+        part_of(tmp_path / f"{name}.ipynb").write_text(text)
+    assert running_cells(tmp_path) == ["01_first cell 2/7: x = 1"]
     forget_cells(tmp_path)
     assert running_cells(tmp_path) == [] and not list(tmp_path.iterdir())
 
@@ -91,4 +88,11 @@ def test_the_bar_follows_cells_of_several_runs_and_counts_what_has_ended(workpla
 
 def begin(run) -> None:
     run.notebooks.mkdir(parents=True)
-    cell_file(run.notebooks / ".part.ipynb").write_text(json.dumps(Cell("01_first", 2, 7, "x = 1").__dict__))
+    part_of(run.notebooks / "01_first.ipynb").write_text(copy())
+
+
+def copy() -> str:
+    """A notebook of seven cells as papermill saves it while the second runs."""
+    states = ["completed", "running", *["pending"] * 5]
+    cells = [nbformat.v4.new_code_cell("x = 1", metadata={"papermill": {"status": state}}) for state in states]
+    return nbformat.writes(nbformat.v4.new_notebook(cells=cells))

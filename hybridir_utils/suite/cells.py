@@ -1,4 +1,4 @@
-"""A notebook's process, which names the running cell in a small file beside the executed copy, and the bar in a terminal that shows it."""
+"""A notebook's process, in which papermill notes the running cell in the executed copy, and the bar in a terminal that shows it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..base.errors import InputError
-from ..base.files import write_text_atomically
 from ..base.progress import TICK, new_bar
 
 if TYPE_CHECKING:
     from ..experiment.run import Run
 
 INJECTED = "injected-parameters"  # papermill's tag of the cell it adds to an executed copy
-SUFFIX = ".cell.json"
+PART = ".part.ipynb"  # of the copy that is being executed
 WIDTH = 80  # characters of a cell's first line
 KERNEL_DIED = 3  # exit status
 UP_TO_DATE, DONE = "up to date", "done in"
@@ -33,54 +29,37 @@ BAR = "notebooks {n_fmt}/{total_fmt} |{bar:20}| {elapsed} {desc}"
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A running code cell: its number among the notebook's own code cells, how many there are, and its first line of code."""
-
-    notebook: str
-    number: int
-    of: int
-    code: str
+def part_of(executed: Path) -> Path:
+    """Where the copy lies while papermill executes it: saved as each cell begins and ends, with the cells' status."""
+    return executed.with_name(f".{executed.stem}{PART}")
 
 
-def cell_file(executed: Path) -> Path:
-    """Where the running cell of an executed copy is named."""
-    return executed.with_suffix(SUFFIX)
-
-
-def running_cells(folder: Path) -> list[Cell]:
-    """The cells that are running in a folder of executed copies, by the notebooks' names; a file that has just gone is left out."""
+def running_cells(folder: Path) -> list[str]:
+    """`01_first cell 2/7: x = 1` for each running cell of a folder's notebooks, by its number among the notebook's own code cells and its
+    first line of code.
+    """
     found = []
-    for path in sorted(Path(folder).glob(f".*{SUFFIX}")):
-        try:
-            found.append(Cell(**json.loads(path.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, TypeError):
-            continue
+    for path in sorted(folder.glob(f".*{PART}")):
+        with suppress(OSError, ValueError, LookupError):  # it is being written, or has just gone
+            own = own_code_cells(json.loads(path.read_text(encoding="utf-8"))["cells"])
+            name = path.name[1:].removesuffix(PART)
+            found += [
+                f"{name} cell {number}/{len(own)}: {_first_line(''.join(cell['source']))}"
+                for number, cell in enumerate(own, start=1)
+                if cell["metadata"]["papermill"]["status"] == "running"
+            ]
     return found
 
 
 def forget_cells(folder: Path) -> None:
     """Remove what a killed process has left."""
-    for path in Path(folder).glob(f".*{SUFFIX}"):
+    for path in folder.glob(f".*{PART}"):
         path.unlink(missing_ok=True)
 
 
-def own_code_cells(cells: list) -> list[int]:
-    """Indices of the notebook's own code cells, which a reader counts, in an executed copy's cells."""
-    return [i for i, cell in enumerate(cells) if cell["cell_type"] == "code" and INJECTED not in cell["metadata"].get("tags", [])]
-
-
-def _teller(notebook: Path, place: Path) -> Callable[..., None]:
-    """What nbclient calls as each cell starts: writes the running cell's file."""
-    of, numbers = len(own_code_cells(json.loads(notebook.read_text(encoding="utf-8"))["cells"])), count(1)
-
-    def tell(cell, cell_index) -> None:
-        if own_code_cells([cell]):
-            running = Cell(notebook.stem, next(numbers), of, _first_line(cell["source"]))
-            with suppress(InputError):  # a full disk stops the run where it writes results, not here
-                write_text_atomically(place, json.dumps(asdict(running), ensure_ascii=False))
-
-    return tell
+def own_code_cells(cells: list) -> list:
+    """Those of an executed copy's cells that a reader counts: the notebook's own code cells."""
+    return [cell for cell in cells if cell["cell_type"] == "code" and INJECTED not in cell["metadata"].get("tags", [])]
 
 
 def _first_line(source: str) -> str:
@@ -124,8 +103,7 @@ def shown(total: int, runs: Sequence[Run], look: Callable[[Say], None] = lambda 
 def _cells(runs: Sequence[Run]) -> str:
     """The cells that are running, each with its run's name where there are several."""
     label = "{0.name} " if len(runs) > 1 else ""
-    found = [(run, cell) for run in runs for cell in running_cells(run.notebooks)]
-    return " · ".join(f"{label.format(run)}{cell.notebook} cell {cell.number}/{cell.of}: {cell.code}" for run, cell in found)
+    return " · ".join(label.format(run) + cell for run in runs for cell in running_cells(run.notebooks))
 
 
 def _in_terminal() -> bool:
@@ -143,7 +121,7 @@ def main(notebook: str, output: str, parameters: str, sockets: str) -> int:
     from traitlets.config import Config
 
     end_with_parent()
-    place, kernel = cell_file(Path(output)), {"transport": "ipc", "ip": str(Path(sockets, "kernel"))} if os.name == "posix" else {}
+    kernel = {"transport": "ipc", "ip": str(Path(sockets, "kernel"))} if os.name == "posix" else {}
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     try:
         papermill.execute_notebook(
@@ -155,14 +133,12 @@ def main(notebook: str, output: str, parameters: str, sockets: str) -> int:
             log_output=False,
             config=Config({"KernelManager": kernel}),
             kernel_manager_class=_without_interrupt(),
-            on_cell_start=_teller(Path(notebook), place),
         )
     except papermill.PapermillExecutionError:
         return 1
     except DeadKernelError:
         return KERNEL_DIED
     finally:
-        place.unlink(missing_ok=True)
         _drop_progress(Path(output))
     return 0
 

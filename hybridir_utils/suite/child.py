@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
@@ -44,22 +46,16 @@ class Ended:
 
 def watch(command: list[str], environment: Mapping[str, str], timeout: float | None = None) -> Ended:
     """Run a command to its end, or to `timeout` seconds; whatever it started ends with it, also when this process is interrupted."""
-    started, peak, seen = time.monotonic(), 0, {}
+    started, peak, seen, code = time.monotonic(), 0, {}, None
     child = subprocess.Popen(command, env={**os.environ, **environment})
     try:
-        while (code := _status(child, timeout, started)) is None and (timeout is None or time.monotonic() - started < timeout):
+        while code is None and (left := (timeout or math.inf) - time.monotonic() + started) > 0:
+            with suppress(subprocess.TimeoutExpired):
+                code = child.wait(min(TICK, left))
             peak = max(peak, _memory(child.pid, seen))
     finally:
         _end(child, seen)
     return Ended(code, round(time.monotonic() - started, 1), round(peak / 1e6, 1))
-
-
-def _status(child: subprocess.Popen, timeout: float | None, started: float) -> int | None:
-    left = TICK if timeout is None else min(TICK, max(0.0, timeout - time.monotonic() + started))
-    try:
-        return child.wait(left)
-    except subprocess.TimeoutExpired:
-        return None
 
 
 def _memory(process: int, seen: dict[int, psutil.Process]) -> int:

@@ -19,7 +19,7 @@ from ..experiment.sources import check_places
 from ..provenance import reads
 from ..provenance.artefacts import hold, recipe_of
 from ..provenance.fingerprints import PACKAGE, commit
-from .cells import DONE, KERNEL_DIED, UP_TO_DATE, cell_file, forget_cells, own_code_cells, shown
+from .cells import DONE, KERNEL_DIED, UP_TO_DATE, forget_cells, own_code_cells, part_of, shown
 from .child import Ended, watch
 from .readers import write_tables
 from .records import (
@@ -113,13 +113,10 @@ def _run_step(step: Step, asked: list[str], data: dict[str, str], say, timeout: 
 def chosen_steps(run: Run, start_at: str = "", only: str = "") -> list[Step]:
     """The notebooks that `run_suite` is asked for; raises UnknownName where an option names none."""
     everything = notebooks()
-    for wanted in filter(None, (start_at, only)):
-        if not any(path.stem.startswith(wanted) for path in everything):
-            raise UnknownName("notebook", wanted, [path.stem for path in everything])
-    if only:
-        return [Step(path, run) for path in everything if path.stem.startswith(only)]
-    first = next((i for i, path in enumerate(everything) if path.stem.startswith(start_at)), 0) if start_at else 0
-    return [Step(path, run) for path in everything[first:]]
+    chosen = [path for path in everything if path.stem.startswith(only or start_at)]
+    if not chosen:
+        raise UnknownName("notebook", only or start_at, [path.stem for path in everything])
+    return [Step(path, run) for path in (chosen if only else everything[everything.index(chosen[0]) :])]
 
 
 def execute(step: Step, parts: Mapping, timeout: float | None = None) -> Record:
@@ -128,7 +125,7 @@ def execute(step: Step, parts: Mapping, timeout: float | None = None) -> Record:
         step.executed.parent.mkdir(parents=True, exist_ok=True)
     record, trace = _begin(step, parts), step.executed.with_suffix(".trace")
     trace.unlink(missing_ok=True)
-    copy = step.executed.with_name(f".{step.executed.name}.part.ipynb")
+    copy = part_of(step.executed)
     copy.unlink(missing_ok=True)
     command = [sys.executable, "-m", f"{__package__}.cells", str(step.notebook), str(copy), json.dumps(declared_values(step))]
     try:
@@ -137,7 +134,6 @@ def execute(step: Step, parts: Mapping, timeout: float | None = None) -> Record:
     except BaseException:
         write_record(step.record, replace(record, status=KILLED, error=f"{step.notebook.name}: interrupted"))
         raise
-    cell_file(copy).unlink(missing_ok=True)
     record = _ended(step, record, ended, copy, trace)
     write_record(step.record, record)
     trace.unlink(missing_ok=True)
@@ -234,10 +230,9 @@ def _failure(step: Step, status: str, ended: Ended) -> str:
 
     how = _how(status, ended)
     try:
-        cells = nbformat.read(step.failed, as_version=4).cells
+        own = own_code_cells(nbformat.read(step.failed, as_version=4).cells)
     except (OSError, ValueError):
         return f"{step.notebook.name}: {how} before any cell was saved"
-    own = [cells[index] for index in own_code_cells(cells)]
     entered = [number for number, cell in enumerate(own, 1) if cell["metadata"].get("papermill", {}).get("status", "pending") != "pending"]
     for number, cell in enumerate(own, 1):
         for output in cell.get("outputs", []):
