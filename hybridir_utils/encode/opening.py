@@ -40,7 +40,9 @@ def open_model(name: str | Path, opening: Opening | None = None, device: str | N
     """
     from sentence_transformers import SentenceTransformer
 
-    opening, (place, revision) = opening or Opening(), split_place(opened_place(name))
+    opening = opening or Opening()
+    with _without_bars():
+        place, revision = split_place(opened_place(name))
     _refuse_pickles(Path(place))
     with _model_errors(str(name)), hub_errors(str(name)), _without_bars():
         model = SentenceTransformer(

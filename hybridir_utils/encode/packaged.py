@@ -7,9 +7,9 @@ That is not the published model, whose vectors are a little different, so the ba
 from __future__ import annotations
 
 import hashlib
-import json
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -85,12 +85,17 @@ def make_packaged(folder: Path) -> None:
     BERT of 12 layers, 384 wide, mean pooling, normalised; prompts, licence and origin are in it. Raises InputError as
     `packaged_file` does, and when the data file is cut off or altered.
     """
-    source = packaged_file()
-    encoder = read_four_bit(_verified(source), str(source))
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+
+    encoder = read_four_bit(_verified(packaged_file()))
     folder.mkdir(parents=True, exist_ok=True)
-    _save_weights(encoder, folder)
-    _save_tokenizer(encoder, folder)
-    _save_modules(encoder.sizes["hidden_size"], folder)
+    with TemporaryDirectory(dir=folder) as plain:
+        _save_weights(encoder, Path(plain))
+        _save_tokenizer(encoder, Path(plain))
+        modules = [Transformer(plain), Pooling(encoder.sizes["hidden_size"], "mean"), Normalize()]
+        model = SentenceTransformer(modules=modules, prompts=PROMPTS, similarity_fn_name="cosine", device="cpu")
+        model.save(str(folder), create_model_card=False)
     (folder / "README.md").write_text(CARD, encoding="utf-8")
 
 
@@ -174,35 +179,6 @@ def _compiled(mapping: dict[str, str]) -> bytes:
             units[at] = key[-1] | (key in leaves) << 8 | (at ^ place) << 10
     units[list(leaves.values())] = [start | 1 << 31 for start in starts.values()]
     return np.array(units.nbytes, "<u4").tobytes() + units.tobytes() + texts
-
-
-def _save_modules(width: int, folder: Path) -> None:
-    """What sentence-transformers adds to a model's own files: modules, their settings, prompts."""
-    modules = [("", "base.modules.transformer.Transformer"), ("1_Pooling", "sentence_transformer.modules.pooling.Pooling")]
-    modules += [("2_Normalize", "base.modules.normalize.Normalize")]
-    text = {"method": "forward", "method_output_name": "last_hidden_state"}
-    files = {
-        "modules.json": [
-            {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.{kind}"}
-            for number, (path, kind) in enumerate(modules)
-        ],
-        "sentence_bert_config.json": {
-            "transformer_task": "feature-extraction",
-            "modality_config": {"text": text},
-            "module_output_name": "token_embeddings",
-        },
-        "1_Pooling/config.json": {"embedding_dimension": width, "pooling_mode": "mean", "include_prompt": True},
-        "2_Normalize/config.json": {"module_input_name": "sentence_embedding", "module_output_name": "sentence_embedding"},
-        "config_sentence_transformers.json": {
-            "model_type": "SentenceTransformer",
-            "prompts": PROMPTS,
-            "default_prompt_name": None,
-            "similarity_fn_name": "cosine",
-        },
-    }
-    for name, content in files.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
 CARD = f"""---
