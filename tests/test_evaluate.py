@@ -95,6 +95,15 @@ def test_prompts_stand_before_the_texts_of_a_function(place):
     assert asked_encoders((), ["plain=given_functions:as_given"])["plain"](["Who?"], "query") == ["Who?"]
 
 
+def test_prompts_that_nothing_takes_are_told_of(recwarn):
+    """BM25 and random order passed over them in silence."""
+    assert asked_encoders(["words=BM25", "random"], (), ("query: ", "passage: ")) == {"words": "BM25", "random": "random"}
+    (told,) = recwarn
+    assert str(told.message) == "words, random: ranked without --prompts, which stand before the texts of encoders."
+    asked_encoders(["BM25"], ())
+    assert len(recwarn) == 1
+
+
 def by_number(texts, role):
     return np.eye(24)[[next(int(word) for word in text.split() if word.isdigit()) for text in texts]]
 

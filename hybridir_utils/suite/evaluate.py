@@ -10,6 +10,7 @@ import os
 import platform
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,7 +63,7 @@ class TaskResult:
 def asked_encoders(models: Sequence[str], functions: Sequence[str], prompts: tuple[str, str] | None = None) -> dict[str, object]:
     """Name -> what `evaluated` takes: BM25 or random, a named encoder or a function, with these prompts. `LABEL=` before one is its name.
 
-    Raises InputError, before any work, where nothing or something else is asked, or two have one name.
+    Raises InputError, before any work, where nothing or something else is asked, or two have one name. Warns of those that take no prompts.
     """
     asked = [_labelled(text) for text in (*models, *functions)]
     if not asked:
@@ -71,6 +72,8 @@ def asked_encoders(models: Sequence[str], functions: Sequence[str], prompts: tup
     if twice := [name for name in names if names.count(name) > 1]:
         raise InputError(f"encoder {twice[0]!r} is named twice; name each once, or write LABEL=ENCODER.")
     found = {name: place if place in REFERENCES else named_encoder(place, prompts) for name, place in asked[: len(models)]}
+    if prompts and (plain := [name for name, encoder in found.items() if isinstance(encoder, str)]):
+        warnings.warn(f"{', '.join(plain)}: ranked without --prompts, which stand before the texts of encoders.", stacklevel=2)
     return found | {name: named_function(place, prompts) for name, place in asked[len(models) :]}
 
 
