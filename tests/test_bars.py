@@ -17,6 +17,9 @@ from hybridir_utils.base.parallel import run_jobs
 from hybridir_utils.base.progress import JobsBar, bars_told, texts_counted, told_while, widget_bars
 from hybridir_utils.encode.corpora import kept_vectors
 from hybridir_utils.encode.opening import Opening, open_model
+from hybridir_utils.experiment import encoders, preparation
+from hybridir_utils.experiment.run import make_missing, open_run
+from hybridir_utils.provenance.artefacts import Artefact
 from hybridir_utils.tasks.retrieval_task import task_from_pairs
 
 
@@ -149,16 +152,33 @@ def test_what_is_kept_in_shards_is_counted_by_text_too(tiny_transformer, tiny_pa
 
 
 def test_what_has_no_steps_says_what_it_makes_and_for_how_long(monkeypatch, capsys):
-    monkeypatch.setattr(progress, "SOON", 0.2)
     monkeypatch.setattr(progress, "TICK", 0.1)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with told_while("pairs"):
+    with told_while("making pairs", delay=0.2):
         time.sleep(2.5)
     assert "making pairs … 00:01" in capsys.readouterr().err
-    with told_while("pairs"):
+    with told_while("making pairs"):
         pass
     assert "making" not in capsys.readouterr().err, "what is quick says nothing"
     assert not [thread for thread in threading.enumerate() if thread.name == "told while pairs"]
+
+
+def test_a_study_says_what_it_does_before_its_first_bar(monkeypatch, capsys, tmp_path):
+    """Notebooks 03 and 05 showed nothing while they read tasks and looked through artefacts, on a busy machine for half a minute."""
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    begun = []
+    monkeypatch.setattr(preparation, "read_task", lambda *_: begun.append(capsys.readouterr().err))
+    monkeypatch.setattr(preparation, "_check_task_languages", lambda *_: None)
+    preparation.evaluation_tasks(open_run("sample"))
+    monkeypatch.setattr(Artefact, "is_whole", lambda _: begun.append(capsys.readouterr().err) or True)
+    monkeypatch.setattr(encoders, "prepare_pairs", lambda _: None)
+    monkeypatch.setattr(encoders, "_base", lambda *_: None)
+    encoders.trained_encoders(open_run("sample"), keys=[])
+    make_missing({"": Artefact(tmp_path, "a", {}, make_missing)}, lambda _: (), lambda _: None)
+    told = "".join(begun)
+    assert told.startswith("\rreading the tasks … 00:00") and "looking for pairs and bases … 00:0" in told
+    assert "looking for what is made already … 00:0" in begun[-1]
 
 
 def test_texts_counted_is_undone_after_an_error(tiny_base):

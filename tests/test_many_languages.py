@@ -9,7 +9,7 @@ import pytest
 from made_up import bias, many_languages
 
 from hybridir_utils.base.errors import InputError, UnknownName
-from hybridir_utils.experiment.encoders import EncoderKey, teacher_of, trained_encoders
+from hybridir_utils.experiment.encoders import EncoderKey, teachers_of, trained_encoders
 from hybridir_utils.experiment.evaluation import Evaluations
 from hybridir_utils.experiment.profile import load_profile, make_profile
 from hybridir_utils.experiment.run import open_run
@@ -98,7 +98,7 @@ def test_distillation_learns_from_the_en_en_encoder_of_its_seed(run, evaluations
     by_name = {key.strategy: folder for key, folder in folders.items()}
     recipe = json.loads((by_name["distillation"] / "artefact.json").read_text(encoding="utf-8"))["recipe"]
     assert recipe["teacher"] == by_name["En-En"].name
-    teacher = teacher_of(EncoderKey("b", "distillation", 0.5, 7))
+    (teacher,) = teachers_of([EncoderKey("b", "distillation", 0.5, 7), EncoderKey("b", "hybrid", 0.5, 7)]).values()
     assert (teacher.base, teacher.strategy, teacher.seed) == ("b", "En-En", 7)
 
 

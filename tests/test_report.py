@@ -23,7 +23,7 @@ from hybridir_utils.results.tables import paper_table, score_table
 from hybridir_utils.studies.claims.judging import CLAIMS
 from hybridir_utils.suite.readers import table_of
 from hybridir_utils.suite.records import FAILED
-from hybridir_utils.suite.report import UNSEEN, duration, visible, write_report
+from hybridir_utils.suite.report import UNSEEN, visible, write_report
 from hybridir_utils.suite.running import Step, notebooks
 
 
@@ -211,11 +211,6 @@ def test_a_page_that_cannot_be_made_leaves_the_earlier_one(hostile, monkeypatch)
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     assert main(["report"]) == 1
     assert hostile.read_bytes() == before and not list(hostile.parent.glob("*.tmp"))
-
-
-@pytest.mark.parametrize(("seconds", "words"), [(0, "0 s"), (59.6, "1 min 0 s"), (3599, "59 min 59 s"), (7500, "2 h 5 min")])
-def test_durations(seconds, words):
-    assert duration(seconds) == words
 
 
 def test_a_table_of_two_levels_spans_its_groups():

@@ -88,18 +88,18 @@ def widget_bars() -> Iterator[None]:
 
 
 @contextmanager
-def told_while(name: str) -> Iterator[None]:
-    """Says, to a person who looks and while the block takes long, what is being made and since when: of what has no steps to count."""
+def told_while(what: str, delay: float = SOON) -> Iterator[None]:
+    """Says, to a person who looks and where the block takes longer than a delay, what is done and since when: of what has no steps."""
     if not _is_seen():
         yield
         return
-    ended, bar = threading.Event(), new_bar(desc=f"making {name}", bar_format=WAITING, delay=SOON, leave=False)
+    ended, bar = threading.Event(), new_bar(desc=what, bar_format=WAITING, delay=delay, leave=False)
 
     def tell() -> None:
         while not ended.wait(TICK):
             bar.update(0)
 
-    telling = threading.Thread(target=tell, name=f"told while {name}", daemon=True)
+    telling = threading.Thread(target=tell, name=f"told while {what}", daemon=True)
     telling.start()
     try:
         yield

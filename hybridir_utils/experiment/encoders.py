@@ -6,7 +6,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from itertools import product
@@ -22,7 +22,7 @@ from ..base.errors import MissingInput
 from ..base.files import file_safe, fingerprint
 from ..base.mapped import codes, keep_rows
 from ..base.parallel import ready_workers, run_jobs
-from ..base.progress import widget_bars
+from ..base.progress import told_while, widget_bars
 from ..data.batching import SCHEDULES, STRATEGIES, BatchPlan, plan_batches, strategy_alpha
 from ..data.pairs import read_split
 from ..data.parallel_index import ParallelIndex
@@ -67,9 +67,11 @@ def encoder_keys(run: Run) -> list[EncoderKey]:
 
 def base_encoders(run: Run) -> dict[str, Path]:
     """Base name -> folder (or hub name) of the encoder training starts from; the suite's own are made when missing."""
-    pairs = pairs_artefact(run)
-    own = [base_artefact(run, base, pairs.path.name) for base in run.profile.bases if base in OWN_BASES]
-    if processes() == 1 and not all(artefact.is_whole() for artefact in (pairs, *own)):
+    with told_while("looking for pairs and bases", delay=0):
+        pairs = pairs_artefact(run)
+        own = [base_artefact(run, base, pairs.path.name) for base in run.profile.bases if base in OWN_BASES]
+        whole = all(artefact.is_whole() for artefact in (pairs, *own))
+    if processes() == 1 and not whole:
         ready_workers()  # trainings follow
     prepared = prepare_pairs(run)
     with widget_bars():
@@ -86,8 +88,8 @@ def trained_encoders(run: Run, make: bool = True, keys: Sequence[EncoderKey] | N
     with first_process_first():
         base_encoders(run)
     keys = encoder_keys(run) if keys is None else keys
-    if teachers := [teacher_of(key) for key in keys if key.strategy == DISTILLATION]:
-        trained_encoders(run, make, teachers)
+    if teachers := teachers_of(keys):
+        trained_encoders(run, make, [*teachers.values()])
     train_all = partial(_train_all, run) if make else partial(_refuse, run, len(keys))
     return make_missing(encoder_artefacts(run, keys), lambda key: (), train_all)
 
@@ -122,15 +124,15 @@ def _recipe(run: Run, key: EncoderKey, pairs: str) -> dict:
     settings |= zip(("query_prefix", "passage_prefix"), trained_prompts(p, key.base), strict=True)
     about = {"base_folder": base, "base_origin": base if own else origin(base), "pairs": pairs}
     recipe = {**asdict(key), **about, "settings": settings, "opening": p.opening.model_dump(), **sizes}
-    if key.strategy == DISTILLATION:
-        teacher = teacher_of(key)
+    if teacher := teachers_of([key]).get(key):
         recipe["teacher"] = encoder_artefact(run.artefacts, teacher.name, _recipe(run, teacher, pairs)).path.name
     return recipe
 
 
-def teacher_of(key: EncoderKey) -> EncoderKey:
-    """The monolingual encoder, of the same base and seed, that distillation learns from."""
-    return replace(key, strategy=TEACHER, alpha=strategy_alpha(TEACHER, 0.5))
+def teachers_of(keys: Iterable[EncoderKey]) -> dict[EncoderKey, EncoderKey]:
+    """Key of each distillation -> the monolingual encoder, of the same base and seed, that it learns from."""
+    teacher = {"strategy": TEACHER, "alpha": strategy_alpha(TEACHER, 0.5)}
+    return {key: replace(key, **teacher) for key in keys if key.strategy == DISTILLATION}
 
 
 def base_artefact(run: Run, base: str, pairs: str) -> Artefact:

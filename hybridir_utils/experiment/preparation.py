@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -13,9 +14,10 @@ import numpy as np
 import pandas as pd
 
 from ..base.distributed import first_process_first
-from ..base.errors import InputError, UnknownName
+from ..base.errors import InputError, need_known
 from ..base.files import writing
 from ..base.mapped import codes, counts, holds, keep_rows, write_parquet
+from ..base.progress import told_while
 from ..data import worldfacts
 from ..data.hard_negatives import add_hard_negatives
 from ..data.leakage import drop_leaks, leaks
@@ -161,8 +163,8 @@ def evaluation_tasks(run: Run) -> dict[str, RetrievalTask]:
     Raises UnknownName for a language of `task_languages` that no task has, where the profile has no others.
     """
     p = run.profile
-    names = [name for name in p.tasks if not is_search_task(name)]
-    tasks = {name: read_task(name, p.request) for name in names}
+    with told_while("reading the tasks", delay=0):
+        tasks = {name: read_task(name, p.request) for name in p.tasks if not is_search_task(name)}
     if len(tasks) == len(p.tasks):
         _check_task_languages(p, tasks)
     return tasks
@@ -170,10 +172,8 @@ def evaluation_tasks(run: Run) -> dict[str, RetrievalTask]:
 
 def _check_task_languages(profile: Profile, tasks: dict[str, RetrievalTask]) -> None:
     languages = [languages_of(name, profile.data_dir) or task.languages for name, task in tasks.items()]
-    there = dict.fromkeys(language for own in languages for language in own)
-    for language in profile.task_languages:
-        if language not in there:
-            raise UnknownName(f"language of the tasks {', '.join(tasks)}", language, there)
+    there = dict.fromkeys(chain.from_iterable(languages))
+    need_known(f"language of the tasks {', '.join(tasks)}", profile.task_languages, there)
 
 
 def tested_texts(run: Run) -> list[RetrievalTask | SearchTask | ParallelQuestions]:

@@ -176,7 +176,9 @@ def make_missing(wanted: Mapping[K, Artefact], given: Callable[[K], tuple], make
 
     make_all: does the jobs of those that are not whole, (artefact, *given(key)) each, as arguments of `make_one` or of a function like it.
     """
-    make_all([(artefact, *given(key)) for key, artefact in wanted.items() if not artefact.is_whole()])
+    with told_while("looking for what is made already", delay=0):
+        missing = [(artefact, *given(key)) for key, artefact in wanted.items() if not artefact.is_whole()]
+    make_all(missing)
     folders = {key: artefact.path for key, artefact in wanted.items()}
     note_used(folders.values())
     return folders
@@ -184,5 +186,5 @@ def make_missing(wanted: Mapping[K, Artefact], given: Callable[[K], tuple], make
 
 def make_one(artefact: Artefact, *given) -> Path:
     """The artefact's folder; its maker is called with a temporary folder, the recipe, and what is given, on which no result depends."""
-    with told_while(artefact.name):
+    with told_while(f"making {artefact.name}"):
         return artefact.make(lambda out: artefact.maker(out, artefact.recipe, *given))

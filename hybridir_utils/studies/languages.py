@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..base.languages import family_of, script_of
 from ..data.batching import strategy_alpha
-from ..experiment.encoders import EncoderKey, teacher_of, trained_encoders
+from ..experiment.encoders import EncoderKey, teachers_of, trained_encoders
 from ..experiment.evaluation import Evaluations, evaluate
 from ..experiment.preparation import evaluation_tasks, prepare_pairs
 from ..experiment.profile import make_profile
@@ -21,7 +21,7 @@ from ..provenance.artefacts import recipe_of
 from ..results.findings import HYBRID, grouped
 from ..results.style import SHORT_SETTINGS, in_order
 from ..results.tables import macro, score_table, stack, trained
-from ..train.methods import DISTILLATION, METHODS, method_of
+from ..train.methods import METHODS, method_of
 
 DEBIASED = ("X-X-mono", HYBRID)  # on top of which the methods without training are tried
 SEEN, UNSEEN = "trained", "unseen"
@@ -70,10 +70,10 @@ def evaluate_methods(run: Run) -> Evaluations:
 def method_cost(run: Run) -> pd.DataFrame:
     """What training took: strategy, seed, steps, seconds; distillation's with its teacher's, whether or not that is a method, too."""
     keys = method_keys(run)
-    teachers = trained_encoders(run, keys=[teacher_of(key) for key in keys if key.strategy == DISTILLATION])
-    teachers, rows = {key.seed: folder for key, folder in teachers.items()}, []
-    for key, folder in trained_encoders(run, keys=keys).items():
-        folders = [folder, teachers[key.seed]] if key.strategy == DISTILLATION else [folder]
+    teachers, rows = teachers_of(keys), []
+    encoders = trained_encoders(run, keys=[*keys, *teachers.values()])
+    for key in keys:
+        folders = [encoders[each] for each in (key, teachers.get(key)) if each]
         seconds = sum(recipe_of(trained)["seconds"] for trained in folders)
         rows.append({"strategy": key.strategy, "seed": key.seed, "steps": run.profile.steps * len(folders), "seconds": seconds})
     return pd.DataFrame(rows)

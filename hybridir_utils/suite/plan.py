@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from ..experiment.encoders import EncoderKey, base_artefact, encoder_artefacts, encoder_keys, teacher_of
+from ..experiment.encoders import EncoderKey, base_artefact, encoder_artefacts, encoder_keys, teachers_of
 from ..experiment.preparation import pairs_artefact
 from ..experiment.profile import OWN_BASES
 from ..experiment.run import Run
 from ..provenance.artefacts import records_of
 from ..studies.languages import growth_keys, many_run, method_keys
 from ..studies.mixing import mixing_keys
-from ..train.methods import DISTILLATION
 from .records import OK, Record, data_parts, parts_of, read_record, why
 from .running import Step, chosen_steps, declared_values, side_by_side
 
@@ -68,7 +67,7 @@ def as_text(planned: list[Planned]) -> str:
     width = max((len(each.notebook) for each in planned), default=0)
     lines = []
     for each in planned:
-        why_and_when = [] if each.state == CACHED else ["; ".join(_few(each.reasons)), duration(each.seconds)]
+        why_and_when = [] if each.state == CACHED else ["; ".join(_few(each.reasons)), _about(each.seconds)]
         lines.append(" · ".join([f"{each.state:6} {each.notebook:{width}}", *why_and_when]).rstrip())
         lines += [f"       {line}" for line in _training_lines(each.trainings)]
     return "\n".join([*lines, _total([each.seconds for each in planned if each.state != CACHED])])
@@ -77,7 +76,7 @@ def as_text(planned: list[Planned]) -> str:
 def _total(seconds: list[float | None]) -> str:
     known = [each for each in seconds if each is not None]
     unknown = f"{len(seconds) - len(known)} notebooks of unknown time" if len(known) < len(seconds) else ""
-    parts = [duration(sum(known))] * bool(known) + [unknown] * bool(unknown)
+    parts = [_about(sum(known))] * bool(known) + [unknown] * bool(unknown)
     return f"expected: {', and '.join(parts)}" if seconds else "nothing to run"
 
 
@@ -93,10 +92,10 @@ def _training_lines(own: Iterable[Training]) -> list[str]:
             continue
         because, names = "; ".join(_few(reasons)), [training.name for training in group]
         if len(group) <= NAMED:
-            lines += [f"{RUN} {training.name} · {because} · {duration(training.seconds)}" for training in group]
+            lines += [f"{RUN} {training.name} · {because} · {_about(training.seconds)}" for training in group]
         else:
             seconds = None if any(training.seconds is None for training in group) else sum(training.seconds for training in group)
-            lines.append(f"{RUN} {len(group)} training runs ({', '.join(names[:2])} …) · {because} · {duration(seconds)} one by one")
+            lines.append(f"{RUN} {len(group)} training runs ({', '.join(names[:2])} …) · {because} · {_about(seconds)} one by one")
     return lines
 
 
@@ -105,14 +104,16 @@ def _few(reasons: Iterable[str]) -> list[str]:
     return reasons if len(reasons) <= NAMED else [*reasons[:NAMED], f"and {len(reasons) - NAMED} more"]
 
 
-def duration(seconds: float | None) -> str:
-    """`about 40 s`, `about 5 min`, `about 2.5 h`, or `unknown time`."""
-    if seconds is None:
-        return "unknown time"
-    return next(f"about {seconds / size:{form}} {unit}" for size, form, unit, most in _UNITS if seconds < most)
+def duration(seconds: float) -> str:
+    """`40 s`, `5 min 20 s` or `2 h 5 min`."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
 
 
-_UNITS = ((1, ".0f", "s", 100), (60, ".0f", "min", 6000), (3600, ".1f", "h", float("inf")))
+def _about(seconds: float | None) -> str:
+    return "unknown time" if seconds is None else f"about {duration(seconds)}"
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,7 @@ def _where_missing(run: Run) -> list[tuple[Run, list[EncoderKey]]]:
 def _many(run: Run) -> list[tuple[Run, list[EncoderKey]]]:
     growing = [many_run(run, count) for count in sorted(run.profile.many_counts)]
     many, methods = many_run(run), method_keys(many_run(run))
-    teachers = [teacher_of(key) for key in methods if key.strategy == DISTILLATION]
-    return [(many, [*teachers, *methods]), *((grown, growth_keys(grown)) for grown in growing)]
+    return [(many, [*teachers_of(methods).values(), *methods]), *((grown, growth_keys(grown)) for grown in growing)]
 
 
 STUDIES = {

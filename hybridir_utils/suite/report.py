@@ -28,6 +28,7 @@ from ..results.style import DPI, PIXELS
 from ..studies.claims.judging import CLAIMS, NOTES
 from ..studies.claims.rules import SYMBOLS
 from ..studies.claims.sources import PAPER, compared_folders
+from .plan import duration
 from .readers import page_tables
 from .records import ALTERED, FAILED, GONE, KILLED, OK, RUNNING, TIMEOUT, Record, notebook_cells, read_record
 from .reference import SHOWN, compare_with_reference
@@ -109,14 +110,6 @@ def as_text(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return "none" if value in ("", None, {}) else str(value)
-
-
-def duration(seconds: float) -> str:
-    """`40 s`, `5 min 20 s` or `2 h 5 min`."""
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def moment(iso: str) -> str:
