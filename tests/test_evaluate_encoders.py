@@ -150,12 +150,12 @@ def test_another_librarys_model_finds_answers_across_languages(task):
 def test_a_named_model_is_encoded_once_and_goes_on_after_a_kill(task, bert, monkeypatch):
     made, encode_shard = [], corpora.encode_shard
 
-    def killed(number, ids, texts, how):
+    def killed(number, ids, texts, encoder, recipe, batch_tokens):
         if number != corpora.PROBE:
-            made.append(how.recipe["role"])
+            made.append(recipe["role"])
             if made == ["query", "document"]:
                 raise KeyboardInterrupt
-        return encode_shard(number, ids, texts, how)
+        return encode_shard(number, ids, texts, encoder, recipe, batch_tokens)
 
     monkeypatch.setattr(corpora, "encode_shard", killed)
     with pytest.raises(KeyboardInterrupt):

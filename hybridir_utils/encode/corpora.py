@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from ..base.errors import InputError
-from ..base.files import file_fingerprint, fingerprint, read_json, replacing, write_json
+from ..base.files import file_fingerprint, fingerprint, replacing, write_json
 from ..base.progress import new_bar, texts_counted
 from ..provenance.artefacts import hold
-from ..provenance.fingerprints import code_fingerprint, is_sealed, sealed, versions
+from ..provenance.fingerprints import code_fingerprint, read_sealed, sealed, versions
 from ..tasks.retrieval_task import RetrievalTask
 from .encoding import TaskVectors, encode_rows, is_bag
 from .opening import Opening, open_model, origin
@@ -76,29 +76,16 @@ def encode_corpus(
         shards = ShardFolder(place, recipe)
         missing = {number: digest for number in range(n_shards) if (digest := _to_make(shards, number, *_rows(texts, number, shard_size)))}
         if missing:
-            how = Encoding(encoder, recipe, batch_tokens)
-            results = _results(texts, missing, shard_size, how, scheduler, workers)
+            results = _results(texts, missing, shard_size, (encoder, recipe, batch_tokens), scheduler, workers)
             _write(shards, missing, results, min(len(missing) * shard_size, len(texts)), vector_precision)
     return shards.vectors(n_shards)
 
 
-@dataclass(frozen=True)
-class Encoding:
-    """How a shard is encoded: the encoder, the recipe of its vectors, and the tokens of a batch, which change none."""
-
-    encoder: str
-    recipe: dict
-    batch_tokens: int
-
-
-def task_vectors(
-    encoder: str | Path, task: RetrievalTask, folder: Path, *, opening: Opening, batch_tokens: int, precision: str
-) -> TaskVectors:
+def task_vectors(encoder: str | Path, task: RetrievalTask, folder: Path, **how) -> TaskVectors:
     """The vectors of `encode_task`, kept in shards below `folder`, so that what was encoded before, or before a kill, is read.
 
-    Parameters and errors as of `kept_vectors`.
+    how: opening, batch_tokens and precision, and errors as of `kept_vectors`.
     """
-    how = {"opening": opening, "batch_tokens": batch_tokens, "precision": precision}
     queries = kept_vectors(encoder, task.queries, "query", Path(folder) / "queries", **how)
     return TaskVectors(queries, kept_vectors(encoder, task.candidates, "document", Path(folder) / "candidates", **how))
 
@@ -121,11 +108,11 @@ def kept_vectors(
         return encode_corpus(encoder, rows, folder, role=role, **how)[:]
 
 
-def encode_shard(number: int, ids: list, texts: list[str], how: Encoding) -> tuple[int, np.ndarray]:
+def encode_shard(number: int, ids: list, texts: list[str], encoder: str, recipe: dict, batch_tokens: int) -> tuple[int, np.ndarray]:
     """(number, [n, width] in the precision of the disk): one shard's work, on whatever device this process has."""
-    model = open_once(how.encoder, how.recipe["encoder"], Opening(**how.recipe["opening"]))
-    vectors = encode_rows(model, texts, how.recipe["role"], ids, how.batch_tokens, how.recipe["precision"])
-    return number, vectors.astype(DTYPES[how.recipe["vector_precision"]])
+    model = open_once(encoder, recipe["encoder"], Opening(**recipe["opening"]))
+    vectors = encode_rows(model, texts, recipe["role"], ids, batch_tokens, recipe["precision"])
+    return number, vectors.astype(DTYPES[recipe["vector_precision"]])
 
 
 @lru_cache(maxsize=1)
@@ -134,10 +121,10 @@ def open_once(encoder: str, encoder_origin: str, opening: Opening):
     return open_model(encoder, opening)
 
 
-def _results(texts, missing: dict[int, str], shard_size: int, how: Encoding, scheduler: str, workers: int) -> Iterator:
+def _results(texts, missing: dict[int, str], shard_size: int, how: tuple, scheduler: str, workers: int) -> Iterator:
     """First the vector of a single text, which tells the width and whether the encoder opens; then the shards, in any order."""
     ids, passages = _rows(texts, 0, 1)
-    jobs = chain([(PROBE, ids, passages, how)], ((number, *_rows(texts, number, shard_size), how) for number in missing))
+    jobs = chain([(PROBE, ids, passages, *how)], ((number, *_rows(texts, number, shard_size), *how) for number in missing))
     workers = workers or _gpus()
     if not scheduler and workers == 1:
         return (encode_shard(*job) for job in jobs)
@@ -256,14 +243,13 @@ class ShardFolder:
 
 def _read_record(path: Path) -> dict | None:
     """The record, or None where there is none or it was altered, so that every shard is made again."""
+    if not path.exists():
+        return None
     try:
-        record = read_json(path) if path.exists() else None
+        return read_sealed(path)
     except InputError:
-        record = False
-    if record is None or is_sealed(record):
-        return record and {key: value for key, value in record.items() if key != "record"}
-    warnings.warn(f"{path}: damaged; all shards are encoded again.", stacklevel=4)
-    return None
+        warnings.warn(f"{path}: damaged; all shards are encoded again.", stacklevel=4)
+        return None
 
 
 def shard_name(number: int) -> str:

@@ -16,7 +16,7 @@ from ..base.errors import InputError, MissingInput
 from ..base.files import ROOT, fingerprint, output_root, parse_json, write_csv
 from ..base.progress import told_while
 from ..provenance import reads
-from ..provenance.artefacts import Artefact, note_used
+from ..provenance.artefacts import RECORD, Artefact
 from .profile import MEANS, Profile, load_profile
 from .stamps import read_stamps, stamp
 
@@ -180,7 +180,7 @@ def make_missing(wanted: Mapping[K, Artefact], given: Callable[[K], tuple], make
         missing = [(artefact, *given(key)) for key, artefact in wanted.items() if not artefact.is_whole()]
     make_all(missing)
     folders = {key: artefact.path for key, artefact in wanted.items()}
-    note_used(folders.values())
+    reads.used(*(record for folder in folders.values() if (record := folder / RECORD).is_file()))
     return folders
 
 

@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 
 from ..base.errors import InputError, MissingInput
-from ..base.files import file_fingerprint, fingerprint, read_json, write_json
+from ..base.files import file_fingerprint, fingerprint, write_json
 from ..provenance import reads
-from ..provenance.fingerprints import commit, is_sealed, module_fingerprints, sealed
+from ..provenance.fingerprints import commit, module_fingerprints, read_sealed, sealed
 from .profile import MEANS, Profile
 
 STAMPS = "tables.json"
@@ -17,14 +17,14 @@ STAGES = {"preparation": "prepare_pairs", "encoders": "trained_encoders", "evalu
 ROOMS = {"pairs": "preparation", "bases": "encoders", "encoders": "encoders"}  # artefacts -> the stage they come from; others: the last
 
 
-def stamp(results: Path, name: str, profile: Profile, origin: Mapping | None = None) -> None:
+def stamp(results: Path, name: str, profile: Profile, origin: Mapping) -> None:
     """Note beside the tables where `name` comes from.
 
     code: of each stage up to the last whose artefacts were read before; parameters: every value that can change a result. notebook, run,
     profile, changed: what it was made for (`run.origin_of`). commit: of the checkout. sha256: of the table. inputs: room of artefacts
     read before -> how many, and the fingerprint of their records.
     """
-    about = {"notebook": reads.origin().get("notebook", ""), **(origin or {}), "commit": commit(), "inputs": _inputs()}
+    about = {"notebook": reads.origin().get("notebook", ""), **origin, "commit": commit(), "inputs": _inputs()}
     about |= {"code": stage_code(_stages(about["inputs"])), "parameters": _parameters(profile)}
     about["sha256"] = file_fingerprint(Path(results) / f"{name}.csv")
     stamps = read_stamps(results) | {name: about}
@@ -78,12 +78,9 @@ def read_stamps(results: Path) -> dict[str, dict]:
     if not path.exists():
         return {}
     try:
-        stamps = read_json(path)
+        return read_sealed(path)
     except InputError as error:
-        raise InputError(f"{error} Or delete it and run the notebooks again.") from error
-    if not is_sealed(stamps):
-        raise InputError(f"{path}: was altered since it was written. Delete it and run the notebooks again.")
-    return {name: about for name, about in stamps.items() if name != "record"}
+        raise InputError(f"{error} Delete it and run the notebooks again.") from error
 
 
 def check_unaltered(path: Path, command: str) -> None:
@@ -99,24 +96,15 @@ def check_one_origin(results: Path, names: Iterable[str], command: str) -> None:
 
     command: what makes them.
     """
-    stamps, groups = read_stamps(results), []
+    stamps, made = read_stamps(results), {}
     for name in names:
         if name not in stamps:
             raise MissingInput(f"{Path(results) / name}.csv: not there yet, or saved by hand. Make it with: {command}")
-        _join_group(groups, name, _deciding(stamps[name]))
-    if len(groups) > 1:
-        parts = "; ".join(", ".join(tables) for tables, _ in groups)
+        for part, value in _deciding(stamps[name]).items():
+            made.setdefault(part, {}).setdefault(value, []).append(name)
+    if groups := next((groups for groups in made.values() if len(groups) > 1), None):
+        parts = "; ".join(map(", ".join, groups.values()))
         raise InputError(
             f"{results}: the tables come from different versions of the code or of the profile ({parts}), and are not compared. "
             f"Make them all again with: {command} --from 01"
         )
-
-
-def _join_group(groups: list[tuple[list[str], dict[str, str]]], name: str, deciding: dict[str, str]) -> None:
-    """Add a table to the first group that it contradicts in nothing, or to one of its own."""
-    for tables, common in groups:
-        if all(common.get(part, value) == value for part, value in deciding.items()):
-            tables.append(name)
-            common |= deciding
-            return
-    groups.append(([name], deciding))

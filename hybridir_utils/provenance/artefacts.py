@@ -15,7 +15,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from glob import escape
@@ -26,12 +26,13 @@ from filelock import FileLock, Timeout
 from ..base.errors import Busy, InputError
 from ..base.files import file_fingerprint, fingerprint, read_json, writing
 from . import reads
-from .fingerprints import code_fingerprint, commit, is_sealed, module_fingerprints, place_of, sealed, versions
+from .fingerprints import code_fingerprint, commit, module_fingerprints, place_of, read_sealed, sealed, versions
 
 RECORD = "artefact.json"
 DIGITS = 10  # of the fingerprint in a folder's name
 MOST = 3  # changed modules named one by one
 SHORT = 48  # characters of a changed value
+VERSIONS = "version of "  # before what changed
 ABSENT = object()
 
 
@@ -77,17 +78,10 @@ class Artefact:
         return final
 
     def _fill(self, final: Path, fill: Callable[[Path], None]) -> None:
-        temporary = final.with_name(f".{final.name}.part")  # what a killed process left under this name goes first
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
         started = time.monotonic()
-        try:
+        with filled(final) as temporary:
             fill(temporary)
             self._record(temporary, time.monotonic() - started)
-            shutil.rmtree(final, ignore_errors=True)
-            temporary.rename(final)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
         reads.wrote(final / RECORD)
 
     def _record(self, folder: Path, seconds: float) -> None:
@@ -118,14 +112,27 @@ class Artefact:
 
     def _changes(self, old: dict) -> list[str]:
         code = changed_modules(old["modules"], module_fingerprints(place_of(self.maker)))
-        return changed_values(old["recipe"], self.recipe) + code + changed_versions(old["versions"], versions())
+        return changed_values(old["recipe"], self.recipe) + code + changed_values(old["versions"], versions(), VERSIONS)
+
+
+@contextmanager
+def filled(folder: Path) -> Iterator[Path]:
+    """A temporary folder to fill in the block, which takes the folder's place at the end; until then the old one stays."""
+    temporary = folder.with_name(f".{folder.name}.part")  # what a killed process left under this name goes first
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def is_whole(folder: Path) -> bool:
     """Whether the artefact is finished and every file still has the hash it was written with."""
     try:
-        record = read_json(folder / RECORD)
-        return is_sealed(record) and all(file_fingerprint(folder / name) == digest for name, digest in record["files"].items())
+        return all(file_fingerprint(folder / name) == digest for name, digest in read_sealed(folder / RECORD)["files"].items())
     except (OSError, InputError):
         return False
 
@@ -135,21 +142,14 @@ def recipe_of(folder: Path) -> dict:
     return read_json(Path(folder) / RECORD)
 
 
-def note_used(folders: Iterable[Path]) -> None:
-    """Note that the finished ones of these artefacts are read, which `Artefact.make` does by itself for what it returns."""
-    reads.used(*(Path(folder) / RECORD for folder in folders if (Path(folder) / RECORD).is_file()))
-
-
 def records_of(folder: Path, name: str) -> dict[Path, dict]:
     """Folder -> record of every finished artefact of a name (`*`: of all) in the room."""
     found = {}
     for place in sorted(Path(folder).glob(f"{'*' if name == '*' else escape(name)}-{'?' * DIGITS}")):
-        try:
-            record = recipe_of(place)
-            if is_sealed(record) and name in ("*", record["name"]):
+        with suppress(InputError):
+            record = read_sealed(place / RECORD)
+            if name in ("*", record["name"]):
                 found[place] = record
-        except (OSError, InputError):
-            continue
     return found
 
 
@@ -205,11 +205,6 @@ def changed_modules(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]
     files = [f"{path} changed" for path in new if path in old and old[path] != new[path]]
     files += [f"{path} newly used" for path in new if path not in old] + [f"{path} no longer used" for path in old if path not in new]
     return files if len(files) <= MOST else [*files[:MOST], f"{len(files) - MOST} more modules changed"]
-
-
-def changed_versions(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """`version of torch 2.12 → 2.13`."""
-    return changed_values(old, new, "version of ")
 
 
 def _flat(values: Mapping, prefix: str = "") -> dict:

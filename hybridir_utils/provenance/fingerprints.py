@@ -15,11 +15,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
-from ..base.errors import PACKAGE
-from ..base.files import ROOT, fingerprint
+from ..base.errors import PACKAGE, InputError
+from ..base.files import ROOT, fingerprint, read_json
 
 ALL = "*"
 SHOWN = "base.progress"  # bars: nothing that is computed depends on them, so none of their code counts
@@ -97,16 +97,13 @@ def _read(module: str, path: Path) -> Source:
     names, libraries = imports | {name: (module, name) for name in statements}, _library_imports(tree)
     meanings, uses = {}, {}
     for name, nodes in statements.items():
-        said, mentioned = _meaning(_without_fields(nodes) if (module, name) == VALUES else nodes)
+        if (module, name) == VALUES:
+            nodes = [part for node in nodes for part in node.body if not isinstance(part, ast.AnnAssign)]
+        said, mentioned = _meaning(nodes)
         taken = sorted({f"{used} is {libraries[used]}" for used, _ in mentioned if used in libraries})
         meanings[name] = hashlib.sha256("\n".join([*said, *taken]).encode()).hexdigest()[:16]
         uses[name] = frozenset(_places(mentioned, names))
     return Source(meanings, uses, imports)
-
-
-def _without_fields(nodes: list[ast.ClassDef]) -> list[ast.AST]:
-    """What a class does: its statements but for the annotated fields."""
-    return [part for node in nodes for part in node.body if not isinstance(part, ast.AnnAssign)]
 
 
 def _defined(statement: ast.stmt) -> list[str]:
@@ -215,16 +212,18 @@ def is_sealed(record: object) -> bool:
     return isinstance(record, dict) and "record" in record and record == sealed(record)
 
 
+def read_sealed(path: Path) -> dict:
+    """What the record in a JSON file says. Raises InputError where it cannot be read, or was altered."""
+    record = read_json(path)
+    if not is_sealed(record):
+        raise InputError(f"{path}: was altered since it was written.")
+    return {key: value for key, value in record.items() if key != "record"}
+
+
 @cache
 def versions() -> dict[str, str]:
     """Versions of the libraries that decide results."""
-    found = {}
-    for name in PINNED:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "absent"
-    return found
+    return {name: version(name) for name in PINNED}
 
 
 @cache

@@ -10,7 +10,7 @@ import ast
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -24,8 +24,8 @@ from ..encode.catalogue import ENCODERS, place_of
 from ..encode.opening import origin
 from ..experiment.profile import Profile
 from ..experiment.run import Run, changes_of
-from ..provenance.artefacts import RECORD, changed_modules, changed_values, changed_versions
-from ..provenance.fingerprints import Place, is_sealed, module_fingerprints, package_imports, sealed, used_places, versions
+from ..provenance.artefacts import RECORD, VERSIONS, changed_modules, changed_values
+from ..provenance.fingerprints import Place, module_fingerprints, package_imports, read_sealed, sealed, used_places, versions
 from ..results.figures import FIGURES
 
 RUNNING, OK, FAILED, KILLED, TIMEOUT = ("running", "ok", "failed", "killed", "timeout")
@@ -76,11 +76,8 @@ def write_record(path: Path, record: Record) -> None:
 def read_record(path: Path) -> Record | None:
     """The record; None where there is none, or it was altered. "running" reads as "killed" where the process that wrote it is gone."""
     try:
-        values = read_json(path)
-        record = Record(**{key.name: values[key.name] for key in fields(Record)}) if is_sealed(values) else None
-    except (InputError, KeyError):
-        return None
-    if record is None:
+        record = Record(**read_sealed(path))
+    except (InputError, TypeError):
         return None
     if record.status == RUNNING and _gone(record):
         return replace(record, status=KILLED, error=f"{record.notebook}: the run was killed (process {record.process})")
@@ -165,7 +162,7 @@ def _changes(old: Mapping, new: Mapping) -> list[str]:
     data = [f"{name} changed" for name in new["data"] if new["data"][name] != old["data"].get(name, new["data"][name])]
     values = changed_values(old["profile"], new["profile"], "profile: ")
     code = changed_modules(old["code"], new["code"])
-    return _changed_cells(old["cells"], new["cells"]) + code + values + data + changed_versions(old["versions"], new["versions"])
+    return _changed_cells(old["cells"], new["cells"]) + code + values + data + changed_values(old["versions"], new["versions"], VERSIONS)
 
 
 def _changed_cells(old: list[str], new: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-import shutil
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -23,6 +23,7 @@ from ..base.files import read_json, write_text_atomically, writing
 from ..experiment.profile import load_profile
 from ..experiment.run import Run, changes_of, reference_figures, run_command, run_folder
 from ..experiment.stamps import is_current, read_stamps
+from ..provenance.artefacts import filled
 from ..results.figures import FIGURES, read_result
 from ..results.style import DPI, PIXELS
 from ..studies.claims.judging import CLAIMS, NOTES
@@ -44,7 +45,7 @@ UNSEEN = re.compile(
 UNKNOWN, NOT_RECORDED, NOT_RUN = "not recorded", "no record", "not run"
 ENDED = {FAILED: "failed", KILLED: "was killed", TIMEOUT: "took too long and was ended", RUNNING: "has not ended"}
 SHORT = 12  # characters of a commit or fingerprint
-ALT_CHARACTERS = 500  # from where on an alternative text ends with the next sentence; all of them stand below the figure
+ALT_CHARACTERS = 700  # of an alternative text: the caption, then what the numbers say; all of it stands below the figure
 MAIN_FIGURES = ("03_scores", "08_methods")  # the first that a run has stands beside its scores, before the claims
 
 
@@ -255,7 +256,7 @@ def _figure(run: Run, name: str, question: str) -> dict:
         "name": name,
         "question": question,
         "caption": recipe.caption,
-        "alt": _alt(recipe.caption, sentences),
+        "alt": textwrap.shorten(" ".join([recipe.caption, *sentences]), ALT_CHARACTERS, placeholder=" …"),
         "tables": recipe.tables,
         "sentences": sentences,
         "picture": "data:image/png;base64," + base64.b64encode(data).decode("ascii"),
@@ -264,14 +265,6 @@ def _figure(run: Run, name: str, question: str) -> dict:
         "stale": [each.name for each in trace.inputs if each.state in (ALTERED, GONE)],
         "vector": path.with_suffix(".svg"),
     }
-
-
-def _alt(text: str, sentences: Iterable[str]) -> str:
-    """The caption, then what the numbers say."""
-    for sentence in sentences:
-        if len(text) <= ALT_CHARACTERS:
-            text += f" {sentence}"
-    return text
 
 
 def _picture(run: Run, name: str) -> Path:
@@ -324,7 +317,11 @@ def write_site(run: Run) -> Path:
     )
     page, common = template("site.html"), {"run": run, "parts": parts, "cards": cards, "report": REPORT, "start": START}
     pages = {name: page.render(name=name, body=body, **common) for name, body in bodies.items()}
-    return _replace(run_folder(run.name) / "site", pages | {REPORT: report}) / START
+    site = run_folder(run.name) / "site"
+    with writing(site), filled(site) as folder:
+        for name, text in (pages | {REPORT: report}).items():
+            (folder / name).write_text(text, encoding="utf-8")
+    return site / START
 
 
 def _page_of(notebook: Path) -> str:
@@ -351,19 +348,3 @@ def _body(notebook: Path) -> str:
 def _card(part: dict, notebook: Path) -> dict:
     """The main figure of a notebook, where it has one, and its first finding, else what it asks."""
     return {"figures": part["figures"][:1], "finding": next(iter(said(notebook)), part["lead"])}
-
-
-def _replace(folder: Path, pages: Mapping[str, str]) -> Path:
-    """Make the folder hold these pages and nothing else; until all are written, what was there stays."""
-    temporary = folder.with_name(f".{folder.name}.part")
-    with writing(folder):
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        try:
-            for name, text in pages.items():
-                (temporary / name).write_text(text, encoding="utf-8")
-            shutil.rmtree(folder, ignore_errors=True)
-            temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return folder
