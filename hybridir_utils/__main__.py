@@ -35,9 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     whence = _add(commands, "whence", _whence, "say where a figure, table, encoder or executed notebook comes from")
     whence.add_argument("path", metavar="PATH")
     _add_of_run(commands, "figures", _figures, "draw every figure and table again from saved results, without training")
-    _add_of_run(commands, "report", _report, "write one HTML page of a run: claims, scores, figures with their origin, cost")
+    _add_of_run(commands, "report", _pages, "write one HTML page of a run: claims, scores, figures with their origin, cost")
     pages = "write HTML pages of the notebooks and the report, with a start page; they open without the web"
-    _add_of_run(commands, "site", _site, pages)
+    _add_of_run(commands, "site", _pages, pages)
     _add_of_run(commands, "translate", _translate, "translate into the cache alone; under `accelerate launch`, on several GPUs")
     _add_of_run(commands, "train", _train, "train the encoders alone; under `accelerate launch`, on several devices and hosts")
     check = _add_of_run(commands, "check", _check, "compare a finished run with the paper's numbers; status 1 when a row is off")
@@ -261,16 +261,10 @@ def _figures(options) -> None:
         print(path)
 
 
-def _report(options) -> None:
-    from .suite.report import write_report
+def _pages(options) -> None:
+    from .suite.report import write_report, write_site
 
-    print(write_report(_open_saved(options)))
-
-
-def _site(options) -> None:
-    from .suite.report import write_site
-
-    print(write_site(_open_saved(options)))
+    print({"report": write_report, "site": write_site}[options.name](_open_saved(options)))
 
 
 def _profiles(options) -> None:

@@ -1,10 +1,5 @@
 """The functions that `import hybridir_utils as hy` offers: pairs, batch plans, training, and the evaluation of any encoder.
 
-    pairs = hy.read_pairs("pairs.jsonl")
-    plan = hy.plan_batches(pairs, "hybrid", alpha=0.5, steps=100, batch_size=32, seed=1)
-    model, losses = hy.train_encoder("intfloat/multilingual-e5-small", pairs, plan, learning_rate=3e-5)
-    hy.evaluate(model, hy.read_task("my-pool"))
-
 A task's texts are encoded once, and every measure is computed from one full ranking (`rank.ranking`, `rank.metrics`, `rank.bias`).
 """
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+
 import nbformat
-import pytest
 from made_up_suite import notebook
 from waiting import wait_for
 
@@ -19,13 +20,13 @@ from hybridir_utils.suite.cells import running_cells
 """
 
 
-@pytest.fixture
-def terminal(monkeypatch):
-    monkeypatch.setattr(cells, "_in_terminal", lambda: True)
+def in_terminal(monkeypatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
 
 
-def test_a_running_cell_is_named_beside_the_executed_copy_and_the_bar_shows_it(workplace, terminal, tmp_path, capsys):
+def test_a_running_cell_is_named_beside_the_executed_copy_and_the_bar_shows_it(workplace, monkeypatch, tmp_path, capsys):
     """One real execution: papermill's injected cell and the Markdown are not counted."""
+    in_terminal(monkeypatch)
     folder, run = workplace
     (folder / "02_second.ipynb").unlink()
     notebook(folder, "01_first", LOOKS, "'ü'\nimport time; time.sleep(1.5)")
@@ -71,7 +72,8 @@ def test_a_log_gets_lines_and_no_bar(workplace, monkeypatch, capsys):
     assert printed.out == "01_first: done in 3 s\n" and printed.err == ""
 
 
-def test_the_bar_follows_cells_of_several_runs_and_counts_what_has_ended(workplace, terminal, monkeypatch, capsys):
+def test_the_bar_follows_cells_of_several_runs_and_counts_what_has_ended(workplace, monkeypatch, capsys):
+    in_terminal(monkeypatch)
     monkeypatch.setattr(cells, "TICK", 0.01)
     runs = [workplace[1], open_run("sample", alpha=0.3)]
     for run in runs:

@@ -60,7 +60,10 @@ class FourBitEncoder:
         for ours, theirs in _names(self.sizes["num_hidden_layers"]):
             columns = self.sizes["intermediate_size" if ours.endswith("fo.w") else "hidden_size"]
             values = _values(self.content, *self.tensors[ours])
-            yield theirs, values.reshape(-1, columns) if _is_table(ours) else values
+            yield (
+                theirs,
+                values.reshape(-1, columns) if not ours.endswith((".b", "ln.w")) else values,
+            )  # the others are tables
 
 
 def read_four_bit(content: bytes) -> FourBitEncoder:
@@ -146,8 +149,3 @@ def _names(layers: int) -> Iterator[tuple[str, str]]:
     parts |= {f"l{n}.{ours}": f"encoder.layer.{n}.{theirs}" for n in range(layers) for ours, theirs in LAYER.items()}
     for ours, theirs in parts.items():
         yield from ((f"{ours}.w", f"{theirs}.weight"), (f"{ours}.b", f"{theirs}.bias"))
-
-
-def _is_table(name: str) -> bool:
-    """Whether a tensor has rows and columns; biases and layer norms have not."""
-    return not (name.endswith(".b") or name.endswith("ln.w"))

@@ -40,6 +40,7 @@ from .sources import check_own, source_pairs
 if TYPE_CHECKING:
     from datasets import Dataset
 
+TRANSLATIONS = "translations.sqlite"
 TABLES = ("rejections", "leaks", "coverage")
 RECIPE = {
     "languages", "unseen_languages", "pair_sets", "task_languages", "english_only", "max_pairs", "pair_share", "max_chars",
@@ -231,7 +232,7 @@ def translator(run: Run) -> CachedTranslator:
         )
     with writing(run.artefacts):
         run.artefacts.mkdir(parents=True, exist_ok=True)
-    return CachedTranslator(inner, run.artefacts / "translations.sqlite")
+    return CachedTranslator(inner, run.artefacts / TRANSLATIONS)
 
 
 def fill_translations(run: Run) -> Path:
@@ -241,13 +242,10 @@ def fill_translations(run: Run) -> Path:
     """
     with first_process_first():
         parts = source_pairs(run.profile)
-    cached = translator(run)
     for pairs in parts:
-        chosen, targets = to_translate(run.profile, pairs)
-        if targets and chosen.any():
-            with TemporaryDirectory() as folder:
-                translate_pairs(keep_rows(pairs, chosen), cached, targets, Path(folder))
-    return cached.path
+        with TemporaryDirectory() as folder:
+            translated(run, pairs, Path(folder))
+    return run.artefacts / TRANSLATIONS
 
 
 def translation_sample(run: Run) -> pd.DataFrame:

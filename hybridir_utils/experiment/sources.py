@@ -70,7 +70,7 @@ def check_places(profile: Profile) -> None:
 
 def place_faults(profile: Profile) -> list[str]:
     """Every fault of the profile's models and sets, a sentence each with what to do."""
-    return [fault for ask in (*_models(profile), *_sets(profile)) if (fault := _told(ask))]
+    return [fault for ask in _questions(profile) if (fault := _told(ask))]
 
 
 def check_own(profile: Profile) -> None:
@@ -104,16 +104,13 @@ def _uses(profile: Profile, name: str) -> Iterator[tuple[str, tuple[str, str]]]:
         yield "in training", trained_prompts(profile, name)
 
 
-def _models(profile: Profile) -> Iterator[Callable[[], str]]:
-    """What tells the fault of each base, retriever and translation model."""
+def _questions(profile: Profile) -> Iterator[Callable[[], str]]:
+    """What tells the fault of each base, retriever and translation model, and of each pair set, validation set and task."""
     translators = [] if profile.translator == "memory" else model_places(profile.translator, profile.languages)
-    return (partial(encoder_fault, place) for place in dict.fromkeys([*map(place_of, others_encoders(profile)), *translators]))
-
-
-def _sets(profile: Profile) -> Iterator[Callable[[], str]]:
-    """What tells the fault of each pair set, validation set and task."""
+    yield from (partial(encoder_fault, place) for place in dict.fromkeys([*map(place_of, others_encoders(profile)), *translators]))
     english = Request(("en",), data_dir=profile.data_dir)
-    return (partial(data_fault, name, english if name in profile.validation_sets else profile.request) for name in profile.data_names)
+    for name in profile.data_names:
+        yield partial(data_fault, name, english if name in profile.validation_sets else profile.request)
 
 
 def _told(ask: Callable[[], str]) -> str:

@@ -76,7 +76,7 @@ def shown(total: int, runs: Sequence[Run], look: Callable[[Say], None] = lambda 
     Gives the function that prints a line, above the bar. look: called with it every TICK seconds and at the end, for a caller who learns
     from files what to say.
     """
-    bar, ended = new_bar(total=total, bar_format=BAR, dynamic_ncols=True, disable=not _in_terminal()), threading.Event()
+    bar, ended = new_bar(total=total, bar_format=BAR, dynamic_ncols=True, disable=None), threading.Event()
 
     def say(line: str) -> None:
         bar.write(line, file=sys.stdout)
@@ -104,10 +104,6 @@ def _cells(runs: Sequence[Run]) -> str:
     """The cells that are running, each with its run's name where there are several."""
     label = "{0.name} " if len(runs) > 1 else ""
     return " · ".join(label.format(run) + cell for run in runs for cell in running_cells(run.notebooks))
-
-
-def _in_terminal() -> bool:
-    return sys.stderr.isatty()
 
 
 def main(notebook: str, output: str, parameters: str, sockets: str) -> int:

@@ -178,12 +178,12 @@ def _ended(step: Step, record: Record, ended: Ended, copy: Path, trace: Path) ->
 
 def _files(record: Record, used: dict[str, str], wrote: dict[str, str]) -> dict:
     """inputs and outputs: what was written, and what the notebook once wrote and has found again, is its own."""
-    used, wrote = ({_below(path): digest for path, digest in files.items()} for files in (used, wrote))
+    used, wrote = ({below(path): digest for path, digest in files.items()} for files in (used, wrote))
     outputs = {path: digest for path, digest in used.items() if path in record.outputs} | wrote
     return {"inputs": {path: digest for path, digest in used.items() if path not in outputs}, "outputs": outputs}
 
 
-def _below(path: str) -> str:
+def below(path: str) -> str:
     """A file's place below the output folder, or its full one."""
     place, root = Path(path), output_root()
     return place.relative_to(root).as_posix() if place.is_relative_to(root) else str(place)

@@ -16,7 +16,7 @@ from ..experiment.run import reference_tables, run_command
 from ..experiment.stamps import read_stamps
 from ..provenance.artefacts import RECORD, is_whole, recipe_of
 from .records import ALTERED, AS_RECORDED, GONE, Record, code_cells, parsed, read_record, state_of
-from .running import notebooks
+from .running import below, notebooks
 
 UNCHECKED, NOT_RECORDED = "not checked", "not recorded"
 SHOWN = 20  # inputs named one by one, those that are not as they were first
@@ -93,7 +93,7 @@ def _of_figure(path: Path) -> Provenance | None:
     tables, stamps = found["tables"], _stamps(results)
     stamp = next((stamps[table] for table in tables if table in stamps), {})
     places = {table: results / f"{table}.csv" for table in tables}
-    inputs = tuple(Input(_below(place), tables[table], state_of(place, tables[table])) for table, place in places.items())
+    inputs = tuple(Input(below(place), tables[table], state_of(place, tables[table])) for table, place in places.items())
     verb, kind = ("figures", "table") if path.suffix == ".md" else ("run", "figure")
     notebook = next((each.stem for each in notebooks() if each.stem.startswith(f"{found['notebook']}_")), "")
     return _with_record(Provenance(path, kind, inputs=inputs, **_about(found["run"], stamp, notebook, verb)))
@@ -124,7 +124,7 @@ def _about(run: str, stamp: Mapping, notebook: str, verb: str) -> dict:
 
 def _with_record(found: Provenance) -> Provenance:
     """With what the suite recorded, unless the file has been written anew since, and says by what."""
-    place = _below(found.path)
+    place = below(found.path)
     files = output_root().glob(f"data/runs/{escape(found.run)}/notebooks/{escape(found.notebook)}.run.json") if found.notebook else ()
     record = next((record for record in map(read_record, files) if record and place in record.outputs), None)
     if record is None or (found.state == AS_RECORDED and record.outputs[place] != file_fingerprint(found.path)):
@@ -139,7 +139,7 @@ def _of_notebook(path: Path) -> Provenance | None:
     record = read_record(path.with_name(f"{stem}.run.json"))
     if record is None:
         return None
-    origin, digest = record.origin, record.outputs.get(_below(path))
+    origin, digest = record.origin, record.outputs.get(below(path))
     about = {"run": origin["run"], "profile": origin["profile"], "parameters": origin["changed"], "commit": record.commit}
     command, state = run_command(origin["profile"], origin["changed"], stem), state_of(path, digest) if digest else NOT_RECORDED
     return Provenance(path, "executed notebook", state, stem, inputs=_inputs(record), command=command, status=record.status, **about)
@@ -174,12 +174,6 @@ def _artefact_input(runs: Path, name: str) -> Input:
     if folder is None or not (folder / RECORD).is_file():
         return Input(name, name[-10:], GONE)
     return Input(f"{folder.parent.name}/{name}", file_fingerprint(folder / RECORD), AS_RECORDED if is_whole(folder) else ALTERED)
-
-
-def _below(path: Path) -> str:
-    """A file's place below the output folder, or the checkout, or its full one."""
-    root = next((root for root in (output_root(), ROOT) if path.is_relative_to(root)), None)
-    return path.relative_to(root).as_posix() if root else str(path)
 
 
 def _stamps(results: Path) -> dict[str, dict]:
