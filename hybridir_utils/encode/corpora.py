@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
@@ -189,17 +189,12 @@ class CorpusVectors:
     def __getitem__(self, rows: slice) -> np.ndarray:
         """fp32 [rows, width] of a slice of consecutive passages."""
         start, stop, _ = rows.indices(len(self))
-        result, filled = np.empty((max(0, stop - start), self.width), np.float32), 0
-        for (name, count), first in zip(self.shards, self._starts, strict=True):
+        parts, first = [np.empty((0, self.width), np.float32)], 0
+        for name, count in self.shards:
             if first < stop and start < first + count:
-                part = np.load(self.folder / name, mmap_mode="r")[max(start - first, 0) : stop - first]
-                result[filled : filled + len(part)] = part
-                filled += len(part)
-        return result
-
-    @cached_property
-    def _starts(self) -> list[int]:
-        return [0, *np.cumsum([count for _, count in self.shards])[:-1].tolist()]
+                parts.append(np.load(self.folder / name, mmap_mode="r")[max(start - first, 0) : stop - first])
+            first += count
+        return np.concatenate(parts, dtype=np.float32)
 
 
 class ShardFolder:

@@ -79,7 +79,7 @@ class Artefact:
 
     def _fill(self, final: Path, fill: Callable[[Path], None]) -> None:
         started = time.monotonic()
-        with filled(final) as temporary:
+        with replacing_folder(final) as temporary:
             fill(temporary)
             self._record(temporary, time.monotonic() - started)
         reads.wrote(final / RECORD)
@@ -116,7 +116,7 @@ class Artefact:
 
 
 @contextmanager
-def filled(folder: Path) -> Iterator[Path]:
+def replacing_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder to fill in the block, which takes the folder's place at the end; until then the old one stays."""
     temporary = folder.with_name(f".{folder.name}.part")  # what a killed process left under this name goes first
     shutil.rmtree(temporary, ignore_errors=True)

@@ -23,7 +23,7 @@ from ..base.files import read_json, write_text_atomically, writing
 from ..experiment.profile import load_profile
 from ..experiment.run import Run, changes_of, reference_figures, run_command, run_folder
 from ..experiment.stamps import is_current, read_stamps
-from ..provenance.artefacts import filled
+from ..provenance.artefacts import replacing_folder
 from ..results.figures import FIGURES, read_result
 from ..results.style import DPI, PIXELS
 from ..studies.claims.judging import CLAIMS, NOTES
@@ -318,7 +318,7 @@ def write_site(run: Run) -> Path:
     page, common = template("site.html"), {"run": run, "parts": parts, "cards": cards, "report": REPORT, "start": START}
     pages = {name: page.render(name=name, body=body, **common) for name, body in bodies.items()}
     site = run_folder(run.name) / "site"
-    with writing(site), filled(site) as folder:
+    with writing(site), replacing_folder(site) as folder:
         for name, text in (pages | {REPORT: report}).items():
             (folder / name).write_text(text, encoding="utf-8")
     return site / START

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import signal
 import socket
 import threading
 from asyncio import CancelledError
@@ -142,12 +141,8 @@ def ended_jobs(client, jobs: Mapping[str, tuple], gpus: int = 0, program: str = 
 
 
 def _result(future) -> Ended:
-    from distributed import KilledWorker
-
     try:
         return future.result()
-    except KilledWorker as error:
-        return Ended(-signal.SIGKILL, 0.0, last_line=str(error))
     except (Exception, CancelledError) as error:
         return Ended(1, 0.0, last_line=f"{type(error).__name__}: {error}")
 
