@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import subprocess
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -152,15 +151,7 @@ def _library_imports(tree: ast.AST) -> dict[str, str]:
 
 
 def _import_statements(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Those of a tree, in the order of `ast.walk`, which would go through every expression, too."""
-    waiting = deque([tree])
-    while waiting:
-        node = waiting.popleft()
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            yield node
-        for field in ("body", "handlers", "orelse", "finalbody", "cases"):
-            inner = getattr(node, field, ())
-            waiting.extend(inner if isinstance(inner, list) else ())
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
 
 
 def used_places(nodes: Iterable[ast.AST], names: Mapping[str, Place]) -> set[Place]:
