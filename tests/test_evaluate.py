@@ -104,6 +104,22 @@ def test_prompts_that_nothing_takes_are_told_of(recwarn):
     assert len(recwarn) == 1
 
 
+def test_an_encoder_whose_vectors_are_the_same_is_told_not_praised(place):
+    """Where all vectors are equal every candidate ties with the relevant one, and each measure is at its best."""
+    task = hy.read_task("pool")
+    same, coarse, own = (
+        hy.evaluate(lambda texts, role, turn=turn: turn(by_number(texts, role)), task)
+        for turn in (np.ones_like, lambda rows: np.sign(rows @ TURNED[:, :6]), lambda rows: rows @ TURNED)
+    )
+    assert "equal scores leave mAP open (Mo. 0.042 to 1.000, Cr. 0.042 to 1.000, Mul. " in repr(same)
+    low, high = re.search(r"Mul. (0\.\d+) to ([01]\.\d+)\)", repr(coarse)).groups()
+    assert float(low) < float(high) and high == f"{coarse.table().loc['plain', 'Mul. mAP']:.3f}"
+    assert not any("equal scores" in note for note in own.notes)
+
+
+TURNED = np.random.default_rng(0).standard_normal((24, 24))
+
+
 def by_number(texts, role):
     return np.eye(24)[[next(int(word) for word in text.split() if word.isdigit()) for text in texts]]
 

@@ -27,6 +27,7 @@ from .style import SHORT_SETTINGS, handle, label, legend_below, panels
 from .tables import MISSING, as_texts, markdown
 
 DEPTH = 100  # candidates kept of each list, for bias measures
+OPEN = 0.005  # of mAP, left open by the order of candidates with equal scores, from which on it is told
 PLAIN, CENTRED = "plain", "centred"
 OF_SCORES = {f"{short} mAP": (setting, "mAP") for setting, short in SHORT_SETTINGS.items()}  # column -> setting, metric
 OF_SCORES |= {f"Mul. {metric}": ("multilingual", metric) for metric in ("R@1", "R@10")}
@@ -106,7 +107,16 @@ def evaluated(encoder, task: RetrievalTask) -> Evaluation:
 
 def _of_ranks(ranks: Ranks, task: RetrievalTask) -> Evaluation:
     questions = metrics.per_query(ranks, task)
-    return Evaluation(task.name, questions, metrics.scores(questions), bias_scores(ranks, task), notes=tuple(_not_measured(task)))
+    scores = metrics.scores(questions)
+    return Evaluation(task.name, questions, scores, bias_scores(ranks, task), notes=(*_ties(scores), *_not_measured(task)))
+
+
+def _ties(scores: pd.DataFrame) -> Iterator[str]:
+    """A note where the order of equal scores decides: an encoder that gives all texts one vector would seem to be perfect."""
+    values = scores[scores["query_language"] == "macro"].pivot(index="setting", columns="metric", values="value").reindex(SHORT_SETTINGS)
+    left_open = values[values["mAP_best"] - values["mAP_worst"] > OPEN]
+    if ranges := [f"{SHORT_SETTINGS[row.Index]} {row.mAP_worst:.3f} to {row.mAP_best:.3f}" for row in left_open.itertuples()]:
+        yield f"equal scores leave mAP open ({', '.join(ranges)}); the highest is shown. Are vectors of different texts the same?"
 
 
 def _not_measured(task: RetrievalTask) -> Iterator[str]:
