@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ..base.errors import InputError, UnknownName
+from ..base.errors import InputError, need_known
 from .significance import check_values, clear_direction, compare, draw_counts, group_counts, holm, over_seeds, seed_interval
 
 KEPT_COLUMNS = ["strategy", "in_domain", "shifted", "kept", "kept_low", "kept_high", "baseline", "difference", "low", "high", "p", "p_holm"]
@@ -63,8 +63,7 @@ def _strategies(tables: tuple[pd.DataFrame, pd.DataFrame], baseline: str) -> lis
     for table in tables:
         check_values(table)
     strategies = tables[0]["strategy"].unique().tolist()
-    if baseline not in strategies:
-        raise UnknownName("baseline strategy", baseline, strategies)
+    need_known("baseline strategy", [baseline], strategies)
     runs = [set(table[["strategy", "seed"]].drop_duplicates().itertuples(index=False, name=None)) for table in tables]
     if runs[0] != runs[1]:
         strategy, seed = sorted(runs[0] ^ runs[1])[0]

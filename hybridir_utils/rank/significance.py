@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from ..base.errors import InputError, UnknownName
+from ..base.errors import InputError, need_known
 
 COLUMNS = ["strategy", "seed", "group", "value"]
 TESTED = ["strategy", "baseline", "mean_difference", "low", "high", "p", "p_holm", "effect_size", "n_groups", "n_seeds"]
@@ -41,8 +41,7 @@ def compare(per_query: pd.DataFrame, baseline: str, resamples: int = 10_000, see
     """
     check_values(per_query)
     strategies = per_query["strategy"].unique().tolist()
-    if baseline not in strategies:
-        raise UnknownName("baseline strategy", baseline, strategies)
+    need_known("baseline strategy", [baseline], strategies)
     if len(strategies) == 1:
         raise InputError(f"significance: only the baseline {baseline!r} is present; expected another strategy to compare with it.")
     cells = per_query.groupby(["strategy", "seed", "group"], sort=True)["value"].agg(["sum", "size"])
