@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from hybridir_utils.base.files import ROOT
-from hybridir_utils.results import findings
+from hybridir_utils.results import findings, reading
 from hybridir_utils.results.figures import FIGURES, read_saved
 from hybridir_utils.studies import mixing, questions
 
@@ -29,7 +29,7 @@ def frame(columns: str, *rows: tuple) -> pd.DataFrame:
 def test_lengths_name_the_shortest_and_the_longest_language():
     table = frame("language part q50", ("zh", "question", 20), ("de", "question", 60), ("zh", "passage", 30), ("de", "passage", 90))
     told = "questions 20 (zh) to 60 (de); passages 30 (zh) to 90 (de)."
-    assert findings.on_lengths(table) == [f"Median length in characters, shortest to longest language: {told}"]
+    assert reading.on_lengths(table) == [f"Median length in characters, shortest to longest language: {told}"]
 
 
 def test_query_languages_are_hybrids_without_macro_rows():

@@ -12,7 +12,7 @@ from made_up import BASES, SEEDS, STRATEGIES, TASKS, made_up_tables, questions
 
 from hybridir_utils.rank.resampling import retention
 from hybridir_utils.rank.significance import compare
-from hybridir_utils.results import findings, tables
+from hybridir_utils.results import findings, reading, tables
 from hybridir_utils.results.paper import paper_numbers, paper_scores
 from hybridir_utils.results.style import SHORT_SETTINGS
 from hybridir_utils.suite.readers import paper_languages
@@ -51,9 +51,9 @@ def test_every_sentence_ends_and_holds_no_missing_number(made_up):
     tests = tables.test_table(questions({"X-X-mono": 0.3, "X-Y": 0.3, "hybrid": 0.5}), "AP", 200).assign(task=TASKS[0])
     leaks = pd.DataFrame({"pair": ["a", "a", "b"], "kind": ["exact", "near", "near"]})
     said = [
-        *findings.on_preparation(made_up["coverage"], made_up["rejections"], leaks),
-        *findings.on_batches(made_up["language_shares"]),
-        *findings.on_losses(made_up["losses"]),
+        *reading.on_preparation(made_up["coverage"], made_up["rejections"], leaks),
+        *reading.on_batches(made_up["language_shares"]),
+        *reading.on_losses(made_up["losses"]),
         *findings.on_scores(made_up["scores"], tests),
         *findings.against_paper(made_up["scores"]),
         *findings.on_bias(made_up["bias"], tests),
@@ -68,12 +68,12 @@ def test_preparation_counts_what_is_left_refused_and_leaked():
     coverage = pd.DataFrame({"step": ["translated", "translated", "for training"], "pairs": [60, 40, 75]})
     rejections = pd.DataFrame({"language": ["de", "en", "en"], "check": ["copied", "copied", "script"], "pairs": [2, 1, 2]})
     leaks = pd.DataFrame({"pair": ["a", "a", "b"], "kind": ["exact", "near", "near"]})
-    assert findings.on_preparation(coverage, rejections, leaks) == [
+    assert reading.on_preparation(coverage, rejections, leaks) == [
         "75 of 100 pairs (75%) are left for training.",
         "Most rejections are in en (3 texts); the most frequent reason is `copied` (3 texts).",
         "2 parallel groups were dropped because a text of theirs stands in an evaluation set (1 exact hits, 2 near ones).",
     ]
-    assert findings.on_preparation(coverage, rejections.head(0), leaks.head(0))[1:] == [
+    assert reading.on_preparation(coverage, rejections.head(0), leaks.head(0))[1:] == [
         "No quality check refused a text.",
         "No training text equals or nearly equals an evaluation text.",
     ]
@@ -89,7 +89,7 @@ def test_batches_tell_the_share_within_a_language_and_the_worst_deviation():
         ],
         columns=["strategy", "question_language", "passage_language", "planned", "realised"],
     )
-    within, off = findings.on_batches(shares)
+    within, off = reading.on_batches(shares)
     assert "X-Y 0%, hybrid 55%" in within and "further than 5.0 percentage points" in off
 
 
@@ -108,7 +108,7 @@ def test_losses_name_the_lowest_at_the_last_step(better, worse):
         for step in (50, 100)
         for split in ("train", "mono", "cross")
     ]
-    (sentence,) = findings.on_losses(pd.DataFrame(rows, columns=["base", "strategy", "seed", "step", "split", "loss"]))
+    (sentence,) = reading.on_losses(pd.DataFrame(rows, columns=["base", "strategy", "seed", "step", "split", "loss"]))
     assert f"within a language is {better}'s (0.50 nats), across languages {better}'s (0.50)" in sentence
 
 

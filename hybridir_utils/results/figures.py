@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 
 # Number of a notebook -> the modules of its figures' plots, and of their sentences.
-MODULES = dict.fromkeys(("01", "02", "03", "04"), ("results.plots", "results.findings")) | {
+MODULES = dict.fromkeys(("01", "02"), ("results.plots", "results.reading")) | {
+    "03": ("results.plots", "results.findings"),
+    "04": ("results.plots", "results.findings"),
     "05": ("studies.plots", "studies.mixing"),
     "06": ("studies.plots", "studies.shift"),
     "07": ("studies.plots", "studies.questions"),

@@ -1,4 +1,4 @@
-"""Samples and counts that notebooks 01-03 show: of pairs, batches, encoders and evaluation tasks."""
+"""Samples and counts that notebooks 01-03 show, of pairs, batches, encoders and evaluation tasks; and what the numbers of 01 and 02 say."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from ..experiment.encoders import EncoderKey
 from ..rank.metrics import coverage
 from ..tasks.beir import unnamed_groups
 from ..tasks.retrieval_task import RetrievalTask
-from .style import SHORT_SETTINGS
+from .style import SHORT_SETTINGS, in_order
 from .tables import stack, trained
 
+VALIDATION = {"mono": "within a language", "cross": "across languages"}  # the second needs validation pairs in two languages
 QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 
 
@@ -135,3 +136,72 @@ def furthest_apart(questions: pd.DataFrame, task: str, base: str, seed: int, cou
     rows = trained(questions).query("task == @task and base == @base and seed == @seed").dropna(subset=["rank_distance"])
     means = rows.groupby(["query", "query_language"])["rank_distance"].mean().sort_values(ascending=False, kind="stable")
     return list(means.reset_index().drop_duplicates("query_language")["query"].head(count))
+
+
+# What the numbers of notebooks 01 and 02 say, in sentences computed from them
+
+
+def on_preparation(coverage: pd.DataFrame, rejections: pd.DataFrame, leaks: pd.DataFrame) -> list[str]:
+    """How many pairs came through, what was rejected most, and what leaked."""
+    return [*on_coverage(coverage), *on_rejections(rejections), _on_leaks(leaks)]
+
+
+def on_coverage(coverage: pd.DataFrame) -> list[str]:
+    """How many pairs are left after the last step."""
+    per_step = coverage.groupby("step", sort=False)["pairs"].sum()
+    first, last = per_step.iloc[0], per_step.iloc[-1]
+    return [f"{last:,} of {first:,} pairs ({last / first:.0%}) are left for training."]
+
+
+def on_rejections(rejections: pd.DataFrame) -> list[str]:
+    """The language and the reason that most texts were refused for."""
+    if rejections.empty:
+        return ["No quality check refused a text."]
+    language, check = (rejections.groupby(key)["pairs"].sum().sort_values(ascending=False) for key in ("language", "check"))
+    return [
+        f"Most rejections are in {language.index[0]} ({language.iloc[0]:,} texts); "
+        f"the most frequent reason is `{check.index[0]}` ({check.iloc[0]:,} texts)."
+    ]
+
+
+def _on_leaks(leaks: pd.DataFrame) -> str:
+    if leaks.empty:
+        return "No training text equals or nearly equals an evaluation text."
+    groups, exact = leaks["pair"].nunique(), int((leaks["kind"] == "exact").sum())
+    return (
+        f"{groups} parallel groups were dropped because a text of theirs stands in an evaluation set "
+        f"({exact} exact hits, {len(leaks) - exact} near ones)."
+    )
+
+
+def on_lengths(lengths: pd.DataFrame) -> list[str]:
+    """Median length of questions and of passages: the languages with the shortest and the longest."""
+    told = []
+    for part, rows in lengths.groupby("part", sort=False):
+        medians = rows.set_index("language")["q50"]
+        told.append(f"{part}s {medians.min():.0f} ({medians.idxmin()}) to {medians.max():.0f} ({medians.idxmax()})")
+    return [f"Median length in characters, shortest to longest language: {'; '.join(told)}."] if told else []
+
+
+def on_batches(shares: pd.DataFrame) -> list[str]:
+    """How far the drawn batches are from what was planned, and how much of each strategy is monolingual."""
+    same = shares[shares["question_language"] == shares["passage_language"]].groupby("strategy")["realised"].sum()
+    off = (shares["realised"] - shares["planned"]).abs().max()
+    mono = ", ".join(f"{strategy} {same[strategy]:.0%}" for strategy in in_order(same.index))
+    return [
+        f"Share of pairs whose question and passage are in one language: {mono}.",
+        f"No language pair is further than {100 * off:.1f} percentage points from its planned share.",
+    ]
+
+
+def on_losses(losses: pd.DataFrame) -> list[str]:
+    """Which strategy ends lowest on each validation loss."""
+    last = losses[losses["step"] == losses.groupby(["base", "strategy", "seed", "split"])["step"].transform("max")]
+    sentences = []
+    for base, rows in last[last["split"] != "train"].groupby("base"):
+        means = rows.groupby(["split", "strategy"])["loss"].mean()
+        found = [(where, means[split].idxmin(), means[split].min()) for split, where in VALIDATION.items() if split in means]
+        (where, first, least), *others = found
+        more = "".join(f", {where} {name}'s ({loss:.2f})" for where, name, loss in others)
+        sentences.append(f"From {base}, the lowest validation loss {where} is {first}'s ({least:.2f} nats){more}.")
+    return sentences
