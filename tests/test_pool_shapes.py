@@ -16,7 +16,7 @@ from hybridir_utils.results.figures import FIGURES
 from hybridir_utils.results.findings import against_paper, on_bias, on_scores
 from hybridir_utils.results.tables import TEST_KEYS, markdown, score_table
 
-LACKING = ("cross-lingual", "monolingual", "parallel texts", "hybrid", "everything")
+LACKING = ("cross-lingual", "monolingual", "parallel texts", "hybrid")
 NOT_PARALLEL = ("map", "alignment", "distances", "bias_tests", "shift_alignment")
 NOT_PARALLEL += ("question_recall", "question_alignment", "question_pairs", "question_tests")
 SHOWN = [name for name in FIGURES if name[:2] in ("03", "04", "05", "06", "07", "08")]
@@ -24,7 +24,7 @@ SHOWN = [name for name in FIGURES if name[:2] in ("03", "04", "05", "06", "07", 
 
 def without(table: pd.DataFrame, name: str, lacking: str) -> pd.DataFrame:
     """What is left of a saved table where the run's pools lack something."""
-    if lacking == "everything" or (lacking == "parallel texts" and name in NOT_PARALLEL):
+    if lacking == "parallel texts" and name in NOT_PARALLEL:
         return table.iloc[:0]
     if lacking == "parallel texts" and "measure" in table:
         return table[~table["measure"].astype(str).str.contains("rank distance|same-language share@10")]
@@ -39,13 +39,12 @@ def without(table: pd.DataFrame, name: str, lacking: str) -> pd.DataFrame:
 def test_a_figure_is_drawn_of_what_there_is(figure, lacking):
     recipe = FIGURES[figure]
     tables = {name: without(table, name, lacking) for name, table in made_up_tables().items()}
-    drawn = recipe.draw(*(tables[name] for name in recipe.tables))
-    assert drawn.axes
+    if tables[recipe.tables[0]].empty:
+        return  # left out, as `test_figures.test_a_figure_without_rows_is_a_sentence_in_the_text` has it
+    assert recipe.draw(*(tables[name] for name in recipe.tables)).axes
     if set(recipe.told_from) <= set(tables):  # the made-up tables lack some
         said = recipe.sentences(*(tables[name] for name in recipe.told_from))
         assert said and not [sentence for sentence in said if "nan" in sentence]
-    if lacking == "everything":
-        assert any(ax.texts for ax in drawn.axes), "a sentence stands in its place"
 
 
 def test_a_fault_of_a_plot_is_not_taken_for_a_pool_that_lacks_something():

@@ -62,22 +62,20 @@ class FigureRecipe:
 
     def draw(self, *tables: pd.DataFrame) -> Figure:
         """The plot of the tables; one that says so where the run has nothing of what it shows."""
-        return self._had(self.place, tables, note_figure)
+        try:
+            return _function(*self.place)(*tables)
+        except Nothing:
+            return note_figure(self.left_out)
 
     def sentences(self, *tables: pd.DataFrame) -> list[str]:
         """What the figure says; that it is left out where the run has nothing of it."""
-        return self._had((MODULES[self.name[:2]][1], self.say), tables, lambda text: [text]) or [self._left_out]
-
-    def _had(self, place: Place, tables: tuple[pd.DataFrame, ...], otherwise: Callable):
         try:
-            return _function(*place)(*tables)
-        except (Nothing, LookupError, ValueError, ArithmeticError) as error:
-            if not isinstance(error, Nothing) and not tables[0].empty:
-                raise
-            return otherwise(self._left_out)
+            return _function(MODULES[self.name[:2]][1], self.say)(*tables) or [self.left_out]
+        except Nothing:
+            return [self.left_out]
 
     @property
-    def _left_out(self) -> str:
+    def left_out(self) -> str:
         return f"Left out, as this run has none: {self.caption}"
 
 
@@ -167,14 +165,23 @@ FIGURES = {
 }
 
 
-def draw(run: Run, name: str) -> Path:
-    """Draw a registered figure from the run's saved tables into the figures folder; returns the PNG's path.
+def can_be_drawn(run: Run, name: str) -> bool:
+    """Whether the run has saved the figure's tables, and the first of them has rows: of none there is nothing to see."""
+    tables = FIGURES[name].tables
+    return all(map(run.has, tables)) and not read_result(run, tables[0]).empty
+
+
+def draw(run: Run, name: str) -> Path | None:
+    """Draw a registered figure from the run's saved tables into the figures folder; returns the PNG's path, None where `can_be_drawn`
+    finds no rows.
 
     Raises UnknownName for a figure that is not registered, MissingInput when a table has not been saved.
     """
     need_known("figure", [name], FIGURES)
     recipe = FIGURES[name]
     tables = [read_result(run, table) for table in recipe.tables]
+    if tables[0].empty:
+        return None
     about = f"{recipe.caption} Run {run.name}; tables {', '.join(recipe.tables)}."
     return save_figure(recipe.draw(*tables), run.figures, name, about, provenance(run, recipe.tables, name[:2]))["png"]
 
@@ -203,8 +210,8 @@ def read_saved(path: Path, command: str) -> pd.DataFrame:
 
 
 def draw_all(run: Run) -> list[Path]:
-    """Every registered figure whose tables the run has saved."""
-    ready = [name for name, recipe in FIGURES.items() if all(map(run.has, recipe.tables))]
+    """Every registered figure that `can_be_drawn`."""
+    ready = [name for name in FIGURES if can_be_drawn(run, name)]
     if not ready:
         raise MissingInput(f"{run.results}: no saved results. Run the notebooks first: python -m hybridir_utils run --profile {run.source}")
     return [draw(run, name) for name in ready]

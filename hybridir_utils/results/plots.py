@@ -16,6 +16,7 @@ from .style import (
     SHORT_SETTINGS,
     Nothing,
     bars,
+    from_zero,
     handle,
     heats,
     in_order,
@@ -25,7 +26,6 @@ from .style import (
     name_languages,
     name_strategies,
     new_figure,
-    note_figure,
     panels,
 )
 from .tables import LOWER_IS_BETTER, METHODS, fitted_on_pool, macro, of_encoders, trained
@@ -264,8 +264,6 @@ def beside_a_mean(table: pd.DataFrame):
     """
     table = fitted_on_pool(table)
     table = table[table["method"].isin(BESIDE)]
-    if table.empty:
-        return note_figure("No method without training was tried.")
     task, names = table["task"].iloc[0], [UNTRAINED, *in_order(set(table["strategy"]) - {UNTRAINED})]
     published = {metric: _published(metric) for metric in ("mAP", "rank distance")}
     figure, drawn = panels(sorted(table["base"].unique()), MEASURES, height=0.34 * len(names) + 0.7, sharey=True)
@@ -323,8 +321,6 @@ def coverage(table: pd.DataFrame):
 
 def rejections(table: pd.DataFrame):
     """Pairs refused per language and check (rejections: language, check, pairs)."""
-    if table.empty:
-        return note_figure("No pair was rejected.")
     wide = table.pivot(index="language", columns="check", values="pairs").fillna(0).rename(columns=lambda check: check.replace("_", " "))
     return _by_language(wide, "rejected texts", wide.sum(axis=1).to_frame("all"), wide.sum(axis=1), stacked=True)
 
@@ -356,7 +352,8 @@ def lengths(table: pd.DataFrame):
         look = {"boxprops": {"facecolor": "#cfe3f3"}, "medianprops": {"color": "#0072B2"}}
         ax.bxp(boxes, positions=range(len(boxes)), showfliers=False, patch_artist=True, **look)
         name_languages(ax, rows["language"])
-        ax.set(xlabel="language", ylabel=f"{part} length (characters)", ylim=(0, None))
+        ax.set(xlabel="language", ylabel=f"{part} length (characters)")
+        from_zero(ax)
         ax.set_title(f"{part}s: box 25-75 %, whiskers 5-95 % (n = {rows['n'].sum():,})")
     return figure
 

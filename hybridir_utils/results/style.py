@@ -99,8 +99,26 @@ def label(ax, xlabel: str, ylabel: str, title: str) -> None:
     its column.
     """
     place = ax.get_subplotspec()
-    title = "\n".join(textwrap.fill(line, TITLE // place.get_gridspec().ncols) for line in title.splitlines())
-    ax.set(xlabel=xlabel if place.is_last_row() else "", ylabel=ylabel if place.is_first_col() else "", title=title)
+    ax.set(xlabel=xlabel if place.is_last_row() else "", ylabel=ylabel if place.is_first_col() else "", title=_in_lines(ax, title))
+
+
+def _in_lines(ax, title: str, beside: int = 0) -> str:
+    wide = TITLE // ax.get_subplotspec().get_gridspec().ncols - beside
+    return "\n".join(textwrap.fill(line, wide) for line in title.splitlines())
+
+
+def fit_to_width(ax, title: str, beside: int = 0) -> None:
+    """Give a panel a title in lines as wide as it, and as many numbers on the x axis as fit; beside: letters of the names at its left."""
+    ax.set_title(_in_lines(ax, title, beside))
+    if ax.get_subplotspec().get_gridspec().ncols > 2:  # numbers of four digits would touch
+        ax.locator_params(axis="x", nbins=4)
+
+
+def from_zero(ax, axes: str = "y") -> None:
+    """Let the y axis, or both, begin at 0, with a margin of all that is shown: one of what the values span may cut a dot."""
+    ax.update_datalim([(0, 0)], updatex="x" in axes, updatey="y" in axes)
+    ax.autoscale_view()
+    ax.set(**{f"{axis}lim": (0, None) for axis in axes})
 
 
 def make_room_for_titles(figure) -> None:

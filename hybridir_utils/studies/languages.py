@@ -249,8 +249,10 @@ def on_training_cost(cost: pd.DataFrame) -> list[str]:
 
 
 def on_growth(growth: pd.DataFrame) -> list[str]:
-    """What more languages cost, and give; nothing for fewer than two sets of them."""
-    if growth.empty or growth["languages"].nunique() < 2:
+    """What more languages cost, and give; nothing of a single set of them."""
+    if growth.empty:
+        return ["The profile asks for no `many_counts`: what more languages cost is not measured."]
+    if growth["languages"].nunique() < 2:
         return []
     means = per_count(growth)
     first, last = means.iloc[0], means.iloc[-1]

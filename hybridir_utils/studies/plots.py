@@ -21,6 +21,8 @@ from ..results.style import (
     Nothing,
     are_shares,
     bars,
+    fit_to_width,
+    from_zero,
     handle,
     heats,
     in_order,
@@ -30,7 +32,6 @@ from ..results.style import (
     name_languages,
     name_strategies,
     new_figure,
-    note_figure,
     number_place,
     panels,
     written,
@@ -38,7 +39,7 @@ from ..results.style import (
 from ..results.tables import macro, of_encoders
 from .claims.rules import SYMBOLS
 from .languages import per_count
-from .mixing import DISTANCE, ENDS, KEPT, NO_TRADE, pareto_front, traded
+from .mixing import DISTANCE, ENDS, KEPT, pareto_front, traded
 from .questions import COMPARED, KINDS
 from .shift import alignment_kept
 
@@ -113,13 +114,12 @@ def _mix_legend(figure, table: pd.DataFrame, note: str, spread: str) -> None:
 def pareto(table: pd.DataFrame):
     """Mo. against Cr. mAP of every mix, mean and range over seeds, α at the dots; the front is what no mix beats in both (mixing)."""
     if not (tasks := traded(table)):
-        return note_figure(NO_TRADE)
+        raise Nothing
     figure, axes = new_figure(1, len(tasks), height=3.8)
     for ax, (task, points) in zip(axes[0], tasks.items(), strict=True):
         _trade_off(ax, points)
-        ax.set(title=_short(task), xlabel="Mo. mAP, macro average", ylabel="Cr. mAP, macro average")
-        if len(tasks) > 2:  # numbers of four digits would touch
-            ax.locator_params(axis="x", nbins=4)
+        ax.set(xlabel="Mo. mAP, macro average", ylabel="Cr. mAP, macro average")
+        fit_to_width(ax, _short(task))
     _mix_legend(figure, table, "numbers: α; grey line: Pareto front", "lines through dots")
     return figure
 
@@ -153,8 +153,7 @@ def recommended(table: pd.DataFrame):
         for place, goal in enumerate(goals):
             _recommendation(ax, place, part[part["goal"] == goal])
         n, seeds = (part[column].iloc[0] for column in ("n_groups", "n_seeds"))
-        then = "\n" if len(tasks) > 2 else ", "  # as wide as a panel between two columns of names
-        ax.set_title(f"{_short(task)}\nn = {n:,} groups of questions{then}seeds: {seeds}")
+        fit_to_width(ax, f"{_short(task)}\nn = {n:,} groups of questions, seeds: {seeds}", max(map(len, goals)))
         ax.set(xlabel="α, share of monolingual batches", xlim=(-0.05, 1.05))
         name_strategies(ax, goals)
     handles = [
@@ -176,8 +175,6 @@ def _recommendation(ax, place: int, rows: pd.DataFrame) -> None:
 def kept(table: pd.DataFrame):
     """mAP under shift / mAP in domain by base and strategy, bars: 95 % over parallel questions; line: BM25 (shift)."""
     table = table.dropna(subset=["kept"])
-    if table.empty:
-        return note_figure("This run evaluates no shifted task: nothing to compare.")
     figure, drawn = panels(dict.fromkeys(table["task"]), SHORT_SETTINGS, height=2.4, sharey="row", sharex=True)
     for ax, task, setting in drawn:
         part = table[(table["task"] == task) & (table["setting"] == setting)]
@@ -188,7 +185,7 @@ def kept(table: pd.DataFrame):
         label(ax, "", "mAP kept (shifted / in domain)", title)
         ax.grid(axis="x", visible=False)
     for ax, *_ in drawn:  # late, as panels of one row share what they all need
-        ax.set_ylim(bottom=min(0, table["kept_low"].min()))
+        from_zero(ax)
     entries = {entry.get_label(): entry for ax, *_ in drawn for entry in ax.get_legend_handles_labels()[0]}
     legend_below(figure, [entries[name] for name in in_order(entries)])
     return figure
@@ -207,10 +204,8 @@ def _intervals(ax, part: pd.DataFrame) -> None:
 
 def alignment(means: pd.DataFrame):
     """Alignment of each encoder in domain (x) against under shift (y), a point a seed (shift_alignment; its first task is in domain)."""
-    home, *shifted = dict.fromkeys(means["task"]) or [""]
+    home, *shifted = dict.fromkeys(means["task"])
     moved = alignment_kept(means, home, shifted)
-    if moved.empty:
-        return note_figure("No texts of a shifted task whose alignment could be compared.")
     bases = sorted(moved["base"].unique())
     figure, drawn = panels(dict.fromkeys(moved["task"]), product(dict.fromkeys(moved["side"]), TITLES), height=2.4)
     for ax, task, (side, measure) in drawn:
@@ -252,7 +247,7 @@ def pairs(table: pd.DataFrame):
     """Recall@1 of hybrid minus another strategy's or the untrained base's, by question language and pool language (question_pairs)."""
     others = [name for name in COMPARED if name in set(table["strategy"])]
     if HYBRID not in set(table["strategy"]) or not others:
-        return note_figure("This run has no hybrid strategy to compare.")
+        raise Nothing
     bases = sorted(table[table["strategy"] == HYBRID]["base"].unique())
     wide = table.set_index(["base", "strategy", "query_language", "candidate_language"])["value"].sort_index()
     found = {(base, other): (wide[base, HYBRID] - wide[base, other]).unstack() for base in bases for other in others}
@@ -307,7 +302,7 @@ def languages(table: pd.DataFrame):
             ax.plot(x, rows["value"], SHOWN[name], ms=3, mew=0.8, **look)
         _family_bands(ax, order)
         ax.set_ylabel(f"{short} mAP")
-        ax.set_ylim(bottom=0)
+        from_zero(ax)
     name_languages(axes[-1, 0], place)
     axes[-1, 0].set_xlabel("question language; white and grey: families")
     unseen = handle("hollow: unseen in training", "o", "grey", mfc="white", ms=4)
@@ -338,29 +333,27 @@ def cost(scores: pd.DataFrame, cost: pd.DataFrame):
         means = scores[scores["setting"] == setting].groupby("strategy")["value"].mean()
         for name in in_order(set(seconds.index) & set(means.index)):
             ax.plot(seconds[name], means[name], "o", color=COLOURS.get(name), ms=6, mec="black", mew=0.4, label=name)
-        ax.update_datalim([(0, 0)])  # so that the margin is one of all that is shown, and no dot is cut by the frame
-        ax.autoscale_view()
-        ax.set(xlabel="training, seconds (fastest seed)", ylabel=f"{SHORT_SETTINGS[setting]} mAP", ylim=(0, None), xlim=(0, None))
+        ax.set(xlabel="training, seconds (fastest seed)", ylabel=f"{SHORT_SETTINGS[setting]} mAP")
+        from_zero(ax, "xy")
     legend_below(figure)
     return figure
 
 
 def growth(table: pd.DataFrame):
     """Seconds of each step, and hybrid's mAP on the languages that all sets hold, by number of languages (many_growth)."""
-    if table.empty:
-        return note_figure("The profile asks for no `many_counts`.")
     figure, axes = new_figure(1, 2, height=2.5)
     means = per_count(table)
     for column, (name, marker) in STEPS.items():
         axes[0, 0].plot(means.index, means[column], f"{marker}-", color="0.25", mfc="white", label=name)
-    axes[0, 0].set(xlabel="languages", ylabel="seconds (fastest seed)", ylim=(0, None), xticks=list(means.index))
+    axes[0, 0].set(xlabel="languages", ylabel="seconds (fastest seed)")
     for (setting, short), style in zip(SHORT_SETTINGS.items(), ("-", "--", ":"), strict=True):
         low, high = (table.groupby("languages")[setting].agg(end) for end in ("min", "max"))
         axes[0, 1].plot(means.index, means[setting], f"o{style}", color=COLOURS["hybrid"], ms=4, label=short)
         axes[0, 1].fill_between(means.index, low, high, color=COLOURS["hybrid"], alpha=0.15)
-    axes[0, 1].set(
-        xlabel="languages trained on", ylabel=f"hybrid, mAP on the same {means.index.min()}", ylim=(0, None), xticks=list(means.index)
-    )
+    axes[0, 1].set(xlabel="languages trained on", ylabel=f"hybrid, mAP on the same {means.index.min()}")
+    for ax in axes[0]:
+        ax.set_xticks(means.index)
+        from_zero(ax)
     legend_below(figure)
     return figure
 

@@ -115,10 +115,11 @@ def _say_what_is_empty(shell) -> None:
 
 
 def show_figure(run: Run, name: str):
-    """Draw a registered figure from the saved tables, write it as PNG and SVG, and show the PNG."""
+    """Draw a registered figure from the saved tables, write it as PNG and SVG, and show the PNG; a sentence where there is none."""
     from IPython.display import Image
 
-    return Image(filename=str(draw(run, name)), alt=FIGURES[name].caption, width=round(WIDTH * PIXELS))
+    path, recipe = draw(run, name), FIGURES[name]
+    return Image(filename=str(path), alt=recipe.caption, width=round(WIDTH * PIXELS)) if path else show.paragraph(recipe.left_out)
 
 
 def save(run: Run, **tables: pd.DataFrame) -> None:

@@ -20,7 +20,7 @@ from ..experiment.evaluation import REFERENCE
 from ..experiment.run import Run, reference_figures, reference_tables, run_command
 from ..experiment.stamps import STAMPS, check_unaltered, is_current, read_stamps
 from ..provenance.fingerprints import sealed
-from ..results.figures import FIGURES
+from ..results.figures import FIGURES, can_be_drawn
 from ..results.findings import on_beside_a_mean, on_mean_tested, verdict
 from ..results.tables import markdown, score_table
 from ..studies.claims.judging import claims_markdown
@@ -91,12 +91,11 @@ def _check_current(run: Run) -> None:
 
 
 def _figures(run: Run) -> dict[str, bytes]:
-    """File name -> content of every figure whose tables are saved, all of them drawn from these."""
+    """File name -> content of every figure that `can_be_drawn`, all of them drawn from the saved tables."""
     found = {}
     for name, recipe in FIGURES.items():
-        places = {table: run.results / f"{table}.csv" for table in recipe.tables}
-        if all(place.is_file() for place in places.values()):
-            now = {table: file_fingerprint(place) for table, place in places.items()}
+        if can_be_drawn(run, name):
+            now = {table: file_fingerprint(run.results / f"{table}.csv") for table in recipe.tables}
             for path in (run.figures / f"{name}.png", run.figures / f"{name}.svg"):
                 if embedded(path).get("tables") != now:
                     again = run_command(run.source, {}, verb="figures")

@@ -24,7 +24,7 @@ from ..experiment.profile import load_profile
 from ..experiment.run import Run, changes_of, reference_figures, run_command, run_folder
 from ..experiment.stamps import is_current, read_stamps
 from ..provenance.artefacts import replacing_folder
-from ..results.figures import FIGURES, read_result
+from ..results.figures import FIGURES, can_be_drawn, read_result
 from ..results.style import DPI, PIXELS
 from ..studies.claims.judging import CLAIMS, NOTES
 from ..studies.claims.rules import SYMBOLS
@@ -239,9 +239,9 @@ def _unfinished(step: Step, record: Record | None) -> Iterator[tuple[str, str]]:
 
 
 def _not_drawn(run: Run, names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Figures that are not there although all their tables are; a reference is whole, and may be older than a figure."""
+    """Figures that are not there although they `can_be_drawn`; a reference is whole, and may be older than a figure."""
     for name in sorted(names):
-        if not run.committed and all(run.has(table) for table in FIGURES[name].tables):
+        if not run.committed and can_be_drawn(run, name):
             yield f"Figure {name} is not drawn.", run_command(run.source, changes_of(run), verb="figures")
 
 
