@@ -409,8 +409,6 @@ def test_comparators_stand_beside_the_encoder_as_it_is(made_up):
     )
     further = debiasing.assign(task="further")
     assert tables.fitted_on_pool(pd.concat([debiasing, further])).equals(on_pool), "the first task's"
-    saved_before = on_pool.drop(columns=["fitted_on", "question_language"])
-    assert tables.fitted_on_pool(saved_before) is saved_before
 
 
 def test_what_is_saved_of_the_scores_keeps_macro_averages_and_map_by_language(made_up):

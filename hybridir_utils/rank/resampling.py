@@ -43,10 +43,12 @@ def retention(in_domain: pd.DataFrame, shifted: pd.DataFrame, baseline: str, res
     (sums, sizes, groups), (sums2, sizes2, groups2) = (_by_group(table, strategies) for table in tables)
     draws = group_counts(groups, groups2, resamples, np.random.default_rng(seed))
     with np.errstate(divide="ignore", invalid="ignore"):
-        drawn = np.concatenate([_kept(n @ sums, n @ sizes, m @ sums2, m @ sizes2) for n, m in draws])  # [resamples, strategies]
+        sides = ([(n @ sums, n @ sizes[:, None]), (m @ sums2, m @ sizes2[:, None])] for n, m in draws)
+        drawn = np.concatenate([_goal(both) for both in sides])  # [resamples, strategies]
         means = (sums.sum(0) / sizes.sum(), sums2.sum(0) / sizes2.sum())
         kept = means[1] / means[0]
-        per_seed = _per_seed(tables)
+    seen, news = (table.groupby(["strategy", "seed"])["value"].mean() for table in tables)
+    per_seed = news / seen.where(seen != 0)
     rows = []
     for i, strategy in enumerate(strategies):
         row = {"strategy": strategy, "in_domain": means[0][i], "shifted": means[1][i], "kept": kept[i], "baseline": baseline}
@@ -82,16 +84,6 @@ def _by_group(table: pd.DataFrame, strategies: list[str]) -> tuple[np.ndarray, n
                 f"retention: strategies {strategies[0]!r} and {strategy!r} have different queries of one task; evaluate both on the same."
             )
     return np.stack([part["sum"] for part in parts], axis=1), parts[0]["size"].to_numpy(dtype=float), parts[0].index
-
-
-def _kept(sums: np.ndarray, sizes: np.ndarray, shifted_sums: np.ndarray, shifted_sizes: np.ndarray) -> np.ndarray:
-    return (shifted_sums / shifted_sizes[:, None]) / (sums / sizes[:, None])
-
-
-def _per_seed(tables: tuple[pd.DataFrame, pd.DataFrame]) -> pd.Series:
-    """Share kept by strategy and seed; NaN where there is nothing to keep."""
-    in_domain, shifted = (table.groupby(["strategy", "seed"])["value"].mean() for table in tables)
-    return shifted / in_domain.where(in_domain != 0)
 
 
 def _interval(drawn: np.ndarray, low: str, high: str) -> dict:
@@ -180,7 +172,7 @@ def _drawn_goals(cubes: list, resamples: int, rng: np.random.Generator) -> np.nd
 
 
 def _goal(sides: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """[resamples, L]: the mean of the one task, or the second task's mean over the first's."""
+    """[resamples, L]: the mean of the one task, or the second task's mean over the first's; sides: of each task sums and sizes."""
     means = [sums / sizes for sums, sizes in sides]
     with np.errstate(divide="ignore", invalid="ignore"):
         return means[0] if len(means) == 1 else means[1] / means[0]

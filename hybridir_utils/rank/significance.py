@@ -143,16 +143,17 @@ def _paired(scores: pd.DataFrame, reference: pd.DataFrame, strategy: str, baseli
 
 
 def _test(sums: np.ndarray, sizes: np.ndarray, resamples: int, rng: np.random.Generator) -> dict:
-    means, difference = sums / sizes, sums.sum() / sizes.sum()
-    half = _t_quantile(0.975, len(sums)) * _clustered_error(sums - difference * sizes, sizes)
-    sd = means.std(ddof=1)
+    means, difference, groups = sums / sizes, sums.sum() / sizes.sum(), len(sums)
+    residuals, sd = sums - difference * sizes, means.std(ddof=1)
+    clustered_error = np.sqrt(groups / (groups - 1) * (residuals**2).sum()) / sizes.sum()
+    half = _t_quantile(0.975, groups) * clustered_error
     return {
         "mean_difference": difference,
         "low": difference - half,
         "high": difference + half,
         "p": _randomisation(sums, resamples, rng),
         "effect_size": means.mean() / sd if sd > 0 else np.nan,
-        "n_groups": len(sums),
+        "n_groups": groups,
     }
 
 
@@ -164,12 +165,6 @@ def _randomisation(sums: np.ndarray, resamples: int, rng: np.random.Generator) -
         signs = rng.integers(0, 2, size=(min(step, resamples - start), len(sums)), dtype=np.int8) * 2.0 - 1.0
         as_extreme += np.count_nonzero(np.abs(signs @ sums) >= least)
     return (as_extreme + 1) / (resamples + 1)
-
-
-def _clustered_error(residuals: np.ndarray, sizes: np.ndarray) -> float:
-    """Standard error of a mean over queries; residuals: [G] sums of the groups' deviations from it."""
-    groups = len(residuals)
-    return np.sqrt(groups / (groups - 1) * (residuals**2).sum()) / sizes.sum()
 
 
 def _t_quantile(share: float, values: int) -> float:

@@ -276,7 +276,7 @@ def _gained(maps: Sequence[float]) -> str:
 
 def _as_an_index(debiasing: pd.DataFrame) -> str:
     """What centring gives where the means are of other text and nobody says which language a question is in; "" where it was not tried."""
-    rows = debiasing.query("fitted_on == 'training' and question_language == 'identified'") if "fitted_on" in debiasing else debiasing[:0]
+    rows = debiasing.query("fitted_on == 'training' and question_language == 'identified'")
     if rows.empty:
         return ""
     means = rows.groupby("strategy")["value"].mean()

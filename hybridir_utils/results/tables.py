@@ -134,11 +134,7 @@ def comparators(evaluations: Evaluations) -> pd.DataFrame:
 def fitted_on_pool(debiasing: pd.DataFrame) -> pd.DataFrame:
     """The main task's rows (`main_task`) of the encoders as they are and of the methods fitted on its pool, languages given: one value a
     method.
-
-    All rows of a table that was saved before there were others.
     """
-    if "fitted_on" not in debiasing:
-        return debiasing
     rows = debiasing[(debiasing["fitted_on"] != "training") & (debiasing["question_language"] != "identified")]
     return rows[rows["task"] == main_task(rows["task"])] if len(rows) else rows
 
@@ -226,8 +222,7 @@ def score_table(scores: pd.DataFrame, bias: pd.DataFrame | None = None) -> pd.Da
     cells |= {f"{short} R@1": _cells(scores, setting, "R@1") for setting, short in list(SHORT_SETTINGS.items())[:2]}
     cells["Mul. R@10"] = _cells(scores, "multilingual", "R@10")
     if bias is not None:
-        rows = macro(bias, "")[lambda rows: rows["measure"] == "rank distance"]
-        cells["rank distance"] = rows.groupby(KEYS, sort=False)["value"].agg(lambda values: with_spread(values, 0))
+        cells["rank distance"] = bias_summary(bias)["rank distance"]
     return ordered(pd.DataFrame(cells), scores["task"]).dropna(axis=1, how="all")
 
 
@@ -313,7 +308,11 @@ def difference_table(tests: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     tests: of `test_table`. Rows task, base, strategy and what else tells the tests apart, columns setting and measure.
     """
-    cells = [_difference(row) for row in tests.itertuples()]
+    digits = np.where(tests["measure"].isin(LOWER_IS_BETTER), 0, 3)
+    cells = [
+        f"{row.mean_difference:+z,.{places}f} [{row.low:+,.{places}f}, {row.high:+,.{places}f}]"
+        for row, places in zip(tests.itertuples(), digits, strict=True)
+    ]
     rows = tests.assign(column=column_names(tests, "measure"), cell=cells, clear=is_clear(tests))
     keys = [name for name in (*KEYS, "baseline", "questions") if name in rows and (name == "strategy" or rows[name].nunique() > 1)]
     columns = rows["column"].unique()
@@ -328,11 +327,6 @@ def difference_table(tests: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def is_clear(tests: pd.DataFrame) -> np.ndarray:
     """[rows] bool: the test tells the strategy from its baseline (`significance.clear_direction`)."""
     return clear_direction(*(tests[name] for name in ("mean_difference", "p_holm", "seed_low", "seed_high"))) != 0
-
-
-def _difference(row) -> str:
-    digits = 0 if row.measure in LOWER_IS_BETTER else 3
-    return f"{row.mean_difference:+z,.{digits}f} [{row.low:+,.{digits}f}, {row.high:+,.{digits}f}]"
 
 
 # The paper and others beside a run

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ..base.errors import InputError
@@ -122,7 +121,7 @@ def mixing_questions(evaluations: Evaluations) -> pd.DataFrame:
     """
     rows = trained(evaluations.table("questions"))
     distances = rows["rank_distance"].where(rows["task"].isin(multilingual_tasks(rows)))
-    rows = rows.assign(strategy=_labels(rows), rank_distance=distances)
+    rows = rows.assign(strategy=list(map(mix_label, rows["strategy"], rows["alpha"])), rank_distance=distances)
     return rows[["base", "strategy", "alpha", "seed", "task", "setting", "group", "AP", "rank_distance"]]
 
 
@@ -166,7 +165,7 @@ def best_table(questions: pd.DataFrame, shifted: tuple[str, ...], resamples: int
 
 def mix_summary(table: pd.DataFrame) -> pd.DataFrame:
     """Mean over seeds (± standard deviation) of every measure: tasks and mixes as rows."""
-    rows = table.assign(measure=column_names(table), strategy=_labels(table))
+    rows = table.assign(measure=column_names(table), strategy=list(map(mix_label, table["strategy"], table["alpha"])))
     cells = {
         key: with_spread(values, 0 if key[-1] == DISTANCE else 3)
         for key, values in rows.groupby(["task", "strategy", "measure"], sort=False)["value"]
@@ -200,13 +199,6 @@ def best_summary(best: pd.DataFrame) -> pd.DataFrame:
         }
         rows[task, goal] = about | {"wins": f"{chosen['wins']:.0%}", "not clearly worse": among, "questions": chosen["n_groups"]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["task", "goal"]) if rows else pd.DataFrame()
-
-
-def _labels(table: pd.DataFrame) -> np.ndarray:
-    """`mix_label` of every row."""
-    number = table.groupby(["strategy", "alpha"], sort=False).ngroup()
-    mixes = table[["strategy", "alpha"]].drop_duplicates()
-    return np.array([mix_label(*mix) for mix in mixes.itertuples(index=False, name=None)], dtype=object)[number]
 
 
 def on_curves(table: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
