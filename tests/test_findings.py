@@ -221,6 +221,9 @@ def test_the_order_is_told_beside_the_papers():
     assert findings.against_paper(alike)[0].endswith("X-Y 0.600 = hybrid 0.600 > X-X-mono 0.400.")
 
 
+GIVEN = {"setting": "multilingual", "fitted_on": "pool", "question_language": "given"}
+
+
 def test_debiasing_names_the_best_method():
     rows = [
         ("X-X-mono", "none", 0.2),
@@ -229,7 +232,7 @@ def test_debiasing_names_the_best_method():
         ("hybrid", "none", 0.6),
         ("hybrid", "lsar", 0.7),
     ]
-    table = pd.DataFrame(rows, columns=["strategy", "method", "value"]).assign(base="b", task="t", metric="mAP", setting="multilingual")
+    table = pd.DataFrame(rows, columns=["strategy", "method", "value"]).assign(base="b", task="t", metric="mAP", **GIVEN)
     (sentence,) = findings.on_debiasing(table)
     assert "LIR moves X-X-mono from 0.200 to 0.400" in sentence and "give 0.600, and LSAR on top of them 0.700" in sentence
     assert findings.on_debiasing(table[table["strategy"] == "hybrid"]) == []
@@ -240,7 +243,7 @@ def test_debiasing_names_the_best_method():
 def test_what_batches_give_stands_beside_what_a_mean_gives():
     values = {("untrained", "none"): 0.3, ("untrained", "centring"): 0.5, ("hybrid", "none"): 0.55, ("hybrid", "centring"): 0.56}
     rows = [(*way, metric, value * scale) for way, value in values.items() for metric, scale in (("mAP", 1), ("rank distance", 1000))]
-    table = pd.DataFrame(rows, columns=["strategy", "method", "metric", "value"]).assign(base="b", task="t", setting="multilingual")
+    table = pd.DataFrame(rows, columns=["strategy", "method", "metric", "value"]).assign(base="b", task="t", **GIVEN)
     table = pd.concat([table.assign(seed=seed) for seed in (1, 2)])
     (sentence,) = findings.on_beside_a_mean(table)
     assert "untrained 0.300 and 300; hybrid batches 0.550 and 550; a mean taken off" in sentence

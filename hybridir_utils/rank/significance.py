@@ -181,17 +181,12 @@ def seed_interval(per_seed: pd.Series, strategy: str, baseline: str) -> dict:
     per_seed: a value by strategy and seed.
     """
     differences = (per_seed[strategy] - per_seed[baseline]).dropna().to_numpy()
-    low, high = _t_interval(differences)
-    note = "" if len(differences) > 1 else f"{len(differences)} shared seed(s): the test says nothing about other training runs"
-    return {"n_seeds": len(differences) or per_seed[strategy].size, "seed_low": low, "seed_high": high, "note": note}
-
-
-def _t_interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % interval of the mean of a few values [S]; NaN below two."""
-    if len(values) < 2:
-        return np.nan, np.nan
-    half = _t_quantile(0.975, len(values)) * values.std(ddof=1) / np.sqrt(len(values))
-    return values.mean() - half, values.mean() + half
+    n, low, high = len(differences), np.nan, np.nan
+    if n > 1:
+        mean, half = differences.mean(), _t_quantile(0.975, n) * differences.std(ddof=1) / np.sqrt(n)
+        low, high = mean - half, mean + half
+    note = "" if n > 1 else f"{n} shared seed(s): the test says nothing about other training runs"
+    return {"n_seeds": n or per_seed[strategy].size, "seed_low": low, "seed_high": high, "note": note}
 
 
 def group_counts(first: pd.Index, second: pd.Index, resamples: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -10,7 +10,7 @@ from ..experiment.evaluation import UNTRAINED
 from ..rank.bias import not_computed
 from ..rank.significance import LEVEL, clear_direction
 from ..tasks.retrieval_task import RetrievalTask
-from .style import SHORT_SETTINGS, Nothing, in_order
+from .style import SHORT_SETTINGS, Nothing, in_order, in_settings
 from .tables import CENTRED, LOWER_IS_BETTER, METHODS, column_names, falling, fitted_on_pool, macro, of_encoders, trained
 
 HYBRID = "hybrid"
@@ -34,11 +34,8 @@ def on_scores(scores: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
     sentences = []
     for (task, base), rows in trained(macro(scores)).groupby(["task", "base"], sort=False):
         means = rows.groupby(["setting", "strategy"])["value"].mean()
-        parts = [
-            f"{short} {means[setting].idxmax()} ({means[setting].max():.3f})"
-            for setting, short in SHORT_SETTINGS.items()
-            if setting in means
-        ]
+        highest = {setting: means[setting] for setting in in_settings(rows["setting"])}
+        parts = [f"{SHORT_SETTINGS[setting]} {found.idxmax()} ({found.max():.3f})" for setting, found in highest.items()]
         sentences.append(f"{task}, from {base}: highest mAP: {', '.join(parts)}." + _on_tests(tests, task, base))
     return sentences
 

@@ -22,8 +22,8 @@ from ..provenance import reads
 from .style import SHORT_SETTINGS
 
 KEYS = ["task", "setting", "metric", "query_language", "strategy"]
-COLUMNS = ["task", "model", "base", "strategy", "setting", "metric", "query_language", "published", "ours"]
-COLUMNS += ["seeds", "spread", "tolerance", "verdict"]
+AVERAGED = ["task", "model", "base", "strategy", "setting", "metric"]
+COLUMNS = [*AVERAGED, "query_language", "published", "ours", "seeds", "spread", "tolerance", "verdict"]
 TOLERANCE = 0.01  # of mAP, recall and nDCG: absolute, for the average over languages
 TOLERANCE_OF_RANKS = 0.05  # of the rank distance: relative
 ONE_LANGUAGE = 2  # a single language may be off by as many tolerances
@@ -50,9 +50,8 @@ def check(scores: pd.DataFrame, bias: pd.DataFrame, models: dict[str, str] | Non
     others = beside_references(scores) if published is None else pd.DataFrame()
     if by_seed.empty and others.empty:
         raise InputError(_nothing_shared(scores, theirs, models))
-    groups = ["task", "model", "base", "strategy", "setting", "metric"]
-    macro = by_seed.groupby([*groups, "seed"], sort=False)[["ours", "published"]].mean().reset_index().assign(query_language="macro")
-    rows = pd.concat([macro, by_seed]).groupby([*groups, "query_language"], sort=False)
+    macro = by_seed.groupby([*AVERAGED, "seed"], sort=False)[["ours", "published"]].mean().reset_index().assign(query_language="macro")
+    rows = pd.concat([macro, by_seed]).groupby([*AVERAGED, "query_language"], sort=False)
     table = rows.agg(published=("published", "mean"), ours=("ours", "mean"), seeds=("seed", "nunique"), sd=("ours", "std")).reset_index()
     return judged(pd.concat([part for part in (table, others) if len(part)], ignore_index=True))[COLUMNS]
 
@@ -121,12 +120,11 @@ def read_published(path: Path) -> pd.DataFrame:
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Averages over languages with their verdicts, and how many single languages are OK, near and off."""
-    keys = ["task", "model", "base", "strategy", "setting", "metric"]
     macro, single = (table[(table["query_language"] == "macro") == side] for side in (True, False))
-    counts = single.groupby(keys, sort=False)["verdict"].value_counts().unstack(fill_value=0).reindex(columns=VERDICTS, fill_value=0)
+    counts = single.groupby(AVERAGED, sort=False)["verdict"].value_counts().unstack(fill_value=0).reindex(columns=VERDICTS, fill_value=0)
     counts = counts.rename(columns={verdict: f"languages {verdict}" for verdict in VERDICTS}).reset_index()
-    rows = macro.drop(columns="query_language").merge(counts, on=keys, how="left")
-    return rows.fillna(dict.fromkeys(counts.columns.difference(keys), 0)).astype(dict.fromkeys(counts.columns.difference(keys), int))
+    rows, of_verdicts = macro.drop(columns="query_language").merge(counts, on=AVERAGED, how="left"), counts.columns.difference(AVERAGED)
+    return rows.fillna(dict.fromkeys(of_verdicts, 0)).astype(dict.fromkeys(of_verdicts, int))
 
 
 def report(table: pd.DataFrame) -> str:

@@ -20,6 +20,7 @@ from .style import (
     handle,
     heats,
     in_order,
+    in_settings,
     label,
     legend_below,
     make_room_for_titles,
@@ -85,11 +86,6 @@ def _paper_handles(tasks) -> list:
     return [handle(f"paper: {model}", colour=None, **look) for model, look in PAPER_LOOKS.items() if there]
 
 
-def _settings(there) -> list[str]:
-    """Of the settings those that a pool has: one of a single language has no cross-lingual one."""
-    return [setting for setting in SHORT_SETTINGS if setting in there]
-
-
 def _lines(ax, values: pd.Series) -> None:
     for (name, style), (i, setting) in product(LINES.items(), enumerate(SHORT_SETTINGS)):
         value = values.get((name, setting), float("nan"))
@@ -105,7 +101,7 @@ def differences(tests: pd.DataFrame):
         raise Nothing
     measure, there = rows["measure"].iloc[0], dict.fromkeys(rows["setting"])
     rows, less = rows[rows["measure"] == measure], measure in LOWER_IS_BETTER
-    cases, settings = list(dict.fromkeys(zip(rows["task"], rows["base"], strict=True))), _settings(there) or [*there]
+    cases, settings = list(dict.fromkeys(zip(rows["task"], rows["base"], strict=True))), in_settings(there) or [*there]
     names = in_order(rows["strategy"])
     figure, drawn = panels(cases, settings, height=0.19 * len(names) + 0.5, sharey=True, sharex="row")
     for ax, (task, base), setting in drawn:
@@ -138,7 +134,7 @@ def languages(table: pd.DataFrame):
     task, table = table["task"].iloc[0], trained(table.query("query_language != 'macro' and metric == 'mAP'"))
     means = table[table["task"] == task].groupby(["base", "setting", "strategy", "query_language"])["value"].mean()
     codes = sorted(means.index.unique("query_language"))
-    grid = sorted(table["base"].unique()), _settings(means.index.unique("setting"))
+    grid = sorted(table["base"].unique()), in_settings(means.index.unique("setting"))
     figure, drawn = panels(*grid, most=max(1, CODES // len(codes)), height=2.0, sharey=True)
     for ax, base, setting in drawn:
         for strategy in in_order(means[base, setting].index.unique("strategy")):
@@ -229,9 +225,8 @@ def debiasing(table: pd.DataFrame):
     keys = ["base", "setting", "strategy", "seed"]
     wide = table.pivot_table(index=keys, columns="method", values="value")
     changed, names = wide.sub(wide["none"], axis=0), in_order(table["strategy"])
-    figure, drawn = panels(
-        sorted(table["base"].unique()), _settings(set(table["setting"])), height=0.27 * len(names) + 0.8, sharex=True, sharey=True
-    )
+    grid = sorted(table["base"].unique()), in_settings(table["setting"])
+    figure, drawn = panels(*grid, height=0.27 * len(names) + 0.8, sharex=True, sharey=True)
     for ax, base, setting in drawn:
         name_strategies(ax, names)
         for i, name in enumerate(names):

@@ -251,6 +251,12 @@ def legend_below(figure, entries: Iterable = (), **options) -> None:
     figure.legend(handles=entries, loc="outside lower center", ncols=math.ceil(len(entries) / lines), frameon=False, **options)
 
 
+def in_settings(there: Iterable[str]) -> list[str]:
+    """The settings that a pool has, in the figures' order: one of a single language has no cross-lingual one."""
+    present = set(there)
+    return [setting for setting in SHORT_SETTINGS if setting in present]
+
+
 def in_order(strategies) -> list[str]:
     """The strategies that occur, in the figures' order."""
     present = set(strategies)

@@ -183,7 +183,11 @@ def compare_runs(run: Run, other: str = "", measure: str = "AP") -> pd.DataFrame
     ours, theirs = evaluate(run), evaluate(there)
     both = set(ours.folders.values()) & set(theirs.folders.values())
     ours, theirs = _questions_of(ours, both), _questions_of(theirs, both)
-    tables = [_tests_against(name, ours, theirs, there.name, measure, run.profile.resamples) for name in ours["strategy"].unique()]
+    tables = []
+    for name in ours["strategy"].unique():
+        baseline = f"{name} of {there.name}"
+        rows = [ours[ours["strategy"] == name], theirs[theirs["strategy"] == name].assign(strategy=baseline)]
+        tables.append(test_table(pd.concat(rows), measure, run.profile.resamples, baseline))
     table = stack(tables, TEST_COLUMNS)
     return table.assign(p_holm=table.groupby(["task", "base", "setting"])["p"].transform(lambda p: holm(p.to_numpy(float))))
 
@@ -192,13 +196,6 @@ def _questions_of(evaluations: Evaluations, without: set) -> pd.DataFrame:
     """A value per question of all but some evaluations."""
     kept = {key: folder for key, folder in evaluations.folders.items() if folder not in without}
     return Evaluations(kept).table("questions") if kept else pd.DataFrame(columns=["strategy"])
-
-
-def _tests_against(strategy: str, ours: pd.DataFrame, theirs: pd.DataFrame, run: str, measure: str, resamples: int) -> pd.DataFrame:
-    """No rows where the other run has no such strategy."""
-    baseline = f"{strategy} of {run}"
-    rows = [ours[ours["strategy"] == strategy], theirs[theirs["strategy"] == strategy].assign(strategy=baseline)]
-    return test_table(pd.concat(rows), measure, resamples, baseline)
 
 
 def at_every_seed(values: pd.DataFrame) -> pd.DataFrame:

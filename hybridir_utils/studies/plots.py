@@ -26,6 +26,7 @@ from ..results.style import (
     handle,
     heats,
     in_order,
+    in_settings,
     label,
     leave_room,
     legend_below,
@@ -58,7 +59,7 @@ LABEL_WIDTH = 66  # characters of a line of a claim's statement
 def curves(table: pd.DataFrame):
     """Each measure against α: line for the mean over seeds, band for their range; schedules stand to the right of the line (mixing)."""
     rows = list(dict.fromkeys(zip(table["task"], table["metric"].where(table["metric"] == KEPT, "mAP"), strict=True)))
-    columns = [(setting, short) for setting, short in SHORT_SETTINGS.items() if setting in set(table["setting"])]
+    columns = [(setting, SHORT_SETTINGS[setting]) for setting in in_settings(table["setting"])]
     columns += [(DISTANCE, "")] if (table["metric"] == DISTANCE).any() else []
     figure, axes = new_figure(len(rows), len(columns), height=1.9, sharex=True)
     for line, (task, metric) in zip(axes, rows, strict=True):
@@ -261,9 +262,7 @@ def methods(table: pd.DataFrame):
     """mAP of every method in each setting: a dot a seed, a bar for the mean, lines for what was not trained (many_scores)."""
     table = macro(table)
     names = [name for name in in_order(table["strategy"]) if name not in LINES]
-    figure, drawn = panels(
-        [""], [setting for setting in SHORT_SETTINGS if setting in set(table["setting"])], height=0.22 * len(names) + 1, sharey=True
-    )
+    figure, drawn = panels([""], in_settings(table["setting"]), height=0.22 * len(names) + 1, sharey=True)
     for ax, _, setting in drawn:
         rows = table[table["setting"] == setting]
         name_strategies(ax, names)

@@ -12,7 +12,7 @@ from ..rank.metrics import MEAN_NAMES
 from ..rank.resampling import KEPT_COLUMNS, retention
 from ..rank.significance import clear_direction, seed_interval
 from ..results.findings import AHEAD, BEHIND, HYBRID, UNCLEAR, grouped
-from ..results.style import SHORT_SETTINGS, in_order
+from ..results.style import SHORT_SETTINGS, in_order, in_settings
 from ..results.tables import TEST_COLUMNS, ordered, stack, test_table, trained
 from ..tasks.retrieval_task import RetrievalTask
 
@@ -201,13 +201,12 @@ def on_share(kept: pd.DataFrame) -> list[str]:
     """S0 in one sentence: the share of accuracy that hybrid keeps, over shifted tasks and bases; and which tasks are easier anyway."""
     own = kept[kept["strategy"] == HYBRID].dropna(subset=["kept"])
     shares = own.groupby("setting")["kept"].agg(["min", "max"])
-    told = [f"{_span(*shares.loc[setting])} of its {short} mAP" for setting, short in SHORT_SETTINGS.items() if setting in shares.index]
+    told = []
+    for setting in in_settings(shares.index):
+        ends = dict.fromkeys(map("{:.0%}".format, shares.loc[setting]))
+        told.append(f"{' to '.join(ends)} of its {SHORT_SETTINGS[setting]} mAP")
     where = f"{', '.join(own['task'].unique())}; from {', '.join(own['base'].unique())}"
     return [f"Under domain shift ({where}) hybrid keeps {', '.join(told)}.", *_easier(kept)] if told else []
-
-
-def _span(low: float, high: float) -> str:
-    return f"{low:.0%}" if f"{low:.0%}" == f"{high:.0%}" else f"{low:.0%} to {high:.0%}"
 
 
 def _kept(short: str, rows: pd.DataFrame) -> str:

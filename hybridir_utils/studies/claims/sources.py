@@ -180,14 +180,10 @@ def language_tests(questions: pd.DataFrame, tasks: Iterable[str], resamples: int
         if len(line) and hybrid["group"].nunique() > 1:
             task, setting, language = place
             about = {"task": task, "base": base, "setting": setting, "measure": "AP", "query_language": language}
-            parts.append(compare(_against_lines(hybrid, line), "hybrid", resamples).assign(**about))
+            repeated = line.drop(columns="seed").merge(hybrid[["seed"]].drop_duplicates(), how="cross")
+            both = pd.concat([hybrid, repeated])[["strategy", "seed", "group", "AP"]].rename(columns={"AP": "value"})
+            parts.append(compare(both, "hybrid", resamples).assign(**about))
     return stack(parts, LANGUAGE_COLUMNS)
-
-
-def _against_lines(hybrid: pd.DataFrame, line: pd.DataFrame) -> pd.DataFrame:
-    """Rows for `compare`, the line's repeated for each of hybrid's seeds."""
-    repeated = line.drop(columns="seed").merge(hybrid[["seed"]].drop_duplicates(), how="cross")
-    return pd.concat([hybrid, repeated])[["strategy", "seed", "group", "AP"]].rename(columns={"AP": "value"})
 
 
 def below_hybrid(tests: pd.DataFrame) -> pd.DataFrame:
