@@ -153,15 +153,11 @@ def translation_ranks(vectors: np.ndarray, groups: Sequence, languages: Sequence
         own = theirs.get_indexer(frame["group"].iloc[rows[language]])
         asked = np.flatnonzero(own >= 0)
         if len(asked):
-            rank = _ranks(vectors[rows[language][asked]], vectors[rows[other]], own[asked])
+            scores = dot_scores(vectors[rows[language][asked]], vectors[rows[other]])(0, len(asked))
+            rank = (scores >= scores[np.arange(len(asked)), own[asked]][:, None]).sum(axis=1)
             about = {"group": theirs[own[asked]], "query_language": language, "candidate_language": other}
             tables.append(pd.DataFrame({**about, "rank": rank}))
     return pd.concat(tables, ignore_index=True)[RANK_COLUMNS]
-
-
-def _ranks(questions: np.ndarray, pool: np.ndarray, own: np.ndarray) -> np.ndarray:
-    scores = dot_scores(questions, pool)(0, len(questions))
-    return (scores >= scores[np.arange(len(own)), own][:, None]).sum(axis=1)
 
 
 def pair_recall(ranks: pd.DataFrame) -> pd.DataFrame:

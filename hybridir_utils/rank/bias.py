@@ -62,13 +62,13 @@ def bias_scores(ranks: Ranks, task: RetrievalTask, cutoffs: Sequence[int] = (10,
     values += _same_language(ranks, task, cutoffs)
     for k in cutoffs:
         values += [(f"MRC@{k}", _agreement(ranks, task, k)), (f"PEER@{k}", _parity(pairs, task, k))]
-    return _with_macro({measure: by_language for measure, by_language in values if len(by_language)}, task)
+    return _with_macro(values, task)
 
 
 def main_scores(ranks: Ranks, task: RetrievalTask) -> pd.DataFrame:
     """The macro averages of MAIN_MEASURES alone, as `bias_scores` has them: what many rankings of one task are compared by."""
     values = [*_spread(rank_distances(ranks, task)), *_preferred_language(_relevant(ranks, task)), *_same_language(ranks, task, [10])]
-    table = _with_macro({measure: by_language for measure, by_language in values if len(by_language)}, task)
+    table = _with_macro(values, task)
     return table[(table["query_language"] == "macro") & table["measure"].isin(MAIN_MEASURES)]
 
 
@@ -113,18 +113,13 @@ def not_computed(task: RetrievalTask) -> dict[str, str]:
 
 def _relevant(ranks: Ranks, task: RetrievalTask) -> pd.DataFrame:
     """One row per relevant pair: query, question and candidate language (codes), rank in the mixed pool."""
-    return pd.DataFrame(
-        {
-            "query": ranks.query,
-            "question": task.query_language[ranks.query],
-            "language": ranks.language,
-            "rank": ranks.mixed_places.best,
-        }
-    )
+    languages = {"question": task.query_language[ranks.query], "language": ranks.language}
+    return pd.DataFrame({"query": ranks.query, **languages, "rank": ranks.mixed_places.best})
 
 
-def _with_macro(measures: dict[str, pd.DataFrame], task: RetrievalTask) -> pd.DataFrame:
-    """COLUMNS of the measures from their `value` and `n` per question language code, each followed by its macro average."""
+def _with_macro(values: list[tuple[str, pd.DataFrame]], task: RetrievalTask) -> pd.DataFrame:
+    """COLUMNS of the measures that have some of `value` and `n` per question language code, each followed by its macro average."""
+    measures = {measure: by_language for measure, by_language in values if len(by_language)}
     rows = pd.concat(measures, names=["measure", "query_language"]).reset_index()
     rows["query_language"] = np.array(task.languages, dtype=object)[rows["query_language"]]
     of_measure = rows.groupby("measure", sort=False)["value"]

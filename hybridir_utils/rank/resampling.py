@@ -128,10 +128,8 @@ def best_level(
     drawn = _drawn_goals(cubes, resamples, rng)  # [resamples, levels]
     observed = _goal([(sums.sum(2).mean(1)[None], sizes.sum()[None, None]) for sums, sizes, _ in cubes])[0]
     sign = -1 if lower_is_better else 1
-    best, chosen = (
-        levels[_highest(sign * observed[None]).argmax()],
-        levels[(_highest(sign * drawn) * rng.random(drawn.shape)).argmax(axis=1)],
-    )
+    best = levels[_highest(sign * observed[None]).argmax()]
+    chosen = levels[(_highest(sign * drawn) * rng.random(drawn.shape)).argmax(axis=1)]
     low, high = np.quantile(chosen, [0.025, 0.975], method="inverted_cdf")
     wins = [float((chosen == level).mean()) for level in levels]
     groups = cubes[0][2] if in_domain is None else cubes[0][2].union(cubes[1][2])

@@ -121,11 +121,8 @@ def judged_measures(names: Sequence[str], relevant: pd.DataFrame, queries: Seque
     lists = lists[lists["doc_id"] >= 0].astype({"doc_id": str})
     values = ir_measures.iter_calc([ir_measures.parse_measure(name) for name in names], qrels, lists)
     table = pd.DataFrame([(value.query_id, str(value.measure), value.value) for value in values], columns=["query", "measure", "value"])
-    return (
-        table.pivot(index="query", columns="measure", values="value")
-        .reindex(index=list(queries), columns=list(names))
-        .reset_index(drop=True)
-    )
+    wide = table.pivot(index="query", columns="measure", values="value")
+    return wide.reindex(index=list(queries), columns=list(names)).reset_index(drop=True)
 
 
 def answered_measures(

@@ -58,11 +58,9 @@ def _text_table(cells: pd.DataFrame, marked: np.ndarray | None = None) -> str:
     styler = cells.style.set_uuid(fingerprint(cells.to_dict("list"))[:8]).set_table_styles(LOOK)
     for axis in (0, 1):
         styler = styler.format_index(escape="html", axis=axis)
-    return (
-        styler.apply(lambda _: np.where(marked, "background:#d9f0e3;color:#000", ""), axis=None).to_html()
-        if marked is not None
-        else styler.to_html()
-    )
+    if marked is not None:
+        styler = styler.apply(lambda _: np.where(marked, "background:#d9f0e3;color:#000", ""), axis=None)
+    return styler.to_html()
 
 
 def ranked_lists(evaluations: Evaluations, task: str, base: str, seed: int) -> dict[str, np.ndarray]:

@@ -34,12 +34,8 @@ def rejection_counts(rejections: pd.DataFrame) -> pd.DataFrame:
 
 def rejected_examples(rejections: pd.DataFrame, per_check: int = 2) -> pd.DataFrame:
     """A few rejections of every check, to read."""
-    return (
-        rejections.groupby("check")
-        .head(per_check)
-        .sort_values("check")[["check", "language", "field", "detail", "text"]]
-        .reset_index(drop=True)
-    )
+    few = rejections.groupby("check").head(per_check).sort_values("check")
+    return few[["check", "language", "field", "detail", "text"]].reset_index(drop=True)
 
 
 def leak_counts(leaks: pd.DataFrame, tasks) -> pd.DataFrame:

@@ -314,9 +314,7 @@ def difference_table(tests: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     keys = [name for name in (*KEYS, "baseline", "questions") if name in rows and (name == "strategy" or rows[name].nunique() > 1)]
     columns = rows["column"].unique()
     wide = [rows.pivot(index=keys, columns="column", values=values)[columns] for values in ("cell", "clear")]
-    order = (
-        pd.MultiIndex.from_frame(rows[keys].drop_duplicates()) if len(keys) > 1 else pd.Index(rows["strategy"].unique(), name="strategy")
-    )
+    order = rows[keys].drop_duplicates().set_index(keys).index
     cells, clear = (table.reindex(order).rename_axis(columns=None) for table in wide)
     return cells.fillna(""), clear.eq(True)
 
@@ -339,11 +337,8 @@ def paper_table(scores: pd.DataFrame, bias: pd.DataFrame) -> pd.DataFrame:
     ours = ours.reindex(columns=[*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "rank distance"])
     ours = ours.rename(index=PAPER_TASKS, level="task").reset_index().rename(columns={"base": "encoder"})
     ours["encoder"] = "ours, " + ours["encoder"]
-    return (
-        pd.concat([paper.reset_index(), ours], ignore_index=True)
-        .set_index(["task", "encoder", "strategy"])
-        .sort_index(level=0, sort_remaining=False)
-    )
+    both = pd.concat([paper.reset_index(), ours], ignore_index=True).set_index(["task", "encoder", "strategy"])
+    return both.sort_index(level=0, sort_remaining=False)
 
 
 def beside_paper(scores: pd.DataFrame, bias: pd.DataFrame) -> pd.DataFrame:

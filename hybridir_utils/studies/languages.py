@@ -19,7 +19,7 @@ from ..experiment.profile import make_profile
 from ..experiment.run import Run
 from ..provenance.artefacts import recipe_of
 from ..results.findings import HYBRID, grouped
-from ..results.style import SHORT_SETTINGS, in_order
+from ..results.style import SHORT_SETTINGS, in_order, in_settings
 from ..results.tables import macro, score_table, stack, trained
 from ..train.methods import METHODS, method_of
 
@@ -183,9 +183,8 @@ def on_highest(scores: pd.DataFrame) -> list[str]:
     """The best method of each setting beside hybrid, in one sentence."""
     means = trained(macro(scores)).groupby(["setting", "strategy"])["value"].mean().unstack("setting")
     told = [
-        f"{short} {means[setting].idxmax()} ({means[setting].max():.3f}{_hybrids(means[setting].dropna(), '; hybrid ')})"
-        for setting, short in SHORT_SETTINGS.items()
-        if setting in means
+        f"{SHORT_SETTINGS[setting]} {means[setting].idxmax()} ({means[setting].max():.3f}{_hybrids(means[setting].dropna(), '; hybrid ')})"
+        for setting in in_settings(means)
     ]
     return [f"Highest mAP: {', '.join(told)}."] if told else []
 
@@ -199,14 +198,12 @@ def on_methods(scores: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
     """The best method of each setting, and which methods hybrid is ahead of, behind, or level with (paired tests, Holm over methods)."""
     means = trained(macro(scores)).groupby(["setting", "strategy"])["value"].mean()
     sentences = []
-    for setting, short in SHORT_SETTINGS.items():
-        if setting in means.index:
-            best = means[setting].idxmax()
-            against = grouped(tests[tests["setting"] == setting])
-            sentences.append(
-                f"{short}: {best} is highest ({means[setting][best]:.3f}){_hybrids(means[setting], '; hybrid has ')}."
-                + (f" Hybrid is {against}." if against else "")
-            )
+    for setting in in_settings(means.index.unique("setting")):
+        best, against = means[setting].idxmax(), grouped(tests[tests["setting"] == setting])
+        sentences.append(
+            f"{SHORT_SETTINGS[setting]}: {best} is highest ({means[setting][best]:.3f}){_hybrids(means[setting], '; hybrid has ')}."
+            + (f" Hybrid is {against}." if against else "")
+        )
     return sentences
 
 

@@ -5,7 +5,6 @@ The reference is the grid's α nearest to the profile's; every other mix is test
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -320,7 +319,10 @@ def on_schedules(tests: pd.DataFrame, reference: float) -> list[str]:
     sentences, ahead = [], []
     for schedule in [name for name in SCHEDULES if name in set(tests["strategy"])]:
         rows = tests[tests["strategy"] == schedule]
-        found = {word: list(_by_task(rows, schedule, verdict_)) for word, verdict_ in (("better", BEHIND), ("worse", AHEAD))}
+        found = {}
+        for word, verdict_ in (("better", BEHIND), ("worse", AHEAD)):
+            places = {task: _clear(part, [schedule], (verdict_,)) for task, part in rows.groupby("task", sort=False)}
+            found[word] = [f"{task} {told}".replace(f" of {schedule}", "") for task, clear in places.items() for told in clear]
         ahead += [schedule] if found["better"] else []
         told = "".join(f" clearly {word}: {', '.join(places)};" for word, places in found.items() if places)
         level = len(rows) - sum(map(len, found.values()))
@@ -332,11 +334,6 @@ def on_schedules(tests: pd.DataFrame, reference: float) -> list[str]:
     some = f"Clearly better than the constant mix in some measure: {', '.join(ahead)}"
     beats = some if ahead else "No schedule beats the constant mix in any measure"
     return [*sentences, f"{beats} (paired tests, corrected over all mixes)."]
-
-
-def _by_task(rows: pd.DataFrame, schedule: str, verdict_: str) -> Iterator[str]:
-    for task, part in rows.groupby("task", sort=False):
-        yield from (f"{task} {told}".replace(f" of {schedule}", "") for told in _clear(part, [schedule], (verdict_,)))
 
 
 def on_kept(kept: pd.DataFrame, reference: float) -> list[str]:

@@ -273,15 +273,12 @@ def _hybrid_keeps(differences: pd.DataFrame) -> str:
     """More or less than each other strategy, where the interval over seeds says so; "" where there is no other, or no hybrid."""
     if differences["seed_low"].isna().any():
         return " (one seed: which strategy keeps more cannot be concluded)"
-    told = _grouped_by_seeds(differences) if len(differences) else ""
-    return f" (hybrid's share, by the interval over seeds: {told})" if told else ""
-
-
-def _grouped_by_seeds(differences: pd.DataFrame) -> str:
-    """`more than A, B, less than C`: hybrid's share against others', of `alignment_differences`."""
+    if differences.empty:
+        return ""
     direction = _direction(differences)
     found = {word: differences["strategy"][direction == sign] for word, sign in ((AHEAD, -1), (BEHIND, 1), (UNCLEAR, 0))}
-    return ", ".join(f"{MORE[word]} {', '.join(names)}" for word, names in found.items() if len(names))
+    told = ", ".join(f"{MORE[word]} {', '.join(names)}" for word, names in found.items() if len(names))
+    return f" (hybrid's share, by the interval over seeds: {told})"
 
 
 def _direction(differences: pd.DataFrame) -> np.ndarray:
