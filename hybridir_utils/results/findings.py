@@ -73,11 +73,10 @@ def on_highest(scores: pd.DataFrame) -> list[str]:
     """Which trained strategy has the highest mAP in each setting, and in how many test sets and bases."""
     means = trained(macro(scores)).groupby(["setting", "task", "base", "strategy"])["value"].mean()
     best = pd.DataFrame([*means.groupby(["setting", "task", "base"]).idxmax()], columns=means.index.names)
-    told = [
-        f"{short} {', '.join(f'{name} in {n}' for name, n in best.loc[best['setting'] == setting, 'strategy'].value_counts().items())}"
-        for setting, short in SHORT_SETTINGS.items()
-        if setting in set(best["setting"])
-    ]
+    told = []
+    for setting in in_settings(best["setting"]):
+        counts = best.loc[best["setting"] == setting, "strategy"].value_counts()
+        told.append(f"{SHORT_SETTINGS[setting]} {', '.join(f'{name} in {n}' for name, n in counts.items())}")
     return [f"Highest mAP in {_cases(len(best.drop_duplicates(['task', 'base'])))}: {'; '.join(told)}."] if told else []
 
 

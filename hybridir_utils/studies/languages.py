@@ -130,17 +130,10 @@ def language_list(profile, patterns: tuple[str, ...]) -> pd.DataFrame:
     profile: of the study's run. patterns: languages whose world facts are names in a pattern; other data are sentences.
     """
     of_pattern = set(patterns) if set(profile.pair_sets) == {"worldfacts"} else set()
-    rows = [
-        {
-            "language": code,
-            "family": family_of(code),
-            "script": script_of(code),
-            "training": UNSEEN if code in profile.unseen_languages else SEEN,
-            "texts": "names in a pattern" if code in of_pattern else "sentences",
-        }
-        for code in profile.languages
-    ]
-    return pd.DataFrame(rows)
+    codes = pd.Series(profile.languages, name="language")
+    training = codes.isin(profile.unseen_languages).map({True: UNSEEN, False: SEEN})
+    texts = codes.isin(of_pattern).map({True: "names in a pattern", False: "sentences"})
+    return codes.to_frame().assign(family=codes.map(family_of), script=codes.map(script_of), training=training, texts=texts)
 
 
 def counted(languages: pd.DataFrame, *columns: str) -> pd.DataFrame:

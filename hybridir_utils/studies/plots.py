@@ -187,6 +187,7 @@ def kept(table: pd.DataFrame):
         ax.grid(axis="x", visible=False)
     for ax, *_ in drawn:  # late, as panels of one row share what they all need
         from_zero(ax)
+        ax.set_ylim(bottom=min(0, table["kept_low"].min()))
     entries = {entry.get_label(): entry for ax, *_ in drawn for entry in ax.get_legend_handles_labels()[0]}
     legend_below(figure, [entries[name] for name in in_order(entries)])
     return figure

@@ -80,17 +80,11 @@ def code_switched(pairs, seed: int = 0):
     if not len(english):
         raise InputError(f"code-switching needs English pairs (language en); the pairs have {', '.join(languages)}.")
     rng, found = np.random.default_rng(seed), lexicon(tuple(languages))
-    rows = [
-        (
-            f"{row['id']}~{copy}",
-            row["passage_id"],
-            "en",
-            *(switch(row[part], found, rng) for part in ("question", "passage")),
-            row["source"],
-        )
-        for row in english
-        for copy in range(COPIES)
-    ]
+    rows = []
+    for row in english:
+        for copy in range(COPIES):
+            question, passage = (switch(row[part], found, rng) for part in ("question", "passage"))
+            rows.append((f"{row['id']}~{copy}", row["passage_id"], "en", question, passage, row["source"]))
     return pairs_from_rows(rows)
 
 

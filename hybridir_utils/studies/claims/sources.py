@@ -145,8 +145,7 @@ def about_sources(sources: list[Source]) -> pd.DataFrame:
         }
         for source in sources
     ]
-    columns = ["source", "machine", "seeds", "versions", "code", "command"]
-    return pd.DataFrame(rows, columns=columns).set_index("source")
+    return pd.DataFrame(rows).set_index("source")
 
 
 # Tests that notebooks 03 and 04 do not save
