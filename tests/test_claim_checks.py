@@ -13,7 +13,17 @@ from hybridir_utils.experiment.encoders import plans
 from hybridir_utils.experiment.preparation import PreparedPairs
 from hybridir_utils.experiment.run import open_run
 from hybridir_utils.studies.claims import facts
-from hybridir_utils.studies.claims.facts import ALL, CROSS, MIXTURE_COLUMNS, MONO, NEITHER, leak_recheck, leaks_left, mixture, task_counts
+from hybridir_utils.studies.claims.facts import (
+    ALL,
+    CROSS,
+    MIXTURE_COLUMNS,
+    MONO,
+    NEITHER,
+    leaks_left,
+    leaks_rechecked,
+    mixture,
+    task_counts,
+)
 from hybridir_utils.tasks.retrieval_task import task_from_pairs
 
 STEPS, SEEDS = 150, [1, 2]
@@ -101,9 +111,9 @@ def test_leaks_are_looked_for_again_in_what_is_trained_on_and_kept(run, tiny_pai
     assert leaks_left(run, clean).empty
     found = leaks_left(run, dirty)
     assert set(found[found["kind"] == "exact"]["pair"]) == {"i0", "i1"} and set(found["task"]) == {"pool"}
-    table = leak_recheck(found, found.iloc[:0], [task], len(tiny_pairs)).set_index("field")
+    table = leaks_rechecked(run, replace(dirty, leaks=found.iloc[:0])).set_index("field")
     assert table.loc["question", "exact"] == 8 and table.loc["question", "dropped"] == 0 and table.loc["question", "texts"] == 96
-    assert leak_recheck(found.iloc[:0], found, [task], 9).set_index("field").loc["question", "dropped"] >= 2
+    assert leaks_rechecked(run, replace(clean, leaks=found)).set_index("field").loc["question", "dropped"] >= 2
     monkeypatch.setattr(facts, "tested_texts", lambda run: pytest.fail("looked for twice"))
     pd.testing.assert_frame_equal(leaks_left(run, dirty), found)
     assert leaks_left(run, clean).empty

@@ -73,13 +73,8 @@ def heat_map(ranks: Ranks, task: RetrievalTask) -> pd.DataFrame:
     others_above = mixed.relevant_above - own.relevant_above
     nth_of_tie = own.hits - own.relevant_above
     rank = ranks.above_all - others_above + nth_of_tie
-    runs = pd.DataFrame(
-        {
-            "question language": task.query_language[ranks.query[own.start]],
-            "answer language": ranks.language[own.start],
-            "mAP": _run_mean(own, own.hits / rank),
-        }
-    )
+    languages = {"question language": task.query_language[ranks.query[own.start]], "answer language": ranks.language[own.start]}
+    runs = pd.DataFrame({**languages, "mAP": _run_mean(own, own.hits / rank)})
     cells = runs.pivot_table(index="question language", columns="answer language", values="mAP")
     return cells.rename(index=dict(enumerate(task.languages)), columns=dict(enumerate(task.languages)))
 

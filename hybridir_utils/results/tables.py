@@ -232,12 +232,10 @@ def with_alpha(table: pd.DataFrame, run: Run) -> pd.DataFrame:
 def bias_summary(bias: pd.DataFrame) -> pd.DataFrame:
     """Mean over seeds (± standard deviation) of MAIN_MEASURES."""
     rows = macro(bias, "")
-    cells = {
-        measure: rows[rows["measure"] == measure]
-        .groupby(KEYS, sort=False)["value"]
-        .agg(with_spread, digits=0 if measure in LOWER_IS_BETTER else 3)
-        for measure in MAIN_MEASURES
-    }
+    cells = {}
+    for measure in MAIN_MEASURES:
+        values = rows[rows["measure"] == measure].groupby(KEYS, sort=False)["value"]
+        cells[measure] = values.agg(with_spread, digits=0 if measure in LOWER_IS_BETTER else 3)
     return ordered(pd.DataFrame(cells), bias["task"])
 
 

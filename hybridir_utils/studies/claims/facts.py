@@ -33,12 +33,6 @@ MIXTURE_COLUMNS = ["share", "of", "planned", "realised", "count", "batches", "lo
 COUNT_COLUMNS = ["task", "language", "questions", "translated", "answered", "answered_elsewhere", "candidates"]
 
 
-def leak_recheck(left: pd.DataFrame, dropped: pd.DataFrame, tasks: list, texts: int) -> pd.DataFrame:
-    """Hits per task, field and kind in `left`, the parallel groups they are of, those `dropped` before, and the texts compared."""
-    before = leak_counts(dropped, tasks)["groups"]
-    return leak_counts(left, tasks).assign(dropped=before, texts=texts).reset_index()
-
-
 def batch_mix(source: Source) -> Verdict:
     """Claim 1."""
     table, alpha = source.tables["mixture"], source.parameters["alpha"]
@@ -234,8 +228,10 @@ def leaks_left(run: Run, prepared: PreparedPairs) -> pd.DataFrame:
 
 
 def leaks_rechecked(run: Run, prepared: PreparedPairs) -> pd.DataFrame:
-    """`leak_recheck` of the pairs that training reads."""
-    return leak_recheck(leaks_left(run, prepared), prepared.leaks, tested_texts(run), len(prepared.train))
+    """Hits per task, field and kind in `leaks_left`, the parallel groups they are of, those dropped before, and the texts compared."""
+    tasks, texts = tested_texts(run), len(prepared.train)
+    before = leak_counts(prepared.leaks, tasks)["groups"]
+    return leak_counts(leaks_left(run, prepared), tasks).assign(dropped=before, texts=texts).reset_index()
 
 
 def task_counts(run: Run) -> pd.DataFrame:
