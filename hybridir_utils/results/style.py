@@ -64,8 +64,8 @@ class Nothing(Exception):
     """A run has nothing of what a figure shows, such as a setting that its pool lacks."""
 
 
-def new_figure(rows: int = 1, columns: int = 1, height: float = 2.4, width: float = WIDTH, **options):
-    """(figure, [rows, columns] array of axes); inches: height of one axes, width of the figure."""
+def new_figure(rows: int = 1, columns: int = 1, height: float = 2.4, **options):
+    """(figure, [rows, columns] array of axes); height: of one axes, in inches; options: of `Figure.subplots`."""
     import matplotlib
 
     matplotlib.use("agg", force=False)
@@ -73,7 +73,7 @@ def new_figure(rows: int = 1, columns: int = 1, height: float = 2.4, width: floa
     from matplotlib.figure import Figure
 
     sns.set_theme(context="paper", style="whitegrid", rc=LOOK)
-    figure = Figure(figsize=(width, height * rows), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(WIDTH, height * rows), dpi=DPI, layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 

@@ -174,7 +174,8 @@ def draw(table: pd.DataFrame, folder: Path) -> None:
     from hybridir_utils.results.style import new_figure, save_figure
 
     names = list(dict.fromkeys(table["axis"]))
-    figure, axes = new_figure(2, len(names), width=2.9 * len(names), height=2.5)
+    figure, axes = new_figure(2, len(names), height=2.5)
+    figure.set_figwidth(2.9 * len(names))
     for column, name in enumerate(names):
         rows = table[table["axis"] == name]
         sizes = sorted(set(rows["size"]))
