@@ -26,10 +26,12 @@ EXTREMES = (
     "{task}, from {base}, seed {seed}: where {leader} gains most on {against}, and where it loses most. AP in the mixed pool · rank of \
 the first relevant candidate (– where the first ten have none)"
 )
-# Closed to the notebook and the notebook to it: JupyterLab's theme reaches its page as the frame's colour scheme, else the system's does.
+# Closed to the notebook and the notebook to it: the page is a light one, and turned dark as a whole where JupyterLab's theme is dark, or
+# outside of JupyterLab the system's. A frame in a process of its own does not learn the scheme of the page that it stands in.
 FRAME = (
-    "<style>body[data-jp-theme-light=true] .hybridir-questions { color-scheme: light } "
-    "body[data-jp-theme-light=false] .hybridir-questions { color-scheme: dark }</style>"
+    "<style>body[data-jp-theme-light=false] .hybridir-questions { filter: invert(0.93) hue-rotate(180deg) } "
+    "@media (prefers-color-scheme: dark) { body:not([data-jp-theme-light=true]) .hybridir-questions "
+    "{ filter: invert(0.93) hue-rotate(180deg) } }</style>"
     '<iframe title="Questions, and what each strategy finds" class="hybridir-questions" sandbox="allow-scripts" \
 style="width:100%;height:44rem;border:1px solid #888" srcdoc="{page}"></iframe>'
 )

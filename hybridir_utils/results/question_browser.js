@@ -52,12 +52,27 @@ function find(current) {
   hits = task.texts.flatMap((_, q) => ((!language || task.languages[q] === language) && task.plain[q].includes(wanted) ? [q] : []));
   const order = at("order").value;
   if (order !== "set") {
-    const [one, other] = [task.leader, at("against").value].map(name => shown.find(list => list.strategy === name).ap);
-    const gain = q => (one[q] === null || other[q] === null ? -Infinity : (one[q] - other[q]) * (order === "gain" ? 1 : -1));
-    hits.sort((a, b) => gain(b) - gain(a) || a - b);
+    const towards = q => (gain(q) === null ? -Infinity : gain(q) * (order === "gain" ? 1 : -1));
+    hits.sort((a, b) => towards(b) - towards(a) || a - b);
   }
   place = Math.max(0, hits.indexOf(current));
   show();
+}
+
+// of the leader's AP over that of the strategy it is held against, in thousandths; null where there is none
+function gain(q) {
+  const [one, other] = [task.leader, at("against").value].map(name => shown.find(list => list.strategy === name)?.ap[q] ?? null);
+  return one === null || other === null ? null : one - other;
+}
+
+// as in figures; where two are compared, these two first
+function ordered() {
+  const names = at("order").value === "set" ? [] : [at("against").value, task.leader];
+  return [...shown].sort((a, b) => names.indexOf(b.strategy) - names.indexOf(a.strategy));
+}
+
+function signed(thousandths) {
+  return `${thousandths < 0 ? "−" : "+"}${(Math.abs(thousandths) / 1000).toFixed(3)}`;
 }
 
 function step(by) {
@@ -73,8 +88,9 @@ function show() {
   at("next").disabled = place + 1 >= hits.length;
   at("question").textContent = hits.length ? task.texts[q] : "";
   at("question").lang = hits.length ? task.languages[q] : "en";
-  at("about").textContent = hits.length ? `${task.languages[q]} · relevant in the pool: ${task.answers[q]}` : "";
-  at("lists").replaceChildren(...(hits.length ? shown.map(list => column(list, q)) : []));
+  const gained = hits.length && gain(q) !== null ? ` · AP of ${task.leader} − ${at("against").value}: ${signed(gain(q))}` : "";
+  at("about").textContent = hits.length ? `${task.languages[q]} · relevant in the pool: ${task.answers[q]}${gained}` : "";
+  at("lists").replaceChildren(...(hits.length ? ordered().map(list => column(list, q)) : []));
 }
 
 function column(list, q) {
