@@ -138,7 +138,7 @@ def test_verdicts_follow_the_tests(means, options, verdict):
             assert re.search(rf"{re.escape(short)} {verdict} [^;]*{other} \(", sentence)
     best = max(means, key=means.get)
     if verdict != "not clearly different from":
-        assert f"highest mAP: Mo. {best}" in sentence or means["X-Y"] == means["X-X-mono"] == max(means.values())
+        assert f"highest mAP after training: Mo. {best}" in sentence or means["X-Y"] == means["X-X-mono"] == max(means.values())
     gain = means["hybrid"] - means["X-Y"]
     assert f" X-Y ({gain:+.3f})"[:-4] in sentence
 
@@ -190,12 +190,10 @@ def test_how_often_hybrid_is_ahead_is_counted_in_its_direction_measure_by_measur
     rows += [("t", "a", "multilingual", "rank_distance", name, gap) for name, gap in (("X-X-mono", 40.0), ("X-Y", -10.0), ("X-X", 99.0))]
     mono, distance = findings.against_main(clear_tests(*rows))
     assert mono == (
-        "Mo. mAP, mean difference in 3 cases (test set and base): hybrid is ahead of X-Y in 2 (+0.200), behind X-Y in 1 (-0.050)."
+        "Mo. mAP, 3 cases (a test set and a base each), with the mean difference: "
+        "hybrid is ahead of X-Y in 2 (+0.200), behind X-Y in 1 (-0.050)."
     )
-    assert distance == (
-        "Rank distance (less is better), mean difference in 1 case (test set and base): "
-        "hybrid is ahead of X-X-mono in 1 (-40 ranks), behind X-Y in 1 (+10 ranks)."
-    )
+    assert distance == "Rank distance (less is better): hybrid is ahead of X-X-mono (-40 ranks), behind X-Y (+10 ranks)."
 
 
 def test_a_sentence_of_one_base_takes_no_test_of_another():
@@ -472,7 +470,27 @@ def test_the_highest_strategy_is_counted_over_tasks_and_bases(made_up):
     (told,) = findings.on_highest(made_up["scores"])
     best = findings.trained(findings.macro(made_up["scores"])).groupby(["setting", "task", "base", "strategy"])["value"].mean()
     names = [key[-1] for key in best["monolingual"].groupby(["task", "base"]).idxmax()]
-    assert told.startswith(f"Highest mAP in {len(names)} cases (test set and base): Mo. ") and len(told) < HEADLINE
+    assert told.startswith(f"Highest mAP after training, {len(names)} cases (a test set and a base each): Mo. ") and len(told) < HEADLINE
     mono = told.partition("Mo. ")[2].partition(";")[0].split(", ")
     assert sorted(mono) == sorted(f"{name} in {names.count(name)}" for name in set(names))
     assert findings.on_highest(made_up["scores"].head(0)) == []
+
+
+def test_a_base_that_training_made_worse_is_told_beside_the_highest_strategy():
+    """hybrid was the best of what was trained, at less than the base had before."""
+    names = [("hybrid", 0.3, 0.6), ("X-Y", 0.2, 0.7), ("untrained", 0.5, 0.4)]
+    rows = [
+        (name, "aligned", setting, value)
+        for name, *pair in names
+        for setting, value in zip(("monolingual", "multilingual"), pair, strict=True)
+    ]
+    scores = pd.DataFrame(rows, columns=["strategy", "base", "setting", "value"]).assign(
+        task="t", seed=1, query_language="macro", metric="mAP", alpha=0.5
+    )
+    assert findings.on_highest(scores) == ["Highest mAP after training: Mo. hybrid, untrained above it; Mul. X-Y."]
+    both = pd.concat([scores, scores.assign(base="unaligned", value=scores["value"].where(scores["strategy"] != "untrained", 0.1))])
+    assert findings.on_highest(both) == [
+        "Highest mAP after training, 2 cases (a test set and a base each): Mo. hybrid in 2, untrained above it in 1; Mul. X-Y in 2."
+    ]
+    (sentence,) = findings.on_scores(scores, clear_tests())
+    assert sentence == "t, from aligned: highest mAP after training: Mo. hybrid (0.300; untrained 0.500), Mul. X-Y (0.700)."

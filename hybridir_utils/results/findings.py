@@ -30,14 +30,32 @@ PAPER_SHAPE = {  # direction of the paper's means (arXiv 2408.10536, tables 3-8)
 
 
 def on_scores(scores: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
-    """Best strategy per task, base and setting, with the paired test against hybrid."""
+    """Best trained strategy per task, base and setting, beside an untrained base that is better, with the paired test against hybrid."""
     sentences = []
     for (task, base), rows in trained(macro(scores)).groupby(["task", "base"], sort=False):
-        means = rows.groupby(["setting", "strategy"])["value"].mean()
-        highest = {setting: means[setting] for setting in in_settings(rows["setting"])}
-        parts = [f"{SHORT_SETTINGS[setting]} {found.idxmax()} ({found.max():.3f})" for setting, found in highest.items()]
-        sentences.append(f"{task}, from {base}: highest mAP: {', '.join(parts)}." + _on_tests(tests, task, base))
+        means, before = _means(rows), _untrained(scores)
+        highest = {setting: means[setting, task, base] for setting in in_settings(rows["setting"])}
+        parts = [
+            f"{SHORT_SETTINGS[setting]} {found.idxmax()} ({found.max():.3f}{_better(before.get((setting, task, base)), found.max())})"
+            for setting, found in highest.items()
+        ]
+        sentences.append(f"{task}, from {base}: highest mAP after training: {', '.join(parts)}." + _on_tests(tests, task, base))
     return sentences
+
+
+def _means(rows: pd.DataFrame) -> pd.Series:
+    return rows.groupby(["setting", "task", "base", "strategy"])["value"].mean()
+
+
+def _untrained(scores: pd.DataFrame) -> dict[tuple[str, str, str], float]:
+    """(setting, task, base) -> mAP of the base before training, where it was measured."""
+    rows = macro(scores)
+    return _means(rows[rows["strategy"] == UNTRAINED]).droplevel("strategy").to_dict()
+
+
+def _better(before: float | None, best: float) -> str:
+    """That training lost what the base had; "" where it did not."""
+    return f"; untrained {before:.3f}" if before is not None and before > best else ""
 
 
 def _on_tests(tests: pd.DataFrame, task: str, base: str) -> str:
@@ -61,27 +79,33 @@ def against_main(tests: pd.DataFrame) -> list[str]:
         less, cases = goal in LOWER_IS_BETTER, len(part.drop_duplicates(["task", "base"]))
         form = "{:+z,.0f} ranks" if less else "{:+z.3f}"
         told = ", ".join(
-            f"{word} " + ", ".join(f"{name} in {n} ({form.format(-mean)})" for (_, name), n, mean in rows.itertuples())
+            f"{word} " + ", ".join(f"{name}{_in(n, cases)} ({form.format(-mean)})" for (_, name), n, mean in rows.itertuples())
             for word, rows in several.groupby("found", sort=False)
         )
-        about = f"{goal[:1].upper()}{goal[1:]}{' (less is better)' * less}, mean difference in {_cases(cases)}"
-        sentences.append(f"{about}: hybrid is {told}.")
+        about = f"{goal[:1].upper()}{goal[1:]}{' (less is better)' * less}{_cases(cases)}"
+        sentences.append(f"{about}{', with the mean difference' * (cases > 1)}: hybrid is {told}.")
     return sentences
 
 
 def on_highest(scores: pd.DataFrame) -> list[str]:
-    """Which trained strategy has the highest mAP in each setting, and in how many test sets and bases."""
-    means = trained(macro(scores)).groupby(["setting", "task", "base", "strategy"])["value"].mean()
-    best = pd.DataFrame([*means.groupby(["setting", "task", "base"]).idxmax()], columns=means.index.names)
-    told = []
-    for setting in in_settings(best["setting"]):
-        counts = best.loc[best["setting"] == setting, "strategy"].value_counts()
-        told.append(f"{SHORT_SETTINGS[setting]} {', '.join(f'{name} in {n}' for name, n in counts.items())}")
-    return [f"Highest mAP in {_cases(len(best.drop_duplicates(['task', 'base'])))}: {'; '.join(told)}."] if told else []
+    """Which trained strategy has the highest mAP in each setting, in how many test sets and bases, and in how many the base had more."""
+    means, before = _means(trained(macro(scores))), _untrained(scores)
+    best = means[means.groupby(["setting", "task", "base"]).idxmax()].reset_index("strategy")
+    cases, told = len(best.droplevel("setting").index.unique()), []
+    for setting in in_settings(best.index.unique("setting")):
+        found = best.loc[[setting]]
+        lost = sum(bool(_better(before.get(case), value)) for case, value in found["value"].items())
+        names = [*found["strategy"].value_counts().items(), *[("untrained above it", lost)] * bool(lost)]
+        told.append(f"{SHORT_SETTINGS[setting]} {', '.join(name + _in(n, cases) for name, n in names)}")
+    return [f"Highest mAP after training{_cases(cases)}: {'; '.join(told)}."] if told else []
 
 
 def _cases(number: int) -> str:
-    return f"{number} case{'s' * (number > 1)} (test set and base)"
+    return f", {number} cases (a test set and a base each)" if number > 1 else ""
+
+
+def _in(number: int, cases: int) -> str:
+    return f" in {number}" if cases > 1 else ""
 
 
 def on_not_computed(tasks: Mapping[str, RetrievalTask]) -> list[str]:
