@@ -12,6 +12,7 @@ from nbclient import NotebookClient
 
 START = "from hybridir_utils.suite import notebook\nrun = notebook.start(profile, alpha=alpha)"
 WRONG = "from hybridir_utils.base.errors import InputError\ndef read():\n    raise InputError('x.jsonl, line 3: no id')\nread()"
+AGAIN = "notebook.start(profile, alpha=1.5)"
 STOPPED = "from hybridir_utils.base.errors import Interrupted\nraise Interrupted('training stopped; 4 of 6 are done and kept')"
 
 
@@ -21,7 +22,7 @@ def shown(tmp_path_factory):
     folder = tmp_path_factory.mktemp("errors")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HYBRIDIR_OUTPUT", str(folder / "out"))
-        place = notebook(folder, "01_first", START, WRONG, "%tb", STOPPED, "raise KeyboardInterrupt", "1 / 0")
+        place = notebook(folder, "01_first", START, WRONG, "%tb", STOPPED, "raise KeyboardInterrupt", "1 / 0", AGAIN, "run.name")
         book = nbformat.read(place, as_version=4)
         del book.cells[2]  # which notes the call of a suite
         NotebookClient(book, allow_errors=True, timeout=120).execute()
@@ -50,6 +51,10 @@ def test_an_interrupt_says_what_is_kept_and_what_to_do(shown):
 
 def test_other_errors_keep_their_traceback(shown):
     assert "\n".join(shown["1 / 0"].traceback).count("\n") > 3
+
+
+def test_no_cell_goes_on_with_the_run_of_before_where_the_start_fails(shown):
+    assert "alpha = 1.5" in shown[AGAIN].evalue and shown["run.name"].ename == "NameError"
 
 
 def test_papermill_fails_with_the_same_line(tmp_path, monkeypatch):

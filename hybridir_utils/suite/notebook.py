@@ -42,6 +42,7 @@ def start(profile: str, **parameters) -> Run:
 
     _quiet()
     if shell := get_ipython():
+        shell.user_ns.pop("run", None)  # the one of before: where this start fails, the next cell would go on with it
         shell.set_custom_exc((HybridIRError, KeyboardInterrupt), _in_a_line)
         _say_what_is_empty(shell)
         _refuse_unknown(shell.user_ns.get("In", []), ["profile", *parameters])
