@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..base.files import fingerprint
 from ..base.mapped import codes
-from ..base.progress import is_interactive
+from ..base.progress import is_interactive, told_while
 from ..experiment.evaluation import REFERENCE, Evaluations
 from ..tasks.retrieval_task import RetrievalTask
 from .question_browser import compared, mixed_pool_ap, question_page, relevant_rows
@@ -109,9 +109,10 @@ def browse(evaluations: Evaluations, tasks: dict[str, RetrievalTask], questions:
     """
     from IPython.display import HTML, display
 
-    shown = gains_and_losses(evaluations, *next(iter(tasks.items())), questions)
-    if is_interactive():
-        shown += FRAME.replace("{page}", html.escape(question_page(evaluations, tasks, questions)))
+    with told_while("putting the questions together"):
+        shown = gains_and_losses(evaluations, *next(iter(tasks.items())), questions)
+        if is_interactive():
+            shown += FRAME.replace("{page}", html.escape(question_page(evaluations, tasks, questions)))
     display(HTML(shown))
 
 
