@@ -96,6 +96,12 @@ def test_texts_stand_on_the_left_numbers_on_the_right_and_long_texts_wrap():
     assert re.search(r"\.col2 \{ text-align: left; white-space: normal", html) and ".col0 {" not in html
 
 
+def test_lists_of_numbers_stand_on_the_left_and_intervals_on_the_right():
+    frame = pd.DataFrame({"levels": ["0", "0, 0.1, 0.25"], "kept": ["0.6 [0.5, 0.7]"] * 2, "many": ["1,190", "20,534"]}, index=["x", "y"])
+    html = re.sub(r"\s+", " ", show.table(frame).html)
+    assert re.search(r"\.col0 \{ text-align: left; \}", html) and ".col1 {" not in html and ".col2 {" not in html
+
+
 def test_differences_that_are_not_clear_are_grey_and_only_they():
     html = show.tests(made_tests(("a", "X-Y", 0.01), ("a", "X-X", 0.3))).html
     (grey,) = re.findall(r"<td class=\"[^\"]*unclear[^\"]*\"", html)

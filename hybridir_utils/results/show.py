@@ -19,7 +19,7 @@ GOALS = re.compile("mAP|R@|Recall@|nDCG@|kept|rank distance")  # columns of whic
 MOST_ROWS = 15  # of a table that lies open
 MOST_SENTENCES = 5  # that lie open
 NO_STAR = "\u2007\u2007"  # as wide, so that numbers stand below each other
-WORDS = re.compile(r"[^\W\d_]{2,} [^\W\d_]{2,}")  # of a text, which may begin with a number
+TEXT = re.compile(r"[^\W\d_]{2,} [^\W\d_]{2,}|^[^\s\[(]+, ")  # words, or a list, which may begin with a number
 LONG = 60  # characters from which on a column of texts may wrap
 STYLE = "hybridir"  # class of each table, by which the tests know them
 BESIDE = "display:inline-block;vertical-align:top;max-width:100%;overflow-x:auto;margin:0 2em 0.5em 0"
@@ -178,7 +178,7 @@ def _styled(frame: pd.DataFrame, best: bool, grey: np.ndarray | None) -> str:
 def _of_texts(cells: pd.DataFrame) -> Iterator[dict[str, str]]:
     """Styles of the columns that hold texts: on the left, and wrapped where they are long."""
     for place, (_, column) in enumerate(cells.items()):
-        if column.map(_number).isna().all() or column.str.contains(WORDS).any():
+        if column.map(_number).isna().all() or column.str.contains(TEXT).any():
             wrapped = ";white-space:normal;min-width:16em" if column.str.len().max() > LONG else ""
             yield {"selector": f".col{place}", "props": f"text-align:left{wrapped}"}
 
