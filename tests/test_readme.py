@@ -123,6 +123,18 @@ def test_the_two_commands_stand_on_the_first_screen():
     assert README.stat().st_size <= 8 * 1024
 
 
+def test_the_table_of_profiles_names_the_papers_tasks_that_each_evaluates_on():
+    import tomllib
+
+    from hybridir_utils.base.files import PROFILES
+
+    called = {"xquad-r": "XQuAD-R", "mlqa-r": "MLQA-R", "miracl": "MIRACL"}
+    for name, cells in re.findall(r"^\| \[(\w+)\]\(\w+\.toml\)(.*)$", (PROFILES / "README.md").read_text(encoding="utf-8"), flags=re.M):
+        evaluated = cells.split("|")[2].partition("clean of")[0]
+        tasks = tomllib.loads((PROFILES / f"{name}.toml").read_text(encoding="utf-8"))["tasks"]
+        assert {task for task, word in called.items() if word in evaluated} == called.keys() & tasks, name
+
+
 def test_counts_of_the_readme_are_the_corpus(real_data):
     from hybridir_utils.data.register import Request, read_task
     from hybridir_utils.data.worldfacts import facts, template_languages
