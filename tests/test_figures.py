@@ -424,6 +424,12 @@ def test_centring_stands_beside_the_papers_encoders_where_the_task_is_the_papers
     assert legends == [ours, ours | {"paper: XLM-R", "paper: LaBSE"}]
 
 
+def test_a_map_has_three_panels_a_row_at_most():
+    table = made_up_tables()["map"]
+    figure = plots.map(table)
+    assert table["strategy"].nunique() > 3 >= max(ax.get_subplotspec().get_gridspec().ncols for ax in figure.axes)
+
+
 @pytest.mark.parametrize("name", ["05_curves", "05_pareto"])
 def test_figures_of_mixes_use_the_colours_of_schedules_and_of_the_grids_ends(run, name):
     used = hex_colours((run.figures / f"{name}.svg").read_text(encoding="utf-8"))

@@ -202,7 +202,7 @@ def map(table: pd.DataFrame):
 
     table = table.dropna(subset=["x", "y"])
     bases, strategies, languages = sorted(table["base"].unique()), in_order(table["strategy"]), sorted(table["language"].unique())
-    figure, drawn = panels(bases, strategies, height=2.0)
+    figure, drawn = panels(bases, strategies, most=3, height=2.6)
     hues = (sns.husl_palette(len(languages), l=light) for light in (0.45, 0.75))  # neighbours differ in lightness, too
     palette = {language: (dark, light)[i % 2] for i, (language, dark, light) in enumerate(zip(languages, *hues, strict=True))}
     for ax, base, strategy in drawn:
