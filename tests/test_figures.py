@@ -27,6 +27,7 @@ from hybridir_utils.provenance.fingerprints import source_of
 from hybridir_utils.results import figures, plots, style
 from hybridir_utils.results.figures import FIGURES, draw, draw_all, read_result
 from hybridir_utils.results.style import COLOURS, in_order, new_figure, save_figure
+from hybridir_utils.results.tables import FITS, fitted
 from hybridir_utils.suite import notebook
 from hybridir_utils.suite.whence import embedded
 
@@ -420,8 +421,24 @@ def test_centring_stands_beside_the_papers_encoders_where_the_task_is_the_papers
     debiasing = made_up_tables()["debiasing"]
     own, papers = (plots.beside_a_mean(debiasing.assign(task=task)) for task in ("a task", "xquad-r"))
     legends = [{text.get_text() for text in figure.legends[0].get_texts()} for figure in (own, papers)]
-    ours = {"as it is", "each language's mean taken off", "a seed"}
+    means = {"each language's mean over the pool taken off", "mean over training passages (none in th) taken off"}
+    ours = means | {"as it is", "a seed"}
     assert legends == [ours, ours | {"paper: XLM-R", "paper: LaBSE"}]
+
+
+def test_what_training_free_methods_give_is_drawn_of_the_pool_and_of_other_text_each_panel_on_its_own_axis():
+    debiasing = made_up_tables()["debiasing"].query("method == 'none' or strategy == 'hybrid'")
+    debiasing.loc[debiasing["setting"] == "monolingual", "value"] *= 0.01
+    beside, changes = plots.beside_a_mean(debiasing), plots.debiasing(debiasing)
+    for figure, of_other in ((beside, "mean over training"), (changes, "open: fitted on training passages (none in th)")):
+        assert of_other in " ".join(text.get_text() for text in figure.legends[0].get_texts())
+        first, second = (ax.get_xlim() for ax in figure.axes[:2])
+        assert (first[1] - first[0]) < 0.2 * (second[1] - second[0])
+    drawn = {line.get_marker(): line for line in beside.axes[0].lines if line.get_color() == COLOURS["hybrid"]}
+    rows = debiasing.query("base == 'aligned' and strategy == 'hybrid' and setting == 'monolingual' and method in ('none', 'centring')")
+    means = fitted(rows, *FITS).groupby("fitted_on")["value"].mean()
+    assert {text: float(drawn[mark].get_xdata()[0]) for text, mark in plots.BESIDE.items()} == pytest.approx(means.to_dict())
+    assert "identified" in told_below(changes)
 
 
 def test_a_map_has_three_panels_a_row_at_most():

@@ -232,33 +232,61 @@ def test_debiasing_names_the_best_method():
     ]
     table = pd.DataFrame(rows, columns=["strategy", "method", "value"]).assign(base="b", task="t", metric="mAP", **GIVEN)
     (sentence,) = findings.on_debiasing(table)
-    assert "LIR moves X-X-mono from 0.200 to 0.400" in sentence and "give 0.600, and LSAR on top of them 0.700" in sentence
+    assert (
+        "LIR fitted on the pool moves X-X-mono from 0.200 to 0.400" in sentence and "give 0.600, and LSAR on top of them 0.700" in sentence
+    )
     assert findings.on_debiasing(table[table["strategy"] == "hybrid"]) == []
     (worse,) = findings.on_debiasing(table.assign(value=table["value"].where(table["method"] == "none", 0.1)))
-    assert "LIR moves X-X-mono from 0.200 to 0.100" in worse and "LSAR on top of them 0.100" in worse, "a method, though none is better"
-
-
-def test_what_batches_give_stands_beside_what_a_mean_gives():
-    values = {("untrained", "none"): 0.3, ("untrained", "centring"): 0.5, ("hybrid", "none"): 0.55, ("hybrid", "centring"): 0.56}
-    rows = [(*way, metric, value * scale) for way, value in values.items() for metric, scale in (("mAP", 1), ("rank distance", 1000))]
-    table = pd.DataFrame(rows, columns=["strategy", "method", "metric", "value"]).assign(base="b", task="t", **GIVEN)
-    table = pd.concat([table.assign(seed=seed) for seed in (1, 2)])
-    (sentence,) = findings.on_beside_a_mean(table)
-    assert "untrained 0.300 and 300; hybrid batches 0.550 and 550; a mean taken off" in sentence
-    assert "A mean alone gives 80% of the batches' gain in mAP; centring on top of the batches changes mAP by +0.010." in sentence
-    (short,) = findings.on_mean_alone(table)
-    assert short == (
-        "t, from b: hybrid batches move Mul. mAP from 0.300 to 0.550; a mean taken off each language, nothing trained, to 0.500 "
-        "(80% of that gain); both to 0.560."
+    assert "LIR fitted on the pool moves X-X-mono from 0.200 to 0.100" in worse and "LSAR on top of them 0.100" in worse, (
+        "a method, though none is better"
     )
-    alike = table.assign(value=table["value"].where(table["strategy"] != "hybrid", 0.3004))
-    assert "from 0.300 to 0.300;" in findings.on_mean_alone(alike)[0] and "gain" not in findings.on_mean_alone(alike)[0]
-    one = table[table["seed"] == 1]
-    assert all(said[0].startswith("t, from b, one seed") for said in (findings.on_mean_alone(one), findings.on_beside_a_mean(one)))
-    worse = table.assign(value=table["value"].where(table["strategy"] != "hybrid", 0.1))
-    assert "gain" not in findings.on_mean_alone(worse)[0]
-    assert "gain" not in findings.on_beside_a_mean(worse)[0]
+
+
+def beside(hybrid: float = 0.55, training: float = 0.4) -> pd.DataFrame:
+    """Untrained and hybrid as they are and with means taken off, of the pool, and of training passages without Thai."""
+    ways = [("none", "-", 0.3, hybrid), ("centring", "pool", 0.5, 0.56), ("centring", "training", training, 0.5)]
+    rows = [
+        (strategy, *way, metric, value * scale)
+        for *way, untrained, own in ways
+        for strategy, value in (("untrained", untrained), ("hybrid", own))
+        for metric, scale in (("mAP", 1), ("rank distance", 1000))
+    ]
+    table = pd.DataFrame(rows, columns=["strategy", "method", "fitted_on", "metric", "value"])
+    table = table.assign(base="b", task="t", **{**GIVEN, "fitted_on": table["fitted_on"]})
+    table["not_fitted"] = table["fitted_on"].map({"training": "th"}).fillna("")
+    return pd.concat([table.assign(seed=seed) for seed in (1, 2)])
+
+
+def test_what_batches_give_stands_beside_what_a_mean_of_the_pool_and_of_other_text_gives():
+    table = beside()
+    (sentence,) = findings.on_beside_a_mean(table)
+    assert sentence == (
+        "t, from b, Mul. mAP and rank distance: untrained 0.300 and 300; hybrid batches 0.550 and 550; a mean taken off each language, "
+        "nothing trained, fitted on the pool 0.500 and 500 (80% of the mAP gain), on training passages 0.400 and 400 (40% of the mAP gain)"
+        "; off hybrid's vectors, fitted on the pool 0.560 and 560 (mAP +0.010), on training passages 0.500 and 500 (mAP -0.050); "
+        "no training passages in th."
+    )
+    (alone,) = findings.on_beside_a_mean(table[table["fitted_on"] != "training"].assign(not_fitted=""))
+    assert "on the pool 0.500" in alone and "training" not in alone
+    assert findings.on_beside_a_mean(table[table["seed"] == 1])[0].startswith("t, from b, one seed")
+    for nothing in (0.3004, 0.1):
+        assert "gain" not in findings.on_beside_a_mean(beside(hybrid=nothing))[0]
     assert findings.on_beside_a_mean(table[table["strategy"] == "hybrid"]) == []
+
+
+def order_tests(minus_y: float, seed_high: float) -> pd.DataFrame:
+    """X-X-mono clearly below hybrid, X-Y by this beside it."""
+    rows = [("X-X-mono", -0.03, 0.001, -0.04, -0.01), ("X-Y", minus_y, 0.001, -0.03 if minus_y < 0 else -0.002, seed_high)]
+    table = pd.DataFrame(rows, columns=["strategy", "mean_difference", "p_holm", "seed_low", "seed_high"])
+    return table.assign(task="t", base="b", setting="multilingual", measure="AP")
+
+
+def test_the_papers_order_in_the_mixed_pool_is_told_by_the_decision_rule():
+    (undecided,) = findings.on_order(order_tests(0.015, 0.03))
+    assert undecided.endswith("here: t, from b: ahead of X-X-mono (+0.030), not clearly different from X-Y (-0.015).")
+    assert "hybrid ahead of both" in undecided and findings.PAPER_SHAPE["multilingual"] in undecided
+    (shown,) = findings.on_order(order_tests(-0.02, -0.01))
+    assert shown.endswith("t, from b: ahead of X-X-mono (+0.030), X-Y (+0.020).")
 
 
 @dataclass
@@ -291,7 +319,9 @@ def test_centred_encoders_are_tested_against_hybrid_as_it_is():
     assert ap["mean_difference"].to_dict() == {name: pytest.approx(value, abs=0.01) for name, value in expected.items()}
     assert (ap["n_seeds"] == 3).all() and ap["seed_low"].notna().all(), "the base without a seed stands beside each"
     (sentence,) = findings.on_mean_tested(found)
-    assert sentence.startswith("t, from aligned, Mul. mAP by paired tests: uncentred hybrid is ahead of centred X-X-mono (+0.0")
+    assert sentence.startswith(
+        "t, from aligned, Mul. mAP by paired tests, means fitted on the pool: uncentred hybrid is ahead of centred X-X-mono (+0.0"
+    )
     assert "a mean on top of hybrid adds to it (+0.0" in sentence
 
 
@@ -329,7 +359,7 @@ def test_a_run_that_centred_nothing_has_no_such_tests():
 
 def test_debiasing_tells_what_a_real_index_would_have(made_up):
     rows = made_up["debiasing"].query("setting == 'multilingual' and metric == 'mAP'")
-    expected = rows.query("base == 'aligned' and fitted_on == 'training'").groupby("strategy")["value"].mean()
+    expected = rows.query("base == 'aligned' and question_language == 'identified'").groupby("strategy")["value"].mean()
     sentence = findings.on_debiasing(made_up["debiasing"])[0]
     assert "means of training passages; of th, which that text lacks, the mean of all languages" in sentence
     assert f"98.0% right) gives X-X-mono {expected['X-X-mono']:.3f} and hybrid {expected['hybrid']:.3f}." in sentence
@@ -401,15 +431,16 @@ def test_comparators_stand_beside_the_encoder_as_it_is(made_up):
     debiasing = made_up["debiasing"]
     table = tables.debiasing_table(debiasing)
     shown = table.loc[(TASKS[0], "aligned", "hybrid")]
-    assert list(shown.index.get_level_values("method")) == ["none", "centring", "centring", "LIR", "LSAR", "SHIFT"]
+    assert list(shown.index.get_level_values("method")) == ["none", *["centring"] * 3, "LIR", "LSAR", "SHIFT"]
     assert list(table)[:4] == ["Mo. mAP", "Cr. mAP", "Mul. mAP", "Mul. R@10"] and "rank distance" in table
-    on_pool = tables.fitted_on_pool(debiasing)
+    on_pool = tables.fitted(debiasing, "pool")
     assert (
         set(on_pool["method"]) == set(tables.METHODS)
         and not on_pool.duplicated(["base", "strategy", "seed", "method", "setting", "metric"]).any()
     )
     further = debiasing.assign(task="further")
-    assert tables.fitted_on_pool(pd.concat([debiasing, further])).equals(on_pool), "the first task's"
+    assert tables.fitted(pd.concat([debiasing, further]), "pool").equals(on_pool), "the first task's"
+    assert tables.lacking(on_pool) == [] and tables.lacking(tables.fitted(debiasing, *tables.FITS)) == ["th"]
 
 
 def test_what_is_saved_of_the_scores_keeps_macro_averages_and_map_by_language(made_up):

@@ -56,10 +56,10 @@ def test_library_example_runs_as_printed(workplace, capsys):
 RESULTS = README.parent / "data" / "results" / "README.md"
 
 
-FILLED = {"scores", "claims", "mean-tested", "methods", "many-languages", "many-beside-a-mean"}
+FILLED = {"scores", "claims", "order", "mean-tested", "methods", "many-languages", "many-beside-a-mean"}
 
 
-@pytest.mark.parametrize(("page", "kinds"), [(README, {"scores", "beside-a-mean"}), (RESULTS, FILLED)], ids=["README", "results"])
+@pytest.mark.parametrize(("page", "kinds"), [(README, {"scores", "order", "beside-a-mean"}), (RESULTS, FILLED)], ids=["README", "results"])
 def test_numbers_of_the_pages_are_the_committed_results(page, kinds):
     from hybridir_utils.suite.reference import BLOCK, filled
 
@@ -67,7 +67,21 @@ def test_numbers_of_the_pages_are_the_committed_results(page, kinds):
     assert {what for _, _, what, *_ in BLOCK.findall(text)} == kinds
     assert filled(text, saved) == text
     other = filled(text, lambda run, table: saved(run, table).replace({"verdict": "supported"}, "not supported").assign(value=0.5))
-    assert "✓ supported" not in other and other.count("0.500 |") > 8
+    assert "✓ supported" not in other and other.count("0.500") > 8
+
+
+def test_a_block_names_references_where_it_asks_for_them_and_a_sentence_the_tasks_that_it_asks_for():
+    from hybridir_utils.suite.reference import filled
+
+    def block(what: str) -> str:
+        return filled(f"<!-- numbers: pretrained {what} -->\n<!-- end -->", saved)
+
+    one, both = (block(f"scores xquad-r me5-small-4bit{reference}") for reference in ("", " reference"))
+    assert "| strategy | Mo. mAP |" in one and "BM25" not in one
+    assert "| base | strategy | Mo. mAP |" in both and "| reference | BM25 |" in both
+    told, every = block("order xquad-r"), block("order")
+    assert "xquad-r, from" in told and "mlqa-r" not in told and "mlqa-r, from" in every
+    assert "xquad-r, from me5-small-4bit: ahead of X-X-mono (+0.026), not clearly different from X-Y (-0.015)" in told
 
 
 def saved(run: str, table: str):
@@ -109,6 +123,18 @@ def test_profiles_that_pages_notebooks_and_catalogues_name_exist():
             assert (PROFILES / f"{name}.toml").is_file(), f"{place.name}: --profile {name}"
 
 
+def test_the_table_of_profiles_names_the_papers_tasks_that_each_evaluates_on():
+    import tomllib
+
+    from hybridir_utils.base.files import PROFILES
+
+    called = {"xquad-r": "XQuAD-R", "mlqa-r": "MLQA-R", "miracl": "MIRACL"}
+    for name, cells in re.findall(r"^\| \[(\w+)\]\(\w+\.toml\)(.*)$", (PROFILES / "README.md").read_text(encoding="utf-8"), flags=re.M):
+        evaluated = cells.split("|")[2].partition("clean of")[0]
+        tasks = tomllib.loads((PROFILES / f"{name}.toml").read_text(encoding="utf-8"))["tasks"]
+        assert {task for task, word in called.items() if word in evaluated} == called.keys() & tasks, name
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
 def test_pages_name_only_files_that_exist(page):
     for link in re.findall(r"\]\(((?!http)[^)#]+)\)", page.read_text(encoding="utf-8")):
@@ -121,18 +147,6 @@ def test_the_two_commands_stand_on_the_first_screen():
         head
     )
     assert README.stat().st_size <= 8 * 1024
-
-
-def test_the_table_of_profiles_names_the_papers_tasks_that_each_evaluates_on():
-    import tomllib
-
-    from hybridir_utils.base.files import PROFILES
-
-    called = {"xquad-r": "XQuAD-R", "mlqa-r": "MLQA-R", "miracl": "MIRACL"}
-    for name, cells in re.findall(r"^\| \[(\w+)\]\(\w+\.toml\)(.*)$", (PROFILES / "README.md").read_text(encoding="utf-8"), flags=re.M):
-        evaluated = cells.split("|")[2].partition("clean of")[0]
-        tasks = tomllib.loads((PROFILES / f"{name}.toml").read_text(encoding="utf-8"))["tasks"]
-        assert {task for task, word in called.items() if word in evaluated} == called.keys() & tasks, name
 
 
 def test_counts_of_the_readme_are_the_corpus(real_data):

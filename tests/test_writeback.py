@@ -32,7 +32,7 @@ from hybridir_utils.suite.running import Step
 COMMITTED = sorted(path.parent.name for path in files.ROOT.glob("data/results/*/tables.json"))
 PAGE = """# Title
 
-<!-- numbers: sample scores worldfacts-test aligned -->
+<!-- numbers: sample scores worldfacts-test aligned reference -->
 old
 <!-- end -->
 

@@ -161,9 +161,10 @@ def pool_text(vectors: TaskVectors, task: RetrievalTask) -> FittingText:
 def comparators(vectors: TaskVectors, task: RetrievalTask, texts: Mapping[str, FittingText]) -> Iterator[tuple[dict, TaskVectors]]:
     """The task's vectors after every method: (about, vectors). texts: name -> what to fit on.
 
-    about: method; fitted_on, a name of `texts`; question_language: `given`, or `identified` (`identify_languages`; of centring alone);
-    NOT_USED where questions stay as they are; languages_right: share of the questions for which it is right; not_fitted: languages of
-    the task that the text lacks (`Debiaser.for_languages`).
+    about: method; fitted_on, a name of `texts`; question_language: `given`, or `identified` (`identify_languages`; of centring alone: each
+    takes a ranking more, and centring's mAP moved by less than .001 in every committed table); NOT_USED where questions stay as they are;
+    languages_right: share of the questions for which it is right; not_fitted: languages of the task that the text lacks
+    (`Debiaser.for_languages`).
     """
     passages, given = (frame["language"].to_numpy() for frame in (task.candidates, task.queries))
     for fitted_on, text in texts.items():

@@ -100,7 +100,8 @@ FIGURES = {
         FigureRecipe(
             "04_beside_a_mean",
             ("debiasing",),
-            "mAP and rank distance of every strategy, as it is and with each language's mean taken off; the paper's, where it has the set.",
+            "mAP and rank distance of every strategy, as it is and with each language's mean taken off, over the pool or over "
+            "training passages; the paper's, where it has the set.",
             "on_beside_a_mean",
         ),
         FigureRecipe(

@@ -11,17 +11,13 @@ from ..rank.bias import not_computed
 from ..rank.significance import LEVEL, clear_direction
 from ..tasks.retrieval_task import RetrievalTask
 from .style import SHORT_SETTINGS, Nothing, in_order, in_settings
-from .tables import CENTRED, LOWER_IS_BETTER, METHODS, column_names, falling, fitted_on_pool, macro, of_encoders, trained
+from .tables import CENTRED, FITS, LOWER_IS_BETTER, METHODS, column_names, falling, fitted, lacking, macro, of_encoders, trained
 
 HYBRID = "hybrid"
 MAIN_BASELINES = ("X-X-mono", "X-Y")
 AHEAD, BEHIND, UNCLEAR = "ahead of", "behind", "not clearly different from"
-WAYS = {  # to what stands in the mixed pool -> strategy and method
-    "untrained": (UNTRAINED, "none"),
-    "hybrid batches": (HYBRID, "none"),
-    "a mean taken off each language, nothing trained": (UNTRAINED, "centring"),
-    "both": (HYBRID, "centring"),
-}
+BEFORE, BATCHES, ALONE, BOTH = ((strategy, method) for method in ("none", "centring") for strategy in (UNTRAINED, HYBRID))
+FORMS = {"mAP": "{:.3f}", "rank distance": "{:,.0f}"}
 PAPER_SHAPE = {  # direction of the paper's means (arXiv 2408.10536, tables 3-8)
     "monolingual": "hybrid ≥ X-X-mono > X-Y",
     "cross-lingual": "hybrid ≥ X-Y > X-X-mono",
@@ -205,7 +201,7 @@ def on_debiasing(debiasing: pd.DataFrame) -> list[str]:
     gives it where no language of the pool's own text or of a question is given.
     """
     mixed = debiasing[(debiasing["metric"] == "mAP") & (debiasing["setting"] == "multilingual")]
-    rows = fitted_on_pool(mixed)
+    rows = fitted(mixed, "pool")
     sentences = []
     for base, part in rows.groupby("base"):
         means = part.groupby(["strategy", "method"])["value"].mean()
@@ -214,7 +210,7 @@ def on_debiasing(debiasing: pd.DataFrame) -> list[str]:
         mono, hybrid = means["X-X-mono"], means["hybrid"]
         best = mono.drop("none").idxmax()
         sentences.append(
-            f"From {base}, {METHODS[best]} moves X-X-mono from {mono['none']:.3f} to {mono[best]:.3f} Mul. mAP; "
+            f"From {base}, {METHODS[best]} fitted on the pool moves X-X-mono from {mono['none']:.3f} to {mono[best]:.3f} Mul. mAP; "
             f"hybrid batches without any method give {hybrid['none']:.3f}, "
             f"and {METHODS[hybrid.drop('none').idxmax()]} on top of them {hybrid.drop('none').max():.3f}."
             + _as_an_index(mixed.loc[(mixed["base"] == base) & (mixed["task"] == part["task"].iloc[0])])
@@ -223,26 +219,19 @@ def on_debiasing(debiasing: pd.DataFrame) -> list[str]:
 
 
 def on_beside_a_mean(debiasing: pd.DataFrame) -> list[str]:
-    """How much of what hybrid batches give in the mixed pool a mean vector taken off gives, and whether one adds to the other; by base."""
+    """How much of what hybrid batches give in the mixed pool a mean vector taken off gives, of the pool and of other text, and whether one
+    adds to the other; by base.
+    """
     sentences = []
-    for where, means in _ways(debiasing):
-        forms = {metric: form for metric, form in {"mAP": "{:.3f}", "rank distance": "{:,.0f}"}.items() if metric in means}
-        told = "; ".join(
-            f"{name} {' and '.join(form.format(means[metric][way]) for metric, form in forms.items())}" for name, way in WAYS.items()
-        )
-        sentences.append(f"{where}, Mul. {' and '.join(forms)}: {told}.{_share([means['mAP'][way] for way in WAYS.values()])}")
-    return sentences
-
-
-def on_mean_alone(debiasing: pd.DataFrame) -> list[str]:
-    """The same of mAP alone, in one short sentence a base."""
-    sentences = []
-    for where, means in _ways(debiasing):
-        before, batches, centred, both = maps = [means["mAP"][way] for way in WAYS.values()]
-        share = f" ({gained} of that gain)" if (gained := _gained(maps)) else ""
+    for where, fits, gap in _ways(debiasing):
+        own = fits["pool"]
+        alone = ", ".join(f"on {FITS[text]} {_told(means, ALONE)}{_gained(means['mAP'])}" for text, means in fits.items())
+        added = {text: means["mAP"][BOTH] - means["mAP"][BATCHES] for text, means in fits.items()}
+        both = ", ".join(f"on {FITS[text]} {_told(means, BOTH)} (mAP {added[text]:+z.3f})" for text, means in fits.items())
         sentences.append(
-            f"{where}: hybrid batches move Mul. mAP from {before:.3f} to {batches:.3f}; a mean taken off each language, nothing trained, "
-            f"to {centred:.3f}{share}; both to {both:.3f}."
+            f"{where}, Mul. {' and '.join(metric for metric in FORMS if metric in own)}: untrained {_told(own, BEFORE)}; "
+            f"hybrid batches {_told(own, BATCHES)}; a mean taken off each language, nothing trained, fitted {alone}; "
+            f"off hybrid's vectors, fitted {both}{gap}."
         )
     return sentences
 
@@ -256,7 +245,7 @@ def on_mean_tested(tests: pd.DataFrame) -> list[str]:
         others = rows[rows["strategy"].isin([CENTRED + name for name in (UNTRAINED, *MAIN_BASELINES)])]
         told = [f"uncentred hybrid is {against}"] if (against := grouped(others, _gain_within)) else []
         told += [_on_both(row) for row in rows[rows["strategy"] == CENTRED + HYBRID].itertuples()]
-        sentences.append(f"{task}, from {base}, Mul. mAP by paired tests: {'; '.join(told)}.")
+        sentences.append(f"{task}, from {base}, Mul. mAP by paired tests, means fitted on the pool: {'; '.join(told)}.")
     return sentences
 
 
@@ -270,28 +259,37 @@ def _on_both(row) -> str:
     return f"a mean on top of hybrid {word} ({row.mean_difference:+z.3f} [{row.low:+z.3f}, {row.high:+z.3f}])"
 
 
-def _ways(debiasing: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
-    """(task, base and whether of one seed, means by metric, strategy and method) of the bases that have all of WAYS in the mixed pool."""
-    rows = fitted_on_pool(debiasing[debiasing["setting"] == "multilingual"])
-    for base, part in rows.groupby("base"):
-        means = part.groupby(["metric", "strategy", "method"])["value"].mean()
-        if all(("mAP", *way) in means.index for way in WAYS.values()):
+def on_order(tests: pd.DataFrame) -> list[str]:
+    """Whether hybrid is ahead of both others in the mixed pool, as the paper claims, by paired tests; one sentence."""
+    mixed = tests[tests["setting"] == "multilingual"]
+    cases = mixed[["task", "base"]].drop_duplicates().itertuples(index=False, name=None)
+    told = [f"{task}, from {base}: {grouped(_against(mixed, task, base))}" for task, base in cases]
+    shape = f"The paper: hybrid ahead of both in Mul. (its means: {PAPER_SHAPE['multilingual']})"
+    return [f"{shape}. Paired tests of hybrid's mAP here: {'; '.join(told)}."]
+
+
+def _ways(debiasing: pd.DataFrame) -> Iterator[tuple[str, dict[str, pd.Series], str]]:
+    """(task, base and whether of one seed; text that means are of -> means by metric, strategy and method; languages that one lacks) of the
+    bases that have BEFORE, BATCHES, ALONE and BOTH in the mixed pool.
+    """
+    mixed = debiasing[debiasing["setting"] == "multilingual"]
+    for base, part in fitted(mixed, *FITS).groupby("base"):
+        fits = {text: fitted(part, text).groupby(["metric", "strategy", "method"])["value"].mean() for text in FITS}
+        fits = {text: means for text, means in fits.items() if all(("mAP", *way) in means for way in (BEFORE, BATCHES, ALONE, BOTH))}
+        if "pool" in fits:
             alone = ", one seed" if part.loc[part["strategy"] == HYBRID, "seed"].nunique() == 1 else ""
-            yield f"{part['task'].iloc[0]}, from {base}{alone}", means
+            gap = f"; no training passages in {', '.join(without)}" if (without := lacking(part)) else ""
+            yield f"{part['task'].iloc[0]}, from {base}{alone}", fits, gap
 
 
-def _share(maps: Sequence[float]) -> str:
-    """What centring gives the untrained encoder as a share of what hybrid batches give, where they give something; maps: mAP of WAYS."""
-    _, batches, _, both = maps
-    if not (share := _gained(maps)):
-        return ""
-    return f" A mean alone gives {share} of the batches' gain in mAP; centring on top of the batches changes mAP by {both - batches:+z.3f}."
+def _told(means: pd.Series, way: tuple[str, str]) -> str:
+    return " and ".join(form.format(means[metric][way]) for metric, form in FORMS.items() if metric in means)
 
 
-def _gained(maps: Sequence[float]) -> str:
+def _gained(maps: pd.Series) -> str:
     """What a mean alone gives of what the batches give; "" where they give nothing."""
-    before, batches, centred, _ = maps
-    return f"{(centred - before) / (batches - before):.0%}" if round(batches - before, 3) > 0 else ""
+    before, batches, alone = (maps[way] for way in (BEFORE, BATCHES, ALONE))
+    return f" ({(alone - before) / (batches - before):.0%} of the mAP gain)" if round(batches - before, 3) > 0 else ""
 
 
 def _as_an_index(debiasing: pd.DataFrame) -> str:
@@ -301,8 +299,7 @@ def _as_an_index(debiasing: pd.DataFrame) -> str:
         return ""
     means = rows.groupby("strategy")["value"].mean()
     values = " and ".join(f"{strategy} {means[strategy]:.3f}" for strategy in ("X-X-mono", HYBRID))
-    lacking = sorted(set(" ".join(rows["not_fitted"].fillna("")).split()))
-    others = f"; of {', '.join(lacking)}, which that text lacks, the mean of all languages" if lacking else ""
+    others = f"; of {', '.join(without)}, which that text lacks, the mean of all languages" if (without := lacking(rows)) else ""
     right = f"languages of questions identified, {rows['languages_right'].mean():.1%} right"
     return f" Centring as an index would do it (means of training passages{others}; {right}) gives {values}."
 

@@ -8,6 +8,7 @@ from itertools import product
 import pandas as pd
 
 from ..experiment.evaluation import REFERENCE, UNTRAINED
+from ..rank.debiasing import NOT_USED
 from .paper import in_our_names
 from .style import (
     BACKED,
@@ -29,7 +30,7 @@ from .style import (
     new_figure,
     panels,
 )
-from .tables import LOWER_IS_BETTER, METHODS, fitted_on_pool, macro, of_encoders, trained
+from .tables import COMPARATOR, FITS, IDENTIFIED, LOWER_IS_BETTER, METHODS, fitted, lacking, macro, of_encoders, trained
 
 LINES = {"BM25": "--", "random": ":"}
 MARKS = dict(zip(METHODS, "os^Dv", strict=True))
@@ -37,7 +38,7 @@ PAPER_LOOKS = {  # of the paper's encoders
     model: {"marker": marker, "ms": 4, "mew": 0.8, "mec": "black", "mfc": "white", "ls": ""}
     for model, marker in (("XLM-R", "D"), ("LaBSE", "^"))
 }
-BESIDE = ("none", "centring")
+BESIDE = {NOT_USED: "o", "pool": "s", "training": "X"}  # text whose means are taken off -> mark
 MEASURES = (*((setting, "mAP") for setting in SHORT_SETTINGS), ("multilingual", "rank distance"))
 STEPS = ("translated", "accepted", "without leaks", "enough for a batch", "for training")
 SPLITS = {"train": "training batches", "mono": "validation, within a language", "cross": "validation, across languages"}
@@ -47,7 +48,6 @@ VECTORS = {
     "language_identity": "accuracy of a linear language probe",
     "uniformity": "uniformity (lower is more uniform)",
 }
-BORDER = 0.06  # of an axis' data, beside them
 INTERVALS = {"over questions": 3.2, "over training seeds": 0.9}  # widths of the lines of 95 % intervals
 
 
@@ -218,25 +218,27 @@ def map(table: pd.DataFrame):
 
 
 def debiasing(table: pd.DataFrame):
-    """What each training-free method fitted on the pool changes in mAP, mean and range over seeds; at the right mAP of the encoder as it is
-    (debiasing; `none` is the encoder itself).
+    """What each training-free method changes in mAP, fitted on the pool and on training passages, mean and range over seeds; at the right
+    mAP of the encoder as it is (debiasing; `none` is the encoder itself).
     """
-    table = fitted_on_pool(table).query("metric == 'mAP'")
-    keys = ["base", "setting", "strategy", "seed"]
-    wide = table.pivot_table(index=keys, columns="method", values="value")
-    changed, names = wide.sub(wide["none"], axis=0), in_order(table["strategy"])
+    table = fitted(table, *FITS, identified=True).query("metric == 'mAP'")
+    wide = table.pivot_table(index=["base", "setting", "strategy", "seed"], columns=COMPARATOR, values="value")
+    plain = wide["none"].iloc[:, 0]
+    changed, names = wide.drop(columns="none").sub(plain, axis=0), in_order(table["strategy"])
     grid = sorted(table["base"].unique()), in_settings(table["setting"])
-    figure, drawn = panels(*grid, height=0.27 * len(names) + 0.8, sharex=True, sharey=True)
+    figure, drawn = panels(*grid, height=0.33 * len(names) + 0.8, sharey=True)
     for ax, base, setting in drawn:
         name_strategies(ax, names)
         for i, name in enumerate(names):
             if (base, setting, name) in changed.index:
-                _changes(ax, i, changed.loc[base, setting, name], COLOURS.get(name))
-                own = wide.loc[(base, setting, name), "none"].mean()
-                ax.text(1.02, i, f"{own:.3f}", fontsize=7, va="center", transform=ax.get_yaxis_transform())
+                _changes(ax, i, changed.loc[base, setting, name].dropna(axis=1, how="all"), COLOURS.get(name))
+                ax.text(1.02, i, f"{plain[base, setting, name].mean():.3f}", fontsize=7, va="center", transform=ax.get_yaxis_transform())
         ax.axvline(0, color="grey", lw=1)
+        ax.locator_params(axis="x", nbins=5)
         label(ax, "change of mAP", "", f"{setting}, from {base}")
-    marks = [handle(METHODS[name], marker, "grey") for name, marker in MARKS.items() if name in changed and name != "none"]
+    marks = [handle(METHODS[name], marker, "grey") for name, marker in MARKS.items() if name in changed]
+    marks += [handle(f"open: fitted on {text}", "s", "grey", mfc="white") for text in _other_text(table)]
+    marks += [handle("languages of questions identified", ".", "black", ms=2)] * (IDENTIFIED in set(table["question_language"]))
     seeds = table.groupby(["base", "strategy"])["seed"].nunique().max()
     spread = "lines: range over seeds" if seeds > 1 else "one seed"
     legend_below(figure, marks, title=f"{spread}; at the right: mAP of the encoder as it is")
@@ -245,41 +247,48 @@ def debiasing(table: pd.DataFrame):
 
 
 def _changes(ax, place: int, changed: pd.DataFrame, colour: str | None) -> None:
-    """The methods of one strategy below each other."""
-    methods = [name for name in MARKS if name in changed and name != "none"]
-    for j, method in enumerate(methods):
-        values, y = changed[method], place + 0.7 * ((j + 0.5) / len(methods) - 0.5)
+    """The methods of one strategy below each other, one fitted on other text than the pool open, at the same height."""
+    methods = [name for name in MARKS if name in changed]
+    for (method, text, languages), values in changed.items():
+        y = place + 0.7 * ((methods.index(method) + 0.5) / len(methods) - 0.5)
+        if languages == IDENTIFIED:
+            ax.plot(values.mean(), y, ".", ms=2, color="black", zorder=4)
+            continue
+        look = {"mec": "black", "mew": 0.4} if text == "pool" else {"mfc": "white", "mew": 0.8, "zorder": 3}
         ax.plot([values.min(), values.max()], [y, y], "-", color=colour, lw=1)
-        ax.plot(values.mean(), y, MARKS[method], ms=4, color=colour, mec="black", mew=0.4)
+        ax.plot(values.mean(), y, MARKS[method], ms=4, color=colour, **look)
+
+
+def _other_text(table: pd.DataFrame) -> list[str]:
+    """What text methods are fitted on beside the pool, with the languages that it lacks; nothing where they are fitted on none."""
+    without = f" (none in {', '.join(there)})" if (there := lacking(table)) else ""
+    return [f"{FITS['training']}{without}"] if "training" in set(table["fitted_on"]) else []
 
 
 def beside_a_mean(table: pd.DataFrame):
     """Mo., Cr., Mul. mAP and rank distance of every strategy, as it is and with each language's mean taken off its vectors; beside them the
-    paper's encoders, where it has the task (debiasing, centring fitted on the pool, languages of questions given).
+    paper's encoders, where it has the task (debiasing, centring fitted on the pool and on training passages, languages of questions given).
     """
-    table = fitted_on_pool(table)
-    table = table[table["method"].isin(BESIDE)]
+    table = fitted(table, *FITS)
+    table = table[table["method"].isin(["none", "centring"])]
     task, names = table["task"].iloc[0], [UNTRAINED, *in_order(set(table["strategy"]) - {UNTRAINED})]
     published = {metric: _published(metric) for metric in ("mAP", "rank distance")}
-    figure, drawn = panels(sorted(table["base"].unique()), MEASURES, height=0.34 * len(names) + 0.7, sharey=True)
+    figure, drawn = panels(sorted(table["base"].unique()), MEASURES, height=0.42 * len(names) + 0.7, sharey=True)
     for ax, base, (setting, metric) in drawn:
         rows = table[(table["base"] == base) & (table["setting"] == setting) & (table["metric"] == metric)]
         name_strategies(ax, names)
         ax.margins(x=0.1)
+        ax.locator_params(axis="x", nbins=6)
         for place, name in enumerate(names):
             _beside(ax, place, rows[rows["strategy"] == name], COLOURS.get(name))
             for model, look in PAPER_LOOKS.items():
-                ax.plot([published[metric].get((task, setting, name, model))], [place + 0.32], **look)
+                ax.plot([published[metric].get((task, setting, name, model))], [place + 0.29], **look)
         unit = "mAP" if metric == "mAP" else "ranks, less is better"
         label(ax, unit, f"from {base}", f"{SHORT_SETTINGS[setting]} mAP" if metric == "mAP" else metric)
-    maps = [ax for ax, _, (_, metric) in drawn if metric == "mAP"]
-    low, high = min(ax.dataLim.x0 for ax in maps), max(ax.dataLim.x1 for ax in maps)
-    border = BORDER * (high - low) or BORDER
-    for ax in maps:  # one scale: a hundredth is as wide in each setting
-        ax.set_xlim(low - border, high + border)
     marks = [
-        handle("as it is", "o", "grey"),
-        handle("each language's mean taken off", "s", "grey", mfc="white"),
+        handle("as it is", BESIDE[NOT_USED], "grey"),
+        handle(f"each language's mean over {FITS['pool']} taken off", BESIDE["pool"], "grey", mfc="white"),
+        *(handle(f"mean over {text} taken off", BESIDE["training"], "grey", mfc="white") for text in _other_text(table)),
         handle("a seed", ".", "black", ms=2),
     ]
     legend_below(figure, marks + _paper_handles([task]))
@@ -288,12 +297,11 @@ def beside_a_mean(table: pd.DataFrame):
 
 
 def _beside(ax, place: int, rows: pd.DataFrame, colour: str | None) -> None:
-    means = rows.groupby("method")["value"].mean().reindex(list(BESIDE))
-    spots = (place - 0.16, place + 0.08)
+    means, spots = rows.groupby("fitted_on")["value"].mean().reindex(list(BESIDE)), (place - 0.36, place - 0.14, place + 0.08)
     ax.plot(means, spots, "-", color=colour, lw=1)
-    for y, method, inside in zip(spots, BESIDE, (colour, "white"), strict=True):
-        seeds = rows.loc[rows["method"] == method, "value"]
-        ax.plot([means[method]], [y], MARKS[method], ms=5.5, color=colour, mfc=inside)
+    for y, (text, marker) in zip(spots, BESIDE.items(), strict=True):
+        seeds = rows.loc[rows["fitted_on"] == text, "value"]
+        ax.plot([means[text]], [y], marker, ms=5.5, color=colour, mfc=colour if text == NOT_USED else "white")
         ax.plot(seeds, [y] * len(seeds), ".", ms=2, color="black", zorder=3)
 
 

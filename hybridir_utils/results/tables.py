@@ -12,6 +12,7 @@ from ..data.batching import SCHEDULES
 from ..experiment.evaluation import NOT_TRAINED, REFERENCE, UNTRAINED, Evaluations, evaluate
 from ..experiment.run import Run, changes_of, named_run, own_run
 from ..rank.bias import MAIN_MEASURES
+from ..rank.debiasing import NOT_USED
 from ..rank.significance import TESTED, clear_direction, compare, holm
 from .paper import TASKS, beside_references, in_our_names, judged, main_task, paper_scores
 from .style import SHORT_SETTINGS, in_order
@@ -30,6 +31,8 @@ PAPER_TASKS = {"xquad-r": "XQuAD-R", "mlqa-r": "MLQA-R"}  # those of all three s
 # Methods that train nothing: as tables name them -> as the field writes them.
 METHODS = {"none": "none", "centring": "centring", "lir": "LIR", "lsar": "LSAR", "shift": "SHIFT"}
 COMPARATOR = ["method", "fitted_on", "question_language"]
+FITS = {"pool": "the pool", "training": "training passages"}  # fitted_on -> its words
+IDENTIFIED = "identified"  # question_language where none is given
 CENTRED = "centred "  # before the name of a strategy whose vectors have each language's mean, over the pool, taken off
 NOTHING, MISSING = "This run has nothing of this.", "–"  # in place of a table without rows, and of a cell without a value
 
@@ -131,12 +134,17 @@ def comparators(evaluations: Evaluations) -> pd.DataFrame:
     return evaluations.table("debiasing").reindex(columns=columns) if evaluations.has("debiasing") else pd.DataFrame(columns=columns)
 
 
-def fitted_on_pool(debiasing: pd.DataFrame) -> pd.DataFrame:
-    """The main task's rows (`main_task`) of the encoders as they are and of the methods fitted on its pool, languages given: one value a
-    method.
+def fitted(debiasing: pd.DataFrame, *texts: str, identified: bool = False) -> pd.DataFrame:
+    """The main task's rows (`main_task`) of the encoders as they are and of the methods fitted on each of some of FITS: one value a
+    text and method, languages of questions given; identified: also those where they are not.
     """
-    rows = debiasing[(debiasing["fitted_on"] != "training") & (debiasing["question_language"] != "identified")]
+    rows = debiasing[debiasing["fitted_on"].isin([NOT_USED, *texts]) & (identified | (debiasing["question_language"] != IDENTIFIED))]
     return rows[rows["task"] == main_task(rows["task"])] if len(rows) else rows
+
+
+def lacking(debiasing: pd.DataFrame) -> list[str]:
+    """The languages that the text lacks which these rows' methods were fitted on."""
+    return sorted(set(" ".join(debiasing["not_fitted"].fillna("")).split()))
 
 
 def test_table(questions: pd.DataFrame, value: str, resamples: int, baseline: str = "hybrid") -> pd.DataFrame:

@@ -16,12 +16,11 @@ import pandas as pd
 
 from ..base.errors import InputError
 from ..base.files import NOTEBOOKS, ROOT, file_fingerprint, fingerprint, replacing, write_text_atomically
-from ..experiment.evaluation import REFERENCE
 from ..experiment.run import Run, reference_figures, reference_tables, run_command
 from ..experiment.stamps import STAMPS, check_unaltered, is_current, read_stamps
 from ..provenance.fingerprints import sealed
 from ..results.figures import FIGURES, can_be_drawn
-from ..results.findings import on_beside_a_mean, on_mean_tested, verdict
+from ..results.findings import on_beside_a_mean, on_mean_tested, on_order, verdict
 from ..results.tables import markdown, score_table
 from ..studies.claims.judging import claims_markdown
 from ..studies.languages import on_highest, on_languages
@@ -45,6 +44,7 @@ IN_WORDS = ("evidence", "command", "note")  # sentences around numbers that stan
 SENTENCES = {
     "beside-a-mean": ("debiasing", on_beside_a_mean),
     "mean-tested": ("debiasing_tests", on_mean_tested),
+    "order": ("tests", on_order),
     "methods": ("many_scores", on_highest),
     "many-languages": ("many_languages", on_languages),
     "many-beside-a-mean": ("many_debiasing", on_beside_a_mean),
@@ -163,8 +163,8 @@ def _fill_pages() -> list[Path]:
 def filled(page: str, read: Callable[[str, str], pd.DataFrame]) -> str:
     """A page whose blocks `<!-- numbers: RUN WHAT … -->` to `<!-- end -->` hold what the tables say now.
 
-    WHAT: `scores TASK [BASE …]`, `claims [SOURCE …]` or one of SENTENCES. read: the saved table of a run, by both names.
-    Raises InputError for another block.
+    WHAT: `scores TASK [BASE …]`, `claims [SOURCE …]` or `SENTENCE [TASK …]`, one of SENTENCES. read: the saved table of a run, by
+    both names. Raises InputError for another block.
     """
     return BLOCK.sub(
         lambda found: f"{found[1]}{readme_block(found[3], found[4].split(), lambda table: read(found[2], table))}{found[5]}", page
@@ -172,19 +172,22 @@ def filled(page: str, read: Callable[[str, str], pd.DataFrame]) -> str:
 
 
 def readme_block(what: str, which: list[str], read: Callable[[str], pd.DataFrame]) -> str:
-    """The Markdown table of a block; which: task and bases of the scores, or sources of the claims; all where none is named."""
+    """The Markdown of a block; which: task and bases of the scores (`reference`: BM25 and random order), sources of the claims, or tasks of
+    a sentence; all where none is named.
+    """
     if what == "claims":
         claims = read("claims")
         return claims_markdown(claims[claims["source"].isin(which or claims["source"])])
     if what in SENTENCES:
         table, say = SENTENCES[what]
-        return "\n".join(say(read(table))) + "\n"
+        rows = read(table)
+        return "\n".join(say(rows[rows["task"].isin(which)] if which else rows)) + "\n"
     if what != "scores" or not which:
-        known = ", ".join(["`scores TASK [BASE …]`", "`claims [SOURCE …]`", *SENTENCES])
+        known = ", ".join(["`scores TASK [BASE …]`", "`claims [SOURCE …]`", *(f"`{name} [TASK …]`" for name in SENTENCES)])
         raise InputError(f"numbers: {what} {' '.join(which)}: expected {known}.")
     rows = score_table(read("scores"), read("bias")).loc[which[0]]
-    bases = rows.index.get_level_values("base")
-    return markdown(rows.loc[bases.isin([*(which[1:] or bases), REFERENCE]), SCORES])
+    rows = rows.loc[rows.index.isin(which[1:] or rows.index.unique("base"), level="base"), SCORES]
+    return markdown(rows if rows.index.unique("base").size > 1 else rows.droplevel("base"))
 
 
 def _reference_table(run: str, table: str) -> pd.DataFrame:
