@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .base.errors import InputError, need_known
+from .base.errors import InputError, near_folder, need_known
 from .base.languages import XQUAD_R_LANGUAGES, pick_languages
 from .base.progress import widget_bars
 from .data import register
@@ -77,7 +77,7 @@ def read_task(place: str | Path, languages: Sequence[str] = (), data_dir: str = 
         languages = pick_languages("the world facts", languages, template_languages())
     if not folder.is_dir():
         if ":" not in str(place):
-            need_known("folder or task", [place], register.task_names("ranked", "searched"))
+            need_known("folder or task", [place], [*register.task_names("ranked", "searched"), *near_folder(place)])
         asked = register.Request(languages or XQUAD_R_LANGUAGES, languages, data_dir=data_dir, bad_share=bad_share)
         return register.read_task(str(place), asked)
     return read_beir(folder) if (folder / "corpus.jsonl").is_file() else squad_folder(folder, bad_share)

@@ -96,6 +96,29 @@ def test_judgements_that_are_not_there_are_named(folder):
         read_beir(folder)
 
 
+def test_a_folder_that_is_not_there_is_told_as_such(folder):
+    with pytest.raises(InputError, match=r"nfcorpsu: no such folder .did you mean 'nfcorpus'"):
+        read_beir(folder.with_name("nfcorpsu"))
+    with pytest.raises(InputError, match=r"nonexist: no such folder\.$"):
+        hy.read_task(f"beir:{folder.parent / 'nonexist'}")
+    with pytest.raises(InputError, match=r"nonexist: no such folder\.$"):
+        hy.read_task(f"squad:{folder.parent / 'nonexist'}")
+
+
+@pytest.mark.parametrize("name", ["corpus", "queries"])
+def test_a_file_without_texts_is_told_as_such(folder, name):
+    write_lines(folder / f"{name}.jsonl", "", "")
+    with pytest.raises(InputError, match=rf"{name}\.jsonl: empty; expected"):
+        read_beir(folder)
+
+
+@pytest.mark.parametrize("name", ["corpus", "queries"])
+def test_an_id_that_stands_twice_is_told_with_its_lines(folder, name):
+    write_lines(folder / f"{name}.jsonl", *({"_id": id_, "text": "A", "language": "en"} for id_ in (7, "8", "7")))
+    with pytest.raises(InputError, match=rf"{name}\.jsonl, line 3: _id '7' stands in line 1, too; ids must be unique"):
+        read_beir(folder)
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

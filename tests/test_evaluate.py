@@ -31,6 +31,9 @@ def as_given(texts, role):
 
 def no_numbers(texts, role):
     return np.full((len(texts), 2), np.nan)
+
+def boom(texts, role):
+    return by_number(["no number at all"], role)
 """
 
 
@@ -157,6 +160,12 @@ def test_clear_differences_from_the_first_row_are_marked(tiny_pairs):
         (["BM25", "--task", "nothing", "--encoder", "given_functions:by_numbre"], "did you mean 'by_number'?"),
         (["BM52", "--task", "pool"], "error: unknown encoder 'BM52' (did you mean 'BM25'?)"),
         (["./me5-smal-4bit", "--task", "nothing"], "did you mean 'me5-small-4bit'?"),
+        (["me5-small", "--task", "pool"], "error: no copy of encoder 'me5-small' (did you mean 'me5-small-4bit'?)"),
+        (["intfloat/multilingual-e5-small", "--task", "pool"], "'intfloat/multilingual-e5-small' (did you mean 'me5-small-4bit'?)"),
+        (["intfloat/multilingual-e5-bass", "--task", "pool"], "did you mean 'me5-base'?"),
+        (["st:poool", "--task", "pool"], "did you mean 'pool'?"),
+        (["randol", "--task", "pool"], "did you mean 'random'?"),
+        (["BM25", "--task", "pol"], "unknown folder or task 'pol' (did you mean 'pool'?)"),
     ],
 )
 def test_wrong_values_end_with_an_error_and_nothing_written(place, arguments, said, capsys):
@@ -165,6 +174,30 @@ def test_wrong_values_end_with_an_error_and_nothing_written(place, arguments, sa
     printed = capsys.readouterr().err
     assert said in printed and "Traceback" not in printed
     assert {path for path in place.rglob("*") if path.is_file() and path.suffix != ".pyc"} == before
+
+
+def test_a_folder_here_is_nearer_than_a_name_that_is_less_alike(place, capsys):
+    (place / "randst").mkdir()
+    assert main(["evaluate", "randts", "--task", "pool"]) == 1
+    assert "unknown encoder 'randts' (did you mean 'randst'?)" in capsys.readouterr().err
+
+
+def test_a_function_that_raises_is_told_once_with_its_file_and_line(place, capsys):
+    assert main(["evaluate", "--encoder", "given_functions:boom", "--task", "pool", "--prompts", "ask ", "tell "]) == 1
+    printed = capsys.readouterr()
+    line = FUNCTIONS[: FUNCTIONS.index("return np.eye")].count("\n") + 1
+    assert re.search(rf"StopIteration:  \(/.*/given_functions\.py, line {line}\)\.\n$", printed.err)  # as it was imported first
+    assert (printed.out + printed.err).count("StopIteration") == 1
+    both = ["--encoder", "a=given_functions:boom", "--encoder", "b=given_functions:boom"]
+    assert main(["evaluate", *both, "--task", "pool"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.count("StopIteration") == 2 and "Why each was left out stands above" in printed.err
+
+
+def test_a_module_that_fails_is_told_with_its_line(place, capsys):
+    (place / "failing_module.py").write_text("import json\n\n1 / 0\n")
+    assert main(["evaluate", "--encoder", "failing_module:encode", "--task", "pool"]) == 1
+    assert f"ZeroDivisionError: division by zero ({place / 'failing_module.py'}, line 3)." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("prompts", [["a"], []])

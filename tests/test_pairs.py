@@ -96,7 +96,7 @@ def test_own_pairs_with_a_fault(tmp_path, change, error, message):
 
 def test_own_pairs_that_stand_twice_name_their_file(tmp_path):
     (tmp_path / "faq.jsonl").write_text("\n".join(json.dumps(ROW | {"language": code}) for code in ("no", "nb")), encoding="utf-8")
-    with pytest.raises(InputError, match=r"faq\.jsonl: \('.*', 'no'\) stands twice; an id has one pair a language"):
+    with pytest.raises(InputError, match=r"faq\.jsonl: \('.*', 'no'\) stands twice; an id has one pair a language .pairs 1 and 2 of it"):
         read_pairs_jsonl(tmp_path / "faq.jsonl")
 
 

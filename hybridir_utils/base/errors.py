@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import importlib
+import pkgutil
+import traceback
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
+IMPORTING = ("<frozen", pkgutil.__file__, importlib.__file__)  # what stands between us and a module that we import
 FEW = 20  # known names that are listed beside a near one
 _with_place = warnings.formatwarning
 _told: set[str] = set()  # of this process
@@ -55,10 +59,30 @@ class Interrupted(KeyboardInterrupt):
 
 
 def did_you_mean(found: object, known: Iterable[str]) -> str:
-    """`" (did you mean 'x'?)."` for the nearest of `known`, or `"."` when nothing is near."""
-    originals = {name.lower(): name for name in known}
+    """`" (did you mean 'x'?)."` for the nearest other of `known`, or `"."` when nothing is near."""
+    originals = {name.lower(): name for name in known if name != found}
     near = difflib.get_close_matches(str(found).lower(), originals, n=1, cutoff=0.5)
     return f" (did you mean {originals[near[0]]!r}?)." if near else "."
+
+
+def near_folder(place: str | Path) -> list[str]:
+    """The name of the folder nearest to a path's own, of those beside it; none where none is near."""
+    place = Path(place).expanduser()
+    beside = [path.name for path in place.parent.glob("*") if path.is_dir() and path.name != place.name]
+    return difflib.get_close_matches(place.name, beside, n=1, cutoff=0.5)
+
+
+def need_folder(folder: Path) -> None:
+    """Raise InputError, with the nearest one beside it, where a folder is not there."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder{did_you_mean(folder.name, near_folder(folder))}")
+
+
+def own_line(error: Exception) -> str:
+    """`" (FILE, line N)"` of a user's code that an error came out of, where it left the first of the user's files; "" where none is known."""
+    called = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in called if not frame.filename.startswith((str(PACKAGE), *IMPORTING))]
+    return next((f" ({each.filename}, line {each.lineno})" for each in reversed(theirs) if each.filename == theirs[0].filename), "")
 
 
 def all_or_every_fault(*calls: Callable[[], object]) -> list:

@@ -214,5 +214,6 @@ def _check_once(pairs: Dataset, where: str = "parallel pairs") -> None:
     keys = ids * np.int64(len(names)) + languages
     ordered = np.sort(keys)
     if (ordered[1:] == ordered[:-1]).any():
-        row = pairs[int(pd.Series(keys).duplicated().argmax())]
-        raise InputError(f"{where}: ({row['id']!r}, {row['language']!r}) stands twice; an id has one pair a language.")
+        first, again = np.flatnonzero(keys == keys[pd.Series(keys).duplicated().argmax()])[:2]
+        row = f"{where}: ({pairs[int(first)]['id']!r}, {pairs[int(first)]['language']!r})"
+        raise InputError(f"{row} stands twice; an id has one pair a language (pairs {first + 1} and {again + 1} of it).")

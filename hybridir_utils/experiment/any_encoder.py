@@ -21,12 +21,12 @@ from pkgutil import resolve_name
 import numpy as np
 import pandas as pd
 
-from ..base.errors import HybridIRError, InputError, did_you_mean
+from ..base.errors import HybridIRError, InputError, did_you_mean, near_folder, own_line
 from ..base.files import file_safe, fingerprint
 from ..base.hub import split_place
 from ..base.memory import need_free
 from ..base.progress import new_bar, texts_counted
-from ..encode.catalogue import ENCODERS, applied, known_encoder, own_prompts, place_of, prompts_of, settings, unlike_family
+from ..encode.catalogue import ENCODERS, applied, family_of, known_encoder, own_prompts, place_of, prompts_of, settings, unlike_family
 from ..encode.corpora import open_once, task_vectors
 from ..encode.encoding import TaskVectors, encode_task, need_room, unit_rows
 from ..encode.opening import Opening, encoder_fault, origin
@@ -81,12 +81,21 @@ def named_encoder(name: str, prompts: tuple[str, str] | None = None) -> NamedEnc
     if name in REFERENCES:
         raise InputError(f"{name} ranks without vectors, and is no encoder; `evaluate` measures it beside encoders.")
     if fault := encoder_fault(place):
-        near = did_you_mean(name, (*ENCODERS, *REFERENCES)).removesuffix(".")
-        raise InputError(f"unknown encoder {name!r}{near} As a folder or a name on the hub: {fault}" if near else fault)
+        near = _nearest(name).removesuffix(".")
+        told = f"{'no copy of' if known_encoder(name) else 'unknown'} encoder {name!r}{near}"
+        raise InputError(f"{told} As a folder or a name on the hub: {fault}" if near else fault)
     if size := weight_bytes(name):
         need_free(size, f"{name}: opening it", "Take a smaller encoder, or free memory.")
     notes = [*_own_pooling(name, place), prompt_note(name, place, prompts)]
     return NamedEncoder(name, place, origin(place), Opening(prompts=prompts or prompts_of(name)), tuple(notes))
+
+
+def _nearest(name: str) -> str:
+    """`did_you_mean` of other encoders: the catalogue's, of which those of its family where there are some, and a folder beside its own."""
+    known, family, (place, _) = known_encoder(name), family_of(name), split_place(name.removeprefix("st:"))
+    others = [other for other, entry in ENCODERS.items() if entry is not known]
+    kin = [other for other in others if family and family_of(other) == family]
+    return did_you_mean(Path(place).name, (*(kin or (*others, *REFERENCES)), *near_folder(place)))
 
 
 def weight_bytes(name: str) -> int:
@@ -169,7 +178,8 @@ def named_function(place: str, prompts: tuple[str, str] | None = None) -> Functi
         found = resolve_name(place)
     except Exception as error:  # whatever the module does when it is imported
         if not isinstance(error, AttributeError) or module not in sys.modules:
-            raise InputError(f"--encoder {place}: importing {module!r} failed with {type(error).__name__}: {error}.") from error
+            failed = f"importing {module!r} failed with {type(error).__name__}: {error}"
+            raise InputError(f"--encoder {place}: {failed}{own_line(error)}.") from error
         found = None
     if not callable(found):
         names = [each for each, value in vars(sys.modules[module]).items() if callable(value)]
@@ -214,7 +224,8 @@ def _called(encode: Function, texts: list[str], role: str, name: str, width: int
     except HybridIRError:
         raise
     except Exception as error:
-        raise InputError(f"encoder {name}: failed on {len(texts)} texts ({role}) with {type(error).__name__}: {error}.") from error
+        failed = f"failed on {len(texts)} texts ({role}) with {type(error).__name__}: {error}"
+        raise InputError(f"encoder {name}: {failed}{own_line(error)}.") from error
     if vectors.ndim != 2 or len(vectors) != len(texts) or not vectors.shape[1] or vectors.shape[1] != (width or vectors.shape[1]):
         expected = f"[{len(texts)}, {width or 'width'}]"
         raise InputError(f"encoder {name}: expected {expected} numbers for {len(texts)} texts ({role}), found shape {list(vectors.shape)}.")

@@ -100,9 +100,11 @@ def evaluate_all(
             _evaluate(name, encoder, results)
         except HybridIRError as error:
             failed[name] = str(error)
-            print(f"left out {name}: {error}", flush=True)
+            if len(encoders) > 1:
+                print(f"left out {name}: {error}", flush=True)
     if len(failed) == len(encoders):
-        raise InputError(f"no encoder could be evaluated. {' '.join(dict.fromkeys(failed.values()))}")
+        why = failed[name] if len(failed) == 1 else "Why each was left out stands above."
+        raise InputError(f"no encoder could be evaluated. {why}")
     return results, failed
 
 

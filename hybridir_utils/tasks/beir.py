@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..base.errors import InputError
+from ..base.errors import InputError, need_folder
 from ..base.files import read_jsonl, read_text, texts_of, write_text_atomically
 from ..base.languages import our_code
 from .retrieval_task import TEXT_COLUMNS, RetrievalTask
@@ -33,9 +33,9 @@ def read_beir(folder: Path) -> RetrievalTask:
 
     A title is put before its text, as BEIR does. Queries without a relevant document are left out, and so are judgements of what is not
     in the folder, as published sets have them, with a warning that counts them. Raises InputError naming file and line for a malformed
-    row, a text without a language, or qrels of which most name nothing in the folder.
+    row, a text without a language, an id that stands twice, or qrels of which most name nothing in the folder.
     """
-    folder = Path(folder)
+    need_folder(folder := Path(folder))
     path = folder / "qrels" / "test.tsv"
     candidates = _read_texts(folder / "corpus.jsonl", title="")
     queries = _read_texts(folder / "queries.jsonl")
@@ -91,14 +91,18 @@ def _lines(frame: pd.DataFrame) -> str:
 
 def _read_texts(path: Path, **more: str) -> pd.DataFrame:
     """more: the title, where the file may have one; a document may be a title alone."""
-    rows = []
+    rows, line_of = [], {}
     for number, row in read_jsonl(path, required=("_id", "text")):
         where = f"{path}, line {number}"
         row = texts_of(row, where, ("_id", "language"), text="", group="", **more)
         if not row["text"] and not row.get("title"):
             raise InputError(f"{where}: {row['_id']!r} has no text; drop or fill it.")
+        if (first := line_of.setdefault(row["_id"], number)) != number:
+            raise InputError(f"{where}: _id {row['_id']!r} stands in line {first}, too; ids must be unique.")
         text = f"{row['title']} {row['text']}".strip() if row.get("title") else row["text"]
         rows.append((row["_id"], row["group"] or row["_id"], our_code(row["language"], where), text))
+    if not rows:
+        raise InputError(f"{path}: empty; expected a JSON object with '_id', 'text' and 'language' a line.")
     return pd.DataFrame(rows, columns=TEXT_COLUMNS)
 
 

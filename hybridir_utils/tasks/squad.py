@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..base.errors import InputError, did_you_mean
+from ..base.errors import InputError, did_you_mean, need_folder
 from ..base.files import read_json
 from ..base.languages import XQUAD_R_LANGUAGES, by_language, pick_languages
 from .retrieval_task import TEXT_COLUMNS, RetrievalTask
@@ -78,7 +78,7 @@ def squad_folder(folder: Path, bad_share: float = BAD_SHARE) -> RetrievalTask:
     Questions with the same id in several files are translations of each other. `sentences` with `sentence_breaks` are used where a
     paragraph has them, else `sentence_spans` splits it. bad_share: as of `read_squad_json`. Raises InputError when no file is there.
     """
-    folder = Path(folder)
+    need_folder(folder := Path(folder))
     names = by_language((path.stem for path in folder.glob("*.json")), folder)
     if not names:
         raise InputError(f"{folder}: no <language>.json file; expected SQuAD-format files such as en.json.")
