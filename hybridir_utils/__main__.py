@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from .base.errors import HybridIRError, InputError, all_or_every_fault, warn_in_lines
+from .base.progress import passing_bars
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -16,7 +17,8 @@ def main(arguments: list[str] | None = None) -> int:
     options.arguments = sys.argv[1:] if arguments is None else arguments
     warn_in_lines()
     try:
-        return options.command(options) or 0
+        with passing_bars():
+            return options.command(options) or 0
     except HybridIRError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -20,6 +20,8 @@ from hybridir_utils.encode.opening import Opening, open_model
 from hybridir_utils.experiment import encoders, preparation
 from hybridir_utils.experiment.run import make_missing, open_run
 from hybridir_utils.provenance.artefacts import Artefact
+from hybridir_utils.rank.lexical import bm25_scores
+from hybridir_utils.rank.ranking import rank_task
 from hybridir_utils.tasks.retrieval_task import task_from_pairs
 
 
@@ -134,8 +136,8 @@ def test_an_encoding_counts_its_texts_and_changes_no_vector(kind, request, tiny_
     model, task = open_model(request.getfixturevalue(kind)), task_from_pairs("tiny", tiny_pairs)
     before = hy.rank_task((model.encode_query(list(task.queries["text"])), model.encode_document(list(task.candidates["text"]))), task)
     found = hy.rank_task(model, task)
-    (bar,) = bars
-    assert (bar.desc, bar.n, bar.total) == ("encoding tiny", 2 * 96, 2 * 96)
+    counted = [(bar.desc, bar.n, bar.total) for bar in bars]
+    assert counted == [("ranking tiny", 96, 96), ("encoding tiny", 2 * 96, 2 * 96), ("ranking tiny", 96, 96)]
     assert not model._forward_hooks
     np.testing.assert_array_equal(found.top, before.top)
 
@@ -149,6 +151,45 @@ def test_what_is_kept_in_shards_is_counted_by_text_too(tiny_transformer, tiny_pa
     for encoded in (len(texts), 0):  # the second time all are read
         kept_vectors(tiny_transformer, texts, "query", tmp_path / "queries", **how)
         assert (bars[-1].desc, bars[-1].n, bars[-1].total) == ("encoding queries", encoded, len(texts))
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """As in a terminal, where nothing is quick."""
+    monkeypatch.setattr(progress, "TICK", 0)
+    monkeypatch.setattr(progress, "SOON", 0)
+    monkeypatch.setattr(progress, "_is_seen", lambda: True)
+
+
+def test_ranking_bm25_and_tests_say_how_far_they_are_and_leave_no_line(seen, tiny_pairs, capsys):
+    task = task_from_pairs("tiny", tiny_pairs)
+    rank_task(bm25_scores(task), task, block=40)
+    shown = capsys.readouterr().err
+    assert "words of passages 50/96 texts" in shown
+    assert all(f"ranking tiny {done}/96 questions" in shown for done in (40, 80, 96)) and not shown.endswith("\n")
+    found = {name: hy.evaluate("random", task) for name in "abc"}
+    capsys.readouterr()
+    hy.compare(found, baseline="a")
+    assert "tests against a 1/2 tests" in capsys.readouterr().err
+
+
+def test_what_is_quick_draws_no_bar(tiny_pairs, capsys):
+    hy.evaluate("BM25", task_from_pairs("tiny", tiny_pairs))
+    assert not capsys.readouterr().err
+
+
+def test_bars_of_libraries_come_late_and_leave_no_line_while_a_command_runs(capsys):
+    from datasets import Dataset
+
+    rows = Dataset.from_dict({"n": range(3000)})
+    rows.map(lambda row: row, desc="left", keep_in_memory=True)
+    assert "left" in capsys.readouterr().err
+    with progress.passing_bars():
+        rows.map(lambda row: row, desc="left", keep_in_memory=True, new_fingerprint="other")
+        with progress.new_bar(desc="ours", total=1) as bar:
+            bar.update()
+    shown = capsys.readouterr().err
+    assert "left" not in shown and shown.endswith("\n") and "ours" in shown
 
 
 def test_what_has_no_steps_says_what_it_makes_and_for_how_long(monkeypatch, capsys):

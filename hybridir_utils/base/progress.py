@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partialmethod
 
 LINE = "{desc} {n_fmt}/{total_fmt} {unit}s |{bar}| {elapsed}<{remaining}"
 JOBS = "{desc} |{bar}| {elapsed}<{remaining}"
@@ -34,11 +35,33 @@ def new_bar(**options):
         from tqdm.auto import tqdm
     else:
         from tqdm import tqdm
-    return tqdm(**{"mininterval": TICK if _is_seen() else LOGGED, "miniters": 0, "smoothing": 0, "bar_format": LINE, **options})
+    ours = {"mininterval": TICK if _is_seen() else LOGGED, "miniters": 0, "smoothing": 0, "bar_format": LINE, "leave": True, "delay": 0}
+    return tqdm(**ours | options)
 
 
 def _is_seen() -> bool:
     return is_interactive() or sys.stderr.isatty()
+
+
+def counted(items: Iterable, name: str, total: int, unit: str, size: Callable[[object], int] = lambda _: 1) -> Iterator:
+    """The items, counted by a bar where they take long. size: of how many units an item is."""
+    with new_bar(desc=name, total=total, unit=unit, delay=SOON, leave=False) as bar:
+        for item in items:
+            yield item
+            bar.update(size(item))
+
+
+@contextmanager
+def passing_bars() -> Iterator[None]:
+    """Within the block, bars of libraries that draw text come where they take long, and leave no line behind."""
+    from tqdm.std import tqdm
+
+    made = tqdm.__init__
+    tqdm.__init__ = partialmethod(made, delay=SOON, leave=False)
+    try:
+        yield
+    finally:
+        tqdm.__init__ = made
 
 
 @contextmanager

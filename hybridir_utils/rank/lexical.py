@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 import regex
 
+from ..base.progress import counted
 from ..tasks.retrieval_task import RetrievalTask
 from .ranking import ScoreBlock
 
@@ -50,7 +51,8 @@ def bm25(queries: Sequence[str], passages: Sequence[str], k1: float = 0.9, b: fl
     """BM25 of every passage for every query (Lucene's variant, as bm25s; k1 and b as Anserini's defaults)."""
     import bm25s
 
-    index, corpus = bm25s.BM25(k1=k1, b=b, method="lucene"), [tokenise(text) for text in passages]
+    index = bm25s.BM25(k1=k1, b=b, method="lucene")
+    corpus = [tokenise(text) for text in counted(passages, "words of passages", len(passages), "text")]
     nothing = np.zeros(len(passages), dtype=np.float32)
     if not any(corpus):  # of which no index can be made
         return lambda start, stop: np.tile(nothing, (stop - start, 1))

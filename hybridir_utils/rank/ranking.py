@@ -24,6 +24,7 @@ import pandas as pd
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from ..base.errors import InputError
+from ..base.progress import counted
 from ..tasks.retrieval_task import RetrievalTask
 
 ScoreBlock = Callable[[int, int], np.ndarray]
@@ -125,7 +126,8 @@ def rank_task(
     work = partial(_rank_block, score_block, task, task.relevant_pairs, min(depth, n_candidates))
     starts = range(0, n_queries, block)
     with working_threads(threads) as run:
-        parts = list(run(work, starts, (min(start + block, n_queries) for start in starts)))
+        blocks = run(work, starts, (min(start + block, n_queries) for start in starts))
+        parts = list(counted(blocks, f"ranking {task.name}", n_queries, "question", lambda part: len(part.top)))
     return Ranks(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Ranks)))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..base.errors import InputError, need_known
+from ..base.progress import counted
 
 COLUMNS = ["strategy", "seed", "group", "value"]
 TESTED = ["strategy", "baseline", "mean_difference", "low", "high", "p", "p_holm", "effect_size", "n_groups", "n_seeds"]
@@ -48,7 +49,8 @@ def compare(per_query: pd.DataFrame, baseline: str, resamples: int = 10_000, see
     per_seed = per_query.groupby(["strategy", "seed"])["value"].mean()
     reference = over_seeds(cells, baseline)
     rows = []
-    for strategy in [name for name in strategies if name != baseline]:
+    others = [name for name in strategies if name != baseline]
+    for strategy in counted(others, f"tests against {baseline}", len(others), "test"):
         sums, sizes = _paired(over_seeds(cells, strategy), reference, strategy, baseline)
         tested = _test(sums, sizes, resamples, np.random.default_rng(seed))
         rows.append({"strategy": strategy, "baseline": baseline, **tested, **seed_interval(per_seed, strategy, baseline)})
