@@ -21,7 +21,7 @@ from hybridir_utils.experiment.run import open_run, save_table, saved_run
 from hybridir_utils.results.figures import draw, read_result
 from hybridir_utils.results.tables import paper_table, score_table
 from hybridir_utils.studies.claims.judging import CLAIMS
-from hybridir_utils.suite.readers import table_of
+from hybridir_utils.suite.readers import page_tables, table_of
 from hybridir_utils.suite.records import FAILED
 from hybridir_utils.suite.report import UNSEEN, visible, write_report
 from hybridir_utils.suite.running import Step, notebooks
@@ -118,6 +118,14 @@ def test_scores_and_the_main_figure_come_before_the_claims_and_the_figure_stands
         assert outside_folds and len(outside_folds) < len(scores.all("table")), "the mean of each strategy at once, all else folded"
         assert [image.around[-1]["aria-label"] for image in scores.all("img")] == ["Figure 03_scores"] * there
         assert len([link for link in page.all("a") if link.attributes.get("href") == "#f03_scores"]) == there
+
+
+def test_the_papers_tasks_stand_before_a_runs_others():
+    """The first of the profile's tasks was open, held-out course sections, and XQuAD-R was folded."""
+    tables = page_tables(saved_run(open_run("pretrained")))
+    tasks = {kind: [*dict.fromkeys(re.split("[,:]", table["caption"])[0] for table in tables[kind])] for kind in tables}
+    assert tasks["scores"] == ["xquad-r"] and tasks["further"] == ["mlqa-r", "mscourses-test"]
+    assert tasks["measures"] == ["xquad-r", "mlqa-r", "mscourses-test"]
 
 
 def test_a_run_of_notebook_08_alone_leads_with_its_methods(tmp_path, monkeypatch):

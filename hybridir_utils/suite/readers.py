@@ -17,6 +17,7 @@ from ..results.show import best_of_columns, parts
 from ..results.tables import (
     LOWER_IS_BETTER,
     MISSING,
+    PAPER_TASKS,
     as_texts,
     bias_table,
     language_table,
@@ -104,10 +105,13 @@ def _group(rows: list[tuple]) -> list[dict]:
 
 
 def page_tables(run: Run) -> dict[str, list[dict]]:
-    """The tables of scores, of the paper beside ours, and of both by language; none before notebooks 03 and 04 have saved theirs."""
+    """The tables of scores, of the paper beside ours, and of both by language, the paper's tasks first; none before notebooks 03 and 04
+    have saved theirs.
+    """
     if not (run.has("scores") and run.has("bias")):
         return {"scores": [], "further": [], "measures": [], "paper": [], "languages": []}
-    scores, bias = read_result(run, "scores"), read_result(run, "bias")
+    tables = (read_result(run, name) for name in ("scores", "bias"))
+    scores, bias = (table.sort_values("task", key=lambda task: ~task.isin(PAPER_TASKS), kind="stable") for table in tables)
     scored = [*score_tables(scores, bias)]
     paper = paper_table(scores, bias).groupby(level=0, sort=False)
     return {
