@@ -36,7 +36,7 @@ def made_up_tables(tasks: tuple[str, ...] = TASKS) -> dict[str, pd.DataFrame]:
     return {
         "coverage": table(("language", "step"), (LANGUAGES, ("translated", "accepted", "for training")), rng, "pairs", scale=100),
         "lengths": lengths(),
-        "rejections": table(("language", "check"), (LANGUAGES, ("copied", "script")), rng, "pairs", scale=9),
+        "rejections": table(("language", "check"), (LANGUAGES, ("copied", "script")), rng, "texts", scale=9),
         "language_shares": language_shares(rng),
         "losses": losses(rng),
         "scores": scores(rng, tasks),

@@ -520,13 +520,15 @@ def test_no_number_at_a_bar_hides_a_mark_of_the_papers(height):
 
 def test_a_heat_maps_colours_end_at_the_highest_value_and_say_so():
     heat = made_up_tables()["heat"]
-    figure = plots.heatmap(heat.assign(value=heat["value"] * 0.4))
+    figure = plots.heatmap(heat.assign(value=heat["value"] * 0.4), made_up_tables()["scores"])
     top = 0.4 * heat["value"].max()
     assert figure.axes[0].collections[0].get_clim() == (0, pytest.approx(top)) and f"{top:.3f}" in figure.axes[-1].get_ylabel()
 
 
 def test_figures_of_one_test_set_name_it():
     tables = made_up_tables()
+    for figure in (plots.languages(tables["scores"]), plots.heatmap(tables["heat"], tables["scores"])):
+        assert figure.get_suptitle() == f"{tables['scores']['task'].iloc[0]}, mean over seeds"
     for figure in (plots.debiasing(tables["debiasing"]), plots.beside_a_mean(tables["debiasing"])):
         assert figure.get_suptitle() == tables["debiasing"]["task"].iloc[0]
     assert "where it has the set" in FIGURES["04_beside_a_mean"].caption, "the paper's encoders are not on every one"

@@ -66,7 +66,7 @@ def test_every_sentence_ends_and_holds_no_missing_number(made_up):
 
 def test_preparation_counts_what_is_left_refused_and_leaked():
     coverage = pd.DataFrame({"step": ["translated", "translated", "for training"], "pairs": [60, 40, 75]})
-    rejections = pd.DataFrame({"language": ["de", "en", "en"], "check": ["copied", "copied", "script"], "pairs": [2, 1, 2]})
+    rejections = pd.DataFrame({"language": ["de", "en", "en"], "check": ["copied", "copied", "script"], "texts": [2, 1, 2]})
     leaks = pd.DataFrame({"pair": ["a", "a", "b"], "kind": ["exact", "near", "near"]})
     assert reading.on_preparation(coverage, rejections, leaks) == [
         "75 of 100 pairs (75%) are left for training.",

@@ -8,6 +8,7 @@ from datasets import Dataset
 
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.data.quality import accepted, check_pairs_quality, other_languages, unchecked_languages
+from hybridir_utils.results.reading import rejection_counts
 from hybridir_utils.tasks import squad
 
 ENGLISH = [
@@ -118,6 +119,14 @@ def test_a_language_that_is_written_alike_or_not_known_is_left_alone():
     assert unchecked_languages(["de", "fil", "no", "gsw", "sr-Latn"]) == ["gsw"]
     assert other_languages([mixed], "gsw").empty
     assert other_languages(["", mixed], "fil")["found"].to_dict() == {1: "en"}
+
+
+def test_a_text_that_fails_several_checks_is_counted_once():
+    """A text copied into a language of another script was counted twice, and drawn as two."""
+    found = check_pairs_quality(pairs(th=changed(THAI, 1, *ENGLISH[1])))
+    texts = pd.concat([found.assign(split=split) for split in ("train", "validation")])
+    assert texts["check"].value_counts().to_dict() == {"copied": 4, "wrong_script": 4}
+    assert rejection_counts(texts).to_dict("records") == [{"language": "th", "check": "copied", "texts": 4}]
 
 
 def test_what_is_copied_or_in_another_script_is_not_judged_again():

@@ -79,7 +79,7 @@ def need_folder(folder: Path) -> None:
 
 
 def own_line(error: Exception) -> str:
-    """`" (FILE, line N)"` of a user's code that an error came out of, where it left the first of the user's files; "" where none is known."""
+    """`" (FILE, line N)"` of the user's code that an error came out of: the last of its first file; "" where none is known."""
     called = traceback.extract_tb(error.__traceback__)
     theirs = [frame for frame in called if not frame.filename.startswith((str(PACKAGE), *IMPORTING))]
     return next((f" ({each.filename}, line {each.lineno})" for each in reversed(theirs) if each.filename == theirs[0].filename), "")

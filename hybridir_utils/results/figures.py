@@ -88,7 +88,7 @@ FIGURES = {
     for recipe in (
         FigureRecipe("01_coverage", ("coverage",), "Pairs per language after each step; numbers: after the last.", "on_coverage"),
         FigureRecipe("01_lengths", ("lengths",), "Length of questions and passages by language.", "on_lengths"),
-        FigureRecipe("01_rejections", ("rejections",), "Texts refused by each quality check, by language.", "on_rejections"),
+        FigureRecipe("01_rejections", ("rejections",), "Texts refused by language, each by the first check it fails.", "on_rejections"),
         FigureRecipe("02_losses", ("losses",), "Training and validation losses, mean and range over seeds.", "on_losses"),
         FigureRecipe("02_batches", ("language_shares",), "Languages of question x passage in the planned batches.", "on_batches"),
         FigureRecipe("03_scores", ("scores",), "mAP by setting; a dot a seed.", "on_scores", ("scores", "tests")),
@@ -96,7 +96,9 @@ FIGURES = {
             "03_differences", ("tests",), "AP of each strategy minus hybrid's, with 95 % intervals.", "on_scores", ("scores", "tests")
         ),
         FigureRecipe("03_languages", ("scores",), "mAP by question language.", "on_query_languages"),
-        FigureRecipe("03_heatmap", ("heat",), "mAP of question language x answer language in the mixed pool.", "on_heat"),
+        FigureRecipe(
+            "03_heatmap", ("heat", "scores"), "mAP of question language x answer language in the mixed pool.", "on_heat", ("heat",)
+        ),
         FigureRecipe(
             "04_beside_a_mean",
             ("debiasing",),

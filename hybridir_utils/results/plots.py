@@ -147,8 +147,10 @@ def languages(table: pd.DataFrame):
     return figure
 
 
-def heatmap(table: pd.DataFrame):
-    """mAP of question language x answer language in the mixed pool without the other languages' answers (heat)."""
+def heatmap(table: pd.DataFrame, scores: pd.DataFrame):
+    """mAP of question language x answer language in the mixed pool without the other languages' answers, mean over seeds, first task
+    (heat; its name: scores).
+    """
     wide = {
         (base, strategy): (f"{strategy}, from {base}", rows.pivot(index="query_language", columns="candidate_language", values="value"))
         for base, of_base in table.groupby("base")
@@ -156,7 +158,10 @@ def heatmap(table: pd.DataFrame):
         if len(rows := of_base[of_base["strategy"] == strategy])
     }
     top = table["value"].max()
-    return heats(wide, f"mAP, 0 to the highest, {top:.3f}", ("answer language", "question language"), vmin=0, vmax=top, cmap="viridis")
+    name, labels = f"mAP, 0 to the highest, {top:.3f}", ("answer language", "question language")
+    figure = heats(wide, name, labels, vmin=0, vmax=top, cmap="viridis")
+    figure.suptitle(f"{scores['task'].iloc[0]}, mean over seeds")
+    return figure
 
 
 def rank_distance(table: pd.DataFrame):
@@ -323,8 +328,8 @@ def coverage(table: pd.DataFrame):
 
 
 def rejections(table: pd.DataFrame):
-    """Pairs refused per language and check (rejections: language, check, pairs)."""
-    wide = table.pivot(index="language", columns="check", values="pairs").fillna(0).rename(columns=lambda check: check.replace("_", " "))
+    """Texts refused per language and check, each once (rejections: language, check, how many)."""
+    wide = table.set_index(["language", "check"]).iloc[:, 0].unstack(fill_value=0).rename(columns=lambda check: check.replace("_", " "))
     return _by_language(wide, "rejected texts", wide.sum(axis=1).to_frame("all"), wide.sum(axis=1), stacked=True)
 
 

@@ -28,8 +28,9 @@ def coverage_table(coverage: pd.DataFrame) -> pd.DataFrame:
 
 
 def rejection_counts(rejections: pd.DataFrame) -> pd.DataFrame:
-    """Rejected texts by language and check: language, check, pairs."""
-    return rejections.groupby(["language", "check"]).size().rename("pairs").reset_index()
+    """Rejected texts by language and check, each once, by the first check that it failed: language, check, texts."""
+    once = rejections.drop_duplicates([column for column in ("split", "id", "language", "field") if column in rejections])
+    return once.groupby(["language", "check"]).size().rename("texts").reset_index()
 
 
 def rejected_examples(rejections: pd.DataFrame, per_check: int = 2) -> pd.DataFrame:
@@ -153,7 +154,7 @@ def on_rejections(rejections: pd.DataFrame) -> list[str]:
     """The language and the reason that most texts were refused for."""
     if rejections.empty:
         return ["No quality check refused a text."]
-    language, check = (rejections.groupby(key)["pairs"].sum().sort_values(ascending=False) for key in ("language", "check"))
+    language, check = (rejections.groupby(key)[rejections.columns[-1]].sum().sort_values(ascending=False) for key in ("language", "check"))
     return [
         f"Most rejections are in {language.index[0]} ({language.iloc[0]:,} texts); "
         f"the most frequent reason is `{check.index[0]}` ({check.iloc[0]:,} texts)."
