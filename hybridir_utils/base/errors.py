@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
-IMPORTING = ("<frozen", pkgutil.__file__, importlib.__file__)  # what stands between us and a module that we import
 FEW = 20  # known names that are listed beside a near one
 _with_place = warnings.formatwarning
 _told: set[str] = set()  # of this process
@@ -78,11 +77,12 @@ def need_folder(folder: Path) -> None:
         raise InputError(f"{folder}: no such folder{did_you_mean(folder.name, near_folder(folder))}")
 
 
-def own_line(error: Exception) -> str:
-    """`" (FILE, line N)"` of the user's code that an error came out of: the last of its first file; "" where none is known."""
-    called = traceback.extract_tb(error.__traceback__)
-    theirs = [frame for frame in called if not frame.filename.startswith((str(PACKAGE), *IMPORTING))]
-    return next((f" ({each.filename}, line {each.lineno})" for each in reversed(theirs) if each.filename == theirs[0].filename), "")
+def raised(error: Exception) -> str:
+    """Kind and text of what the user's code raised, with the last line of its first file that it came out of, where one is known."""
+    called = traceback.extract_tb(error.__traceback__)  # through what imports modules, too
+    theirs = [frame for frame in called if not frame.filename.startswith((str(PACKAGE), "<frozen", pkgutil.__file__, importlib.__file__))]
+    lines = [f" ({frame.filename}, line {frame.lineno})" for frame in theirs if frame.filename == theirs[0].filename]
+    return f"{type(error).__name__}: {error}{''.join(lines[-1:])}"
 
 
 def all_or_every_fault(*calls: Callable[[], object]) -> list:

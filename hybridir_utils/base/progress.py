@@ -35,8 +35,8 @@ def new_bar(**options):
         from tqdm.auto import tqdm
     else:
         from tqdm import tqdm
-    ours = {"mininterval": TICK if _is_seen() else LOGGED, "miniters": 0, "smoothing": 0, "bar_format": LINE, "leave": True, "delay": 0}
-    return tqdm(**ours | options)
+    every = TICK if _is_seen() else LOGGED
+    return tqdm(**{"mininterval": every, "miniters": 0, "smoothing": 0, "bar_format": LINE, "leave": True, "delay": 0, **options})
 
 
 def _is_seen() -> bool:

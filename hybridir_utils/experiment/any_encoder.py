@@ -21,7 +21,7 @@ from pkgutil import resolve_name
 import numpy as np
 import pandas as pd
 
-from ..base.errors import HybridIRError, InputError, did_you_mean, near_folder, own_line
+from ..base.errors import HybridIRError, InputError, did_you_mean, near_folder, raised
 from ..base.files import file_safe, fingerprint
 from ..base.hub import split_place
 from ..base.memory import need_free
@@ -81,9 +81,8 @@ def named_encoder(name: str, prompts: tuple[str, str] | None = None) -> NamedEnc
     if name in REFERENCES:
         raise InputError(f"{name} ranks without vectors, and is no encoder; `evaluate` measures it beside encoders.")
     if fault := encoder_fault(place):
-        near = _nearest(name).removesuffix(".")
-        told = f"{'no copy of' if known_encoder(name) else 'unknown'} encoder {name!r}{near}"
-        raise InputError(f"{told} As a folder or a name on the hub: {fault}" if near else fault)
+        what = "no copy of encoder" if known_encoder(name) else "unknown encoder"
+        raise InputError(f"{what} {name!r}{_nearest(name)} As a folder or a name on the hub: {fault}")
     if size := weight_bytes(name):
         need_free(size, f"{name}: opening it", "Take a smaller encoder, or free memory.")
     notes = [*_own_pooling(name, place), prompt_note(name, place, prompts)]
@@ -178,8 +177,7 @@ def named_function(place: str, prompts: tuple[str, str] | None = None) -> Functi
         found = resolve_name(place)
     except Exception as error:  # whatever the module does when it is imported
         if not isinstance(error, AttributeError) or module not in sys.modules:
-            failed = f"importing {module!r} failed with {type(error).__name__}: {error}"
-            raise InputError(f"--encoder {place}: {failed}{own_line(error)}.") from error
+            raise InputError(f"--encoder {place}: importing {module!r} failed with {raised(error)}.") from error
         found = None
     if not callable(found):
         names = [each for each, value in vars(sys.modules[module]).items() if callable(value)]
@@ -224,8 +222,7 @@ def _called(encode: Function, texts: list[str], role: str, name: str, width: int
     except HybridIRError:
         raise
     except Exception as error:
-        failed = f"failed on {len(texts)} texts ({role}) with {type(error).__name__}: {error}"
-        raise InputError(f"encoder {name}: {failed}{own_line(error)}.") from error
+        raise InputError(f"encoder {name}: failed on {len(texts)} texts ({role}) with {raised(error)}.") from error
     if vectors.ndim != 2 or len(vectors) != len(texts) or not vectors.shape[1] or vectors.shape[1] != (width or vectors.shape[1]):
         expected = f"[{len(texts)}, {width or 'width'}]"
         raise InputError(f"encoder {name}: expected {expected} numbers for {len(texts)} texts ({role}), found shape {list(vectors.shape)}.")

@@ -51,8 +51,8 @@ def bm25(queries: Sequence[str], passages: Sequence[str], k1: float = 0.9, b: fl
     """BM25 of every passage for every query (Lucene's variant, as bm25s; k1 and b as Anserini's defaults)."""
     import bm25s
 
-    index = bm25s.BM25(k1=k1, b=b, method="lucene")
-    corpus = [tokenise(text) for text in counted(passages, "words of passages", len(passages), "text")]
+    counting = counted(passages, "words of passages", len(passages), "text")
+    index, corpus = bm25s.BM25(k1=k1, b=b, method="lucene"), [tokenise(text) for text in counting]
     nothing = np.zeros(len(passages), dtype=np.float32)
     if not any(corpus):  # of which no index can be made
         return lambda start, stop: np.tile(nothing, (stop - start, 1))

@@ -49,8 +49,7 @@ def compare(per_query: pd.DataFrame, baseline: str, resamples: int = 10_000, see
     per_seed = per_query.groupby(["strategy", "seed"])["value"].mean()
     reference = over_seeds(cells, baseline)
     rows = []
-    others = [name for name in strategies if name != baseline]
-    for strategy in counted(others, f"tests against {baseline}", len(others), "test"):
+    for strategy in counted([name for name in strategies if name != baseline], f"tests against {baseline}", len(strategies) - 1, "test"):
         sums, sizes = _paired(over_seeds(cells, strategy), reference, strategy, baseline)
         tested = _test(sums, sizes, resamples, np.random.default_rng(seed))
         rows.append({"strategy": strategy, "baseline": baseline, **tested, **seed_interval(per_seed, strategy, baseline)})

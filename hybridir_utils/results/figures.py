@@ -96,9 +96,7 @@ FIGURES = {
             "03_differences", ("tests",), "AP of each strategy minus hybrid's, with 95 % intervals.", "on_scores", ("scores", "tests")
         ),
         FigureRecipe("03_languages", ("scores",), "mAP by question language.", "on_query_languages"),
-        FigureRecipe(
-            "03_heatmap", ("heat", "scores"), "mAP of question language x answer language in the mixed pool.", "on_heat", ("heat",)
-        ),
+        FigureRecipe("03_heatmap", ("heat", "scores"), "mAP of question by answer language in the mixed pool.", "on_heat", ("heat",)),
         FigureRecipe(
             "04_beside_a_mean",
             ("debiasing",),

@@ -158,8 +158,7 @@ def heatmap(table: pd.DataFrame, scores: pd.DataFrame):
         if len(rows := of_base[of_base["strategy"] == strategy])
     }
     top = table["value"].max()
-    name, labels = f"mAP, 0 to the highest, {top:.3f}", ("answer language", "question language")
-    figure = heats(wide, name, labels, vmin=0, vmax=top, cmap="viridis")
+    figure = heats(wide, f"mAP, 0 to the highest, {top:.3f}", ("answer language", "question language"), vmin=0, vmax=top, cmap="viridis")
     figure.suptitle(f"{scores['task'].iloc[0]}, mean over seeds")
     return figure
 

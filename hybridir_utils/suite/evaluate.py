@@ -103,8 +103,7 @@ def evaluate_all(
             if len(encoders) > 1:
                 print(f"left out {name}: {error}", flush=True)
     if len(failed) == len(encoders):
-        why = failed[name] if len(failed) == 1 else "Why each was left out stands above."
-        raise InputError(f"no encoder could be evaluated. {why}")
+        raise InputError(f"no encoder could be evaluated. {failed[name] if len(failed) == 1 else 'Why each was left out stands above.'}")
     return results, failed
 
 
