@@ -5,6 +5,7 @@ The reference is the grid's α nearest to the profile's; every other mix is test
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 
@@ -210,18 +211,22 @@ def on_curves(table: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
 
 
 def on_stability(table: pd.DataFrame, tests: pd.DataFrame, reference: float) -> list[str]:
-    """How far each measure moves for α from 0.4 to 0.6 and over the whole grid, and whether a test tells it from the reference there."""
+    """How far each measure moves over `_band` and over the whole grid, whether a test tells it from the reference there, and what that says
+    of the α from 0.4 to 0.6.
+    """
     grid = table[~table["strategy"].isin(SCHEDULES) & (table["metric"] != KEPT)]
-    inside = sorted(set(grid.loc[grid["alpha"].between(*STABLE), "alpha"]))
-    if len(inside) < 2 or not STABLE[0] <= reference <= STABLE[1]:
-        return ["Whether α is stable from 0.4 to 0.6, as the paper says, is not tested: the grid needs the reference and one more α there."]
+    if not (band := _band(grid["alpha"].unique(), reference)):
+        return [
+            "Whether α is stable from 0.4 to 0.6, as the paper says, is not tested: the grid needs the reference there, and one more α "
+            "there or one on each side."
+        ]
     if tests.empty:
         return [UNTESTED]
-    sentences, moved, shares = [], [], []
+    between, sentences, moved, shares = f"{band[0]:g} and {band[-1]:g}", [], [], []
     for task, rows in grid.groupby("task", sort=False):
-        spans = _spans(rows)
+        spans = _spans(rows, band)
         shares += [within / whole for within, whole in spans.values() if whole]
-        clear = _clear(tests[tests["task"] == task], [f"α = {alpha:g}" for alpha in inside])
+        clear = _clear(tests[tests["task"] == task], [f"α = {alpha:g}" for alpha in band])
         moved += [task] if clear else []
         told = (
             f"clearly different from α = {reference:g}: {', '.join(clear)}" if clear else f"nothing differs clearly from α = {reference:g}"
@@ -229,18 +234,39 @@ def on_stability(table: pd.DataFrame, tests: pd.DataFrame, reference: float) -> 
         moves = ", ".join(
             f"{measure} {_number(within, measure)} of {_number(whole, measure)}" for measure, (within, whole) in spans.items()
         )
-        sentences.append(f"{task}, what α from 0.4 to 0.6 moves, of what the whole grid moves: {moves}; {told}.")
-    held = f"does not hold by these tests on {', '.join(moved)}" if moved else "is not contradicted by any test here"
+        sentences.append(f"{task}, what α between {between} moves, of what the whole grid moves: {moves}; {told}.")
     bounds = dict.fromkeys(f"{share(shares):.0%}" for share in (min, max)) if shares else ()
-    size = f"; measures move there by {' to '.join(bounds)} of their range over all α" if shares else ""
-    return [*sentences, f'The paper\'s "stable for 0.4 to 0.6" {held}{size}.']
+    size = f"; over these, measures move by {' to '.join(bounds)} of their range over all α" if shares else ""
+    alone = ", one seed" if grid["seed"].nunique() == 1 else ""
+    tested = f"tested: α = {', '.join(f'{alpha:g}' for alpha in band)}{alone}"
+    return [*sentences, f'The paper\'s "stable for 0.4 to 0.6" {_held(moved, between, band)} ({tested}){size}.']
 
 
-def _spans(rows: pd.DataFrame) -> dict[str, tuple[float, float]]:
-    """Measure -> highest minus lowest mean over seeds, of the α from 0.4 to 0.6 and of all."""
+def _band(alphas: Iterable[float], reference: float) -> list[float]:
+    """The α by which stability is tested: those from 0.4 to 0.6, and where the reference has no other there, the nearest on its two sides.
+
+    None where neither is in the grid.
+    """
+    inside = sorted(alpha for alpha in alphas if STABLE[0] <= alpha <= STABLE[1])
+    if reference not in inside or len(inside) > 1:
+        return inside if reference in inside else []
+    below, above = ([alpha for alpha in alphas if (alpha - reference) * sign > 0] for sign in (-1, 1))
+    return [max(below), reference, min(above)] if below and above else []
+
+
+def _held(moved: list[str], between: str, band: list[float]) -> str:
+    """What the tests over the band say of 0.4 to 0.6: of a wider band, more where nothing differs, and nothing where something does."""
+    if STABLE[0] <= band[0] and band[-1] <= STABLE[1]:
+        return f"does not hold by these tests on {', '.join(moved)}" if moved else "is not contradicted by any test here"
+    if moved:
+        return f"is left open: the nearest α, {between}, differ clearly on {', '.join(moved)}, which says nothing of those from 0.4 to 0.6"
+    return f"is not contradicted: even between {between} nothing differs clearly"
+
+
+def _spans(rows: pd.DataFrame, band: list[float]) -> dict[str, tuple[float, float]]:
+    """Measure -> highest minus lowest mean over seeds, of the α of the band and of all."""
     means = rows.assign(measure=column_names(rows)).groupby(["measure", "alpha"], sort=False)["value"].mean().unstack("measure")
-    inside = means[(means.index >= STABLE[0]) & (means.index <= STABLE[1])]
-    spans = pd.concat([part.max() - part.min() for part in (inside, means)], axis=1)
+    spans = pd.concat([part.max() - part.min() for part in (means.loc[band], means)], axis=1)
     return {measure: (within, whole) for measure, within, whole in spans.itertuples(name=None)}
 
 
