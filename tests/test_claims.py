@@ -19,11 +19,11 @@ from hybridir_utils.base.errors import InputError, MissingInput
 from hybridir_utils.base.files import NOTEBOOKS
 from hybridir_utils.base.languages import XQUAD_R_LANGUAGES
 from hybridir_utils.experiment import run as runs
-from hybridir_utils.experiment.profile import make_profile
+from hybridir_utils.experiment.profile import Profile, make_profile
 from hybridir_utils.experiment.run import open_run, save_table
 from hybridir_utils.experiment.stamps import STAGES, STAMPS, read_stamps
 from hybridir_utils.provenance.fingerprints import sealed
-from hybridir_utils.results.figures import draw
+from hybridir_utils.results.figures import FIGURES, draw
 from hybridir_utils.results.paper import in_our_names
 from hybridir_utils.results.style import VERDICT_COLOURS
 from hybridir_utils.results.tables import test_table as paired_tests
@@ -51,7 +51,9 @@ from hybridir_utils.studies.claims.rules import (
     SYMBOLS,
     UNCLEAR,
     UNDECIDED,
+    UNTESTABLE,
     comparisons,
+    untestable,
 )
 from hybridir_utils.studies.claims.sources import (
     about_sources,
@@ -332,6 +334,53 @@ def test_what_an_unclear_comparison_leaves_open_is_told():
     assert re.search(r"not clearly different \([^)]*; (practically equal|could have shown 0\.0)", found.evidence), found.evidence
 
 
+@pytest.mark.parametrize(("margin", "equal"), [({}, "no"), ({"equivalence_margin": 0.05}, "yes"), ({"equivalence_margin": 0.004}, "no")])
+def test_what_is_practically_equal_is_so_by_the_margin_of_the_profile(margin, equal):
+    """Without one, as published numbers are, by the profile's default: 90 % intervals that reach .0125 are beyond it."""
+    (one, *_) = comparisons(paired_tests(questions(), "AP", 100), "hybrid", "X-Y", ["multilingual"])
+    level = replace(one, gain=0.006, low=-0.002, high=0.014, p=0.2, seed_low=-0.002, seed_high=0.014)
+    word = {"yes": "practically equal: within 0.05 by two one-sided tests", "no": "could have shown 0.011"}[equal]
+    assert word in rules.line(level, source(parameters=margin))
+    ((*place, found, least, practically),) = rules._all_ahead([level], source(parameters=margin)).parts
+    assert (place[0], found, practically) == (level.task, UNDECIDED, equal) and least == pytest.approx(0.0112, abs=1e-4)
+    assert Profile.model_fields["equivalence_margin"].default == rules.MARGIN
+
+
+def test_the_margin_of_the_profile_turns_an_evidence():
+    asked = questions({("hybrid", "xlm-r"): (0.80, *MEANS["hybrid"][1:])}, spread=0.01)
+    found = {margin: verdict(8, source(asked, {"equivalence_margin": margin})) for margin in (0.001, 0.05)}
+    assert "practically equal" not in found[0.001].evidence and "practically equal: within 0.05" in found[0.05].evidence
+    equal = {margin: {part[-1] for part in of.parts if part[-3] == UNDECIDED} for margin, of in found.items()}
+    assert equal == {0.001: {"no"}, 0.05: {"yes"}}
+
+
+def test_every_undecided_comparison_says_what_it_leaves_open_and_no_other():
+    chance = SUPPORTING["bias_tests"].assign(p_holm=0.2)
+    unclear = source(questions({"hybrid": (0.80, 0.60, 0.55, 290)}, spread=0.03), bias_tests=chance)
+    parts = parts_table([unclear, source()])
+    undecided = parts["verdict"] == UNDECIDED
+    assert undecided.sum() > rules.MOST_TOLD and parts.loc[~undecided, "could_have_shown"].isna().all()
+    assert parts.loc[undecided, "could_have_shown"].gt(0).all() and set(parts.loc[~undecided, "practically_equal"]) == {""}
+    ranks = parts["claim"] == 9
+    assert (undecided & ranks).any() and set(parts.loc[undecided & ranks, "practically_equal"]) == {""}
+    assert set(parts.loc[undecided & ~ranks, "practically_equal"]) == {"no"}
+    html = show_evidence([unclear]).html
+    least = parts.loc[undecided & ranks, "could_have_shown"].iloc[0]
+    assert f"{least:,.0f} ranks" in html and "could have shown</th>" in html and "practically equal</th>" in html
+    assert "could have shown</th>" not in show_evidence([source()]).html
+
+
+def test_means_and_a_difference_that_are_of_different_averages_say_of_which(papers):
+    """Means over languages beside a difference over questions of which one language has more can have the other sign."""
+    (c,) = comparisons(SUPPORTING["tests"], "hybrid", "X-Y", ["multilingual"])[:1]
+    assert re.search(r"X-Y 0\.\d+ \(means over languages\), ahead \(over questions \+0\.", rules.line(c, source()))
+    (rank, *_) = comparisons(SUPPORTING["bias_tests"], "hybrid", "X-X-mono")
+    assert re.search(r"X-X-mono \d+ \(means over languages\), ahead \(over questions lower by", rules.line(rank, source()))
+    (one, *_) = comparisons(SUPPORTING["language_tests"], "hybrid", "BM25")
+    assert " over " not in rules.line(one, source()).partition("over seeds")[0], "of one language both are alike"
+    assert "over questions" not in verdict(7, papers["paper, XLM-R"]).evidence, "as they are in tests over languages"
+
+
 def test_lines_without_training_are_tested_language_by_language_over_hybrids_seeds():
     table = language_tests(questions(), ["xquad-r"], 100)
     assert set(table["task"]) == {"xquad-r"} and set(table["strategy"]) == {"BM25", "untrained"} and set(table["baseline"]) == {"hybrid"}
@@ -536,6 +585,26 @@ def test_markdown_is_complete_and_no_cell_breaks_it(table):
     assert told.count("a \\| b c") == len(table) and "- made-up: `python -m hybridir_utils run --profile made-up`" in told
 
 
+def test_claims_that_no_source_can_test_stand_last_below_a_line_that_says_so(table):
+    assert untestable(table) == []
+    turned = table.assign(verdict=table["verdict"].where(~table["claim"].isin([3, 11]), NOT_TESTABLE))
+    assert untestable(turned) == [3, 11]
+    order = ["1", "2", *map(str, range(4, 11)), "", "3", "11"]
+    lines = claims_markdown(turned).splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:]] == order and lines[2 + 9].split("|")[2].strip() == UNTESTABLE
+    told = evidence_markdown(turned).partition("Reproduced")[0].splitlines()
+    assert list(dict.fromkeys(line.split("|")[1].strip() for line in told[2:] if line)) == order and sum(map(len, told)) > 1000
+    labels = [text.get_text() for text in FIGURES["09_verdicts"].draw(turned).axes[0].get_yticklabels()]
+    assert [text.partition(".")[0] for text in labels] == [*order[:9], UNTESTABLE, "3", "11"]
+    sentences = on_claims(turned)
+    assert f"{UNTESTABLE} claims 3, 11." in sentences and sum("11" in sentence for sentence in sentences) == 1
+    html, _, other = show_evidence(paper_sources("again")).html.partition("paper, LaBSE")
+    for told in (html, other):
+        tested, last = told.split(UNTESTABLE)
+        assert [claim.number for claim in CLAIMS if escape(claim.statement) in tested] == [4, 6, 7, 8, 9], "10 by one half"
+        assert [claim.number for claim in CLAIMS if escape(claim.statement) in last] == [1, 2, 3, 5, 10, 11]
+
+
 def test_a_claim_over_tasks_and_bases_shows_which_part_holds():
     found = parts_table([source(moved("hybrid", 0, 0.80, "xlm-r"))])
     assert list(found.columns) == PART_COLUMNS and set(found["claim"]) == {6, 7, 8, 9, 10}
@@ -560,7 +629,7 @@ def test_rules_shown_are_the_rules_used(table):
 
 def test_evidence_is_folded_by_source_with_its_command(table):
     html = show_evidence([source(), *paper_sources("again")]).html
-    assert html.count("<details>") == html.count("<table") == 3 and "<p>again</p>" in html
+    assert html.count("<details>") == 3 and html.count("<table") == 3 + 2 and "<p>again</p>" in html, "two of what is undecided"
     assert all(escape(told) in html for told in table.loc[table["source"] == "made-up", "evidence"])
 
 

@@ -101,6 +101,9 @@ def test_a_claims_comparisons_are_named_one_by_one():
     parts = pd.DataFrame(rows)
     now = parts.assign(verdict=["undecided", "undecided"])
     assert list(changed_verdicts("claim_parts", parts, now)) == ["claim_parts, claim 7 sample a: supported → undecided"]
+    open_ = now.assign(could_have_shown=[0.02, 0.03], practically_equal=["yes", "no"])
+    parts = parts.assign(could_have_shown=[np.nan, 0.04], practically_equal=[np.nan, "yes"])
+    assert list(changed_verdicts("claim_parts", parts, open_)) == ["claim_parts, claim 7 sample a: supported → undecided"]
 
 
 @pytest.fixture

@@ -173,7 +173,7 @@ def test_bias_is_told_in_the_right_direction_for_distances(distances, words):
     ]
     bias = pd.DataFrame(rows, columns=["strategy", "measure", "value"]).assign(task="t", base="aligned", query_language="macro")
     (sentence,) = findings.on_bias(bias, tested)
-    assert re.search(rf"\. Hybrid is {words} X-X-mono \([+-]\d+ ranks\), X-Y \([+-]\d+ ranks\)\.$", sentence), sentence
+    assert re.search(rf"\. Over questions, hybrid is {words} X-X-mono \([+-]\d+ ranks\), X-Y \([+-]\d+ ranks\)\.$", sentence), sentence
     assert "(-0 ranks)" not in "".join(findings.on_bias(bias, tested.assign(mean_difference=0.3))), "no negative zero"
     assert f"lowest: {min(distances, key=distances.get)}" in sentence and "hybrid 50%, pool 10%" in sentence
 

@@ -182,7 +182,7 @@ def on_bias(bias: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
         listed = ", ".join(f"{name} {distance[name]:,.0f}" for name in in_order(distance.index))
         own = f"hybrid {share[HYBRID]:.0%}, pool {means['same-language pool share'].iloc[0]:.0%}." if HYBRID in share else ""
         sentences.append(
-            f"{task}, from {base}: mean rank distance {listed} (best possible {means['rank distance (best)'].iloc[0]:.0f}, "
+            f"{task}, from {base}: mean rank distance over languages {listed} (best possible {means['rank distance (best)'].iloc[0]:.0f}, "
             f"random {means['rank distance (random)'].iloc[0]:,.0f}); lowest: {distance.idxmin()}."
             + (f" Same-language share of the top 10: {own}" if own else "")
             + _on_distance(tests, task, base)
@@ -193,7 +193,7 @@ def on_bias(bias: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
 def _on_distance(tests: pd.DataFrame, task: str, base: str) -> str:
     words = {AHEAD: "less language-biased than", BEHIND: "more language-biased than"}
     told = grouped(_against(tests, task, base), lambda row: f"{-row.mean_difference:+z,.0f} ranks", words)
-    return f" Hybrid is {told}." if told else ""
+    return f" Over questions, hybrid is {told}." if told else ""
 
 
 def on_debiasing(debiasing: pd.DataFrame) -> list[str]:

@@ -38,7 +38,7 @@ from ..results.style import (
     written,
 )
 from ..results.tables import macro, of_encoders
-from .claims.rules import SYMBOLS
+from .claims.rules import SYMBOLS, UNTESTABLE, untestable
 from .languages import per_count
 from .mixing import DISTANCE, ENDS, KEPT, pareto_front, traded
 from .questions import COMPARED, KINDS
@@ -359,10 +359,11 @@ def growth(table: pd.DataFrame):
 
 
 def verdicts(table: pd.DataFrame):
-    """Claims x sources, a coloured cell with symbol and word each (claims)."""
+    """Claims x sources, a coloured cell with symbol and word each; last, below a line, the claims that no source can test (claims)."""
     from matplotlib.patches import Rectangle
 
-    sources, numbers = list(dict.fromkeys(table["source"])), sorted(table["claim"].unique())
+    sources, none = list(dict.fromkeys(table["source"])), untestable(table)
+    numbers = [*sorted({*table["claim"]} - {*none}), *([UNTESTABLE, *none] if none else [])]
     figure, axes = new_figure(height=0.7 + 0.36 * len(numbers))
     ax = axes[0, 0]
     for row in table.itertuples():
@@ -370,7 +371,10 @@ def verdicts(table: pd.DataFrame):
         ax.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=VERDICT_COLOURS.get(row.verdict, "white"), edgecolor="none"))
         ax.text(x, y, textwrap.fill(f"{SYMBOLS.get(row.verdict, '')} {row.verdict}", 15), ha="center", va="center", fontsize=7)
     statements = table.drop_duplicates("claim").set_index("claim")["statement"]
-    ax.set_yticks(range(len(numbers)), [textwrap.fill(f"{number}. {statements[number]}", LABEL_WIDTH) for number in numbers])
+    told = {number: f"{number}. {statement}" for number, statement in statements.items()}
+    ax.set_yticks(range(len(numbers)), [textwrap.fill(told.get(number, UNTESTABLE), LABEL_WIDTH) for number in numbers])
+    if none:
+        ax.axhline(numbers.index(UNTESTABLE), color="grey", lw=0.6)
     ax.set_xticks(range(len(sources)), [textwrap.fill(source, 12) for source in sources])
     ax.set(xlim=(-0.5, len(sources) - 0.5), ylim=(len(numbers) - 0.5, -0.5))
     ax.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)

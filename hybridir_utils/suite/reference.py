@@ -23,6 +23,7 @@ from ..results.figures import FIGURES, can_be_drawn
 from ..results.findings import on_beside_a_mean, on_mean_tested, on_order, verdict
 from ..results.tables import markdown, score_table
 from ..studies.claims.judging import claims_markdown
+from ..studies.claims.rules import LEFT_OPEN
 from ..studies.languages import on_highest, on_languages
 from .cells import INJECTED
 from .readers import markdown_tables
@@ -318,7 +319,9 @@ def changed_verdicts(name: str, old: pd.DataFrame, new: pd.DataFrame) -> Iterato
 
 def _verdicts(table: pd.DataFrame) -> dict[tuple, str]:
     if "verdict" in table:
-        keys = table.drop(columns=["verdict", "statement", *IN_WORDS], errors="ignore")  # of a claim, or of one comparison of it
+        keys = table.drop(
+            columns=["verdict", "statement", *IN_WORDS, *LEFT_OPEN], errors="ignore"
+        )  # of a claim, or of one comparison of it
         return {("claim", *key[key.notna()]): word for (_, key), word in zip(keys.iterrows(), table["verdict"], strict=True)}
     if not set(TESTED) <= set(table) or not {"mean_difference", "difference"} & set(table):
         return {}

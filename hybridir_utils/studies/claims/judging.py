@@ -14,7 +14,19 @@ from ...results.show import Shown, folded, paragraph, table, together
 from ...results.tables import markdown
 from . import facts, rules
 from .facts import counts_by_task, leaks_rechecked, mixture, task_counts
-from .rules import CONTRADICTED, SUPPORTED, SYMBOLS, Verdict, not_testable, zero_shot_tasks
+from .rules import (
+    CONTRADICTED,
+    LEFT_OPEN,
+    SUPPORTED,
+    SYMBOLS,
+    UNDECIDED,
+    UNTESTABLE,
+    Verdict,
+    not_testable,
+    size,
+    untestable,
+    zero_shot_tasks,
+)
 from .sources import (
     PAPER,
     Source,
@@ -32,7 +44,7 @@ __all__ = [  # of the modules beside this one, for the notebook
     "about_sources", "below_hybrid", "check_earlier", "claim_tests", "counts_by_task", "language_tests", "leaks_rechecked", "mixture",
     "other_runs", "paper_sources", "saved_source", "task_counts", "zero_shot_tasks",
 ]  # fmt: skip
-PART_COLUMNS = ["claim", "source", "task", "base", "setting", "language", "better", "worse", "verdict"]
+PART_COLUMNS = ["claim", "source", "task", "base", "setting", "language", "better", "worse", "verdict", *LEFT_OPEN]
 COLUMNS = ["claim", "statement", "source", "verdict", "evidence", "command"]
 NO_TRAINING_DATA = "Neither training data nor batches were published."
 
@@ -172,7 +184,9 @@ def claims_table(sources: Sequence[Source]) -> pd.DataFrame:
 
 
 def parts_table(sources: Sequence[Source]) -> pd.DataFrame:
-    """PART_COLUMNS: what was found of each comparison that a claim over several tasks and bases rests on."""
+    """PART_COLUMNS: what was found of each comparison that a claim over several tasks and bases rests on, and of those that are undecided
+    what they leave open (`rules.Comparison.left_open`; of claim 9 in ranks, else in mAP or nDCG@10).
+    """
     found = [(claim.number, source.name, *part) for claim in CLAIMS for source in sources for part in claim.verdict(source).parts]
     return pd.DataFrame(found, columns=PART_COLUMNS)
 
@@ -187,13 +201,15 @@ def parts_matrix(parts: pd.DataFrame) -> pd.DataFrame:
 
 
 def on_claims(table: pd.DataFrame) -> list[str]:
-    """What each source says of each claim, runs before the paper's own tables; and where they part."""
-    sentences = []
+    """What each source says of each claim, runs before the paper's own tables; which none can test; and where they part."""
+    sentences, none = [], untestable(table)
+    table = table[~table["claim"].isin(none)]
     for source in sorted(table["source"].unique(), key=lambda source: source.startswith(PAPER)):
         verdicts = table[table["source"] == source].groupby("verdict")["claim"].agg(list)
         told = [f"{', '.join(map(str, verdicts[word]))} {word}" for word in SYMBOLS if word in verdicts]
         sentences.append(f"Claims judged from {source}: {'; '.join(told)}.")
-    return sentences + _against_each_other(table)
+    last = [f"{UNTESTABLE} claim{'s' * (len(none) > 1)} {', '.join(map(str, none))}."] if none else []
+    return [*sentences, *last, *_against_each_other(table)]
 
 
 def on_refused(refused: Mapping[str, str]) -> list[str]:
@@ -217,7 +233,7 @@ def _against_each_other(table: pd.DataFrame) -> list[str]:
 def claims_markdown(table: pd.DataFrame) -> str:
     """One row a claim, one column a source, the verdict as a symbol and in words. table: `claims_table`."""
     wide = _marked(table).pivot(index=["claim", "statement"], columns="source", values="verdict")[list(dict.fromkeys(table["source"]))]
-    return markdown(wide)
+    return markdown(_apart(wide.reset_index(), untestable(table)))
 
 
 def evidence_markdown(table: pd.DataFrame) -> str:
@@ -226,7 +242,7 @@ def evidence_markdown(table: pd.DataFrame) -> str:
     commands = table.drop_duplicates("source").set_index("source")["command"]
     told = "".join(f"- {source}: `{command}`\n" for source, command in commands.items())
     columns = ["statement", "verdict", "evidence"] if len(commands) == 1 else ["statement", "source", "verdict", "evidence"]
-    return f"{markdown(rows.set_index('claim')[columns])}\nReproduced by:\n\n{told}"
+    return f"{markdown(_apart(rows[['claim', *columns]], untestable(table)))}\nReproduced by:\n\n{told}"
 
 
 def show_rules() -> Shown:
@@ -237,14 +253,32 @@ def show_rules() -> Shown:
 
 def show_evidence(sources: Sequence[Source]) -> Shown:
     """For each source its verdicts with their evidence, and the command that makes its results; folded."""
-    return together(*map(_evidence, sources))
+    judged = claims_table(sources)
+    return together(*(_evidence(source, judged[judged["source"] == source.name], untestable(judged)) for source in sources))
 
 
-def _evidence(source: Source) -> Shown:
-    rows = _marked(claims_table([source])).set_index("claim")
+def _evidence(source: Source, judged: pd.DataFrame, none: list[int]) -> Shown:
+    """none: the claims that no source can test."""
+    rows = _marked(judged)
     counted = rows["verdict"].value_counts()
     told = ", ".join(f"{counted[word]} {word}" for word in dict.fromkeys(rows["verdict"]))
-    return folded(f"{source.name}: {told}", table(rows[["verdict", "statement", "evidence"]]), paragraph(source.command))
+    shown = table(_apart(rows[["claim", "verdict", "statement", "evidence"]], none))
+    return folded(f"{source.name}: {told}", shown, _undecided(parts_table([source])), paragraph(source.command))
+
+
+def _undecided(parts: pd.DataFrame) -> Shown | None:
+    """The comparisons that are undecided, and what each leaves open; None where none is."""
+    rows = parts[parts["verdict"] == UNDECIDED]
+    sizes = [size(row.could_have_shown, row.practically_equal) for row in rows.itertuples()]
+    rows = rows.assign(could_have_shown=sizes).drop(columns=["source", "verdict"]).set_index("claim")
+    return table(rows.rename(columns=lambda name: name.replace("_", " ")), title="Comparisons that are undecided, and what they leave open")
+
+
+def _apart(rows: pd.DataFrame, none: list[int]) -> pd.DataFrame:
+    """The rows by claim, those of claims that no source can test (`none`) last, below a row that says so."""
+    last = rows["claim"].isin(none)
+    heading = pd.DataFrame([{"claim": "", "statement": UNTESTABLE}] if last.any() else [])
+    return pd.concat([rows[~last].astype(object), heading, rows[last]]).fillna("").set_index("claim")
 
 
 def _marked(table: pd.DataFrame) -> pd.DataFrame:

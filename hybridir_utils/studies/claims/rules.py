@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from math import isnan
+from math import isnan, nan
 from typing import NamedTuple
 
 import pandas as pd
@@ -19,6 +19,8 @@ from .sources import LINES, Source
 
 AHEAD, BEHIND, UNCLEAR = "ahead", "behind", "not clearly different"
 SUPPORTED, CONTRADICTED, UNDECIDED, NOT_TESTABLE = "supported", "contradicted", "undecided", "not testable here"
+UNTESTABLE = "Cannot be tested by any source here:"  # above the claims of which this is so
+LEFT_OPEN = ("could_have_shown", "practically_equal")  # columns: what `Comparison.left_open` says of an undecided comparison
 SYMBOLS = {SUPPORTED: "✓", CONTRADICTED: "✗", UNDECIDED: "?", NOT_TESTABLE: "–"}
 LEAST_REDUCTION = 0.1  # of the rank distance
 MARGIN = 0.01  # of mAP or nDCG@10, where a source names none: differences below it count for nothing in practice
@@ -66,18 +68,29 @@ class Comparison:
         effect = "" if isnan(self.effect) else f", d {self.effect:.2f}"
         return f"{lower}{gain} [{low}, {high}]{seeds}, p {self.p:.2g}{effect}"
 
+    def left_open(self, margin: float) -> tuple[float, str]:
+        """LEFT_OPEN: the smallest difference that it shows in four of five cases, and whether two one-sided tests find it within the
+        margin, yes or no; "" of ranks, of which the margin is not.
+        """
+        ranks = self.measure in LOWER_IS_BETTER
+        return smallest_detectable(self), "" if ranks else "yes" if practically_equal(self, margin) else "no"
+
     def unclear_as_text(self, margin: float) -> str:
         """What a difference that is not clear leaves open: nothing beyond the margin, or all that it could not have shown."""
-        ranks = self.measure in LOWER_IS_BETTER
-        if not ranks and practically_equal(self, margin):
-            return f"practically equal: within {margin:g} by two one-sided tests"
-        least = smallest_detectable(self)
-        return f"could have shown {f'{least:,.0f} ranks' if ranks else f'{least:.3f}'}"
+        least, equal = self.left_open(margin)
+        return (
+            f"practically equal: within {margin:g} by two one-sided tests" if equal == "yes" else f"could have shown {size(least, equal)}"
+        )
 
     @property
     def place(self) -> str:
         """Task, base, setting, and the language where it is of one."""
         return f"{self.task} from {self.base}, {SHORT_SETTINGS[self.setting]}" + (f" {self.language}" if self.language else "")
+
+
+def size(least: float, equal: str) -> str:
+    """The smallest difference of LEFT_OPEN as it is written: of ranks, which are not tested for equality, without decimals."""
+    return f"{least:.3f}" if equal else f"{least:,.0f} ranks"
 
 
 def comparisons(tests: pd.DataFrame, better: str, worse: str, settings: Iterable[str] = tuple(SHORT_SETTINGS)) -> list[Comparison]:
@@ -100,7 +113,9 @@ def _comparison(row, better: str, worse: str) -> Comparison:
 
 
 class Verdict(NamedTuple):
-    """One of SYMBOLS, the rows, tests and numbers it rests on, and (task, base, setting, language, better, worse, word) by comparison."""
+    """One of SYMBOLS, the rows, tests and numbers it rests on, and (task, base, setting, language, better, worse, word, *LEFT_OPEN) by
+    comparison.
+    """
 
     word: str
     evidence: str
@@ -115,6 +130,12 @@ def decided(holds: bool | None, evidence: str, parts: tuple[tuple, ...] = ()) ->
 def not_testable(reason: str) -> Verdict:
     """Not testable here, and why."""
     return Verdict(NOT_TESTABLE, reason)
+
+
+def untestable(table: pd.DataFrame) -> list[int]:
+    """The claims that no source of the table (claim, verdict) can test; they stand last, below UNTESTABLE, wherever verdicts are shown."""
+    none = table["verdict"].eq(NOT_TESTABLE).groupby(table["claim"]).all()
+    return none.index[none].tolist()
 
 
 def pure_batches(source: Source) -> Verdict:
@@ -234,7 +255,19 @@ def _all_ahead(found: list[Comparison], source: Source, least_gain: Callable = l
 
     words = [part(c) for c in found]
     holds = True if set(words) == {SUPPORTED} else False if CONTRADICTED in words else None
-    parts = tuple((c.task, c.base, c.setting, c.language, c.better, c.worse, word) for c, word in zip(found, words, strict=True))
+    parts = tuple(
+        (
+            c.task,
+            c.base,
+            c.setting,
+            c.language,
+            c.better,
+            c.worse,
+            word,
+            *(c.left_open(_margin(source)) if word == UNDECIDED else (nan, "")),
+        )
+        for c, word in zip(found, words, strict=True)
+    )
     return decided(holds, as_text(found, source, lambda c: part(c) == SUPPORTED), parts)
 
 
@@ -253,10 +286,16 @@ def as_text(found: list[Comparison], source: Source, holds: Callable[[Comparison
 
 
 def line(c: Comparison, source: Source) -> str:
-    """One comparison: place, both means, outcome, and the test's numbers."""
+    """One comparison: place, both means, outcome, and the test's numbers; what means and difference are over, where these are not alike."""
     means = ", ".join(f"{strategy} {value}" for strategy in (c.better, c.worse) if (value := _mean(source, c, strategy)))
-    more = f"; {c.unclear_as_text(source.parameters.get('equivalence_margin', MARGIN))}" if c.outcome == UNCLEAR else ""
-    return f"{c.place}: {means}, {c.outcome} ({c.numbers}{more})"
+    over = ("", "") if source.published or c.language or not means else (" (means over languages)", "over questions ")
+    more = f"; {c.unclear_as_text(_margin(source))}" if c.outcome == UNCLEAR else ""
+    return f"{c.place}: {means}{over[0]}, {c.outcome} ({over[1]}{c.numbers}{more})"
+
+
+def _margin(source: Source) -> float:
+    """Differences below it count for nothing in practice."""
+    return source.parameters.get("equivalence_margin", MARGIN)
 
 
 def one_seed(found: list[Comparison], source: Source) -> str:
