@@ -21,6 +21,7 @@ from hybridir_utils.experiment.run import open_run, save_table, saved_run
 from hybridir_utils.results.figures import draw, read_result
 from hybridir_utils.results.tables import paper_table, score_table
 from hybridir_utils.studies.claims.judging import CLAIMS
+from hybridir_utils.studies.claims.rules import UNTESTABLE, untestable
 from hybridir_utils.suite.readers import page_tables, table_of
 from hybridir_utils.suite.records import FAILED
 from hybridir_utils.suite.report import UNSEEN, visible, write_report
@@ -47,6 +48,15 @@ def test_all_claims_stand_there_with_rule_verdicts_evidence_and_commands(committ
             assert f"{row.source} " in shown and row.verdict in shown and flat(row.evidence) in shown
     claims = flat(section(page, "claims").text)
     assert all(f"{row.source}: {row.command}" in claims for row in table.itertuples())
+
+
+def test_claims_that_no_source_can_test_stand_last_in_the_table_and_among_the_evidence(committed, monkeypatch):
+    none = untestable(read_committed("claims", committed, monkeypatch))
+    shown = flat(section(page_of(committed), "claims").text)
+    assert none and shown.count(UNTESTABLE) == 2, "above them in the table, and above their evidence"
+    for part in shown.split("Rule, verdicts and evidence"):
+        before, after = part.split(UNTESTABLE)
+        assert all((claim.statement in after) == (claim.number in none) != (claim.statement in before) for claim in CLAIMS)
 
 
 def test_scores_and_the_papers_numbers_are_those_of_the_tables(committed, monkeypatch):

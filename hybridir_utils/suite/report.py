@@ -27,7 +27,7 @@ from ..provenance.artefacts import replacing_folder
 from ..results.figures import FIGURES, can_be_drawn, read_result
 from ..results.style import DPI, PIXELS
 from ..studies.claims.judging import CLAIMS, NOTES
-from ..studies.claims.rules import SYMBOLS
+from ..studies.claims.rules import SYMBOLS, UNTESTABLE, untestable
 from ..studies.claims.sources import PAPER, compared_folders
 from .plan import duration
 from .readers import page_tables
@@ -188,8 +188,16 @@ def _claims(run: Run) -> dict:
     table, shown = _table(run, "claims"), {run.name, *compared_folders(run)}
     rows = [row for row in ([] if table is None else table.to_dict("records")) if row["source"] in shown or row["source"].startswith(PAPER)]
     rows.sort(key=lambda row: row["source"] != run.name)  # this run's first, then the paper's and other runs' in their order
-    judged = [(claim, [row for row in rows if row["claim"] == claim.number]) for claim in CLAIMS]
-    return {"claims": judged, "notes": NOTES, "sources": {row["source"]: row["command"] for row in rows}}
+    none = untestable(pd.DataFrame(rows, columns=["claim", "verdict"]))
+    claims = sorted(CLAIMS, key=lambda claim: claim.number in none)
+    judged = [(claim, [row for row in rows if row["claim"] == claim.number]) for claim in claims]
+    return {
+        "claims": judged,
+        "first_untestable": none[:1],
+        "untestable": UNTESTABLE,
+        "notes": NOTES,
+        "sources": {row["source"]: row["command"] for row in rows},
+    }
 
 
 def _table(run: Run, name: str) -> pd.DataFrame | None:
