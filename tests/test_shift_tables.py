@@ -67,13 +67,36 @@ def test_what_hybrid_keeps_is_told_beside_the_others(away, words):
 @pytest.mark.parametrize(("away", "easier"), [(0.5, True), (0.3, False)])
 def test_a_task_that_is_easier_without_any_training_is_named(away, easier):
     kept = shift.kept_table(questions({"hybrid": 0.6, "untrained": 0.4}, {"hybrid": 0.7, "untrained": away}), HOME, [AWAY], 50)
-    said = shift.on_share(kept)
-    assert said[0].startswith(f"Under domain shift ({AWAY}; from aligned) hybrid keeps 117% of its Mo. mAP, 117% of its Cr. mAP")
-    assert (len(said) == 2 and said[1].startswith(f"{AWAY} is the easier task (")) is easier
-    alike = shift.kept_table(questions({"hybrid": 0.6, "untrained": 0.4}, {"hybrid": 0.6, "untrained": 0.4001}), HOME, [AWAY], 50)
-    assert len(shift.on_share(alike)) == 1, "100% is not easier"
+    (said,), home = shift.on_share(kept), "the easier task: Mo. mAP of the untrained bases and BM25 is 125% of that in domain"
     if easier:
-        assert "125% to 125% of that in domain" in said[1]
+        gains = ", ".join(f"{short} +0.198 / +0.198" for short in ("Mo.", "Cr.", "Mul."))
+        assert said.startswith(f"{AWAY}: no share of the mAP in domain is told ({home}). ") and said.endswith(f": from aligned {gains}.")
+    else:
+        assert said.startswith(f"Under domain shift ({AWAY}; from aligned) hybrid keeps 117% of its Mo. mAP, 117% of its Cr. mAP")
+    assert (shift.on_kept(kept) == []) is easier and (shift.kept_wide(kept).xs("kept", axis=1, level=1) == "").all(axis=None) == easier
+    alike = shift.kept_table(questions({"hybrid": 0.6, "untrained": 0.4}, {"hybrid": 0.6, "untrained": 0.4001}), HOME, [AWAY], 50)
+    assert "hybrid keeps 100%" in shift.on_share(alike)[0], "100% is not easier"
+
+
+@pytest.mark.parametrize(("renamed", "told"), [(40, "40 and 40 questions, other ones"), (30, "40 and 40 questions, 10 of them in both")])
+def test_what_other_questions_get_is_no_share_and_is_drawn_beside_what_those_in_domain_get(renamed, told):
+    asked = questions({"hybrid": 0.8, "untrained": 0.6}, {"hybrid": 0.6, "untrained": 0.5})
+    bm25 = asked[asked["strategy"] == "untrained"].assign(base="reference", strategy="BM25")
+    others = asked["group"].isin([f"g{n}" for n in range(renamed)]) & (asked["task"] == AWAY)
+    same, table = pd.concat([asked, bm25]), asked.assign(group=asked["group"].where(~others, "other " + asked["group"]))
+    table = pd.concat([table, table[table["strategy"] == "untrained"].assign(base="reference", strategy="BM25")])
+    kept = shift.kept_table(table, HOME, [AWAY], 50)
+    (said,) = shift.on_share(kept)
+    assert f"no share of the mAP in domain is told ({told}). " in said and "aligned Mo. +0.198 / +0.098, Cr. +0.198 / +0.098" in said
+    figure = plots.kept(kept)
+    ax, labels = figure.axes[0], [text.get_text() for text in figure.legends[0].get_texts()]
+    assert ax.get_ylabel() == "mAP (in domain, shifted)" and told in ax.get_title().replace("\n", " ")
+    assert labels == ["hybrid", "untrained", "BM25", "hollow: in domain", "filled: under shift"]
+    dots = {dot.get_markerfacecolor(): dot.get_ydata()[0] for dot in ax.lines if dot.get_marker() == "o" and dot.get_xdata()[0] == -0.2}
+    hybrid = kept[(kept["strategy"] == "hybrid") & (kept["setting"] == "monolingual")].iloc[0]
+    assert list(dots.values()) == [hybrid["in_domain"], hybrid["shifted"]] and next(iter(dots)) == "white"
+    ax = plots.kept(shift.kept_table(same, HOME, [AWAY], 50)).axes[0]
+    assert ax.get_ylabel() == "mAP kept (shifted / in domain)" and "40 parallel questions in both tasks" in ax.get_title()
 
 
 def test_a_task_is_easier_only_where_all_that_learnt_nothing_says_so_within_a_language():
@@ -81,8 +104,8 @@ def test_a_task_is_easier_only_where_all_that_learnt_nothing_says_so_within_a_la
     rows += [("talks", "a", "untrained", "monolingual", 1.1), ("talks", "a", "untrained", "cross-lingual", 0.5)]
     rows += [("talks", "a", "hybrid", "monolingual", 0.4), ("talks", "reference", "BM25", "monolingual", 1.3)]
     kept = pd.DataFrame(rows, columns=["task", "base", "strategy", "setting", "kept"])
-    (easier,) = shift.on_share(kept)[1:]
-    assert easier.startswith("talks is the easier task (Mo. mAP of the untrained bases and BM25: 110% to 130% of that in domain)")
+    easier = {"talks": "the easier task: Mo. mAP of the untrained bases and BM25 is 110% to 130% of that in domain"}
+    assert shift.no_share(kept.assign(n_groups=9)) == easier
 
 
 def test_shares_that_seeds_do_not_agree_on_are_not_called_clear():

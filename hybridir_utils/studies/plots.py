@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 from itertools import cycle, product
 
 import pandas as pd
@@ -42,7 +43,7 @@ from .claims.rules import SYMBOLS, UNTESTABLE, untestable
 from .languages import per_count
 from .mixing import DISTANCE, ENDS, KEPT, pareto_front, traded
 from .questions import COMPARED, KINDS
-from .shift import alignment_kept
+from .shift import alignment_kept, asked, no_share
 
 MARKERS = dict(zip(SCHEDULES, ("^", "v", "D"), strict=True))
 BASE_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -174,34 +175,58 @@ def _recommendation(ax, place: int, rows: pd.DataFrame) -> None:
 
 
 def kept(table: pd.DataFrame):
-    """mAP under shift / mAP in domain by base and strategy, bars: 95 % over parallel questions; line: BM25 (shift)."""
+    """mAP under shift / mAP in domain by base and strategy, bars: 95 % over parallel questions; line: BM25; where that is no share
+    (`no_share`), both values side by side (shift).
+    """
     table = table.dropna(subset=["kept"])
+    none = no_share(table)
     figure, drawn = panels(dict.fromkeys(table["task"]), SHORT_SETTINGS, height=2.4, sharey="row", sharex=True)
     for ax, task, setting in drawn:
         part = table[(table["task"] == task) & (table["setting"] == setting)]
-        _intervals(ax, of_encoders(part))
-        for value in part[part["base"] == REFERENCE]["kept"]:
-            ax.axhline(value, color=COLOURS["BM25"], ls="--", lw=1, label="BM25")
-        title = f"{task}: {setting}\n{part['n_groups'].max():,.0f} parallel questions in both tasks"
-        label(ax, "", "mAP kept (shifted / in domain)", title)
+        if task in none:
+            _side_by_side(ax, part)
+        else:
+            _intervals(ax, of_encoders(part))
+            for value in part[part["base"] == REFERENCE]["kept"]:
+                ax.axhline(value, color=COLOURS["BM25"], ls="--", lw=1, label="BM25")
+        unit = "mAP (in domain, shifted)" if task in none else "mAP kept (shifted / in domain)"
+        label(ax, "", unit, f"{task}: {setting}\n{asked(part)}")
         ax.grid(axis="x", visible=False)
     for ax, *_ in drawn:  # late, as panels of one row share what they all need
         from_zero(ax)
         ax.set_ylim(bottom=min(0, table["kept_low"].min()))
     entries = {entry.get_label(): entry for ax, *_ in drawn for entry in ax.get_legend_handles_labels()[0]}
-    legend_below(figure, [entries[name] for name in in_order(entries)])
+    sides = [handle("hollow: in domain", "o", "grey", mfc="white", ms=4.5), handle("filled: under shift", "o", "grey", ms=4.5)]
+    legend_below(figure, [*(entries[name] for name in in_order(entries)), *(sides if none else [])])
     return figure
 
 
-def _intervals(ax, part: pd.DataFrame) -> None:
-    bases, strategies = sorted(part["base"].unique()), in_order(part["strategy"])
+def _side_by_side(ax, part: pd.DataFrame) -> None:
+    """mAP in domain and under shift of every encoder, and of BM25."""
+    for x, row in _placed(ax, part):
+        colour = COLOURS.get(row.strategy)
+        ax.plot([x, x], [row.in_domain, row.shifted], color=colour, lw=1)
+        ax.plot(x, row.in_domain, "o", mfc="white", mec=colour, ms=4.5)
+        ax.plot(x, row.shifted, "o", color=colour, ms=4.5, mec="black", mew=0.4, label=row.strategy)
+
+
+def _placed(ax, part: pd.DataFrame) -> Iterator[tuple]:
+    """(x, row): the strategies of a base beside each other, the reference's last."""
+    bases = sorted(part["base"].unique(), key=lambda base: (base == REFERENCE, base))
+    strategies = {base: in_order(rows["strategy"]) for base, rows in part.groupby("base")}
+    ax.set_xticks(range(len(bases)), [base if base == REFERENCE else f"from {base}" for base in bases])
+    ax.set_xlim(-0.5, len(bases) - 0.5)
     for row in part.itertuples():
-        x = bases.index(row.base) - 0.4 + 0.8 * (strategies.index(row.strategy) + 0.5) / len(strategies)
+        place = (strategies[row.base].index(row.strategy) + 0.5) / len(strategies[row.base])
+        yield bases.index(row.base) - 0.4 + 0.8 * place, row
+
+
+def _intervals(ax, part: pd.DataFrame) -> None:
+    for x, row in _placed(ax, part):
         colour = COLOURS.get(row.strategy)
         if pd.notna(row.kept_low):
             ax.plot([x, x], [row.kept_low, row.kept_high], color=colour, lw=1.6)
         ax.plot(x, row.kept, "o", color=colour, ms=4.5, mec="black", mew=0.4, label=row.strategy)
-    ax.set_xticks(range(len(bases)), [f"from {base}" for base in bases])
 
 
 def alignment(means: pd.DataFrame):

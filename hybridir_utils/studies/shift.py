@@ -17,6 +17,7 @@ from ..results.tables import TEST_COLUMNS, ordered, stack, test_table, trained
 from ..tasks.retrieval_task import RetrievalTask
 
 ENCODER = ["base", "strategy", "seed"]
+COUNTS = ["n_in_domain", "n_shifted"]  # groups of parallel questions of each task; `n_groups`: of both
 CASE = ["task", "base", "side", "measure"]  # of alignment
 MEASURES = {"alignment_gap": "alignment gap", "translation_accuracy": "translation accuracy"}  # those of which a share can be kept
 MAIN, CROSS = "translation_accuracy", "cross-lingual"
@@ -39,12 +40,14 @@ def kept_table(questions: pd.DataFrame, in_domain: str, shifted: Sequence[str], 
 
     The untrained base stands among the strategies; public retrievers and BM25, which have nothing to be compared with, are their own
     baseline. questions: task, base, strategy, seed, setting, group, AP. No rows for a task that is searched to a depth: it has no AP.
+    COUNTS: how many groups of parallel questions each task asks.
     """
     tables = []
     for place, home, away in shifts(questions[questions["strategy"] != "random"], in_domain, shifted):
         baseline = HYBRID if HYBRID in set(home["strategy"]) else home["strategy"].iloc[0]
-        tables.append(retention(home, away, baseline, resamples).assign(**place))
-    return stack(tables, ["task", "base", "setting", *KEPT_COLUMNS])
+        counts = dict(zip(COUNTS, (home["group"].nunique(), away["group"].nunique()), strict=True))
+        tables.append(retention(home, away, baseline, resamples).assign(**place, **counts))
+    return stack(tables, ["task", "base", "setting", *KEPT_COLUMNS, *COUNTS])
 
 
 def shifts(questions: pd.DataFrame, in_domain: str, shifted: Sequence[str]) -> Iterator[tuple[dict, pd.DataFrame, pd.DataFrame]]:
@@ -57,11 +60,38 @@ def shifts(questions: pd.DataFrame, in_domain: str, shifted: Sequence[str]) -> I
                 yield {"task": task, "base": base, "setting": setting}, seen, parts[task, base, setting]
 
 
+def asked(kept: pd.DataFrame) -> str:
+    """How many groups of parallel questions the two tasks ask, and whether they ask the same ones; without COUNTS, how many both ask."""
+    union, home, away = kept.reindex(columns=["n_groups", *COUNTS]).max()
+    if pd.isna(home) or home == away == union:
+        return f"{union:,.0f} parallel questions{'' if pd.isna(home) else ' in both tasks'}"
+    both = home + away - union
+    return f"{home:,.0f} and {away:,.0f} questions, {f'{both:,.0f} of them in both' if both else 'other ones'}"
+
+
+def no_share(kept: pd.DataFrame) -> dict[str, str]:
+    """Shifted task -> why its mAP is no share of that in domain: it asks other questions, or even what learnt nothing in domain scores
+    higher there.
+    """
+    easier, found = _easier(kept), {}
+    for task, rows in kept.groupby("task", sort=False):
+        counts = rows.reindex(columns=COUNTS).dropna()
+        others = counts.ne(rows["n_groups"].loc[counts.index], axis=0).any(axis=None)
+        found[task] = [*([asked(rows)] if others else []), *easier.get(task, [])]
+    return {task: "; ".join(told) for task, told in found.items() if told}
+
+
+def shares(kept: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the tasks whose mAP is a share of that in domain."""
+    return kept[~kept["task"].isin(no_share(kept))]
+
+
 def kept_wide(kept: pd.DataFrame) -> pd.DataFrame:
-    """For readers: mAP in domain, mAP under shift, and the share kept with its interval, in each setting."""
+    """For readers: mAP in domain, mAP under shift, and, where it is one (`shares`), the share kept with its interval, in each setting."""
+    none = no_share(kept)
     cells = kept.assign(
         mAP=[f"{row.in_domain:.3f} → {row.shifted:.3f}" for row in kept.itertuples()],
-        kept=[f"{row.kept:.2f} [{row.kept_low:.2f}, {row.kept_high:.2f}]" for row in kept.itertuples()],
+        kept=[f"{row.kept:.2f} [{row.kept_low:.2f}, {row.kept_high:.2f}]" * (row.task not in none) for row in kept.itertuples()],
         setting=kept["setting"].map(SHORT_SETTINGS),
     )
     wide = cells.pivot(index=["task", "base", "strategy"], columns="setting", values=["mAP", "kept"]).swaplevel(axis=1)
@@ -187,9 +217,9 @@ def on_tasks(languages: pd.DataFrame, shifted: Sequence[str]) -> list[str]:
 
 
 def on_kept(kept: pd.DataFrame) -> list[str]:
-    """S0: hybrid's share of accuracy kept beside each other strategy's, per shifted task and base."""
+    """S0: hybrid's share of accuracy kept beside each other strategy's, per shifted task (of `shares`) and base."""
     sentences = []
-    for (task, base), part in trained(kept).groupby(["task", "base"], sort=False):
+    for (task, base), part in trained(shares(kept)).groupby(["task", "base"], sort=False):
         settings = [(short, part[part["setting"] == setting].set_index("strategy")) for setting, short in SHORT_SETTINGS.items()]
         told = [_kept(short, rows) for short, rows in settings if HYBRID in rows.index and pd.notna(rows.loc[HYBRID, "kept"])]
         if told:
@@ -198,15 +228,35 @@ def on_kept(kept: pd.DataFrame) -> list[str]:
 
 
 def on_share(kept: pd.DataFrame) -> list[str]:
-    """S0 in one sentence: the share of accuracy that hybrid keeps, over shifted tasks and bases; and which tasks are easier anyway."""
-    own = kept[kept["strategy"] == HYBRID].dropna(subset=["kept"])
-    shares = own.groupby("setting")["kept"].agg(["min", "max"])
-    told = []
-    for setting in in_settings(shares.index):
-        ends = dict.fromkeys(map("{:.0%}".format, shares.loc[setting]))
-        told.append(f"{' to '.join(ends)} of its {SHORT_SETTINGS[setting]} mAP")
+    """S0 in one sentence: the share of accuracy that hybrid keeps, over shifted tasks and bases; and what training gave on those tasks
+    whose mAP is no share of that in domain.
+    """
+    own = shares(kept)[lambda rows: rows["strategy"] == HYBRID].dropna(subset=["kept"])
+    ends = own.groupby("setting")["kept"].agg(["min", "max"])
+    told = [f"{_span(ends.loc[setting])} of its {SHORT_SETTINGS[setting]} mAP" for setting in in_settings(ends.index)]
     where = f"{', '.join(own['task'].unique())}; from {', '.join(own['base'].unique())}"
-    return [f"Under domain shift ({where}) hybrid keeps {', '.join(told)}.", *_easier(kept)] if told else []
+    sentences = [f"Under domain shift ({where}) hybrid keeps {', '.join(told)}."] if told else []
+    for task, why in no_share(kept).items():
+        gains = _gains(kept[kept["task"] == task])
+        sentences.append(f"{task}: no share of the mAP in domain is told ({why}).{gains}")
+    return sentences
+
+
+def _gains(kept: pd.DataFrame) -> str:
+    """Hybrid's mAP minus the untrained base's, in domain and under shift, by base and setting; "" where a run lacks one of them."""
+    wide = kept.pivot(index=["base", "setting"], columns="strategy", values=["in_domain", "shifted"]).swaplevel(axis=1)
+    if not {HYBRID, UNTRAINED} <= set(wide.columns.unique(0)):
+        return ""
+    told = []
+    for base, rows in (wide[HYBRID] - wide[UNTRAINED]).dropna().groupby(level="base"):
+        rows = rows.droplevel("base").rename(SHORT_SETTINGS).reindex(SHORT_SETTINGS.values()).dropna()
+        gains = ", ".join(f"{row.Index} {row.in_domain:+z.3f} / {row.shifted:+z.3f}" for row in rows.itertuples())
+        told.append(f"from {base} {gains}")
+    return f" Hybrid minus the untrained base, mAP in domain / under shift: {'; '.join(told)}."
+
+
+def _span(ends: pd.Series) -> str:
+    return " to ".join(dict.fromkeys(map("{:.0%}".format, ends)))
 
 
 def _kept(short: str, rows: pd.DataFrame) -> str:
@@ -215,16 +265,15 @@ def _kept(short: str, rows: pd.DataFrame) -> str:
     return f"{told}, {grouped(others, lambda row: f'{row.kept:.0%}', MORE)}" if len(others) else told
 
 
-def _easier(kept: pd.DataFrame) -> list[str]:
-    """Shifted tasks on which even what learnt nothing in domain scores higher than there: shares above 100 % are then no gain."""
+def _easier(kept: pd.DataFrame) -> dict[str, list[str]]:
+    """Shifted task -> that even what learnt nothing in domain scores higher there than in domain."""
     learnt_nothing = kept[kept["strategy"].isin([UNTRAINED, "BM25"]) & (kept["setting"] == "monolingual")]
-    shares = learnt_nothing.groupby("task", sort=False)["kept"].agg(least="min", most="max")
-    return [
-        f"{task} is the easier task (Mo. mAP of the untrained bases and BM25: {row.least:.0%} to {row.most:.0%} of that in domain), so "
-        "shares are to be compared with each other, not with 100%."
-        for task, row in shares.iterrows()
+    least_most = learnt_nothing.groupby("task", sort=False)["kept"].agg(least="min", most="max")
+    return {
+        task: [f"the easier task: Mo. mAP of the untrained bases and BM25 is {_span(row)} of that in domain"]
+        for task, row in least_most.iterrows()
         if round(row.least, 2) > 1
-    ]
+    }
 
 
 def on_shifted_tests(tests: pd.DataFrame) -> list[str]:
