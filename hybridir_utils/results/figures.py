@@ -123,12 +123,7 @@ FIGURES = {
         ),
         FigureRecipe("05_pareto", ("mixing",), "Monolingual against cross-lingual mAP of every mix, with the Pareto front.", "on_pareto"),
         FigureRecipe("05_recommended", ("mixing_best",), "Best α of every goal with its 95 % interval.", "on_best"),
-        FigureRecipe(
-            "06_kept",
-            ("shift",),
-            "mAP kept under domain shift, by strategy; both values where the one is no share of the other.",
-            "on_share",
-        ),
+        FigureRecipe("06_kept", ("shift",), "mAP kept under shift, by strategy; both values where that is no share.", "on_share"),
         FigureRecipe(
             "06_alignment",
             ("shift_alignment",),

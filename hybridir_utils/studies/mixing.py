@@ -217,8 +217,7 @@ def on_stability(table: pd.DataFrame, tests: pd.DataFrame, reference: float) -> 
     grid = table[~table["strategy"].isin(SCHEDULES) & (table["metric"] != KEPT)]
     if not (band := _band(grid["alpha"].unique(), reference)):
         return [
-            "Whether α is stable from 0.4 to 0.6, as the paper says, is not tested: the grid needs the reference there, and one more α "
-            "there or one on each side."
+            "Whether α is stable from 0.4 to 0.6, as the paper says, is not tested: no α there, or on each side, goes with the reference."
         ]
     if tests.empty:
         return [UNTESTED]

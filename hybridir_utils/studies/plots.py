@@ -183,12 +183,7 @@ def kept(table: pd.DataFrame):
     figure, drawn = panels(dict.fromkeys(table["task"]), SHORT_SETTINGS, height=2.4, sharey="row", sharex=True)
     for ax, task, setting in drawn:
         part = table[(table["task"] == task) & (table["setting"] == setting)]
-        if task in none:
-            _side_by_side(ax, part)
-        else:
-            _intervals(ax, of_encoders(part))
-            for value in part[part["base"] == REFERENCE]["kept"]:
-                ax.axhline(value, color=COLOURS["BM25"], ls="--", lw=1, label="BM25")
+        (_side_by_side if task in none else _intervals)(ax, part)
         unit = "mAP (in domain, shifted)" if task in none else "mAP kept (shifted / in domain)"
         label(ax, "", unit, f"{task}: {setting}\n{asked(part)}")
         ax.grid(axis="x", visible=False)
@@ -214,15 +209,17 @@ def _placed(ax, part: pd.DataFrame) -> Iterator[tuple]:
     """(x, row): the strategies of a base beside each other, the reference's last."""
     bases = sorted(part["base"].unique(), key=lambda base: (base == REFERENCE, base))
     strategies = {base: in_order(rows["strategy"]) for base, rows in part.groupby("base")}
-    ax.set_xticks(range(len(bases)), [base if base == REFERENCE else f"from {base}" for base in bases])
-    ax.set_xlim(-0.5, len(bases) - 0.5)
+    names = [base if base == REFERENCE else f"from {base}" for base in bases]
+    ax.set(xticks=range(len(bases)), xticklabels=names, xlim=(-0.5, len(bases) - 0.5))
     for row in part.itertuples():
         place = (strategies[row.base].index(row.strategy) + 0.5) / len(strategies[row.base])
         yield bases.index(row.base) - 0.4 + 0.8 * place, row
 
 
 def _intervals(ax, part: pd.DataFrame) -> None:
-    for x, row in _placed(ax, part):
+    for value in part[part["base"] == REFERENCE]["kept"]:
+        ax.axhline(value, color=COLOURS["BM25"], ls="--", lw=1, label="BM25")
+    for x, row in _placed(ax, of_encoders(part)):
         colour = COLOURS.get(row.strategy)
         if pd.notna(row.kept_low):
             ax.plot([x, x], [row.kept_low, row.kept_high], color=colour, lw=1.6)

@@ -41,7 +41,7 @@ EQUAL, WITHIN, DIFFERS = "equal", "within the spread", "differing"
 SMALL = 0.01  # of what a column spans: so far a value may move whose spread over seeds is not known, or is nothing
 TESTED = ["p_holm", "seed_low", "seed_high"]  # what `findings.verdict` reads beside a mean difference, or one of shares kept
 NAMING = ("seed", "alpha", "step", "steps", "percentile", "languages", "claim")  # numbers that say which row it is
-IN_WORDS = ("evidence", "command", "note")  # sentences around numbers that stand in other columns, and how the run was called
+IN_WORDS = ("evidence", "command", "note", *LEFT_OPEN)  # told of numbers that stand in other tables, and how the run was called
 SENTENCES = {
     "beside-a-mean": ("debiasing", on_beside_a_mean),
     "mean-tested": ("debiasing_tests", on_mean_tested),
@@ -319,9 +319,7 @@ def changed_verdicts(name: str, old: pd.DataFrame, new: pd.DataFrame) -> Iterato
 
 def _verdicts(table: pd.DataFrame) -> dict[tuple, str]:
     if "verdict" in table:
-        keys = table.drop(
-            columns=["verdict", "statement", *IN_WORDS, *LEFT_OPEN], errors="ignore"
-        )  # of a claim, or of one comparison of it
+        keys = table.drop(columns=["verdict", "statement", *IN_WORDS], errors="ignore")  # of a claim, or of one comparison of it
         return {("claim", *key[key.notna()]): word for (_, key), word in zip(keys.iterrows(), table["verdict"], strict=True)}
     if not set(TESTED) <= set(table) or not {"mean_difference", "difference"} & set(table):
         return {}

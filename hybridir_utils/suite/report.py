@@ -181,7 +181,7 @@ def _earlier(run: Run) -> list[str]:
 
 
 def _claims(run: Run) -> dict:
-    """Rules and verdicts of all claims, by source; no verdicts where notebook 09 has not judged them.
+    """What stands above a claim, the claim and its verdicts by source; no verdicts where notebook 09 has not judged them.
 
     A saved table may be of earlier times: what it has of runs that are no reference and that the profile does not name is left out.
     """
@@ -190,14 +190,8 @@ def _claims(run: Run) -> dict:
     rows.sort(key=lambda row: row["source"] != run.name)  # this run's first, then the paper's and other runs' in their order
     none = untestable(pd.DataFrame(rows, columns=["claim", "verdict"]))
     claims = sorted(CLAIMS, key=lambda claim: claim.number in none)
-    judged = [(claim, [row for row in rows if row["claim"] == claim.number]) for claim in claims]
-    return {
-        "claims": judged,
-        "first_untestable": none[:1],
-        "untestable": UNTESTABLE,
-        "notes": NOTES,
-        "sources": {row["source"]: row["command"] for row in rows},
-    }
+    judged = [(UNTESTABLE * (claim.number in none[:1]), claim, [row for row in rows if row["claim"] == claim.number]) for claim in claims]
+    return {"claims": judged, "notes": NOTES, "sources": {row["source"]: row["command"] for row in rows}}
 
 
 def _table(run: Run, name: str) -> pd.DataFrame | None:

@@ -14,19 +14,7 @@ from ...results.show import Shown, folded, paragraph, table, together
 from ...results.tables import markdown
 from . import facts, rules
 from .facts import counts_by_task, leaks_rechecked, mixture, task_counts
-from .rules import (
-    CONTRADICTED,
-    LEFT_OPEN,
-    SUPPORTED,
-    SYMBOLS,
-    UNDECIDED,
-    UNTESTABLE,
-    Verdict,
-    not_testable,
-    size,
-    untestable,
-    zero_shot_tasks,
-)
+from .rules import CONTRADICTED, SUPPORTED, SYMBOLS, Verdict, not_testable, zero_shot_tasks
 from .sources import (
     PAPER,
     Source,
@@ -44,7 +32,7 @@ __all__ = [  # of the modules beside this one, for the notebook
     "about_sources", "below_hybrid", "check_earlier", "claim_tests", "counts_by_task", "language_tests", "leaks_rechecked", "mixture",
     "other_runs", "paper_sources", "saved_source", "task_counts", "zero_shot_tasks",
 ]  # fmt: skip
-PART_COLUMNS = ["claim", "source", "task", "base", "setting", "language", "better", "worse", "verdict", *LEFT_OPEN]
+PART_COLUMNS = ["claim", "source", "task", "base", "setting", "language", "better", "worse", "verdict", *rules.LEFT_OPEN]
 COLUMNS = ["claim", "statement", "source", "verdict", "evidence", "command"]
 NO_TRAINING_DATA = "Neither training data nor batches were published."
 
@@ -202,13 +190,13 @@ def parts_matrix(parts: pd.DataFrame) -> pd.DataFrame:
 
 def on_claims(table: pd.DataFrame) -> list[str]:
     """What each source says of each claim, runs before the paper's own tables; which none can test; and where they part."""
-    sentences, none = [], untestable(table)
+    sentences, none = [], rules.untestable(table)
     table = table[~table["claim"].isin(none)]
     for source in sorted(table["source"].unique(), key=lambda source: source.startswith(PAPER)):
         verdicts = table[table["source"] == source].groupby("verdict")["claim"].agg(list)
         told = [f"{', '.join(map(str, verdicts[word]))} {word}" for word in SYMBOLS if word in verdicts]
         sentences.append(f"Claims judged from {source}: {'; '.join(told)}.")
-    last = [f"{UNTESTABLE} claim{'s' * (len(none) > 1)} {', '.join(map(str, none))}."] if none else []
+    last = [f"{rules.UNTESTABLE} claim{'s' * (len(none) > 1)} {', '.join(map(str, none))}."] if none else []
     return [*sentences, *last, *_against_each_other(table)]
 
 
@@ -233,7 +221,7 @@ def _against_each_other(table: pd.DataFrame) -> list[str]:
 def claims_markdown(table: pd.DataFrame) -> str:
     """One row a claim, one column a source, the verdict as a symbol and in words. table: `claims_table`."""
     wide = _marked(table).pivot(index=["claim", "statement"], columns="source", values="verdict")[list(dict.fromkeys(table["source"]))]
-    return markdown(_apart(wide.reset_index(), untestable(table)))
+    return markdown(_apart(wide.reset_index(), rules.untestable(table)))
 
 
 def evidence_markdown(table: pd.DataFrame) -> str:
@@ -242,7 +230,7 @@ def evidence_markdown(table: pd.DataFrame) -> str:
     commands = table.drop_duplicates("source").set_index("source")["command"]
     told = "".join(f"- {source}: `{command}`\n" for source, command in commands.items())
     columns = ["statement", "verdict", "evidence"] if len(commands) == 1 else ["statement", "source", "verdict", "evidence"]
-    return f"{markdown(_apart(rows[['claim', *columns]], untestable(table)))}\nReproduced by:\n\n{told}"
+    return f"{markdown(_apart(rows[['claim', *columns]], rules.untestable(table)))}\nReproduced by:\n\n{told}"
 
 
 def show_rules() -> Shown:
@@ -254,7 +242,7 @@ def show_rules() -> Shown:
 def show_evidence(sources: Sequence[Source]) -> Shown:
     """For each source its verdicts with their evidence, and the command that makes its results; folded."""
     judged = claims_table(sources)
-    return together(*(_evidence(source, judged[judged["source"] == source.name], untestable(judged)) for source in sources))
+    return together(*(_evidence(source, judged[judged["source"] == source.name], rules.untestable(judged)) for source in sources))
 
 
 def _evidence(source: Source, judged: pd.DataFrame, none: list[int]) -> Shown:
@@ -268,8 +256,8 @@ def _evidence(source: Source, judged: pd.DataFrame, none: list[int]) -> Shown:
 
 def _undecided(parts: pd.DataFrame) -> Shown | None:
     """The comparisons that are undecided, and what each leaves open; None where none is."""
-    rows = parts[parts["verdict"] == UNDECIDED]
-    sizes = [size(row.could_have_shown, row.practically_equal) for row in rows.itertuples()]
+    rows = parts[parts["verdict"] == rules.UNDECIDED]
+    sizes = [rules.size(row.could_have_shown, row.practically_equal) for row in rows.itertuples()]
     rows = rows.assign(could_have_shown=sizes).drop(columns=["source", "verdict"]).set_index("claim")
     return table(rows.rename(columns=lambda name: name.replace("_", " ")), title="Comparisons that are undecided, and what they leave open")
 
@@ -277,7 +265,7 @@ def _undecided(parts: pd.DataFrame) -> Shown | None:
 def _apart(rows: pd.DataFrame, none: list[int]) -> pd.DataFrame:
     """The rows by claim, those of claims that no source can test (`none`) last, below a row that says so."""
     last = rows["claim"].isin(none)
-    heading = pd.DataFrame([{"claim": "", "statement": UNTESTABLE}] if last.any() else [])
+    heading = pd.DataFrame([{"claim": "", "statement": rules.UNTESTABLE}] if last.any() else [])
     return pd.concat([rows[~last].astype(object), heading, rows[last]]).fillna("").set_index("claim")
 
 

@@ -255,18 +255,9 @@ def _all_ahead(found: list[Comparison], source: Source, least_gain: Callable = l
 
     words = [part(c) for c in found]
     holds = True if set(words) == {SUPPORTED} else False if CONTRADICTED in words else None
+    left = [c.left_open(_margin(source)) if word == UNDECIDED else (nan, "") for c, word in zip(found, words, strict=True)]
     parts = tuple(
-        (
-            c.task,
-            c.base,
-            c.setting,
-            c.language,
-            c.better,
-            c.worse,
-            word,
-            *(c.left_open(_margin(source)) if word == UNDECIDED else (nan, "")),
-        )
-        for c, word in zip(found, words, strict=True)
+        (c.task, c.base, c.setting, c.language, c.better, c.worse, word, *each) for c, word, each in zip(found, words, left, strict=True)
     )
     return decided(holds, as_text(found, source, lambda c: part(c) == SUPPORTED), parts)
 
