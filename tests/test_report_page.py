@@ -213,7 +213,7 @@ def test_the_table_of_verdicts_is_a_table_to_a_screen_reader(width, committed, b
         node = open_.pop()
         roles.append(node["role"]["value"])
         open_ += [nodes[child] for child in node.get("childIds", ()) if child in nodes]
-    assert (roles.count("rowheader"), roles.count("columnheader"), roles.count("cell")) == (11, 5, 44)
+    assert (roles.count("rowheader"), roles.count("columnheader"), roles.count("cell")) == (12, 5, 44), "one above claim 11"
 
 
 @needs_chromium
