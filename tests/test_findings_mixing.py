@@ -118,6 +118,16 @@ def test_robustness_follows_the_tests_of_the_share_kept(difference, p, words, la
     assert study.on_kept(kept(0.1).iloc[:0], 0.5) == []
 
 
+def test_of_an_easier_task_no_share_is_kept():
+    """1.9 of what is found in domain was told, and drawn, as what is kept."""
+    assert study.on_kept(kept(0.6), 0.5) == ["news: easier than home, so that no share was kept or lost."]
+    table = mixing(WIDE, (1, 2))
+    there = table[table["metric"] == "mAP"].assign(task="news", metric=study.KEPT)
+    drawn = [plots.curves(pd.concat([table, there.assign(value=share)])) for share in (0.6, 1.6)]
+    titles = [" ".join(ax.get_title() for ax in figure.axes if ax.axison) for figure in drawn]
+    assert "news / t" in titles[0] and "news" not in titles[1]
+
+
 def best(**among: tuple) -> pd.DataFrame:
     """goal -> the α among its best, the first of which is the best."""
     rows = [("t", goal, alpha, alpha in those, those[0]) for goal, those in among.items() for alpha in GRID]

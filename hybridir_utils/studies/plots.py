@@ -41,7 +41,7 @@ from ..results.style import (
 from ..results.tables import macro, of_encoders
 from .claims.rules import SYMBOLS, UNTESTABLE, untestable
 from .languages import per_count
-from .mixing import DISTANCE, ENDS, KEPT, pareto_front, traded
+from .mixing import DISTANCE, ENDS, KEPT, harder, pareto_front, traded
 from .questions import COMPARED, KINDS
 from .shift import alignment_kept, asked, no_share
 
@@ -59,6 +59,7 @@ LABEL_WIDTH = 66  # characters of a line of a claim's statement
 
 def curves(table: pd.DataFrame):
     """Each measure against α: line for the mean over seeds, band for their range; schedules stand to the right of the line (mixing)."""
+    table = pd.concat([table[table["metric"] != KEPT], harder(table[table["metric"] == KEPT], "value")])
     rows = list(dict.fromkeys(zip(table["task"], table["metric"].where(table["metric"] == KEPT, "mAP"), strict=True)))
     columns = [(setting, SHORT_SETTINGS[setting]) for setting in in_settings(table["setting"])]
     columns += [(DISTANCE, "")] if (table["metric"] == DISTANCE).any() else []
@@ -74,7 +75,7 @@ def curves(table: pd.DataFrame):
             title = f"{_short(task)} / {_short(rows[0][0])}" if metric == KEPT else _short(task)
             ax.set(title=textwrap.fill(title, 28), xlabel="α", ylabel=UNITS[measure].format(short))
             ax.xaxis.set_tick_params(labelbottom=True)
-    _mix_legend(figure, table, "α: share of monolingual batches", "band")
+    _mix_legend(figure, table, "α: share of monolingual batches", "band", ls="-")
     return figure
 
 
@@ -104,8 +105,8 @@ def _curve(ax, part: pd.DataFrame) -> None:
     ax.set_ylim(low - spare, high + spare)
 
 
-def _mix_legend(figure, table: pd.DataFrame, note: str, spread: str) -> None:
-    handles = [handle("hybrid, constant α", "o", COLOURS["hybrid"], ls="-")]
+def _mix_legend(figure, table: pd.DataFrame, note: str, spread: str, **line) -> None:
+    handles = [handle("hybrid, constant α", "o", COLOURS["hybrid"], **line)]
     handles += [handle(f"α = {end:g}: {name}", "o", COLOURS[name]) for end, name in ENDS.items()]
     alphas = table[table["strategy"].isin(SCHEDULES)].groupby("strategy")["alpha"].first()
     handles += [handle(f"{name}, α = {alphas[name]:g}", MARKERS[name], COLOURS[name]) for name in SCHEDULES if name in alphas]
@@ -234,7 +235,7 @@ def alignment(means: pd.DataFrame):
     figure, drawn = panels(dict.fromkeys(moved["task"]), product(dict.fromkeys(moved["side"]), TITLES), height=2.4)
     for ax, task, (side, measure) in drawn:
         _against_home(ax, moved[(moved["task"] == task) & (moved["side"] == side) & (moved["measure"] == measure)], bases)
-        label(ax, f"in domain ({home})", "under shift", f"{task}, {side}s:\n{TITLES[measure]}")
+        label(ax, f"in domain ({home}), more is better", "under shift", f"{task}, {side}s:\n{TITLES[measure]}")
     handles = [handle(name, "o", COLOURS.get(name), mec="black", mew=0.4) for name in in_order(moved["strategy"])]
     handles += [handle(f"from {base}", marker, "grey") for marker, base in zip(cycle(BASE_MARKERS), bases, strict=False)]
     legend_below(figure, [*handles, handle("nothing lost", "", "grey", ls="-", lw=0.8)])
