@@ -257,7 +257,7 @@ def test_a_block_of_unknown_numbers_is_refused(block):
         of_reference.filled(f"<!-- numbers: {block} -->\n<!-- end -->", lambda run, table: made_up_tables()[table])
 
 
-READERS = {"experiment.run", "studies.claims.sources", "suite.report", "suite.whence", "suite.reference"}
+READERS = {"experiment.run", "studies.claims.sources", "suite.notebook", "suite.report", "suite.whence", "suite.reference"}
 
 
 def test_only_write_back_writes_where_the_reference_lies():

@@ -105,9 +105,16 @@ def together(*shown: Shown | None) -> Shown | None:
     return Shown("".join(each.html for each in there), "\n\n".join(each.text for each in there if each.text)) if there else None
 
 
+def section(heading: str, text: str, *shown) -> Shown | None:
+    """What only some runs have, below a heading of its own; None, and no heading, where there is none of it."""
+    there = together(*shown)
+    return there and together(Shown(f"<h2>{escape(heading)}</h2>", heading), paragraph(text), there)
+
+
 def paragraph(text: str) -> Shown:
-    """A text below a table."""
-    return Shown(f"<p>{escape(text)}</p>", text)
+    """A text below a table; what stands between back quotes is code."""
+    html = re.sub("`(.+?)`", r"<code>\1</code>", escape(text))
+    return Shown(f"<p>{html}</p>", text)
 
 
 def listed(sentences: Sequence[str], further: Sequence[str] = ()) -> str:

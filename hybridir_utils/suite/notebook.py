@@ -8,6 +8,7 @@ import platform
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,13 +18,13 @@ from ..base.files import fingerprint, output_root, write_json
 from ..data.register import data_recipe
 from ..encode.opening import default_device
 from ..experiment.profile import Profile, load_profile
-from ..experiment.run import Run, changes_of, open_run, origin_of, run_command, save_table
+from ..experiment.run import Run, changes_of, open_run, origin_of, reference_figures, reference_tables, run_command, save_table
 from ..experiment.sources import prompt_notes
 from ..experiment.stamps import stage_code
 from ..provenance import reads
 from ..provenance.fingerprints import PACKAGE, versions
 from ..results import show
-from ..results.figures import FIGURES, draw
+from ..results.figures import FIGURES, draw, read_result
 from ..results.style import PIXELS, WIDTH
 from ..results.tables import NOTHING
 
@@ -117,10 +118,31 @@ def _say_what_is_empty(shell) -> None:
 
 def show_figure(run: Run, name: str):
     """Draw a registered figure from the saved tables, write it as PNG and SVG, and show the PNG; a sentence where there is none."""
+    path = draw(run, name)
+    return _picture(path) if path else show.paragraph(FIGURES[name].left_out)
+
+
+def beside(run: Run, *names: str) -> show.Shown | None:
+    """A section: what these registered figures say and show of every other run of the reference that has them, folded; from committed files
+    alone.
+    """
+    others = sorted({path.name for path in reference_tables("").glob("*")} - {run.name})
+    parts = [_of_reference(replace(run, name=other, source=other, committed=True), names) for other in others]
+    return show.section("And in other runs?", "What the committed tables of other runs say, by the same rules, and their figures.", *parts)
+
+
+def _of_reference(run: Run, names: Sequence[str]) -> show.Shown | None:
+    pictures, recipes = [reference_figures(run.name) / f"{name}.png" for name in names], [FIGURES[name] for name in names]
+    if not all(map(Path.is_file, pictures)) or not all(run.has(table) for recipe in recipes for table in recipe.told_from):
+        return None
+    first, *others = [told for recipe in recipes for told in recipe.sentences(*(read_result(run, table) for table in recipe.told_from))]
+    return show.folded(f"{run.name}: {first}", *map(show.paragraph, others), *map(_picture, pictures))
+
+
+def _picture(path: Path):
     from IPython.display import Image
 
-    path, recipe = draw(run, name), FIGURES[name]
-    return Image(filename=str(path), alt=recipe.caption, width=round(WIDTH * PIXELS)) if path else show.paragraph(recipe.left_out)
+    return Image(filename=str(path), alt=FIGURES[path.stem].caption, width=round(WIDTH * PIXELS))
 
 
 def save(run: Run, **tables: pd.DataFrame) -> None:
