@@ -93,6 +93,8 @@ def sections(notebook: Notebook) -> Iterator[str]:
         yield f"opens with {title!r}; expected `# {notebook.path.stem[:2]} · Title` and two lines or more on what it shows"
     if len(markdown) < 2 or not all(f"| **{word}** |" in markdown[1] for word in ("Inputs", "Outputs", "Cost")):
         yield "no table of Inputs, Outputs and Cost after the title"
+    elif not FOLDED.fullmatch(markdown[1]):
+        yield "the table of Inputs, Outputs and Cost lies open above what was found"
     if notebook.book.cells[-1]["cell_type"] != "markdown" or not markdown[-1].startswith("**Next:**"):
         yield "does not end with **Next:**"
 
@@ -118,6 +120,14 @@ def answer(notebook: Notebook) -> Iterator[str]:
         yield f"the first finding has {len(sentences[0])} characters: the command prints {HEADLINE}"
     if not any("image/png" in each.get("data", {}) for each in drawn.get("outputs", [])):
         yield "the main figure is not shown"
+
+
+def content(notebook: Notebook) -> Iterator[str]:
+    """Below what was found every cell shows something: what a run may lack stands in one cell with what it has (`show.section`)."""
+    below = next((n for n, cell in enumerate(notebook.book.cells) if cell["source"].startswith("## What we see")), 0) + 3
+    for cell in notebook.book.cells[below:-1] if notebook.outputs else ():
+        if cell["cell_type"] == "code" and not cell["outputs"]:
+            yield f"a cell without output: {cell['source'][:60]}"
 
 
 def opened(output, kind: str = "text/html") -> str:
@@ -259,5 +269,6 @@ def size(notebook: Notebook) -> Iterator[str]:
 
 
 RULES = {
-    rule.__name__: rule for rule in (parameters, sections, answer, style, cells, calls, profiles, places, metadata, order, results, size)
+    rule.__name__: rule
+    for rule in (parameters, sections, answer, content, style, cells, calls, profiles, places, metadata, order, results, size)
 }

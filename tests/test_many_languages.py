@@ -152,10 +152,10 @@ def test_what_does_not_fit_is_refused():
 
 def test_languages_are_listed_with_what_they_are():
     p = load_profile("sample").model_copy(update={"languages": ("en", "gu"), "unseen_languages": ("gu",)})
-    table = study.language_list(p, ("gu",)).set_index("language")
+    table = study.language_list(p).set_index("language")
     assert table.loc["gu"].tolist() == ["Indo-Iranian", "Gujr", "unseen", "names in a pattern"]
     assert table.loc["en"].tolist() == ["Germanic", "Latn", "trained", "sentences"]
-    others = study.language_list(p.model_copy(update={"pair_sets": ("mscourses",)}), ("gu",))
+    others = study.language_list(p.model_copy(update={"pair_sets": ("mscourses",)}))
     assert set(others["texts"]) == {"sentences"}
 
 

@@ -11,6 +11,8 @@ pytestmark = needs_chromium
 SCREEN, WIDTHS = 800, (1280, 390)
 MOST_SCREENS = {"03": 7, "04": 7, "05": 7, "09": 5}
 MOST_OF_OTHERS = 9
+ANSWERED = 640  # pixels from the top within which the first finding begins, on the wider page
+FINDING = "document.querySelector('.jp-RenderedMarkdown.jp-OutputArea-output li').getBoundingClientRect().top + scrollY"
 HEIGHT, SPILLS = "document.documentElement.scrollHeight", "document.documentElement.scrollWidth - innerWidth"
 
 
@@ -30,5 +32,6 @@ def test_a_notebook_is_as_long_as_a_reader_has_patience(path, browser, tmp_path)
         browser.show(page, width=width, height=SCREEN)
         assert browser.run(SPILLS) <= 0, f"{width} pixels: the page scrolls sideways"
         heights.append(browser.run(HEIGHT) / SCREEN)
+        assert width < max(WIDTHS) or browser.run(FINDING) < ANSWERED, "the answer first"
     assert heights[0] <= MOST_SCREENS.get(path.stem[:2], MOST_OF_OTHERS)
     assert browser.run("document.querySelectorAll('details:not([open])').length") >= 1, "its settings are folded"

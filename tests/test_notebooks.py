@@ -116,6 +116,9 @@ def test_tables_its_figures_take_are_kept_before(path):
 # The guard itself, on notebooks made up to break it
 
 
+TABLE = "| | |\n|---|---|\n| **Inputs** | a |\n| **Outputs** | b |\n| **Cost** | c |"
+
+
 def sound() -> nbformat.NotebookNode:
     """A notebook that keeps every rule, with outputs of all kinds."""
     v4 = nbformat.v4
@@ -125,7 +128,7 @@ def sound() -> nbformat.NotebookNode:
     said = v4.new_output("execute_result", {"text/markdown": "- a\n\n<details>\n\n- b\n\n</details>"}, execution_count=3)
     written = v4.new_notebook(cells=[
         v4.new_markdown_cell("# 01 · A title\n\nWhat it shows,\nin two lines."),
-        v4.new_markdown_cell("| | |\n|---|---|\n| **Inputs** | a |\n| **Outputs** | b |\n| **Cost** | c |"),
+        v4.new_markdown_cell(f"<details><summary>What</summary>\n\n{TABLE}\n\n</details>"),
         v4.new_code_cell('profile = "sample"  # a profile\nseeds = [1, 2]  # numbers', metadata={"tags": [PARAMETERS]}, execution_count=1),
         v4.new_code_cell("print(1)\nx = 1; y = 2", outputs=outputs, execution_count=2),
         v4.new_markdown_cell("## What we see"),
@@ -189,6 +192,8 @@ FAULTS = {
     "a title of another number": ("sections", source(0, "# 02 · A title\na\nb", instead=True)),
     "a title alone": ("sections", source(0, "# 01 · A title", instead=True)),
     "no cost": ("sections", source(1, "| **Inputs** | **Outputs** |", instead=True)),
+    "an open table": ("sections", source(1, TABLE, instead=True)),
+    "a cell without output": ("content", lambda book: book.cells.insert(7, nbformat.v4.new_code_cell("1", execution_count=5))),
     "nothing seen": ("answer", source(4, "## Seen", instead=True)),
     "nothing next": ("sections", source(7, "The end.", instead=True)),
     "code at the end": ("sections", lambda book: book.cells.append(nbformat.v4.new_code_cell("1", execution_count=5))),

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ..base.languages import family_of, script_of
 from ..data.batching import strategy_alpha
+from ..data.worldfacts import pattern_languages
 from ..experiment.encoders import EncoderKey, teachers_of, trained_encoders
 from ..experiment.evaluation import Evaluations, evaluate
 from ..experiment.preparation import evaluation_tasks, prepare_pairs
@@ -21,6 +22,8 @@ from ..provenance.artefacts import recipe_of
 from ..results.findings import HYBRID, grouped
 from ..results.style import SHORT_SETTINGS, in_order, in_settings
 from ..results.tables import macro, score_table, stack, trained
+from ..tasks.beir import read_beir, write_beir
+from ..tasks.retrieval_task import RetrievalTask
 from ..train.methods import METHODS, method_of
 
 DEBIASED = ("X-X-mono", HYBRID)  # on top of which the methods without training are tried
@@ -124,12 +127,13 @@ def growth_table(grown: pd.DataFrame) -> pd.DataFrame:
     return table[[name for name in GROWTH[2:] if name in table]].rename(columns=names)
 
 
-def language_list(profile, patterns: tuple[str, ...]) -> pd.DataFrame:
-    """The study's languages: family, script, whether any batch holds them, and whether their texts are sentences or a pattern.
+def language_list(profile) -> pd.DataFrame:
+    """The study's languages: family, script, whether any batch holds them, and whether their texts are sentences or a pattern, as some
+    world facts are.
 
-    profile: of the study's run. patterns: languages whose world facts are names in a pattern; other data are sentences.
+    profile: of the study's run.
     """
-    of_pattern = set(patterns) if set(profile.pair_sets) == {"worldfacts"} else set()
+    of_pattern = pattern_languages() if set(profile.pair_sets) == {"worldfacts"} else ()
     codes = pd.Series(profile.languages, name="language")
     training = codes.isin(profile.unseen_languages).map({True: UNSEEN, False: SEEN})
     texts = codes.isin(of_pattern).map({True: "names in a pattern", False: "sentences"})
@@ -153,6 +157,14 @@ def method_table(scores: pd.DataFrame, bias: pd.DataFrame, cost: pd.DataFrame) -
     table = table[[name for name in (*(f"{short} mAP" for short in SHORT_SETTINGS.values()), "rank distance") if name in table]]
     effort = cost.groupby("strategy").agg(steps=("steps", "first"), seconds=("seconds", "min"))
     return table.join(effort.assign(seconds=effort["seconds"].map("{:.1f}".format)))
+
+
+def as_beir(run: Run) -> tuple[RetrievalTask, str]:
+    """The study's task, written as a BEIR folder and read again, and in words whether that gives the same task."""
+    (task,) = evaluation_tasks(run).values()
+    write_beir(task, folder := run.artefacts / "beir" / task.name)
+    same, files = read_beir(folder).summary().equals(task.summary()), sorted(path.name for path in folder.iterdir())
+    return task, f"The BEIR folder holds {'the same' if same else 'another'} task: {', '.join(files)}."
 
 
 def by_language(scores: pd.DataFrame, languages: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ...experiment.evaluation import evaluate
+from ...experiment.preparation import prepare_pairs
+from ...experiment.run import Run
 from ...rank.significance import LEVEL
 from ...results.show import Shown, folded, paragraph, table, together
 from ...results.tables import markdown
@@ -28,10 +31,8 @@ from .sources import (
     saved_source,
 )
 
-__all__ = [  # of the modules beside this one, for the notebook
-    "about_sources", "below_hybrid", "check_earlier", "claim_tests", "counts_by_task", "language_tests", "leaks_rechecked", "mixture",
-    "other_runs", "paper_sources", "saved_source", "task_counts", "zero_shot_tasks",
-]  # fmt: skip
+# Of the modules beside this one, for the notebook:
+__all__ = ["about_sources", "below_hybrid", "counts_by_task", "other_runs", "paper_sources", "saved_source"]
 PART_COLUMNS = ["claim", "source", "task", "base", "setting", "language", "better", "worse", "verdict", *rules.LEFT_OPEN]
 COLUMNS = ["claim", "statement", "source", "verdict", "evidence", "command"]
 NO_TRAINING_DATA = "Neither training data nor batches were published."
@@ -162,6 +163,14 @@ NOTES = (
     "Claims 6 to 10 need two seeds at least: with one, a run's verdict is that nothing can be concluded. The paper's tables hold one run a "
     "model, and nobody can add to them: they are tested over languages, without an interval over seeds, and the evidence says so.",
 )
+
+
+def counted(run: Run) -> tuple[pd.DataFrame, ...]:
+    """The tables COUNTED, in that order, of a run that has those of notebooks 01-04. Raises as `check_earlier` does."""
+    check_earlier(run)
+    prepared, questions, resamples = prepare_pairs(run), evaluate(run).table("questions"), run.profile.resamples
+    by_language = language_tests(questions, zero_shot_tasks(run.profile.model_dump()), resamples)
+    return mixture(run, prepared), leaks_rechecked(run, prepared), task_counts(run), claim_tests(questions, resamples), by_language
 
 
 def claims_table(sources: Sequence[Source]) -> pd.DataFrame:
