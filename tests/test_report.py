@@ -17,7 +17,7 @@ from hybridir_utils.__main__ import main
 from hybridir_utils.base import files
 from hybridir_utils.base.errors import MissingInput
 from hybridir_utils.experiment.profile import Profile
-from hybridir_utils.experiment.run import open_run, save_table, saved_run
+from hybridir_utils.experiment.run import open_run, reference_tables, save_table, saved_run
 from hybridir_utils.results.figures import draw, read_result
 from hybridir_utils.results.tables import paper_table, score_table
 from hybridir_utils.studies.claims.judging import CLAIMS
@@ -182,6 +182,18 @@ def cost(path: Path) -> dict[str, list[str]]:
 def test_without_records_the_cost_says_so(committed):
     assert {tuple(cells) for cells in cost(committed).values()} == {("no record", *["–"] * 4)}
     assert "are not here" in section(page_of(committed), "cost").text
+
+
+def test_an_unfinished_run_is_beside_the_reference_without_alarm(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    run = open_run("sample")
+    save_table(run, "coverage", pd.read_csv(reference_tables("sample") / "coverage.csv"))
+    (beside,) = [each for each in section(page_of(write_report(run)), "run").all("p") if "reference" in each.text]
+    assert re.fullmatch(r"beside the reference: of \d+ tables 1 equal, \d+ not made yet; no verdict changed", beside.text)
+    assert beside["class"] == "notice plain"
+    save_table(run, "coverage", made_up_tables()["coverage"])
+    (beside,) = [each for each in section(page_of(write_report(run)), "run").all("p") if "reference" in each.text]
+    assert "1 differing" in beside.text and beside["class"] == "notice"
 
 
 def test_what_is_missing_is_said_with_the_command(hostile, committed):

@@ -37,7 +37,7 @@ ABOUT = "about.json"
 WRITTEN = "reference.json"  # beside the reference's tables: what was written with them
 KEPT_CELL_METADATA = ("tags",)
 BLOCK = re.compile(r"(<!-- numbers: (\S+) (\S+)([^\n]*?) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
-EQUAL, WITHIN, DIFFERS = "equal", "within the spread", "differing"
+EQUAL, WITHIN, DIFFERS, NOT_MADE = "equal", "within the spread", "differing", "not made yet"
 SMALL = 0.01  # of what a column spans: so far a value may move whose spread over seeds is not known, or is nothing
 TESTED = ["p_holm", "seed_low", "seed_high"]  # what `findings.verdict` reads beside a mean difference, or one of shares kept
 NAMING = ("seed", "alpha", "step", "steps", "percentile", "languages", "claim")  # numbers that say which row it is
@@ -203,7 +203,7 @@ def _reference_table(run: str, table: str) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class TableDifference:
-    """state: EQUAL, WITHIN or DIFFERS. largest: difference of a value, that furthest beyond its spread first; where: its row and column."""
+    """state: EQUAL, WITHIN, DIFFERS or NOT_MADE. largest: difference of a value, that furthest beyond its spread first; where: its row and column."""
 
     table: str
     state: str
@@ -219,19 +219,24 @@ class Comparison:
     verdicts: tuple[str, ...]
 
     @property
+    def differs(self) -> bool:
+        return bool(self.verdicts) or any(table.state == DIFFERS for table in self.tables)
+
+    @property
     def reproduced(self) -> bool:
-        return not self.verdicts and not any(table.state == DIFFERS for table in self.tables)
+        return not self.differs and not any(table.state == NOT_MADE for table in self.tables)
 
     def lines(self) -> list[str]:
-        """What a person reads: one line where the reference is reproduced, else each table that differs, and each verdict."""
-        states = {state: [table for table in self.tables if table.state == state] for state in (EQUAL, WITHIN, DIFFERS)}
+        """What a person reads: one line where nothing differs, else each table that does, and each verdict."""
+        states = {state: [table for table in self.tables if table.state == state] for state in (EQUAL, WITHIN, DIFFERS, NOT_MADE)}
         counts = ", ".join(f"{len(tables)} {state}" for state, tables in states.items() if tables)
-        if not self.reproduced:
+        if self.differs:
             others = [f"{table.table}: {f'{table.largest:.3g} in ' if table.largest else ''}{table.where}" for table in states[DIFFERS]]
             return [f"not the reference: of {len(self.tables)} tables {counts}", *others, *(self.verdicts or ("no verdict changed",))]
         largest = max(states[WITHIN], key=lambda table: table.largest, default=None)
         about = f"; largest difference {largest.largest:.2g} ({largest.table}: {largest.where})" if largest else ""
-        return [f"reproduced: of {len(self.tables)} tables {counts}{about}; no verdict changed"]
+        head = "reproduced" if self.reproduced else "beside the reference"
+        return [f"{head}: of {len(self.tables)} tables {counts}{about}; no verdict changed"]
 
 
 def compare_with_reference(run: Run, partial: bool = False) -> Comparison | None:
@@ -250,7 +255,7 @@ def compare_with_reference(run: Run, partial: bool = False) -> Comparison | None
 def _compare_files(old: Path, new: Path) -> tuple[TableDifference, list[str]]:
     """(difference of a table, its verdicts that changed); files of the same bytes are not read as tables."""
     if not new.is_file():
-        return TableDifference(old.stem, DIFFERS, where="the run has no such table"), []
+        return TableDifference(old.stem, NOT_MADE), []
     if old.read_bytes() == new.read_bytes():
         return TableDifference(old.stem, EQUAL), []
     tables = _read(old), _read(new)

@@ -93,6 +93,7 @@ def facts(run: Run, parts: Sequence[dict]) -> dict:
     """Everything that the page's template takes beside the notebooks and the tables."""
     records, base = [part["record"] for part in parts if part["record"]], load_profile(run.source).model_dump(mode="json")
     figures = {figure["name"]: figure for part in parts for figure in part["figures"]}
+    found = compare_with_reference(run)
     return {
         "command": run_command(run.source, changes_of(run)),
         "written": moment(datetime.now(UTC).isoformat()),
@@ -101,7 +102,8 @@ def facts(run: Run, parts: Sequence[dict]) -> dict:
         "main": next((figures[name] for name in MAIN_FIGURES if name in figures), None),
         "differences": [(key, as_text(base[key]), as_text(value)) for key, value in changes_of(run).items()],
         "earlier": _earlier(run),
-        "beside": found.lines() if (found := compare_with_reference(run)) else [],
+        "beside": found.lines() if found else [],
+        "look": "notice" if found and found.differs else "notice plain",
         **_claims(run),
     }
 
