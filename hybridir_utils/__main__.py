@@ -126,6 +126,7 @@ def _evaluate(options) -> int:
 def _run(options) -> int:
     from .experiment.run import changes_of
     from .experiment.settings import read_settings
+    from .provenance.fingerprints import CHANGES, commit
 
     if any(len(setting.values) > 1 for setting in read_settings(options.settings)):
         return _sweep(options)
@@ -136,6 +137,8 @@ def _run(options) -> int:
     run = _open(options)
     if options.write_back and run.name != run.profile.name:
         raise InputError(f"--write-back: a reference is of a profile as it stands, not of {', '.join(changes_of(run))}; leave --set out.")
+    if options.write_back and commit().endswith(CHANGES):
+        raise InputError("--write-back: a reference names its commit, and the checkout has changes that no commit holds. Commit first.")
     if options.cost:
         _cost(run)
     else:

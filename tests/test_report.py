@@ -16,8 +16,10 @@ from report_runs import SHOWN, committed_figures, flat, page_of, record, section
 from hybridir_utils.__main__ import main
 from hybridir_utils.base import files
 from hybridir_utils.base.errors import MissingInput
+from hybridir_utils.experiment import stamps
 from hybridir_utils.experiment.profile import Profile
 from hybridir_utils.experiment.run import open_run, reference_tables, save_table, saved_run
+from hybridir_utils.experiment.stamps import read_stamps
 from hybridir_utils.results.figures import draw, read_result
 from hybridir_utils.results.tables import paper_table, score_table
 from hybridir_utils.studies.claims.judging import CLAIMS
@@ -194,6 +196,23 @@ def test_an_unfinished_run_is_beside_the_reference_without_alarm(tmp_path, monke
     save_table(run, "coverage", made_up_tables()["coverage"])
     (beside,) = [each for each in section(page_of(write_report(run)), "run").all("p") if "reference" in each.text]
     assert "1 differing" in beside.text and beside["class"] == "notice"
+
+
+def test_a_reference_of_earlier_code_is_told_as_such_and_a_run_that_is_old_warned_of(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path))
+    now = stamps._code_of
+    codes = read_stamps(reference_tables("sample"))["scores"]["code"]
+    monkeypatch.setattr(stamps, "_code_of", lambda stage: "edited" if stage == "evaluation" else codes[stage])
+    page = page_of(write_report(saved_run(open_run("sample"))))
+    (notice,) = [each for each in section(page, "run").all("p") if "notice" in each.attributes.get("class", "")]
+    assert page.all("h1")[0].text == "The committed reference of sample" and notice["class"] == "notice plain"
+    assert re.match(r"Changed since these tables were committed: code of evaluation \(\d\d of the tables\)\. python", notice.text)
+    monkeypatch.setattr(stamps, "_code_of", now)
+    save_table(open_run("sample"), "coverage", made_up_tables()["coverage"])
+    monkeypatch.setattr(stamps, "_code_of", lambda stage: "edited")
+    page = page_of(write_report(open_run("sample")))
+    (notice,) = [each for each in section(page, "run").all("p") if "earlier version" in each.text]
+    assert page.all("h1")[0].text == "Run sample" and notice["class"] == "notice" and "since 1 of this run’s tables" in notice.text
 
 
 def test_what_is_missing_is_said_with_the_command(hostile, committed):

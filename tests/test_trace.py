@@ -66,9 +66,10 @@ def repository(tmp_path, monkeypatch):
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     git("init", "-q")
-    for name in ("code.py", "figures/a.svg", "data/results/a/b.csv"):
+    for name in ("code.py", "figures/a.svg", "data/results/a/b.csv", "README.md"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1")
+    (tmp_path / "a.ipynb").write_text(json.dumps({"cells": [{"cell_type": "code", "source": ["a\n", "b"], "outputs": []}]}))
     git("add", "-A")
     git("commit", "-qm", "first")
     monkeypatch.setattr(fingerprints, "ROOT", tmp_path.resolve())
@@ -79,11 +80,16 @@ def test_the_commit_is_marked_where_the_code_was_changed_but_not_where_results_w
     folder, commit = repository
     look = fingerprints.commit.__wrapped__
     assert look() == commit and len(commit) == 40
-    for name in ("figures/a.svg", "data/results/a/b.csv", "new.txt"):
+    for name in ("figures/a.svg", "data/results/a/b.csv", "new.txt", "README.md"):
         (folder / name).write_text("2")
-    assert look() == commit, "a run writes these"
-    (folder / "code.py").write_text("2")
-    assert look() == f"{commit}+changes"
+    (folder / "a.ipynb").write_text(json.dumps({"cells": [{"cell_type": "code", "source": "a\nb", "outputs": ["1"]}]}))
+    assert look() == commit, "`run --write-back` writes these"
+    for name, text in (("code.py", "2"), ("a.ipynb", '{"cells": [{"cell_type": "code", "source": "a"}]}'), ("a.ipynb", "{")):
+        before = (folder / name).read_text()
+        (folder / name).write_text(text)
+        assert look() == f"{commit}+changes", name
+        (folder / name).write_text(before)
+    assert look() == commit
 
 
 def test_a_package_outside_of_a_checkout_has_no_commit(repository, monkeypatch, tmp_path):

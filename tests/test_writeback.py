@@ -20,6 +20,7 @@ from made_up_suite import notebook
 from hybridir_utils.base import files
 from hybridir_utils.base.errors import InputError
 from hybridir_utils.experiment import run as runs
+from hybridir_utils.experiment import stamps
 from hybridir_utils.experiment.run import open_run, save_table
 from hybridir_utils.provenance import fingerprints
 from hybridir_utils.results.figures import FIGURES, draw, draw_all
@@ -126,6 +127,11 @@ def test_write_back_changes_the_reference_and_all_that_hangs_on_it(clone, ran):
     assert page.startswith("# Title\n\n<!-- numbers: ") and "old" not in page and "\nText.\n" in page and "| aligned | hybrid |" in page
     assert "| claim | statement |" in page and "| unaligned |" not in page
     assert "reproduced: of 3 tables 3 equal; no verdict changed" in done.stdout, "the second run, beside what the first one wrote"
+    assert commands(clone, "run --write-back").returncode == 0, "what the first one wrote is no change that should be committed before"
+    git(clone, "checkout", "-q", "README.md"), (clone / "hybridir_utils" / "__main__.py").open("a").write("# more")
+    refused = commands(clone, "run --write-back")
+    assert refused.returncode == 1 and "changes that no commit holds" in refused.stderr and refused.stdout == "", "before it runs anything"
+    assert (clone / "README.md").read_text(encoding="utf-8") == PAGE
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +140,7 @@ def saved(tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("saved")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HYBRIDIR_OUTPUT", str(output))
+        patch.setattr(stamps, "commit", lambda: "c0ffee")
         run, tables = open_run("sample"), made_up_tables()
         for name in ("coverage", "scores", "bias", "claims"):
             save_table(run, name, tables[name])
@@ -145,6 +152,7 @@ def saved(tmp_path_factory) -> Path:
 def reference(tmp_path, monkeypatch, workplace, saved):
     """A checkout whose reference of `sample` is a made-up run that has been written back, with two notebooks and a page."""
     folder, run = workplace
+    monkeypatch.setattr(stamps, "commit", lambda: "c0ffee")
     for module in (runs, of_reference):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(of_reference, "NOTEBOOKS", folder)
@@ -235,6 +243,14 @@ def test_tables_of_other_code_figures_of_other_tables_and_unfinished_notebooks_a
         write_back(reference)
     save_table(reference, "coverage", made_up_tables()["coverage"].head(3))
     with pytest.raises(InputError, match=r"01_coverage\.png: not there, or drawn from other tables\. Draw it with: .* figures"):
+        write_back(reference)
+    assert not (tmp_path / "data" / "results").exists(), "nothing was written"
+
+
+def test_tables_whose_code_no_commit_holds_are_refused(reference, tmp_path, monkeypatch):
+    monkeypatch.setattr(stamps, "commit", lambda: "c0ffee+changes")
+    save_table(reference, "bias", made_up_tables()["bias"])
+    with pytest.raises(InputError, match=r"changes that were not committed \(bias\)\. Commit them, then make .* --from 01"):
         write_back(reference)
     assert not (tmp_path / "data" / "results").exists(), "nothing was written"
 

@@ -63,8 +63,13 @@ def _parameters(profile: Profile) -> str:
 
 def is_current(stamp: Mapping, profile: Profile) -> bool:
     """Whether a table was made by these parameters and the code in use now; other parts say where it was made, which changes no number."""
+    return not changed_parts(stamp, profile)
+
+
+def changed_parts(stamp: Mapping, profile: Profile) -> list[str]:
+    """The parameters, and each stage by whose code a table was made, that are others now."""
     now = {"parameters": _parameters(profile), **stage_code()}
-    return all(now.get(part) == value for part, value in _deciding(stamp).items())
+    return [part for part, value in _deciding(stamp).items() if now.get(part) != value]
 
 
 def _deciding(stamp: Mapping) -> dict[str, str]:

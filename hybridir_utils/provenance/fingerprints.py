@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -27,7 +29,7 @@ VALUES = ("experiment.profile", "Profile")  # its fields are values, which stand
 
 PINNED = ("torch", "transformers", "sentence-transformers", "datasets", "numpy", "babel", "tokenizers")
 CHANGES = "+changes"
-RESULTS = (":!data/results", ":!figures")  # what `run --write-back` writes, itself with the commit in it
+RESULTS = (":!data/results", ":!figures", ":!*.md")  # what `run --write-back` writes, outputs of notebooks beside
 
 Place = tuple[str, str]  # (module as a dotted path below the package, definition), or (module, ALL)
 
@@ -231,17 +233,31 @@ def module_fingerprints(*places: Place) -> dict[str, str]:
 
 @cache
 def commit() -> str:
-    """The checkout's commit, with "+changes" where files of it differ; "" where the package lies in no checkout (of a wheel)."""
+    """The checkout's commit, with "+changes" where files differ from it that `run --write-back` does not write; "" where the package lies
+    in no checkout (of a wheel).
+    """
     if _git("rev-parse", "--show-toplevel") != str(ROOT):  # a package installed below somebody else's checkout
         return ""
-    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *RESULTS)
-    return _git("rev-parse", "HEAD") + (CHANGES if changed else "")
+    changed = _git("diff", "--name-only", "HEAD", "--", ".", *RESULTS).splitlines()
+    return _git("rev-parse", "HEAD") + (CHANGES if not all(map(_has_same_cells, changed)) else "")
+
+
+def _has_same_cells(path: str) -> bool:
+    """Whether a file is a notebook that differs from the commit's in outputs and metadata alone."""
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        before, now = json.loads(_git("show", f"HEAD:{path}"))["cells"], json.loads((ROOT / path).read_text(encoding="utf-8"))["cells"]
+        return [_text_of(cell) for cell in before] == [_text_of(cell) for cell in now]
+    return False
+
+
+def _text_of(cell: Mapping) -> tuple[str, str]:
+    return cell["cell_type"], "".join(cell["source"])
 
 
 def _git(*arguments: str) -> str:
     """What git says; "" where it fails or is not installed. Locks, which a mere look would take, are left alone."""
     command = ["git", "--no-optional-locks", "-C", str(ROOT), *arguments]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""

@@ -18,7 +18,7 @@ from ..base.errors import InputError
 from ..base.files import NOTEBOOKS, ROOT, file_fingerprint, fingerprint, replacing, write_text_atomically
 from ..experiment.run import Run, reference_figures, reference_tables, run_command
 from ..experiment.stamps import STAMPS, check_unaltered, is_current, read_stamps
-from ..provenance.fingerprints import sealed
+from ..provenance.fingerprints import CHANGES, sealed
 from ..results.figures import FIGURES, can_be_drawn
 from ..results.findings import on_beside_a_mean, on_mean_tested, on_order, verdict
 from ..results.tables import markdown, score_table
@@ -57,7 +57,8 @@ def write_back(run: Run) -> list[Path]:
     """Replace the reference of the run's name by the run; returns what was written.
 
     Nothing is written before everything is there. Raises InputError where a table was made by other code or values than the ones in use
-    now, a figure was drawn from other tables, or, in the run whose outputs the notebooks carry, a notebook has not ended well.
+    now or by code that no commit holds, a figure was drawn from other tables, or, in the run whose outputs the notebooks carry, a notebook
+    has not ended well.
     """
     import nbformat
 
@@ -87,6 +88,9 @@ def _check_current(run: Run) -> None:
     if old or not stamps:
         what = f"tables of other code or values than the ones in use now ({', '.join(old)})" if old else "no saved tables"
         raise InputError(f"{run.results}: {what}. Make them with: {again}")
+    if changed := [name for name, stamp in stamps.items() if stamp["commit"].endswith(CHANGES)]:
+        what = f"tables made from a checkout with changes that were not committed ({', '.join(changed)})"
+        raise InputError(f"{run.results}: {what}. Commit them, then make the tables again with: {again}")
     for path in run.results.glob("*.csv"):
         check_unaltered(path, again)
 
@@ -203,7 +207,9 @@ def _reference_table(run: str, table: str) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class TableDifference:
-    """state: EQUAL, WITHIN, DIFFERS or NOT_MADE. largest: difference of a value, that furthest beyond its spread first; where: its row and column."""
+    """state: EQUAL, WITHIN, DIFFERS or NOT_MADE. largest: difference of a value, that furthest beyond its spread first; where: its row and
+    column.
+    """
 
     table: str
     state: str

@@ -10,6 +10,7 @@ import base64
 import os
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -22,7 +23,7 @@ from ..base.errors import MissingInput
 from ..base.files import read_json, write_text_atomically, writing
 from ..experiment.profile import load_profile
 from ..experiment.run import Run, changes_of, reference_figures, run_command, run_folder
-from ..experiment.stamps import is_current, read_stamps
+from ..experiment.stamps import changed_parts, read_stamps
 from ..provenance.artefacts import replacing_folder
 from ..results.figures import FIGURES, can_be_drawn, read_result
 from ..results.style import DPI, PIXELS
@@ -101,7 +102,8 @@ def facts(run: Run, parts: Sequence[dict]) -> dict:
         "origin": {**_size_facts(run), **_machine_facts(run, records)},
         "main": next((figures[name] for name in MAIN_FIGURES if name in figures), None),
         "differences": [(key, as_text(base[key]), as_text(value)) for key, value in changes_of(run).items()],
-        "earlier": _earlier(run),
+        "earlier": (earlier := _earlier(run)),
+        "changed": Counter(part if part == "parameters" else f"code of {part}" for parts in earlier for part in parts),
         "beside": found.lines() if found else [],
         "look": "notice" if found and found.differs else "notice plain",
         **_claims(run),
@@ -176,10 +178,10 @@ def _about(run: Run) -> Mapping:
     return found if isinstance(found, dict) else {}
 
 
-def _earlier(run: Run) -> list[str]:
-    """Tables that were made by other code or parameters than those in use now."""
+def _earlier(run: Run) -> list[list[str]]:
+    """What has changed since a table was saved, for each for which something has."""
     stamps = read_stamps(run.results).items()
-    return sorted(name for name, stamp in stamps if run.has(name) and not is_current(stamp, run.profile))
+    return [parts for name, stamp in stamps if run.has(name) and (parts := changed_parts(stamp, run.profile))]
 
 
 def _claims(run: Run) -> dict:
