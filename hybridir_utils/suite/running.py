@@ -112,10 +112,11 @@ def _run_step(step: Step, asked: list[str], data: dict[str, str], say, timeout: 
 
 def chosen_steps(run: Run, start_at: str = "", only: str = "") -> list[Step]:
     """The notebooks that `run_suite` is asked for; raises UnknownName where an option names none."""
-    everything = notebooks()
-    chosen = [path for path in everything if path.stem.startswith(only or start_at)]
+    everything, asked = notebooks(), only or start_at
+    asked = asked.zfill(2) if asked.isdigit() else asked
+    chosen = [path for path in everything if path.stem.startswith(asked)]
     if not chosen:
-        raise UnknownName("notebook", only or start_at, [path.stem for path in everything])
+        raise UnknownName("notebook", asked, [path.stem for path in everything])
     return [Step(path, run) for path in (chosen if only else everything[everything.index(chosen[0]) :])]
 
 
