@@ -4,27 +4,46 @@ profile new`."""
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 
 from .base.errors import HybridIRError, InputError, all_or_every_fault, warn_in_lines
 from .base.progress import passing_bars
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; 0 when it ended well, 1 with a message when it did not, 2 for a wrong call."""
+    """Run a command; 0 when it ended well, 1 with a message when it did not, 2 for a wrong call, 141 where nobody reads on."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # of a terminal that has no arrow or no α
     options = _parser().parse_args(arguments)
     options.arguments = sys.argv[1:] if arguments is None else arguments
     warn_in_lines()
     try:
         with passing_bars():
-            return options.command(options) or 0
+            status = options.command(options) or 0
+        print(end="", flush=True)
+        return status
+    except BrokenPipeError:
+        return _unread()
     except HybridIRError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stopped:
         print(f"{stopped or 'stopped; what was finished is kept'}, and the same command goes on from there", file=sys.stderr)
         return 130
+
+
+def _unread() -> int:
+    """The status of a command whose output nobody reads on, as of `plan | head -1`; raises what is being raised where somebody does."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tells at its end what it could not write
+        return 141
+    raise
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -191,16 +210,21 @@ def _share(text: str) -> float:
     return share
 
 
-def _plan(options) -> None:
+def _plan(options) -> int:
     from .experiment.preparation import check_data
     from .experiment.sources import prompt_notes
     from .studies.languages import many_run
     from .suite.plan import as_text, plan
 
-    run = _open(options)
-    print(as_text(plan(run)), *prompt_notes(run.profile), sep="\n", flush=True)
-    check_data(run)
-    check_data(many_run(run), f"notebook 08 (many_pairs = {run.profile.many_pairs}): ")
+    run, status = _open(options), 0
+    try:
+        check_data(run)
+        check_data(many_run(run), f"notebook 08 (many_pairs = {run.profile.many_pairs}): ")
+    except InputError as error:  # before all that would run, below which nobody looks for it
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        status = 1
+    print(as_text(plan(run)), *prompt_notes(run.profile), sep="\n")
+    return status
 
 
 def _whence(options) -> None:

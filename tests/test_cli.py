@@ -35,6 +35,31 @@ def test_as_a_module_it_prints_one_error_line_and_no_traceback():
     assert done.stderr.startswith("error: unknown profile 'sampel' (did you mean 'sample'?)") and done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_whoever_stops_reading_gets_no_traceback(unbuffered, monkeypatch):
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-m", "hybridir_utils", "profiles"], stdout=writer, stderr=subprocess.PIPE, cwd=files.ROOT)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_pipe_that_breaks_elsewhere_is_told(monkeypatch):
+    def broken(_):
+        raise BrokenPipeError("of a worker")
+
+    monkeypatch.setattr("hybridir_utils.__main__._profiles", broken)
+    with pytest.raises(BrokenPipeError, match="of a worker"):
+        main(["profiles"])
+
+
+def test_what_a_terminal_cannot_write_is_replaced(monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")
+    done = command("figures", "--profile", "α→β")
+    assert done.returncode == 1 and done.stderr.startswith("error: unknown profile '???'")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -141,5 +141,8 @@ def test_plan_finds_a_batch_that_no_language_can_fill(capsys):
     """Before, this ended the run after half a minute of work."""
     assert main(["plan", "--set", "batch_size=5000"]) == 1
     assert re.search(r"no language of any data set has 5000 different passages.*the largest has \d+\. Lower", capsys.readouterr().err)
+    plan = [sys.executable, "-m", "hybridir_utils", "plan", "--set", "batch_size=5000"]
+    ended = subprocess.run(plan, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert ended.returncode == 1 and ended.stdout.startswith("error: ") and "\nRUN    01_" in ended.stdout, "it stands first"
     assert main(["plan", "--set", "batch_size=500"]) == 1, "notebook 08 has fewer pairs"
     assert re.search(r"error: notebook 08 .many_pairs = 400.: .*has 500 different passages.*the largest has \d+", capsys.readouterr().err)
