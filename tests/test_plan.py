@@ -88,6 +88,14 @@ def test_a_changed_cell_is_named_and_so_is_what_follows(done):
     ]
 
 
+def test_values_that_jupyterlab_saved_in_the_parameters_cell_invalidate_nothing(done):
+    """The run's own are put below it."""
+    edit(done[0] / "01_first.ipynb", lambda cells: cells[1].update(source='profile = "sample"\nalpha = 0.3  # tried'))
+    assert states(done[1]) == {}
+    edit(done[0] / "01_first.ipynb", lambda cells: cells[1].update(source='profile = "sample"\nalpha = 0.5\nsteps = 7'))
+    assert states(done[1]) == {"01": (STALE, "code cell 1 changed"), "02": (STALE, "after 01, which runs again")}
+
+
 def test_cells_that_came_or_went_are_told_as_such(done):
     folder, run = done
     notebook(folder, "02_second", "new = 1")

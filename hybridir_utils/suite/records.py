@@ -106,10 +106,15 @@ def _start_of(process: int) -> float:
 
 
 def parts_of(notebook: Path, profile: Profile, data: dict[str, str]) -> dict:
-    """Fingerprints of a notebook's code cells, of the package's files that they use, and the values, data (`data_parts`) and versions."""
-    trees = [parsed(cell) for cell in code_cells(notebook)]
+    """Fingerprints of a notebook's code cells, of the package's files that they use, and the values, data (`data_parts`) and versions.
+
+    Of the parameters cell the values do not count: those of the run are put below it.
+    """
+    cells = [cell for cell in notebook_cells(notebook) if cell["cell_type"] == "code"]
+    trees = [parsed(cell["source"]) for cell in cells]
+    counted = [_without_values(tree) if _has_parameters(cell) else ast.dump(tree) for cell, tree in zip(cells, trees, strict=True)]
     return {
-        "cells": [fingerprint(ast.dump(tree))[:16] for tree in trees],
+        "cells": [fingerprint(each)[:16] for each in counted],
         "code": module_fingerprints(*_used_places(trees)),
         "profile": profile.model_dump(mode="json"),
         "data": data,
@@ -183,9 +188,17 @@ def code_cells(notebook: Path) -> list[str]:
 def parameter_names(notebook: Path) -> list[str]:
     """Names assigned in the notebook's parameters cell."""
     for cell in notebook_cells(notebook):
-        if PARAMETERS in cell["metadata"].get("tags", []):
+        if _has_parameters(cell):
             return [node.targets[0].id for node in ast.parse(cell["source"]).body if isinstance(node, ast.Assign)]
     return []
+
+
+def _has_parameters(cell: Mapping) -> bool:
+    return PARAMETERS in cell["metadata"].get("tags", [])
+
+
+def _without_values(tree: ast.AST) -> list[str]:
+    return [ast.dump(node.targets[0] if isinstance(node, ast.Assign) else node) for node in getattr(tree, "body", [tree])]
 
 
 def notebook_cells(notebook: Path) -> list[dict]:
