@@ -64,5 +64,5 @@ def test_papermill_fails_with_the_same_line(tmp_path, monkeypatch):
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 1
     said = [line for line in ended.stderr.splitlines() if line][-2:]
-    assert said[0].endswith("sample.toml: alpha = 1.5: Input should be less than or equal to 1") and "%tb" in said[1]
+    assert said[0].endswith("sample.toml: alpha = 1.5: expected at most 1") and "%tb" in said[1]
     assert "preparation" not in ended.stderr and "profile.py" not in ended.stderr

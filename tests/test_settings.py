@@ -115,10 +115,10 @@ def test_every_key_stands_once_with_its_meaning_and_default():
     ("name", "said"),
     [
         ("sample", "comes with the suite"),
-        ("Mine!", "String should match pattern"),
-        ("../mine", "String should match pattern"),
+        ("Mine!", "expected small letters"),
+        ("../mine", "expected small letters"),
         ("there", "there already"),
-        ("a" * 300, "should have at most 60 characters"),
+        ("a" * 300, "expected at most 60 characters"),
     ],
 )
 def test_a_bad_name_or_a_file_that_is_there_is_refused_and_nothing_is_written(name, said, place, capsys):

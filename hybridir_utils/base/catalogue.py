@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .errors import InputError, did_you_mean
+from .errors import InputError, did_you_mean, in_plain_words
 from .files import ROOT, read_toml
 
 
@@ -48,4 +48,4 @@ class Catalogue(UserDict[str, Kind]):
         key = ".".join(map(str, problem["loc"]))
         if problem["type"] == "extra_forbidden":
             return f"unknown key {key!r}{did_you_mean(key, self.kind.model_fields).rstrip('.')}"
-        return f"key {key!r} is missing" if problem["type"] == "missing" else f"{key} = {problem['input']!r}: {problem['msg']}"
+        return f"key {key!r} is missing" if problem["type"] == "missing" else f"{key} = {problem['input']!r}: {in_plain_words(problem)}"

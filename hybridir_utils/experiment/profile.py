@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from ..base.errors import HybridIRError, InputError, UnknownName, need_known
+from ..base.errors import HybridIRError, InputError, UnknownName, in_plain_words, need_known
 from ..base.files import PROFILES, read_toml
 from ..base.languages import our_codes
 from ..data.batching import SCHEDULES, STRATEGIES
@@ -195,7 +195,8 @@ def load_profile(name_or_path: str, changes: dict | None = None) -> Profile:
     if "tasks" in changes and "shifted_tasks" in values:
         changes = {"shifted_tasks": [task for task in values["shifted_tasks"] if task in changes["tasks"][1:]], **changes}
     profile = make_profile(values, str(path))
-    return make_profile({**values, **changes}, f"changes to {path}") if changes else profile
+    where = path.name if path.parent == PROFILES else path
+    return make_profile({**values, **changes}, f"changes to {where}") if changes else profile
 
 
 def make_profile(values: dict, where: str) -> Profile:
@@ -252,4 +253,4 @@ def _explain(problem: dict) -> str:
     if problem["type"] == "tuple_type":
         found = repr(problem["input"])
         return f"{key} = {found}: expected a list, as [{found}]; on the command line --set '{key}=[…]', to papermill -y '{key}: […]'"
-    return f"{key} = {problem['input']!r}: {problem['msg']}"
+    return f"{key} = {problem['input']!r}: {in_plain_words(problem)}"
