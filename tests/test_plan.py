@@ -54,12 +54,29 @@ def test_before_the_first_run_nothing_is_known(workplace):
     assert as_text(plan(workplace[1])).splitlines() == [
         "RUN    01_first  · never run · unknown time",
         "RUN    02_second · never run · unknown time",
-        "expected: 2 notebooks of unknown time",
+        "expected: 2 notebooks of unknown time (`run --cost` tells tokens, memory and disk)",
     ]
 
 
 def test_a_variant_that_never_ran_says_by_what_it_differs(done):
     assert states(open_run("sample", alpha=0.3, seeds=[4])) == dict.fromkeys(("01", "02"), (RUN, "never run with alpha 0.3, seeds [4]"))
+
+
+def test_what_never_ran_takes_as_long_as_in_the_nearest_run_of_the_profile(done, executions):
+    executions.ends["01_first"] = Ended(0, 30.0, 1.0)
+    run_suite(open_run("sample", alpha=0.3), only="1", say=silent)
+    lines = as_text(plan(open_run("sample", alpha=0.4))).splitlines()
+    assert lines[-1] == "expected: about 40 s (as in run sample)", "of the profile's own run, not of its latest variant"
+    for path in (done[1].notebooks).glob("*.run.json"):
+        path.unlink()
+    lines = as_text(plan(open_run("sample", alpha=0.4))).splitlines()
+    said = "expected: about 30 s (as in run sample+alpha=0.3), and 1 notebook of unknown time (`run --cost` tells tokens, memory and disk)"
+    assert lines[-1] == said
+
+
+def test_reasons_are_as_many_as_a_line_holds():
+    assert records.few(["x" * 300]) == f"{'x' * 99}…"
+    assert records.few(["x" * 60, "y" * 60, "z"]) == f"{'x' * 60}; and 2 more" and records.few(["a", "b"]) == "a; b"
 
 
 def test_after_a_run_all_is_cached_and_a_plan_changes_nothing(done, executions):
@@ -306,9 +323,12 @@ def test_training_runs_stand_below_their_notebook_with_the_time_they_take(study,
     assert "       CACHED 4 training runs" in as_text(plan(run)).splitlines()
     changed = study(learning_rate=0.02)
     lines = as_text(plan(changed)).splitlines()
-    assert lines[1].startswith("RUN    02_hybrid_batch_training") and lines[1].endswith("· unknown time"), "what it does beside training"
-    assert lines[2] == "       RUN aligned-X-Y-s1 · settings.learning_rate 0.01 → 0.02 · about 10 s"
-    assert len([line for line in lines if line.startswith("       RUN")]) == 4, "the later notebook finds them trained"
+    assert lines[1].startswith("RUN    02_hybrid_batch_training") and "· about " in lines[1], "as the run beside it"
+    names = [f"aligned-{name} (2 seeds)" for name in ("X-Y", "hybrid-a0.5")]
+    said = "settings.learning_rate 0.01 → 0.02 · about 20 s one by one"
+    assert lines[2:4] == [f"       RUN {name} · {said}" for name in names]
+    assert len([line for line in lines if line.startswith("       RUN")]) == 2, "the later notebook finds them trained"
+    assert as_text(plan(study(learning_rate=0.02, seeds=[1]))).splitlines()[2].startswith("       RUN aligned-X-Y-s1 · settings")
     many = as_text(plan(study(learning_rate=0.02, seeds=[1, 2, 3, 4]))).splitlines()[2]
     head = "       RUN 8 training runs (aligned-X-Y-s1, aligned-X-Y-s2 …)"
     assert many == f"{head} · settings.learning_rate 0.01 → 0.02 · about 1 min 20 s one by one" or "never made" in many

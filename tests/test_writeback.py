@@ -26,6 +26,7 @@ from hybridir_utils.provenance import fingerprints
 from hybridir_utils.results.figures import FIGURES, draw, draw_all
 from hybridir_utils.suite import reference as of_reference
 from hybridir_utils.suite import running
+from hybridir_utils.suite.plan import as_text, plan
 from hybridir_utils.suite.records import KILLED, OK, begun, write_record
 from hybridir_utils.suite.reference import cleaned, write_back
 from hybridir_utils.suite.running import Step
@@ -163,7 +164,7 @@ def reference(tmp_path, monkeypatch, workplace, saved):
         step = Step(path, run)
         step.executed.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(executed_copy(), step.executed)
-        write_record(step.record, replace(begun(path.name, {}), status=OK))
+        write_record(step.record, replace(begun(path.name, {}), status=OK, usual_seconds=7.0))
     return run
 
 
@@ -245,6 +246,14 @@ def test_tables_of_other_code_figures_of_other_tables_and_unfinished_notebooks_a
     with pytest.raises(InputError, match=r"01_coverage\.png: not there, or drawn from other tables\. Draw it with: .* figures"):
         write_back(reference)
     assert not (tmp_path / "data" / "results").exists(), "nothing was written"
+
+
+def test_a_plan_where_nothing_has_run_takes_the_times_of_the_reference(reference, tmp_path, monkeypatch):
+    write_back(reference)
+    monkeypatch.setenv("HYBRIDIR_OUTPUT", str(tmp_path / "elsewhere"))
+    lines = as_text(plan(open_run("sample", alpha=0.3))).splitlines()
+    assert lines[0] == "RUN    01_first  · never run with alpha 0.3 · about 7 s"
+    assert lines[-1] == "expected: about 14 s (as in the committed reference)"
 
 
 def test_tables_whose_code_no_commit_holds_are_refused(reference, tmp_path, monkeypatch):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from glob import escape
 from pathlib import Path
 from statistics import mean
 
+from ..base.files import output_root
 from ..experiment.encoders import EncoderKey, base_artefact, encoder_artefacts, encoder_keys, teachers_of
 from ..experiment.preparation import pairs_artefact
 from ..experiment.profile import OWN_BASES
@@ -14,35 +17,65 @@ from ..experiment.run import Run
 from ..provenance.artefacts import records_of
 from ..studies.languages import growth_keys, many_run, method_keys
 from ..studies.mixing import mixing_keys
-from .records import OK, Record, data_parts, parts_of, read_record, why
+from .records import OK, Record, data_parts, few, parts_of, read_record, why
 from .running import Step, chosen_steps, declared_values, side_by_side
+from .whence import written_with
 
 CACHED, STALE, RUN = "CACHED", "STALE", "RUN"
-NAMED = 4  # training runs, and reasons, named one by one
+NAMED = 4  # training runs named one by one
+SEED = re.compile(r"-s(\d+)$")  # of a training run's name
+REFERENCE = "the committed reference"
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A notebook of the plan. seconds: what it is likely to take, its training runs included; None where no earlier run says so."""
+    """A notebook of the plan. seconds: what it is likely to take, its training runs included; None where nothing says so.
+
+    source: what says so where it is not an earlier execution of the run itself.
+    """
 
     notebook: str
     state: str
     reasons: tuple[str, ...]
     seconds: float | None
     trainings: tuple[Training, ...]
+    source: str = ""
 
 
 def plan(run: Run) -> list[Planned]:
     """Every notebook of the suite, as `run` would find it now; nothing is written or made."""
-    planned, made = [], set()
+    planned, made, reference = [], set(), written_with(run.profile.name).get("seconds", {})
     for step, record, reasons in step_reasons(run, chosen_steps(run)):
         name = step.notebook.stem
         own = [training for training in trainings(run, name) if training.folder not in made]
         state = CACHED if not reasons else STALE if record and record.status == OK else RUN
         made |= {training.folder for training in own if reasons or not training.reasons}  # each is named once
-        usual = record.usual_seconds if record else None
-        planned.append(Planned(name, state, tuple(reasons), _expected(run, reasons, usual, own), tuple(own)))
+        usual, source = (record.usual_seconds, "") if record and record.usual_seconds is not None else _elsewhere(run, name)
+        seconds = _expected(run, reasons, usual, own)
+        if seconds is None and name in reference:
+            seconds, source = reference[name], REFERENCE
+        planned.append(Planned(name, state, tuple(reasons), seconds, tuple(own), source))
     return planned
+
+
+def _elsewhere(run: Run, notebook: str) -> tuple[float | None, str]:
+    """(what the notebook took without training, in which run): of the profile's own run, else of the latest of its variants."""
+    paths = output_root().glob(f"data/runs/{escape(run.profile.name)}*/notebooks/{notebook}.run.json")
+    known = [record for record in map(read_record, paths) if record and record.usual_seconds is not None]
+    known = [record for record in known if record.origin.get("profile") == run.source]
+    nearest = max(known, key=lambda record: (record.origin["run"] == run.profile.name, record.started), default=None)
+    return (nearest.usual_seconds, f"run {nearest.origin['run']}") if nearest else (None, "")
+
+
+def seconds_taken(run: Run) -> dict[str, float]:
+    """Notebook -> what it took, its training runs included, where the records of all of them are there."""
+    found, made = {}, set()
+    for step in chosen_steps(run):
+        own, record = [each for each in trainings(run, step.notebook.stem) if each.folder not in made], read_record(step.record)
+        made |= {training.folder for training in own}
+        anew = [replace(training, reasons=("anew",)) for training in own]
+        found[step.notebook.stem] = _expected(run, ["anew"], record.usual_seconds if record else None, anew)
+    return {notebook: round(seconds, 1) for notebook, seconds in found.items() if seconds is not None}
 
 
 def step_reasons(run: Run, steps: Iterable[Step]) -> Iterator[tuple[Step, Record | None, list[str]]]:
@@ -67,17 +100,19 @@ def as_text(planned: list[Planned]) -> str:
     width = max((len(each.notebook) for each in planned), default=0)
     lines = []
     for each in planned:
-        why_and_when = [] if each.state == CACHED else ["; ".join(_few(each.reasons)), _about(each.seconds)]
+        why_and_when = [] if each.state == CACHED else [few(each.reasons), _about(each.seconds)]
         lines.append(" · ".join([f"{each.state:6} {each.notebook:{width}}", *why_and_when]).rstrip())
         lines += [f"       {line}" for line in _training_lines(each.trainings)]
-    return "\n".join([*lines, _total([each.seconds for each in planned if each.state != CACHED])])
+    return "\n".join([*lines, _total([each for each in planned if each.state != CACHED])])
 
 
-def _total(seconds: list[float | None]) -> str:
-    known = [each for each in seconds if each is not None]
-    unknown = f"{len(seconds) - len(known)} notebooks of unknown time" if len(known) < len(seconds) else ""
-    parts = [_about(sum(known))] * bool(known) + [unknown] * bool(unknown)
-    return f"expected: {', and '.join(parts)}" if seconds else "nothing to run"
+def _total(planned: list[Planned]) -> str:
+    known = [each for each in planned if each.seconds is not None]
+    took = " and in ".join(dict.fromkeys(each.source for each in known if each.source))
+    parts = [_about(sum(each.seconds for each in known)) + (f" (as in {took})" if took else "")] * bool(known)
+    unknown = len(planned) - len(known)
+    parts += [f"{unknown} notebook{'s' * (unknown > 1)} of unknown time (`run --cost` tells tokens, memory and disk)"] * bool(unknown)
+    return f"expected: {', and '.join(parts)}" if planned else "nothing to run"
 
 
 def _training_lines(own: Iterable[Training]) -> list[str]:
@@ -90,18 +125,20 @@ def _training_lines(own: Iterable[Training]) -> list[str]:
         if not reasons:
             lines.append(f"{CACHED} {len(group)} training run{'s' * (len(group) > 1)}")
             continue
-        because, names = "; ".join(_few(reasons)), [training.name for training in group]
-        if len(group) <= NAMED:
-            lines += [f"{RUN} {training.name} · {because} · {_about(training.seconds)}" for training in group]
-        else:
-            seconds = None if any(training.seconds is None for training in group) else sum(training.seconds for training in group)
-            lines.append(f"{RUN} {len(group)} training runs ({', '.join(names[:2])} …) · {because} · {_about(seconds)} one by one")
+        for name, some in _named(group).items():
+            seconds = None if any(training.seconds is None for training in some) else sum(training.seconds for training in some)
+            lines.append(f"{RUN} {name} · {few(reasons)} · {_about(seconds)}{' one by one' * (len(some) > 1)}")
     return lines
 
 
-def _few(reasons: Iterable[str]) -> list[str]:
-    reasons = list(reasons)
-    return reasons if len(reasons) <= NAMED else [*reasons[:NAMED], f"and {len(reasons) - NAMED} more"]
+def _named(group: list[Training]) -> dict[str, list[Training]]:
+    """Those of one line by what it calls them: a training run, one of several seeds, or many."""
+    names = {}
+    for training in group:
+        names.setdefault(SEED.sub("", training.name), []).append(training)
+    if len(names) > 1 and len(group) > NAMED:
+        return {f"{len(group)} training runs ({group[0].name}, {group[1].name} …)": group}
+    return {some[0].name if len(some) == 1 else f"{name} ({len(some)} seeds)": some for name, some in names.items()}
 
 
 def duration(seconds: float) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import ast
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from difflib import SequenceMatcher
+from itertools import accumulate
 from pathlib import Path
 
 import psutil
@@ -31,6 +32,7 @@ from ..results.figures import FIGURES
 RUNNING, OK, FAILED, KILLED, TIMEOUT = ("running", "ok", "failed", "killed", "timeout")
 AS_RECORDED, ALTERED, GONE = "as recorded", "altered", "missing"
 PARAMETERS = "parameters"  # tag of a cell
+LONG = 100  # characters of reasons
 SAME = 2.0  # seconds: the system's time of start wavers by so much when the clock is set
 
 
@@ -153,6 +155,13 @@ def why(record: Record | None, parts: Mapping, run: Run, again: Mapping[str, str
     states = {f"input {path}": state_of(output_root() / path, record.inputs[path]) for path in read}
     states |= {f"output {path}": state_of(output_root() / path, digest) for path, digest in record.outputs.items()}
     return found + [f"{file} {state}" for file, state in states.items() if state != AS_RECORDED]
+
+
+def few(reasons: Iterable[str]) -> str:
+    """As many of the reasons as a line holds, one that is too long cut, and how many more there are."""
+    reasons = [reason if len(reason) <= LONG else f"{reason[: LONG - 1]}…" for reason in reasons]
+    named = max(1, sum(length <= LONG for length in accumulate(map(len, reasons))))
+    return "; ".join([*reasons[:named], *[f"and {len(reasons) - named} more"] * (len(reasons) > named)])
 
 
 def state_of(path: Path, digest: str) -> str:

@@ -26,15 +26,15 @@ from ..studies.claims.judging import claims_markdown
 from ..studies.claims.rules import LEFT_OPEN
 from ..studies.languages import on_highest, on_languages
 from .cells import INJECTED
+from .plan import seconds_taken
 from .readers import markdown_tables
 from .records import OK, read_record
 from .running import Step, notebooks
-from .whence import embedded
+from .whence import WRITTEN, embedded
 
 SHOWN = "sample"  # the run whose outputs the notebooks carry
 PAGES = ("README.md", "data/results/README.md", "notebooks/profiles/README.md")
 ABOUT = "about.json"
-WRITTEN = "reference.json"  # beside the reference's tables: what was written with them
 KEPT_CELL_METADATA = ("tags",)
 BLOCK = re.compile(r"(<!-- numbers: (\S+) (\S+)([^\n]*?) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
 EQUAL, WITHIN, DIFFERS, NOT_MADE = "equal", "within the spread", "differing", "not made yet"
@@ -68,7 +68,7 @@ def write_back(run: Run) -> list[Path]:
     books = {path.name: cleaned(_executed(Step(path, run))) for path in (notebooks() if run.name == SHOWN else ())}
     books = {name: (nbformat.writes(book) + "\n").encode() for name, book in books.items()}
     outputs = {name: outputs_fingerprint(json.loads(content)) for name, content in books.items()}
-    record = {"tables": _digests(tables), "figures": _digests(pictures), "notebooks": outputs}
+    record = {"tables": _digests(tables), "figures": _digests(pictures), "notebooks": outputs, "seconds": seconds_taken(run)}
     tables[WRITTEN] = (json.dumps(sealed(record), indent=1, sort_keys=True) + "\n").encode()
     written = _fill(reference_tables(run.name), tables) + _fill(reference_figures(run.name), pictures)
     return [*written, *(_replace(NOTEBOOKS / name, content) for name, content in books.items()), *_fill_pages()]

@@ -30,6 +30,7 @@ from .records import (
     Record,
     begun,
     data_parts,
+    few,
     parameter_names,
     parts_of,
     read_record,
@@ -100,7 +101,7 @@ def _run_step(step: Step, asked: list[str], data: dict[str, str], say, timeout: 
     if not (reasons := asked or why(read_record(step.record), parts, step.run)):
         say(f"{name}: {UP_TO_DATE}")
         return
-    say(f"{name}: running ({'; '.join(reasons)})")
+    say(f"{name}: running ({few(reasons)})")
     try:
         record = execute(step, parts, timeout)
     finally:

@@ -15,10 +15,12 @@ from ..base.files import ROOT, file_fingerprint, output_root
 from ..experiment.run import reference_tables, run_command
 from ..experiment.stamps import read_stamps
 from ..provenance.artefacts import RECORD, is_whole, recipe_of
+from ..provenance.fingerprints import read_sealed
 from .records import ALTERED, AS_RECORDED, GONE, Record, code_cells, parsed, read_record, state_of
 from .running import below, notebooks
 
 UNCHECKED, NOT_RECORDED = "not checked", "not recorded"
+WRITTEN = "reference.json"  # beside the reference's tables: what was written with them
 SHOWN = 20  # inputs named one by one, those that are not as they were first
 ARTEFACT = re.compile(r"[\w.-]+-[0-9a-f]{10}")
 NAME = r'"(?:[\w+=-]|\\u[0-9a-f]{4})?(?:[\w+=.-]|\\u[0-9a-f]{4})*"'  # of a run or table, in JSON: leads nowhere else
@@ -209,6 +211,14 @@ def embedded(path: Path) -> dict:
     """
     found = EMBEDDED.findall(path.read_bytes())
     return json.loads(found[-1]) if found else {}
+
+
+def written_with(run: str) -> dict:
+    """What the committed reference of a run says that was written together; empty where there is none, or it was altered."""
+    try:
+        return read_sealed(reference_tables(run) / WRITTEN)
+    except InputError:
+        return {}
 
 
 def keeper(table: str) -> str:
