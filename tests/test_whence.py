@@ -14,6 +14,7 @@ from hybridir_utils.__main__ import main
 from hybridir_utils.base import files
 from hybridir_utils.base.errors import InputError, did_you_mean
 from hybridir_utils.base.files import file_fingerprint
+from hybridir_utils.experiment import run as runs
 from hybridir_utils.experiment import stamps
 from hybridir_utils.experiment.run import open_run, run_command, save_table
 from hybridir_utils.provenance import fingerprints
@@ -204,8 +205,21 @@ def test_the_notebook_that_keeps_a_table_is_found_from_its_cells():
 def test_the_command_prints_the_trace(suite_run, capsys):
     assert main(["whence", str(suite_run.figures / "03_scores.png")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].endswith("03_scores.png: figure, as recorded") and lines[-1] == f"rebuild     {COMMAND}"
+    assert lines[0].endswith("03_scores.png: figure, as recorded; its tables as recorded") and lines[-1] == f"rebuild     {COMMAND}"
     assert "parameters  alpha = 0.3" in lines and "run         sample+alpha=0.3, profile sample" in lines
+
+
+def test_a_committed_figure_is_told_as_such_with_the_state_of_its_tables(workplace, monkeypatch, tmp_path):
+    root = tmp_path / "checkout"
+    for name in ("data/results/sample", "figures/sample"):
+        shutil.copytree(files.ROOT / name, root / name)
+    monkeypatch.setattr(runs, "ROOT", root)
+    figure, table = root / "figures" / "sample" / "03_scores.svg", root / "data" / "results" / "sample" / "scores.csv"
+    assert as_text(provenance_of(figure)).splitlines()[0] == f"{figure}: figure, as committed; its tables as recorded"
+    table.write_text(table.read_text() + "\n")
+    assert as_text(provenance_of(figure)).splitlines()[0] == f"{figure}: figure, as committed; its tables altered"
+    figure.write_text(figure.read_text() + "\n")
+    assert provenance_of(figure).state == ALTERED
 
 
 def test_of_many_inputs_those_that_changed_come_first():

@@ -12,14 +12,15 @@ from pathlib import Path
 
 from ..base.errors import HybridIRError, InputError, did_you_mean
 from ..base.files import ROOT, file_fingerprint, output_root
-from ..experiment.run import reference_tables, run_command
+from ..experiment.run import reference_figures, reference_tables, run_command
 from ..experiment.stamps import read_stamps
 from ..provenance.artefacts import RECORD, is_whole, recipe_of
 from ..provenance.fingerprints import read_sealed
 from .records import ALTERED, AS_RECORDED, GONE, Record, code_cells, parsed, read_record, state_of
 from .running import below, notebooks
 
-UNCHECKED, NOT_RECORDED = "not checked", "not recorded"
+UNCHECKED, NOT_RECORDED, COMMITTED = "not checked", "not recorded", "as committed"
+DRAWN = (".png", ".svg", ".md")  # from tables
 WRITTEN = "reference.json"  # beside the reference's tables: what was written with them
 SHOWN = 20  # inputs named one by one, those that are not as they were first
 ARTEFACT = re.compile(r"[\w.-]+-[0-9a-f]{10}")
@@ -68,7 +69,7 @@ def provenance_of(path: str | Path) -> Provenance:
     folder = next((place for place in (path, *path.parents) if (place / RECORD).is_file()), None)
     if folder:
         return _of_artefact(path, folder)
-    kinds = {".png": _of_figure, ".svg": _of_figure, ".md": _of_figure, ".csv": _of_table, ".ipynb": _of_notebook, ".json": _of_notebook}
+    kinds = dict.fromkeys(DRAWN, _of_figure) | {".csv": _of_table, ".ipynb": _of_notebook, ".json": _of_notebook}
     found = kinds[path.suffix](path) if path.suffix in kinds and path.is_file() else None
     if found is None:
         raise InputError(
@@ -98,7 +99,14 @@ def _of_figure(path: Path) -> Provenance | None:
     inputs = tuple(Input(below(place), tables[table], state_of(place, tables[table])) for table, place in places.items())
     verb, kind = ("figures", "table") if path.suffix == ".md" else ("run", "figure")
     notebook = next((each.stem for each in notebooks() if each.stem.startswith(f"{found['notebook']}_")), "")
-    return _with_record(Provenance(path, kind, inputs=inputs, **_about(found["run"], stamp, notebook, verb)))
+    state = _committed_state(path, found["run"])
+    return _with_record(Provenance(path, kind, state, inputs=inputs, **_about(found["run"], stamp, notebook, verb)))
+
+
+def _committed_state(figure: Path, run: str) -> str:
+    """Of a figure of the reference, by the hash that was written with it."""
+    digest = written_with(run).get("figures", {}).get(figure.name) if figure.parent == reference_figures(run) else None
+    return NOT_RECORDED if digest is None else COMMITTED if digest == file_fingerprint(figure) else ALTERED
 
 
 def _tables_of(figure: Path, run: str) -> Path:
@@ -201,7 +209,8 @@ def as_text(found: Provenance) -> str:
     inputs += [f"and {len(ordered) - SHOWN} more"] * (len(ordered) > SHOWN)
     shown = [f"{key:12}{value or NOT_RECORDED}" for key, value in lines.items()]
     shown += [f"{'inputs' * (not i):12}{line}" for i, line in enumerate(inputs or [NOT_RECORDED])]
-    return "\n".join([f"{found.path}: {found.kind}, {found.state}", *shown, f"{'rebuild':12}{found.command or NOT_RECORDED}"])
+    tables = f"; its tables {ordered[0].state}" if ordered and found.path.suffix in DRAWN else ""
+    return "\n".join([f"{found.path}: {found.kind}, {found.state}{tables}", *shown, f"{'rebuild':12}{found.command or NOT_RECORDED}"])
 
 
 def embedded(path: Path) -> dict:
