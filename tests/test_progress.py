@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
 import sys
+import termios
 
 import nbformat
+import pytest
 from made_up_suite import notebook
 from waiting import wait_for
 
+from hybridir_utils.base import files
 from hybridir_utils.experiment.run import open_run
 from hybridir_utils.suite import cells
 from hybridir_utils.suite.cells import _first_line, forget_cells, own_code_cells, part_of, running_cells, shown
@@ -70,6 +79,35 @@ def test_a_log_gets_lines_and_no_bar(workplace, monkeypatch, capsys):
         assert wait_for(lambda: len(seen) > 2)
     printed = capsys.readouterr()
     assert printed.out == "01_first: done in 3 s\n" and printed.err == ""
+
+
+def test_a_log_names_the_running_cell_now_and_then(workplace, monkeypatch, capsys):
+    monkeypatch.setattr(cells, "TICK", 0.01)
+    monkeypatch.setattr(cells, "LOGGED", 0.05)
+    begin(workplace[1])
+    ticks = []
+    with shown(2, [workplace[1]], look=ticks.append):
+        assert wait_for(lambda: len(ticks) > 30)
+    lines = capsys.readouterr().out.splitlines()
+    assert 0 < len(lines) < len(ticks) / 2 and all(re.fullmatch(r"    \d\d:\d\d 01_first cell 2/7: x = 1", line) for line in lines)
+
+
+DRAWN = """
+from hybridir_utils.base.progress import new_bar
+with new_bar(total=2, desc="training", unit="step") as bar, new_bar(total=2, desc="notebooks", dynamic_ncols=True, disable=None) as other:
+    bar.update(2), other.update(1)
+"""
+
+
+@pytest.mark.parametrize("size", [(0, 0), (24, 80)])
+def test_a_terminal_that_tells_no_size_shows_bars(size):
+    """As the pseudo-terminal of `script`."""
+    shown_at, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+    subprocess.run([sys.executable, "-c", DRAWN], stderr=terminal, cwd=files.ROOT, check=True)
+    seen = os.read(shown_at, 10_000).decode()
+    os.close(terminal), os.close(shown_at)
+    assert "training 0/2 steps |" in seen and "notebooks 0/2" in seen
 
 
 def test_the_bar_follows_cells_of_several_runs_and_counts_what_has_ended(workplace, monkeypatch, capsys):

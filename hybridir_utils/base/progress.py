@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partialmethod
 
 LINE = "{desc} {n_fmt}/{total_fmt} {unit}s |{bar}| {elapsed}<{remaining}"
@@ -36,7 +36,16 @@ def new_bar(**options):
     else:
         from tqdm import tqdm
     every = TICK if _is_seen() else LOGGED
-    return tqdm(**{"mininterval": every, "miniters": 0, "smoothing": 0, "bar_format": LINE, "leave": True, "delay": 0, **options})
+    given = {"mininterval": every, "miniters": 0, "smoothing": 0, "bar_format": LINE, "leave": True, "delay": 0}
+    return tqdm(**given | options | _size())
+
+
+def _size() -> dict:
+    """For a terminal that tells none, as below `script`: tqdm would draw nothing there."""
+    with suppress(OSError, ValueError):  # no terminal
+        if not is_interactive() and not all(os.get_terminal_size(sys.stderr.fileno())):
+            return {"dynamic_ncols": False, "ncols": 100, "nrows": 20}
+    return {}
 
 
 def _is_seen() -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 INJECTED = "injected-parameters"  # papermill's tag of the cell it adds to an executed copy
 PART = ".part.ipynb"  # of the copy that is being executed
 WIDTH = 80  # characters of a cell's first line
+LOGGED = 120.0  # seconds between two lines of a log that name the running cell
 KERNEL_DIED = 3  # exit status
 UP_TO_DATE, DONE = "up to date", "done in"
 ENDED = re.compile(rf": ({DONE}|{UP_TO_DATE})")  # in a line that says that a notebook has
@@ -73,8 +74,8 @@ def _first_line(source: str) -> str:
 def shown(total: int, runs: Sequence[Run], look: Callable[[Say], None] = lambda say: None) -> Iterator[Say]:
     """Until the block ends, show in a terminal how many of `total` notebooks have ended, and the cells of the runs that are running.
 
-    Gives the function that prints a line, above the bar. look: called with it every TICK seconds and at the end, for a caller who learns
-    from files what to say.
+    Gives the function that prints a line, above the bar; without a terminal it prints the running cells every LOGGED seconds. look: called
+    with it every TICK seconds and at the end, for a caller who learns from files what to say.
     """
     bar, ended = new_bar(total=total, bar_format=BAR, dynamic_ncols=True, disable=None), threading.Event()
 
@@ -84,9 +85,13 @@ def shown(total: int, runs: Sequence[Run], look: Callable[[Say], None] = lambda 
         bar.update(len(ENDED.findall(line)))
 
     def keep_looking() -> None:
+        told = time.monotonic()
         while not ended.wait(TICK):
             look(say)
-            bar.set_description_str(_cells(runs))
+            bar.set_description_str(cells := _cells(runs))
+            if bar.disable and cells and time.monotonic() - told >= LOGGED:
+                say(f"    {time.strftime('%H:%M')} {cells}")
+                told = time.monotonic()
 
     looking = threading.Thread(target=keep_looking, daemon=True)
     with bar:
