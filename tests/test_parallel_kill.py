@@ -33,7 +33,7 @@ def wait_long(place: str) -> None:
     time.sleep(60)
 
 
-def test_an_interrupt_says_what_is_kept(tmp_path):
+def test_an_interrupt_says_at_once_that_it_stops_and_then_what_is_kept(tmp_path, monkeypatch, capsys):
     """As a kernel's: the worker gets it, too."""
 
     def interrupt() -> None:
@@ -44,8 +44,11 @@ def test_an_interrupt_says_what_is_kept(tmp_path):
 
     threading.Thread(target=interrupt, daemon=True).start()
     jobs = [(touch, str(tmp_path / "a")), (wait_long, str(tmp_path / "long")), *((touch, str(tmp_path / f"{n}")) for n in range(9))]
+    end_pools, said = parallel._end_pools, []
+    monkeypatch.setattr(parallel, "_end_pools", lambda: said.append(capsys.readouterr().err) or end_pools())
     with pytest.raises(Interrupted) as stopped:
         run_jobs(call, jobs, 1, "training")
+    assert said[-1].endswith("training: stopping; what is under way ends first\n"), "before it waits for that"
     done = len(list(tmp_path.iterdir())) - 1
     assert 1 <= done < 10 and str(stopped.value) == f"training stopped; {done} of 11 are done and kept"
 

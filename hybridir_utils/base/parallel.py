@@ -51,6 +51,7 @@ def run_jobs(run_job: Callable, jobs: list[tuple], workers: int, label: str) -> 
             f"{label}: a worker was killed, most likely for want of memory. Lower jobs (now {workers}); {_kept(futures)}."
         ) from error
     except KeyboardInterrupt:
+        print(f"{label}: stopping; what is under way ends first", file=sys.stderr, flush=True)
         _end_pools()
         raise Interrupted(f"{label} stopped; {_kept(futures)}") from None
     except BaseException:
