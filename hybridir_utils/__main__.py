@@ -27,23 +27,17 @@ def main(arguments: list[str] | None = None) -> int:
         print(end="", flush=True)
         return status
     except BrokenPipeError:
-        return _unread()
+        try:
+            print(flush=True)
+        except BrokenPipeError:  # nobody reads on, as of `plan | head -1`
+            os._exit(141)  # at its end Python would tell what it could not write
+        raise
     except HybridIRError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stopped:
         print(f"{stopped or 'stopped; what was finished is kept'}, and the same command goes on from there", file=sys.stderr)
         return 130
-
-
-def _unread() -> int:
-    """The status of a command whose output nobody reads on, as of `plan | head -1`; raises what is being raised where somebody does."""
-    try:
-        print(flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tells at its end what it could not write
-        return 141
-    raise
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -206,13 +206,16 @@ def test_a_reference_of_earlier_code_is_told_as_such_and_a_run_that_is_old_warne
     page = page_of(write_report(saved_run(open_run("sample"))))
     (notice,) = [each for each in section(page, "run").all("p") if "notice" in each.attributes.get("class", "")]
     assert page.all("h1")[0].text == "The committed reference of sample" and notice["class"] == "notice plain"
-    assert re.match(r"Changed since these tables were committed: code of evaluation \(\d\d of the tables\)\. python", notice.text)
+    assert re.match(
+        r"Changed since these tables were committed: code of evaluation \(for \d\d of them\)\. python.* anew\.", flat(notice.text)
+    )
     monkeypatch.setattr(stamps, "_code_of", now)
     save_table(open_run("sample"), "coverage", made_up_tables()["coverage"])
     monkeypatch.setattr(stamps, "_code_of", lambda stage: "edited")
     page = page_of(write_report(open_run("sample")))
     (notice,) = [each for each in section(page, "run").all("p") if "earlier version" in each.text]
-    assert page.all("h1")[0].text == "Run sample" and notice["class"] == "notice" and "since 1 of this run’s tables" in notice.text
+    assert page.all("h1")[0].text == "Run sample" and notice["class"] == "notice"
+    assert "since this run’s tables were saved: code of encoders (for 1 of them)" in flat(notice.text)
 
 
 def test_what_is_missing_is_said_with_the_command(hostile, committed):

@@ -27,7 +27,7 @@ from hybridir_utils.results.figures import FIGURES, draw, draw_all
 from hybridir_utils.suite import reference as of_reference
 from hybridir_utils.suite import running
 from hybridir_utils.suite.plan import as_text, plan
-from hybridir_utils.suite.records import KILLED, OK, begun, write_record
+from hybridir_utils.suite.records import KILLED, OK, begun, parts_of, write_record
 from hybridir_utils.suite.reference import cleaned, write_back
 from hybridir_utils.suite.running import Step
 
@@ -164,7 +164,7 @@ def reference(tmp_path, monkeypatch, workplace, saved):
         step = Step(path, run)
         step.executed.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(executed_copy(), step.executed)
-        write_record(step.record, replace(begun(path.name, {}), status=OK, usual_seconds=7.0))
+        write_record(step.record, replace(begun(path.name, parts_of(path, run.profile, {})), status=OK, usual_seconds=7.0))
     return run
 
 
@@ -259,7 +259,7 @@ def test_a_plan_where_nothing_has_run_takes_the_times_of_the_reference(reference
 def test_tables_whose_code_no_commit_holds_are_refused(reference, tmp_path, monkeypatch):
     monkeypatch.setattr(stamps, "commit", lambda: "c0ffee+changes")
     save_table(reference, "bias", made_up_tables()["bias"])
-    with pytest.raises(InputError, match=r"changes that were not committed \(bias\)\. Commit them, then make .* --from 01"):
+    with pytest.raises(InputError, match=r"no commit holds what made bias\. Commit, then make them again with: .* --from 01"):
         write_back(reference)
     assert not (tmp_path / "data" / "results").exists(), "nothing was written"
 

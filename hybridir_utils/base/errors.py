@@ -13,23 +13,11 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1]
 FEW = 20  # known names that are listed beside a near one
 PLAIN = {  # kind of pydantic's complaint -> in words; kinds that are not here are told as pydantic does
-    "greater_than": "expected more than {gt:g}",
-    "greater_than_equal": "expected at least {ge:g}",
-    "less_than": "expected less than {lt:g}",
-    "less_than_equal": "expected at most {le:g}",
-    "too_short": "expected at least {min_length}",
-    "string_too_short": "expected a text that is not empty",
-    "string_too_long": "expected at most {max_length} characters",
-    "string_pattern_mismatch": "expected small letters (a to z), digits and _ alone",
-    "literal_error": "expected {expected}",
-    "value_error": "{error}",
-    "int_from_float": "expected a whole number",
-    "int_type": "expected a whole number",
-    "float_type": "expected a number",
-    "bool_type": "expected true or false",
-    "string_type": "expected a text",
-    "dict_type": "expected a table of keys and values",
-}
+    "greater_than": "more than {gt:g}", "greater_than_equal": "at least {ge:g}", "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}", "too_short": "at least {min_length}", "string_too_long": "at most {max_length} characters",
+    "string_pattern_mismatch": "small letters (a to z), digits and _ alone", "literal_error": "{expected}", "string_type": "a text",
+    "int_from_float": "a whole number", "int_type": "a whole number", "float_type": "a number", "bool_type": "true or false",
+}  # fmt: skip
 _with_place = warnings.formatwarning
 _told: set[str] = set()  # of this process
 
@@ -119,7 +107,7 @@ def all_or_every_fault(*calls: Callable[[], object]) -> list:
 def in_plain_words(problem: Mapping) -> str:
     """What pydantic says of a value, as a person would: `expected at most 1`."""
     known = PLAIN.get(problem["type"])
-    return known.format(**problem.get("ctx", {})) if known else problem["msg"]
+    return f"expected {known.format(**problem.get('ctx', {}))}" if known else problem["msg"].removeprefix("Value error, ")
 
 
 def warn_in_lines() -> None:

@@ -36,8 +36,7 @@ def new_bar(**options):
     else:
         from tqdm import tqdm
     every = TICK if _is_seen() else LOGGED
-    given = {"mininterval": every, "miniters": 0, "smoothing": 0, "bar_format": LINE, "leave": True, "delay": 0}
-    return tqdm(**given | options | _size())
+    return tqdm(**{"mininterval": every, "miniters": 0, "smoothing": 0, "bar_format": LINE, "leave": True, "delay": 0} | options | _size())
 
 
 def _size() -> dict:
@@ -144,10 +143,7 @@ def told_while(what: str, delay: float = SOON) -> Iterator[None]:
 @contextmanager
 def texts_counted(model, name: str, texts: int) -> Iterator[None]:
     """A bar, in place of others, that counts the texts which a SentenceTransformer encodes within the block; texts: most that it may."""
-    with (
-        new_bar(desc=f"encoding {name}", total=texts, unit="text", delay=SOON, leave=False) as bar,
-        bars_told(lambda *_: None, but=bar),
-    ):
+    with new_bar(desc=f"encoding {name}", total=texts, unit="text", delay=SOON, leave=False) as bar, bars_told(lambda *_: None, but=bar):
 
         def count(_module, _given, found) -> None:
             bar.update(min(len(found["sentence_embedding"]), texts - bar.n))  # one is encoded before all, to see whether that can be

@@ -11,12 +11,7 @@ from ..base.errors import InputError
 from ..base.mapped import codes
 
 BLOCK = 500_000  # ids looked at at once where more would take much memory
-NEEDS = {
-    "mono": "pairs",
-    "cross": "pairs whose id stands in at least two languages",
-    "mixed": "pairs",
-    "en": "English pairs (language en)",
-}
+NEEDS = {"mono": "pairs", "cross": "pairs whose id stands in at least two languages", "mixed": "pairs", "en": "English pairs (language en)"}
 
 
 class Stream(NamedTuple):

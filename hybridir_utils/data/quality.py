@@ -142,10 +142,7 @@ def _repeated_questions(rows: pd.DataFrame) -> pd.DataFrame:
     details = "same question as id " + first["id"].astype(str)
     duplicate, ambiguous = repeated & same_passage, repeated & ~same_passage
     return pd.concat(
-        [
-            _rejected(wide[duplicate], "duplicate", details[duplicate]),
-            _rejected(wide[ambiguous], "ambiguous_question", details[ambiguous]),
-        ]
+        [_rejected(wide[duplicate], "duplicate", details[duplicate]), _rejected(wide[ambiguous], "ambiguous_question", details[ambiguous])]
     )
 
 

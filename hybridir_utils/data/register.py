@@ -165,9 +165,7 @@ HUB_PAIR_SETS = ("mmarco", "squad", "newsqa", "natural-questions", "entityquesti
 
 PAIR_SETS = {
     "worldfacts": PairSet(
-        _world_facts,
-        languages=_of_facts,
-        validation=lambda _, r: worldfacts.english_pairs("validation", r.languages, r.corpus_seed),
+        _world_facts, languages=_of_facts, validation=lambda _, r: worldfacts.english_pairs("validation", r.languages, r.corpus_seed)
     ),
     **{name: PairSet(_sections, (name,), partial(_of_sections, name)) for name in SECTIONS},
     **dict.fromkeys(HUB_PAIR_SETS, PairSet(_public_pairs)),
@@ -274,10 +272,7 @@ def data_recipe(names: Iterable[str], data_dir: str = "") -> dict:
     """
     records = {name: [each.record(data_dir) for each in sets_behind(name)] for name in names}
     sets = {record["set"]: record for found in records.values() for record in found}
-    return {
-        "data": fingerprint({name: found or _own_fingerprint(name) for name, found in records.items()}),
-        "sets": list(sets.values()),
-    }
+    return {"data": fingerprint({name: found or _own_fingerprint(name) for name, found in records.items()}), "sets": list(sets.values())}
 
 
 def data_fingerprint(names: Iterable[str], data_dir: str = "") -> str:

@@ -60,10 +60,7 @@ class FourBitEncoder:
         for ours, theirs in _names(self.sizes["num_hidden_layers"]):
             columns = self.sizes["intermediate_size" if ours.endswith("fo.w") else "hidden_size"]
             values = _values(self.content, *self.tensors[ours])
-            yield (
-                theirs,
-                values.reshape(-1, columns) if not ours.endswith((".b", "ln.w")) else values,
-            )  # the others are tables
+            yield (theirs, values.reshape(-1, columns) if not ours.endswith((".b", "ln.w")) else values)  # the others are tables
 
 
 def read_four_bit(content: bytes) -> FourBitEncoder:

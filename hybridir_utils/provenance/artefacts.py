@@ -223,7 +223,7 @@ def _change(old: object, new: object) -> str:
     """Of long lists, what came and what went; their order alone is told as such."""
     if isinstance(old, list) and isinstance(new, list) and max(len(json.dumps(old)), len(json.dumps(new))) > SHORT:
         moves = [f"+{_shown(item)}" for item in new if item not in old] + [f"−{_shown(item)}" for item in old if item not in new]
-        return f"changed ({_cut(' '.join(moves)) or 'another order'})"
+        return f"changed ({cut(' '.join(moves)) or 'another order'})"
     return f"{_shown(old)} → {_shown(new)}"
 
 
@@ -232,8 +232,8 @@ def _shown(value: object) -> str:
         return "nothing"
     if isinstance(value, str) and re.fullmatch("[0-9a-f]{40,64}", value):  # a fingerprint
         return value[:8]
-    return _cut(value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False))
+    return cut(value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False))
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= SHORT else f"{text[: SHORT - 1]}…"
+def cut(text: str, most: int = SHORT) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -245,13 +245,12 @@ def commit() -> str:
 def _has_same_cells(path: str) -> bool:
     """Whether a file is a notebook that differs from the commit's in outputs and metadata alone."""
     with suppress(OSError, ValueError, LookupError, TypeError):
-        before, now = json.loads(_git("show", f"HEAD:{path}"))["cells"], json.loads((ROOT / path).read_text(encoding="utf-8"))["cells"]
-        return [_text_of(cell) for cell in before] == [_text_of(cell) for cell in now]
+        return _cells(_git("show", f"HEAD:{path}")) == _cells((ROOT / path).read_text(encoding="utf-8"))
     return False
 
 
-def _text_of(cell: Mapping) -> tuple[str, str]:
-    return cell["cell_type"], "".join(cell["source"])
+def _cells(notebook: str) -> list[tuple[str, str]]:
+    return [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(notebook)["cells"]]
 
 
 def _git(*arguments: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 from statistics import mean
@@ -14,24 +14,22 @@ from ..experiment.encoders import EncoderKey, base_artefact, encoder_artefacts, 
 from ..experiment.preparation import pairs_artefact
 from ..experiment.profile import OWN_BASES
 from ..experiment.run import Run
-from ..provenance.artefacts import records_of
+from ..provenance.artefacts import cut, records_of
 from ..studies.languages import growth_keys, many_run, method_keys
 from ..studies.mixing import mixing_keys
-from .records import OK, Record, data_parts, few, parts_of, read_record, why
-from .running import Step, chosen_steps, declared_values, side_by_side
+from .records import OK, Record, data_parts, parts_of, read_record, why
+from .running import LONG, Step, chosen_steps, declared_values, side_by_side
 from .whence import written_with
 
 CACHED, STALE, RUN = "CACHED", "STALE", "RUN"
 NAMED = 4  # training runs named one by one
-SEED = re.compile(r"-s(\d+)$")  # of a training run's name
-REFERENCE = "the committed reference"
 
 
 @dataclass(frozen=True)
 class Planned:
     """A notebook of the plan. seconds: what it is likely to take, its training runs included; None where nothing says so.
 
-    source: what says so where it is not an earlier execution of the run itself.
+    source: what says so where it is not an earlier execution of the run itself. whole: the seconds of all of it, made anew.
     """
 
     notebook: str
@@ -40,6 +38,7 @@ class Planned:
     seconds: float | None
     trainings: tuple[Training, ...]
     source: str = ""
+    whole: float | None = None
 
 
 def plan(run: Run) -> list[Planned]:
@@ -51,31 +50,19 @@ def plan(run: Run) -> list[Planned]:
         state = CACHED if not reasons else STALE if record and record.status == OK else RUN
         made |= {training.folder for training in own if reasons or not training.reasons}  # each is named once
         usual, source = (record.usual_seconds, "") if record and record.usual_seconds is not None else _elsewhere(run, name)
-        seconds = _expected(run, reasons, usual, own)
-        if seconds is None and name in reference:
-            seconds, source = reference[name], REFERENCE
-        planned.append(Planned(name, state, tuple(reasons), seconds, tuple(own), source))
+        seconds = _together(run, usual if reasons else 0.0, (each.seconds for each in own if reasons and each.reasons))
+        seconds, source = (reference.get(name), "the committed reference") if seconds is None else (seconds, source)
+        whole = _together(run, usual, (each.seconds for each in own))
+        planned.append(Planned(name, state, tuple(reasons), seconds, tuple(own), source, whole))
     return planned
 
 
 def _elsewhere(run: Run, notebook: str) -> tuple[float | None, str]:
     """(what the notebook took without training, in which run): of the profile's own run, else of the latest of its variants."""
     paths = output_root().glob(f"data/runs/{escape(run.profile.name)}*/notebooks/{notebook}.run.json")
-    known = [record for record in map(read_record, paths) if record and record.usual_seconds is not None]
-    known = [record for record in known if record.origin.get("profile") == run.source]
+    known = [each for each in filter(None, map(read_record, paths)) if each.usual_seconds and each.origin.get("profile") == run.source]
     nearest = max(known, key=lambda record: (record.origin["run"] == run.profile.name, record.started), default=None)
     return (nearest.usual_seconds, f"run {nearest.origin['run']}") if nearest else (None, "")
-
-
-def seconds_taken(run: Run) -> dict[str, float]:
-    """Notebook -> what it took, its training runs included, where the records of all of them are there."""
-    found, made = {}, set()
-    for step in chosen_steps(run):
-        own, record = [each for each in trainings(run, step.notebook.stem) if each.folder not in made], read_record(step.record)
-        made |= {training.folder for training in own}
-        anew = [replace(training, reasons=("anew",)) for training in own]
-        found[step.notebook.stem] = _expected(run, ["anew"], record.usual_seconds if record else None, anew)
-    return {notebook: round(seconds, 1) for notebook, seconds in found.items() if seconds is not None}
 
 
 def step_reasons(run: Run, steps: Iterable[Step]) -> Iterator[tuple[Step, Record | None, list[str]]]:
@@ -90,9 +77,10 @@ def step_reasons(run: Run, steps: Iterable[Step]) -> Iterator[tuple[Step, Record
         yield step, record, reasons
 
 
-def _expected(run: Run, reasons: list[str], usual: float | None, own: list[Training]) -> float | None:
-    parts = [0.0 if not reasons else usual, *(training.seconds for training in own if reasons and training.reasons)]
-    return None if None in parts else parts[0] + sum(parts[1:]) / side_by_side(run)
+def _together(run: Run, own: float | None, training: Iterable[float | None]) -> float | None:
+    """Seconds of a notebook and of its training runs."""
+    parts = [own, *training]
+    return None if None in parts else round(own + sum(parts[1:]) / side_by_side(run), 1)
 
 
 def as_text(planned: list[Planned]) -> str:
@@ -100,7 +88,7 @@ def as_text(planned: list[Planned]) -> str:
     width = max((len(each.notebook) for each in planned), default=0)
     lines = []
     for each in planned:
-        why_and_when = [] if each.state == CACHED else [few(each.reasons), _about(each.seconds)]
+        why_and_when = [] if each.state == CACHED else [cut("; ".join(each.reasons), LONG), _about(each.seconds)]
         lines.append(" · ".join([f"{each.state:6} {each.notebook:{width}}", *why_and_when]).rstrip())
         lines += [f"       {line}" for line in _training_lines(each.trainings)]
     return "\n".join([*lines, _total([each for each in planned if each.state != CACHED])])
@@ -110,8 +98,7 @@ def _total(planned: list[Planned]) -> str:
     known = [each for each in planned if each.seconds is not None]
     took = " and in ".join(dict.fromkeys(each.source for each in known if each.source))
     parts = [_about(sum(each.seconds for each in known)) + (f" (as in {took})" if took else "")] * bool(known)
-    unknown = len(planned) - len(known)
-    parts += [f"{unknown} notebook{'s' * (unknown > 1)} of unknown time (`run --cost` tells tokens, memory and disk)"] * bool(unknown)
+    parts += [f"{len(planned) - len(known)} notebooks of unknown time (see `run --cost`)"] * (len(known) < len(planned))
     return f"expected: {', and '.join(parts)}" if planned else "nothing to run"
 
 
@@ -127,7 +114,7 @@ def _training_lines(own: Iterable[Training]) -> list[str]:
             continue
         for name, some in _named(group).items():
             seconds = None if any(training.seconds is None for training in some) else sum(training.seconds for training in some)
-            lines.append(f"{RUN} {name} · {few(reasons)} · {_about(seconds)}{' one by one' * (len(some) > 1)}")
+            lines.append(f"{RUN} {name} · {cut('; '.join(reasons), LONG)} · {_about(seconds)}{' one by one' * (len(some) > 1)}")
     return lines
 
 
@@ -135,7 +122,7 @@ def _named(group: list[Training]) -> dict[str, list[Training]]:
     """Those of one line by what it calls them: a training run, one of several seeds, or many."""
     names = {}
     for training in group:
-        names.setdefault(SEED.sub("", training.name), []).append(training)
+        names.setdefault(re.sub(r"-s\d+$", "", training.name), []).append(training)
     if len(names) > 1 and len(group) > NAMED:
         return {f"{len(group)} training runs ({group[0].name}, {group[1].name} …)": group}
     return {some[0].name if len(some) == 1 else f"{name} ({len(some)} seeds)": some for name, some in names.items()}

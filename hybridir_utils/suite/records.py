@@ -9,11 +9,10 @@ from __future__ import annotations
 import ast
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from difflib import SequenceMatcher
-from itertools import accumulate
 from pathlib import Path
 
 import psutil
@@ -32,7 +31,6 @@ from ..results.figures import FIGURES
 RUNNING, OK, FAILED, KILLED, TIMEOUT = ("running", "ok", "failed", "killed", "timeout")
 AS_RECORDED, ALTERED, GONE = "as recorded", "altered", "missing"
 PARAMETERS = "parameters"  # tag of a cell
-LONG = 100  # characters of reasons
 SAME = 2.0  # seconds: the system's time of start wavers by so much when the clock is set
 
 
@@ -110,11 +108,11 @@ def _start_of(process: int) -> float:
 def parts_of(notebook: Path, profile: Profile, data: dict[str, str]) -> dict:
     """Fingerprints of a notebook's code cells, of the package's files that they use, and the values, data (`data_parts`) and versions.
 
-    Of the parameters cell the values do not count: those of the run are put below it.
+    Of the parameters cell the names alone count: the values of the run are put below it.
     """
     cells = [cell for cell in notebook_cells(notebook) if cell["cell_type"] == "code"]
     trees = [parsed(cell["source"]) for cell in cells]
-    counted = [_without_values(tree) if _has_parameters(cell) else ast.dump(tree) for cell, tree in zip(cells, trees, strict=True)]
+    counted = [parameter_names(notebook) if _has_parameters(cell) else ast.dump(tree) for cell, tree in zip(cells, trees, strict=True)]
     return {
         "cells": [fingerprint(each)[:16] for each in counted],
         "code": module_fingerprints(*_used_places(trees)),
@@ -157,13 +155,6 @@ def why(record: Record | None, parts: Mapping, run: Run, again: Mapping[str, str
     return found + [f"{file} {state}" for file, state in states.items() if state != AS_RECORDED]
 
 
-def few(reasons: Iterable[str]) -> str:
-    """As many of the reasons as a line holds, one that is too long cut, and how many more there are."""
-    reasons = [reason if len(reason) <= LONG else f"{reason[: LONG - 1]}…" for reason in reasons]
-    named = max(1, sum(length <= LONG for length in accumulate(map(len, reasons))))
-    return "; ".join([*reasons[:named], *[f"and {len(reasons) - named} more"] * (len(reasons) > named)])
-
-
 def state_of(path: Path, digest: str) -> str:
     """AS_RECORDED where the file's SHA-256 is the one that was recorded, else ALTERED or GONE."""
     try:
@@ -204,10 +195,6 @@ def parameter_names(notebook: Path) -> list[str]:
 
 def _has_parameters(cell: Mapping) -> bool:
     return PARAMETERS in cell["metadata"].get("tags", [])
-
-
-def _without_values(tree: ast.AST) -> list[str]:
-    return [ast.dump(node.targets[0] if isinstance(node, ast.Assign) else node) for node in getattr(tree, "body", [tree])]
 
 
 def notebook_cells(notebook: Path) -> list[dict]:

@@ -26,7 +26,7 @@ from ..studies.claims.judging import claims_markdown
 from ..studies.claims.rules import LEFT_OPEN
 from ..studies.languages import on_highest, on_languages
 from .cells import INJECTED
-from .plan import seconds_taken
+from .plan import plan
 from .readers import markdown_tables
 from .records import OK, read_record
 from .running import Step, notebooks
@@ -68,7 +68,8 @@ def write_back(run: Run) -> list[Path]:
     books = {path.name: cleaned(_executed(Step(path, run))) for path in (notebooks() if run.name == SHOWN else ())}
     books = {name: (nbformat.writes(book) + "\n").encode() for name, book in books.items()}
     outputs = {name: outputs_fingerprint(json.loads(content)) for name, content in books.items()}
-    record = {"tables": _digests(tables), "figures": _digests(pictures), "notebooks": outputs, "seconds": seconds_taken(run)}
+    record = {"tables": _digests(tables), "figures": _digests(pictures), "notebooks": outputs}
+    record["seconds"] = {each.notebook: each.whole for each in plan(run) if each.whole is not None and not each.source}
     tables[WRITTEN] = (json.dumps(sealed(record), indent=1, sort_keys=True) + "\n").encode()
     written = _fill(reference_tables(run.name), tables) + _fill(reference_figures(run.name), pictures)
     return [*written, *(_replace(NOTEBOOKS / name, content) for name, content in books.items()), *_fill_pages()]
@@ -89,8 +90,7 @@ def _check_current(run: Run) -> None:
         what = f"tables of other code or values than the ones in use now ({', '.join(old)})" if old else "no saved tables"
         raise InputError(f"{run.results}: {what}. Make them with: {again}")
     if changed := [name for name, stamp in stamps.items() if stamp["commit"].endswith(CHANGES)]:
-        what = f"tables made from a checkout with changes that were not committed ({', '.join(changed)})"
-        raise InputError(f"{run.results}: {what}. Commit them, then make the tables again with: {again}")
+        raise InputError(f"{run.results}: no commit holds what made {', '.join(changed)}. Commit, then make them again with: {again}")
     for path in run.results.glob("*.csv"):
         check_unaltered(path, again)
 
@@ -228,10 +228,6 @@ class Comparison:
     def differs(self) -> bool:
         return bool(self.verdicts) or any(table.state == DIFFERS for table in self.tables)
 
-    @property
-    def reproduced(self) -> bool:
-        return not self.differs and not any(table.state == NOT_MADE for table in self.tables)
-
     def lines(self) -> list[str]:
         """What a person reads: one line where nothing differs, else each table that does, and each verdict."""
         states = {state: [table for table in self.tables if table.state == state] for state in (EQUAL, WITHIN, DIFFERS, NOT_MADE)}
@@ -241,7 +237,7 @@ class Comparison:
             return [f"not the reference: of {len(self.tables)} tables {counts}", *others, *(self.verdicts or ("no verdict changed",))]
         largest = max(states[WITHIN], key=lambda table: table.largest, default=None)
         about = f"; largest difference {largest.largest:.2g} ({largest.table}: {largest.where})" if largest else ""
-        head = "reproduced" if self.reproduced else "beside the reference"
+        head = "beside the reference" if states[NOT_MADE] else "reproduced"
         return [f"{head}: of {len(self.tables)} tables {counts}{about}; no verdict changed"]
 
 

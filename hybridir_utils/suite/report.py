@@ -102,8 +102,7 @@ def facts(run: Run, parts: Sequence[dict]) -> dict:
         "origin": {**_size_facts(run), **_machine_facts(run, records)},
         "main": next((figures[name] for name in MAIN_FIGURES if name in figures), None),
         "differences": [(key, as_text(base[key]), as_text(value)) for key, value in changes_of(run).items()],
-        "earlier": (earlier := _earlier(run)),
-        "changed": Counter(part if part == "parameters" else f"code of {part}" for parts in earlier for part in parts),
+        "earlier": _earlier(run),
         "beside": found.lines() if found else [],
         "look": "notice" if found and found.differs else "notice plain",
         **_claims(run),
@@ -178,10 +177,10 @@ def _about(run: Run) -> Mapping:
     return found if isinstance(found, dict) else {}
 
 
-def _earlier(run: Run) -> list[list[str]]:
-    """What has changed since a table was saved, for each for which something has."""
+def _earlier(run: Run) -> Counter:
+    """What has changed since tables were saved, the parameters or the code of a stage -> of how many tables."""
     stamps = read_stamps(run.results).items()
-    return [parts for name, stamp in stamps if run.has(name) and (parts := changed_parts(stamp, run.profile))]
+    return Counter(part for name, stamp in stamps if run.has(name) for part in changed_parts(stamp, run.profile))
 
 
 def _claims(run: Run) -> dict:

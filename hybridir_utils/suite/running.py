@@ -17,27 +17,14 @@ from ..base.files import NOTEBOOKS, file_fingerprint, need_checkout, output_root
 from ..experiment.run import Run, origin_of, settings_of
 from ..experiment.sources import check_places
 from ..provenance import reads
-from ..provenance.artefacts import hold, recipe_of
+from ..provenance.artefacts import cut, hold, recipe_of
 from ..provenance.fingerprints import PACKAGE, commit
 from .cells import DONE, KERNEL_DIED, UP_TO_DATE, forget_cells, own_code_cells, part_of, shown
 from .child import Ended, watch
 from .readers import write_tables
-from .records import (
-    FAILED,
-    KILLED,
-    OK,
-    TIMEOUT,
-    Record,
-    begun,
-    data_parts,
-    few,
-    parameter_names,
-    parts_of,
-    read_record,
-    why,
-    write_record,
-)
+from .records import FAILED, KILLED, OK, TIMEOUT, Record, begun, data_parts, parameter_names, parts_of, read_record, why, write_record
 
+LONG = 120  # characters of reasons
 HEADLINE = 240  # characters of a finding that the command prints
 SOCKETS = "/tmp"  # where those go by which papermill and the kernel speak: their paths may have no more than 107 characters
 
@@ -101,7 +88,7 @@ def _run_step(step: Step, asked: list[str], data: dict[str, str], say, timeout: 
     if not (reasons := asked or why(read_record(step.record), parts, step.run)):
         say(f"{name}: {UP_TO_DATE}")
         return
-    say(f"{name}: running ({few(reasons)})")
+    say(f"{name}: running ({cut('; '.join(reasons), LONG)})")
     try:
         record = execute(step, parts, timeout)
     finally:

@@ -99,14 +99,9 @@ def _of_figure(path: Path) -> Provenance | None:
     inputs = tuple(Input(below(place), tables[table], state_of(place, tables[table])) for table, place in places.items())
     verb, kind = ("figures", "table") if path.suffix == ".md" else ("run", "figure")
     notebook = next((each.stem for each in notebooks() if each.stem.startswith(f"{found['notebook']}_")), "")
-    state = _committed_state(path, found["run"])
+    digest = written_with(found["run"]).get("figures", {}).get(path.name) if path.parent == reference_figures(found["run"]) else None
+    state = NOT_RECORDED if digest is None else COMMITTED if digest == file_fingerprint(path) else ALTERED
     return _with_record(Provenance(path, kind, state, inputs=inputs, **_about(found["run"], stamp, notebook, verb)))
-
-
-def _committed_state(figure: Path, run: str) -> str:
-    """Of a figure of the reference, by the hash that was written with it."""
-    digest = written_with(run).get("figures", {}).get(figure.name) if figure.parent == reference_figures(run) else None
-    return NOT_RECORDED if digest is None else COMMITTED if digest == file_fingerprint(figure) else ALTERED
 
 
 def _tables_of(figure: Path, run: str) -> Path:
