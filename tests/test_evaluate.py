@@ -267,7 +267,6 @@ def test_a_committed_leaderboard_is_the_one_its_record_tells(record):
 
 
 BOARD = ROOT / "data" / "results" / "leaderboard"
-made_again = pytest.mark.xfail(strict=True, reason="waits for the leaderboard to be made again, by data/results/README.md's command")
 
 
 def board_rows(folder: Path) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
@@ -320,17 +319,14 @@ def test_page_and_figure_are_what_is_made_of_the_tables_and_tell_when_they_are_n
         check_figure(board, tmp_path)
 
 
-@made_again
 def test_the_committed_leaderboards_page_is_what_is_made_of_its_tables():
     assert page_again(BOARD) == (BOARD / f"{NAME}.md").read_text(encoding="utf-8")
 
 
-@made_again
 def test_the_committed_leaderboards_figure_is_what_is_made_of_its_table(tmp_path):
     check_figure(BOARD, tmp_path)
 
 
-@made_again
 def test_the_committed_leaderboard_holds_the_suites_own_encoders():
     encoders = json.loads((BOARD / f"{NAME}.json").read_text(encoding="utf-8"))["encoders"]
     of_suite = {kind: [name for name, each in encoders.items() if f"/{kind}/" in each.get("place", "")] for kind in ("bases", "encoders")}

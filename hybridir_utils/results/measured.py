@@ -23,7 +23,7 @@ from ..rank.ranking import Ranks, dot_scores, rank_task
 from ..tasks.beir import unnamed_groups
 from ..tasks.retrieval_task import RetrievalTask
 from .show import table as shown
-from .style import SHORT_SETTINGS, from_zero, handle, label, legend_below, panels
+from .style import SHORT_SETTINGS, handle, label, legend_below, panels
 from .tables import MISSING, as_texts, markdown
 
 DEPTH = 100  # candidates kept of each list, for bias measures
@@ -213,10 +213,8 @@ def evaluation_figure(tables: Mapping[str, pd.DataFrame]):
             ax.plot(values, [encoders.get_loc(name) for name in values.index], "o", ms=5, **look)
         ax.set_yticks(range(len(encoders)), [str(name)[-28:] for name in encoders])
         ax.set_ylim(len(encoders) - 0.5, -0.5)
-        if column in OF_SCORES:
-            ax.set_xlim(-0.03, 1.03)
-        else:
-            from_zero(ax, "x")
+        most = table[column].max() if column in table and column not in OF_SCORES else 1.0
+        ax.set_xlim(-0.03 * most, 1.03 * most)
         label(ax, column, "", task if ax.get_subplotspec().is_first_col() else "")
     legend_below(figure, [handle(kind, "o", look["color"], mfc=look.get("mfc", look["color"])) for kind, look in LOOKS.items()])
     return figure
