@@ -589,7 +589,7 @@ def test_claims_that_no_source_can_test_stand_last_below_a_line_that_says_so(tab
     assert untestable(table) == []
     turned = table.assign(verdict=table["verdict"].where(~table["claim"].isin([3, 11]), NOT_TESTABLE))
     assert untestable(turned) == [3, 11]
-    order = ["1", "2", *map(str, range(4, 11)), "", "3", "11"]
+    order = ["1", "2", *map(str, range(4, 11)), "…", "3", "11"]
     lines = claims_markdown(turned).splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]] == order and lines[2 + 9].split("|")[2].strip() == UNTESTABLE
     told = evidence_markdown(turned).partition("Reproduced")[0].splitlines()

@@ -245,6 +245,10 @@ def test_an_empty_file_of_each_kind_is_refused_by_name(tmp_path):
     (tmp_path / "qrels").mkdir()
     for name in ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv"):
         (tmp_path / name).write_bytes(b"")
+    with pytest.raises(InputError, match=r"corpus\.jsonl: empty; expected a JSON object"):
+        read_beir(tmp_path)
+    for name in ("corpus.jsonl", "queries.jsonl"):
+        (tmp_path / name).write_bytes(b'{"_id": "a", "text": "t", "language": "en"}\n')
     with pytest.raises(InputError, match=r"test\.tsv, line 1: expected the header"):
         read_beir(tmp_path)
 

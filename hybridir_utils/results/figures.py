@@ -127,7 +127,7 @@ FIGURES = {
         FigureRecipe(
             "06_alignment",
             ("shift_alignment",),
-            "Alignment in domain against alignment under shift.",
+            "Alignment in domain against alignment under shift; more is better.",
             "on_shifted_alignment",
             ("shift_alignment", "shift"),
         ),

@@ -211,7 +211,7 @@ def _placed(ax, part: pd.DataFrame) -> Iterator[tuple]:
     bases = sorted(part["base"].unique(), key=lambda base: (base == REFERENCE, base))
     strategies = {base: in_order(rows["strategy"]) for base, rows in part.groupby("base")}
     names = [base if base == REFERENCE else f"from {base}" for base in bases]
-    ax.set(xticks=range(len(bases)), xticklabels=names, xlim=(-0.5, len(bases) - 0.5))
+    ax.set(xticks=range(len(bases)), xticklabels=names, xlim=(-0.5, max(len(bases), 1) - 0.5))
     for row in part.itertuples():
         place = (strategies[row.base].index(row.strategy) + 0.5) / len(strategies[row.base])
         yield bases.index(row.base) - 0.4 + 0.8 * place, row
@@ -235,7 +235,7 @@ def alignment(means: pd.DataFrame):
     figure, drawn = panels(dict.fromkeys(moved["task"]), product(dict.fromkeys(moved["side"]), TITLES), height=2.4)
     for ax, task, (side, measure) in drawn:
         _against_home(ax, moved[(moved["task"] == task) & (moved["side"] == side) & (moved["measure"] == measure)], bases)
-        label(ax, f"in domain ({home}), more is better", "under shift", f"{task}, {side}s:\n{TITLES[measure]}")
+        label(ax, f"in domain ({home})", "under shift", f"{task}, {side}s:\n{TITLES[measure]}")
     handles = [handle(name, "o", COLOURS.get(name), mec="black", mew=0.4) for name in in_order(moved["strategy"])]
     handles += [handle(f"from {base}", marker, "grey") for marker, base in zip(cycle(BASE_MARKERS), bases, strict=False)]
     legend_below(figure, [*handles, handle("nothing lost", "", "grey", ls="-", lw=0.8)])

@@ -274,8 +274,8 @@ def _undecided(parts: pd.DataFrame) -> Shown | None:
 def _apart(rows: pd.DataFrame, none: list[int]) -> pd.DataFrame:
     """The rows by claim, those of claims that no source can test (`none`) last, below a row that says so."""
     last = rows["claim"].isin(none)
-    heading = pd.DataFrame([{"claim": "", "statement": rules.UNTESTABLE}] if last.any() else [])
-    return pd.concat([rows[~last].astype(object), heading, rows[last]]).fillna("").set_index("claim")
+    heading = pd.DataFrame([dict.fromkeys(rows.columns, "…") | {"statement": rules.UNTESTABLE}] if last.any() else [])
+    return pd.concat([rows[~last].astype(object), heading, rows[last]]).set_index("claim")
 
 
 def _marked(table: pd.DataFrame) -> pd.DataFrame:
