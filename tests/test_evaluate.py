@@ -340,7 +340,7 @@ def test_the_leaderboards_command_names_the_suites_own_encoders():
     models = _parser().parse_args(shlex.split(command)[3:]).models
     folders = dict(model.split("=", 1) for model in models if "=" in model)
     assert {"BM25", "me5-small-4bit"} <= set(models) and "mUSE=data.results.leaderboard.muse:encode" in command
-    assert {name: "/bases/" in place for name, place in folders.items() if place.startswith("$(ls -dtr data/runs/sample/")} == {
+    assert {name: "/bases/" in place for name, place in folders.items() if place.startswith("$(first data/runs/sample/")} == {
         "aligned": True,
         "unaligned": True,
         "aligned-X-Y": False,
