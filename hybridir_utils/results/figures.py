@@ -212,7 +212,8 @@ def read_saved(path: Path, command: str) -> pd.DataFrame:
 
 def draw_all(run: Run) -> list[Path]:
     """Every registered figure that `can_be_drawn`."""
-    ready = [name for name in FIGURES if can_be_drawn(run, name)]
-    if not ready:
+    saved = [name for name, recipe in FIGURES.items() if all(map(run.has, recipe.tables))]
+    drawn = [path for name in saved if (path := draw(run, name))]
+    if not drawn:
         raise MissingInput(f"{run.results}: no saved results. Run the notebooks first: python -m hybridir_utils run --profile {run.source}")
-    return [draw(run, name) for name in ready]
+    return drawn
